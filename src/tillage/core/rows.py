@@ -1,0 +1,114 @@
+"""Rows are Polars frames; this file says which columns are ours and what they mean.
+
+    _id       UInt128, the row's identity, for ever
+    _reason   why the row leaves (null: it stays); a step marks, the runner splits, counts and writes the ledger
+    _into     the _id of the row that this one was merged into
+    _parent   the _id of the row that this one was made from, by an earlier Map of the same table
+
+In Parquet a 128-bit column is two UInt64 columns, `NAME:lo` and `NAME:hi`: other readers cannot open UInt128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+ID = "_id"
+REASON = "_reason"
+INTO = "_into"
+PARENT = "_parent"
+RESERVED = (ID, REASON, INTO, PARENT)
+
+MERGED = "merged"
+"""The reason of a row that was merged into another; `_into` names the keeper."""
+
+_SHIFT = 1 << 64
+_MASK = _SHIFT - 1
+
+
+def user_columns(frame: pl.DataFrame) -> list[str]:
+    """The columns that are the user's, in schema order.
+
+    >>> user_columns(pl.DataFrame({"_id": [1], "text": ["a"], "_reason": [None]}))
+    ['text']
+    """
+    return [c for c in frame.columns if not c.startswith("_")]
+
+
+def leave(rows: pl.DataFrame, reason: str, where: pl.Expr) -> pl.DataFrame:
+    """Mark the rows for which `where` is true as leaving with `reason`; a row that already leaves keeps its reason.
+
+    >>> frame = pl.DataFrame({"_id": [1, 2], "n": [1, -1]})
+    >>> leave(frame, "negative", pl.col("n") < 0)["_reason"].to_list()
+    [None, 'negative']
+    """
+    before = pl.col(REASON) if REASON in rows.columns else pl.lit(None, dtype=pl.String)
+    return rows.with_columns(pl.coalesce(before, pl.when(where).then(pl.lit(reason))).alias(REASON))
+
+
+def split_left(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(rows that stay, rows that leave); the first is without `_reason` and `_into`."""
+    if REASON not in rows.columns:
+        return rows.drop(INTO, strict=False), rows.clear().with_columns(pl.lit(None, dtype=pl.String).alias(REASON))
+    stay = rows.filter(pl.col(REASON).is_null()).drop(REASON, INTO, strict=False)
+    return stay, rows.filter(pl.col(REASON).is_not_null())
+
+
+def low(name: str) -> pl.Expr:
+    """The lower 64 bits of a UInt128 column."""
+    return (pl.col(name) & pl.lit(_MASK, dtype=pl.UInt128)).cast(pl.UInt64)
+
+
+def high(name: str) -> pl.Expr:
+    """The upper 64 bits of a UInt128 column."""
+    return (pl.col(name) // pl.lit(_SHIFT, dtype=pl.UInt128)).cast(pl.UInt64)
+
+
+def wide(lo: pl.Expr, hi: pl.Expr) -> pl.Expr:
+    """The UInt128 of its two halves.
+
+    >>> pl.select(wide(pl.lit(5, dtype=pl.UInt64), pl.lit(1, dtype=pl.UInt64))).item() == 2**64 + 5
+    True
+    """
+    return hi.cast(pl.UInt128) * pl.lit(_SHIFT, dtype=pl.UInt128) + lo.cast(pl.UInt128)
+
+
+def to_storage(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with each UInt128 column as `NAME:lo`, `NAME:hi`."""
+    columns: list[pl.Expr] = []
+    for name, dtype in frame.schema.items():
+        if dtype == pl.UInt128:
+            columns += [low(name).alias(f"{name}:lo"), high(name).alias(f"{name}:hi")]
+        else:
+            columns.append(pl.col(name))
+    return frame.select(columns)
+
+
+def from_storage(frame: pl.DataFrame) -> pl.DataFrame:
+    """The inverse of `to_storage`."""
+    columns: list[pl.Expr] = []
+    for name in frame.columns:
+        if name.endswith(":lo"):
+            base = name[:-3]
+            columns.append(wide(pl.col(name), pl.col(f"{base}:hi")).alias(base))
+        elif not name.endswith(":hi"):
+            columns.append(pl.col(name))
+    return frame.select(columns)
+
+
+def ids(values: Iterable[int] = ()) -> pl.Series:
+    """A series of row_ids named `_id`."""
+    return pl.Series(ID, list(values), dtype=pl.UInt128)
+
+
+def only(frame: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
+    """The rows whose `_id` is among `wanted`."""
+    return frame.join(wanted.rename(ID).to_frame(), on=ID, how="semi", maintain_order="left")
+
+
+def without(frame: pl.DataFrame, unwanted: pl.Series) -> pl.DataFrame:
+    """The rows whose `_id` is not among `unwanted`."""
+    if unwanted.is_empty():
+        return frame
+    return frame.join(unwanted.rename(ID).to_frame(), on=ID, how="anti", maintain_order="left")

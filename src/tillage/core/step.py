@@ -1,0 +1,271 @@
+"""The kinds of step. A step's kind says what a change of its input costs, and how it spreads over machines.
+
+    Map     rows -> rows, each on its own            new rows cost themselves; a lost row is filtered out
+    Fold    rows -> result, in any order             new rows are merged in; a lost row redoes its chunk
+    Fit     rows -> result, each once, in order      new rows continue; a lost row replays
+    Group   rows of one key -> rows                  the touched keys
+    Whole   everything -> rows or a result           recompute, or `change` where the step has it
+    Source  a cursor -> upserts and removals
+
+A step is a frozen model: its fields are its parameters, each declared once with default, bounds and meaning.
+State is a value and never lives in the step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from tillage.core.rows import ID
+from tillage.core.state import State
+
+
+class Step(BaseModel, ABC):
+    """A named computation with declared parameters; equal fingerprints mean equal results."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=False, ser_json_inf_nan="constants"
+    )
+
+    version: ClassVar[int] = 1
+    """Raised when the same parameters come to give a different result."""
+
+    ports: ClassVar[tuple[str, ...]] = ("rows",)
+    """Names of the inputs."""
+
+    @classmethod
+    def name(cls) -> str:
+        """The name in plans: the class name in snake case (`DropDuplicates` is `drop_duplicates`)."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def params(self) -> dict[str, Any]:
+        """The parameters as plain JSON values."""
+        return json.loads(self.model_dump_json())  # type: ignore[no-any-return]
+
+    def fingerprint(self) -> str:
+        """128 bits in hexadecimal over name, version, parameters and source; the same on every machine."""
+        cls = type(self)
+        spec = [cls.__module__, cls.__qualname__, cls.version, self.params(), source_digest(cls.__module__)]
+        return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:32]
+
+    def needs(self) -> tuple[str, ...]:
+        """The columns that the step needs to find; `check` reports those that its table lacks."""
+        return ()
+
+
+class Map(Step):
+    """Each row on its own."""
+
+    @abstractmethod
+    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows in (`_id` and the user's columns), rows out.
+
+        A row that leaves is returned marked (`core.rows.leave`); a child carries `_parent` and an id of
+        `core.keys.child_ids`. No row may influence another, none may be lost, and no `_id` invented.
+        """
+
+
+class Fitted(Map):
+    """A Map that a Fold, Fit or Whole returned: a fitted scaler, a vocabulary, a trained model.
+
+    It is its state: saved with `core.state`, loaded by name, and the same in a plan, a file and a server.
+    """
+
+    state: dict[str, Any]
+
+    def params(self) -> dict[str, Any]:
+        """The digest of the state stands for it, so that a fingerprint follows what was learnt."""
+        from tillage.core.state import digest
+
+        return {"state": digest(self.state)}
+
+
+class Fold(Step):
+    """A summary whose states can be merged in any order, exactly."""
+
+    @abstractmethod
+    def start(self) -> State:
+        """The state before any row; the identity of `merge`."""
+
+    @abstractmethod
+    def update(self, state: State, rows: pl.DataFrame) -> State:
+        """The state after `rows`; `state` itself is left as it was."""
+
+    @abstractmethod
+    def merge(self, a: State, b: State) -> State:
+        """The state of two disjoint sets of rows: associative, commutative; neither argument is changed."""
+
+    @abstractmethod
+    def finish(self, state: State) -> Result:
+        """The result: a Map, a verdict, or numbers."""
+
+
+class Fit(Step):
+    """A summary of rows taken each once, in the recorded order."""
+
+    @abstractmethod
+    def start(self) -> State:
+        """The state before any row."""
+
+    @abstractmethod
+    def update(self, state: State, rows: pl.DataFrame) -> State:
+        """The state after `rows`; `state` itself is left as it was."""
+
+    @abstractmethod
+    def finish(self, state: State) -> Result:
+        """The result: a Map, a verdict, or numbers."""
+
+
+class Group(Step):
+    """Rows of one key become rows; keys do not know of each other."""
+
+    @abstractmethod
+    def key(self, rows: pl.DataFrame, port: str) -> tuple[str, ...]:
+        """The columns of `rows` that make the key."""
+
+    @abstractmethod
+    def apply(self, rows: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+        """Output rows of any number of complete keys, by port; the law says that keys taken apart give the same.
+
+        Each frame carries `_key` (UInt128) beside its rows, and so must the output; the runner gives it its ids.
+        """
+
+
+class Keyed(Protocol):
+    """What a Whole with `change` may ask of its state: entries (`_key`, `_id`, payload) read by key."""
+
+    def read(self, keys: pl.Series) -> pl.DataFrame:
+        """All entries under these keys as they stood before this change."""
+        ...
+
+
+class Whole(Step):
+    """Everything at once. A step that can follow changes declares `entries` and `change`."""
+
+    incremental: ClassVar[bool] = False
+    """True when `entries` and `change` are there; a law compares them with `compute`."""
+
+    @abstractmethod
+    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> Any:
+        """Rows (those that leave marked with `_reason`, `_into`) or a result, from all rows of each port."""
+
+    def entries(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What `change` needs to know of each row: `_id`, `_key` (UInt128, what is indexed), payload. Row by row."""
+        raise TypeError(f"{type(self).__name__} does not follow changes")
+
+    def change(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
+        """Decisions (`_id`, `_reason`, `_into`) on every added row and every other whose decision may differ now.
+
+        `added` and `removed` are entries; the runner keeps the index itself up to date.
+        """
+        raise TypeError(f"{type(self).__name__} does not follow changes")
+
+
+class Verdict(BaseModel):
+    """What a check found: the measured value beside its limit, and why it matters."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    passed: bool
+    measured: float | int | str | None
+    limit: float | int | str | None
+    why: str
+
+
+Result: TypeAlias = "Map | Verdict | tuple[Verdict, ...] | dict[str, Any]"
+
+
+class BadRecord(BaseModel):
+    """A record that could not be read: its place, the reason, and its bytes (kept encrypted)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    record: int
+    byte_start: int
+    byte_end: int
+    stage: str
+    reason: str
+    column: str = ""
+    message: str
+    raw: bytes
+
+
+class Batch:
+    """Rows of one object of a source: a frame of user columns, the record number of each row, the bad records."""
+
+    def __init__(self, rows: pl.DataFrame, records: pl.Series, bad: list[BadRecord]) -> None:
+        self.rows, self.records, self.bad = rows, records, bad
+
+
+class Found(BaseModel):
+    """One object of a source: its path relative to the root and the stamp by which a change shows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    stamp: dict[str, Any]
+    """Compared as a whole: when it is equal to the last one, the object is not opened."""
+
+
+class Source(Step):
+    """Objects outside (files, tables, pages) that are read when they are new or changed."""
+
+    sees_deletions: ClassVar[bool] = True
+
+    @abstractmethod
+    def scan(self, root: Path) -> list[Found]:
+        """What is there now, sorted by path; nothing is read. Raises InputMissing when nothing is there."""
+
+    @abstractmethod
+    def checksum(self, root: Path, path: str) -> str:
+        """The digest of the object's content, so that a touch or a rename is told from an edit."""
+
+    @abstractmethod
+    def observe(self, root: Path, path: str) -> State:
+        """The mergeable type state of the object: a dict of column to what its values need."""
+
+    @abstractmethod
+    def column_types(self, states: list[State]) -> dict[str, str]:
+        """Column to type name over all live objects (sorted by path); raises ConfigurationError when they clash."""
+
+    @abstractmethod
+    def read(self, root: Path, path: str, schema: Mapping[str, str]) -> Iterator[Batch]:
+        """The object's records, cast to `schema`, in order, in batches of bounded size."""
+
+
+@lru_cache(maxsize=None)
+def source_digest(module: str) -> str:
+    """SHA-256 of a module's source file; empty when it has none (an interactive session)."""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+
+
+__all__ = [
+    "ID",
+    "BadRecord",
+    "Batch",
+    "Fit",
+    "Fitted",
+    "Fold",
+    "Found",
+    "Group",
+    "Keyed",
+    "Map",
+    "Result",
+    "Source",
+    "State",
+    "Step",
+    "Verdict",
+    "Whole",
+]

@@ -1,0 +1,82 @@
+"""What a plan is, once it has been read: tables, models and services, in the words that a user meets.
+
+YAML (`flow.configuration`) and Python (`flow.pipeline`) both end here, so they cannot differ.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from tillage.core.step import Fold, Source, Step
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""What a table, model, service or project may be called."""
+
+
+class Part(BaseModel):
+    """Base of the parts of a plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Table(Part):
+    """One table: read by a source, or made from other tables by steps."""
+
+    name: str
+    source: Source | None = None
+    key: tuple[str, ...] = ()
+    subject: str | None = None
+    inputs: tuple[tuple[str, str], ...] = ()
+    """(port, table); the port of a plain `from: NAME` is `rows`."""
+    steps: tuple[Step, ...] = ()
+    expect: Fold | None = None
+    profile: Fold | None = None
+    fit_on: dict[str, int] = {}
+    """Step name to the version of the input table on which that fitted step is pinned."""
+    max_quarantine: float = 0.01
+    """Share of bad records above which a run stops (when there are at least 10)."""
+
+
+class Split(Part):
+    """Which rows test a model: a share by hash of group or row_id."""
+
+    test: float = 0.2
+    group: str | None = None
+    seed: int = 0
+    leak: float | None = 1.0
+    """Similarity at which a training row is too near a test row; None keeps them."""
+
+
+class Model(Part):
+    """One model: a learner on a table, and how it is tested."""
+
+    name: str
+    learner: Step
+    table: str
+    split: Split = Split()
+    test_table: str | None = None
+    """A table of its own that tests the model, instead of a share of the first."""
+    fit_on: int | None = None
+
+
+class Service(Part):
+    """One service: a model and the table whose Maps a request passes."""
+
+    name: str
+    model: str
+    table: str
+
+
+class Plan(Part):
+    """Everything that one `tillage.yaml` says."""
+
+    project: str
+    root: Path
+    """The folder that paths in the plan are relative to."""
+    store: Path
+    tables: dict[str, Table] = {}
+    models: dict[str, Model] = {}
+    services: dict[str, Service] = {}
+    file: str = ""
