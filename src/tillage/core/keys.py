@@ -93,14 +93,19 @@ class Keyring:
         return made.select(wide(pl.col("lo"), pl.col("hi")).alias(ID))[ID]
 
 
+_NULL = pl.lit(0x6E756C6C_00000000_6E756C6C_00000000, dtype=pl.UInt128)
+"""Stands for the hash of a null key, which no text need have."""
+
+
 def hash_text(frame: pl.DataFrame, columns: Sequence[str], seed: int = 0) -> pl.Series:
     """XXH3-128 (UInt128) of the columns as text; one column is hashed as it stands, several by an injective encoding.
 
     A null is a value of its own, different from the empty text.
     """
     text = frame.select(pl.col(c).cast(pl.String) for c in columns)
-    if len(columns) == 1 and not text.to_series().null_count():
-        return text.select(plh.col(columns[0]).nchash.xxh3_128(seed=seed).alias("h"))["h"]
+    if len(columns) == 1:
+        hashed = text.select(plh.col(columns[0]).nchash.xxh3_128(seed=seed).alias("h"))
+        return hashed.select(pl.when(text.to_series().is_not_null()).then(pl.col("h")).otherwise(_NULL))["h"]
     rows = text.select(plh.hash_rows(pl.all()).alias("h"))
     return rows.select(plh.col("h").nchash.xxh3_128(seed=seed))["h"]
 

@@ -78,7 +78,7 @@ def to_storage(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with each UInt128 column as `NAME:lo`, `NAME:hi`."""
     columns: list[pl.Expr] = []
     for name, dtype in frame.schema.items():
-        if dtype == pl.UInt128:
+        if dtype == pl.UInt128 and name.startswith("_"):
             columns += [low(name).alias(f"{name}:lo"), high(name).alias(f"{name}:hi")]
         else:
             columns.append(pl.col(name))
@@ -89,10 +89,11 @@ def from_storage(frame: pl.DataFrame) -> pl.DataFrame:
     """The inverse of `to_storage`."""
     columns: list[pl.Expr] = []
     for name in frame.columns:
-        if name.endswith(":lo"):
+        own = name.startswith("_")
+        if own and name.endswith(":lo"):
             base = name[:-3]
             columns.append(wide(pl.col(name), pl.col(f"{base}:hi")).alias(base))
-        elif not name.endswith(":hi"):
+        elif not (own and name.endswith(":hi")):
             columns.append(pl.col(name))
     return frame.select(columns)
 

@@ -62,9 +62,16 @@ class Step(BaseModel, ABC):
         """The columns that the step needs to find; `check` reports those that its table lacks."""
         return ()
 
+    def fit(self, rows: Any) -> Any:
+        """`rows.fit(self)`: a learner may be asked as well as the rows of a pipeline (`flow.pipeline.Rows`)."""
+        return rows.fit(self)
+
 
 class Map(Step):
     """Each row on its own."""
+
+    makes_children: ClassVar[bool] = False
+    """True when `apply` may return rows that were not there, each with its `_parent`."""
 
     @abstractmethod
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:

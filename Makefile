@@ -1,0 +1,64 @@
+# The one door: people and CI call these targets and nothing else.
+# Every target sets up what it needs; setup runs again only when a lock or pyproject.toml has changed.
+
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BASE := $(VENV)/base.stamp
+DEV := $(VENV)/dev.stamp
+CODE := src tests $(wildcard benchmarks)
+BENCHES := $(wildcard benchmarks/[!_]*.py)
+LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group build
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all check bench lock
+
+help:
+	@echo "make demo      run the example in examples/customer-service"
+	@echo "make test      the tests of every change"
+	@echo "make test-all  the same and the nightly ones"
+	@echo "make check     style, types, imports"
+	@echo "make bench     the figures of docs/benchmarks.md"
+	@echo "make lock      write requirements/*.txt anew (needs uv); LOCK_FLAGS=--upgrade for newer versions"
+
+demo: $(BASE)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/customer-service/demo.sh
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n 2 tests src --doctest-modules
+
+test-all: $(DEV)
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 tests src --doctest-modules -m ""
+
+check: $(DEV)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy src tests
+	$(BIN)/lint-imports
+
+bench: $(DEV)
+	@test -n "$(BENCHES)" || { echo "benchmarks/ holds no benchmark"; exit 1; }
+	@set -e; for file in $(BENCHES); do echo "== $$file"; $(BIN)/python "$$file"; done
+
+lock:
+	$(LOCK) $(LOCK_FLAGS) --output-file requirements/base.txt
+	$(LOCK) $(LOCK_FLAGS) --group dev --constraints requirements/base.txt --output-file requirements/dev.txt
+
+# A stamp is touched last, so that it stands for a setup that went through. The build backend comes from the lock too,
+# which is why the project itself is installed without build isolation.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(BASE): requirements/base.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements/base.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $(BASE) $@

@@ -1,0 +1,72 @@
+"""What a file holds: decided by its first bytes, and by its extension only where these leave it open."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Literal
+
+from tillage.collect.content import Content, Unreadable
+from tillage.collect.csv import CsvReader
+from tillage.collect.encoding import decoded, detect
+from tillage.collect.jsonl import JsonReader
+from tillage.collect.parquet import ParquetReader
+from tillage.collect.piece import Limits, Reader
+from tillage.collect.text import TextReader
+
+Format = Literal["auto", "csv", "jsonl", "parquet", "text"]
+
+_ARRAY = re.compile(rb"\s*\[")
+_OBJECTS = re.compile(rb"\s*(?:\[\s*)?\{\s*(?:\"|\})")
+_EMPTY_ARRAY = re.compile(rb"\s*\[\s*\]\s*$")
+_JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
+_TEXT_SUFFIXES = {".txt", ".text", ".log", ".md"}
+_OTHERS = (
+    (b"PK\x03\x04", "a zip archive (or a spreadsheet)"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"ARROW1", "an Arrow file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"\x89PNG", "an image"),
+    (b"\xff\xd8\xff", "an image"),
+    (b"%PDF-", "a PDF"),
+)
+
+
+def opened(content: Content, path: str, form: Format, encoding: str, delimiter: str, limits: Limits) -> Reader:
+    """The reader of a file; raises Unreadable for a file that cannot be read as what it is."""
+    suffix = PurePosixPath(path.removesuffix(".gz")).suffix.lower()
+    if content.head.startswith(b"PAR1") and form in ("auto", "parquet"):
+        if content.path is None or content.packed:
+            raise Unreadable("unreadable_file", "Parquet inside gzip is not read; unpack it.")
+        return ParquetReader(content, path, limits)
+    if form == "parquet" or (form == "auto" and suffix == ".parquet" and b"\0" in content.head[:4096]):
+        raise Unreadable("unreadable_file", "The file does not begin as Parquet does.")
+    for magic, what in _OTHERS:
+        if content.head.startswith(magic):
+            raise Unreadable("unreadable_file", f"The file is {what}, which is not read; turn it into CSV or Parquet.")
+    found = detect(content, encoding)
+    if form == "auto":
+        form = _by_content(next(decoded(content, found), b""), suffix)
+    if form == "jsonl":
+        head = next(decoded(content, found), b"")
+        array = bool(_ARRAY.match(head)) and (
+            suffix != ".jsonl" or bool(_OBJECTS.match(head) or _EMPTY_ARRAY.match(head))
+        )
+        return JsonReader(content, path, found, limits, array)
+    if form == "text":
+        return TextReader(content, found, limits)
+    return CsvReader(content, path, found, delimiter, limits)
+
+
+def _by_content(head: bytes, suffix: str) -> Format:
+    """The format of a text: JSON shows itself; text is told from CSV by its extension alone."""
+    if _OBJECTS.match(head) and suffix not in _TEXT_SUFFIXES:
+        return "jsonl"
+    if suffix in _JSON_SUFFIXES:
+        lines = head[:65_536].split(b"\n")[:20]
+        blank = not head.strip()
+        return "jsonl" if blank or any(line.lstrip()[:1] in (b"{", b"[") for line in lines) else "csv"
+    return "text" if suffix in _TEXT_SUFFIXES else "csv"

@@ -1,0 +1,329 @@
+"""JSON lines, and JSON arrays of objects: strict RFC 8259, record by record; a bad one is set aside alone.
+
+Numbers keep their digits until all is known about their column (2^70 becomes the text of its digits); nested values are
+canonical JSON text (keys sorted, no spaces). Refused records: NaN, Infinity, 1e400, a key twice, more than 100 levels,
+a lone surrogate, anything but an object. Python's own scanner does the work: about 4 us a record of five fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tillage.collect.content import Content, Unreadable
+from tillage.collect.encoding import Encoding
+from tillage.collect.piece import Limits, Piece, check_names, too_many_columns
+from tillage.collect.records import Block, Cut, Places, blocks, line_cuts
+from tillage.core.step import BadRecord
+
+DEEPEST = 100
+_OPENING, _CLOSING, _WHITE = b"[{", b"]}", b" \t\r\n"
+
+
+class Literal(str):
+    """A number with a fraction or exponent, as it is written."""
+
+    __slots__ = ()
+
+
+class _Refused(ValueError):
+    """Why a record is no record: reason and message."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def _fraction(text: str) -> Literal:
+    number = float(text)
+    if number - number != 0:
+        raise _Refused("number_too_large", f"{text[:40]} is beyond the range of numbers.")
+    return Literal(text)
+
+
+def _integer(text: str) -> int | Literal:
+    # Python refuses integers of more than 4,300 digits; as text they are as good.
+    return int(text) if len(text) < 4000 else Literal(text)
+
+
+def _constant(text: str) -> None:
+    raise _Refused("not_a_number", f"{text} is no JSON.")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _Refused("duplicate_key", f"The key {twice[:40]!r} comes twice.")
+    return made
+
+
+_DECODER = json.JSONDecoder(
+    parse_float=_fraction, parse_int=_integer, parse_constant=_constant, object_pairs_hook=_object
+)
+
+
+def parse_object(record: bytes, max_field: int = 1_000_000) -> dict[str, Any]:
+    """The object of one record; a ValueError with a `reason` says why there is none.
+
+    >>> parse_object(b'{"a": 1.10, "b": [1]}')
+    {'a': '1.10', 'b': [1]}
+    """
+    if record.count(b"[") + record.count(b"{") > DEEPEST and _depth(record) > DEEPEST:
+        raise _Refused("too_deep", f"Values are nested more than {DEEPEST} levels deep.")
+    text = record.decode().strip(" \t\r\n")
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except json.JSONDecodeError as error:
+        raise _Refused("bad_json", f"{error.msg} at character {error.pos + 1} of the record.") from error
+    if end != len(text):
+        raise _Refused("bad_json", f"Something follows the value at character {end + 1} of the record.")
+    if not isinstance(value, dict):
+        raise _Refused("not_an_object", "The record is no JSON object.")
+    if b"\\u" in record:
+        try:
+            for part in _strings(value):
+                part.encode()
+        except UnicodeEncodeError:
+            raise _Refused("lone_surrogate", "A text holds half of a surrogate pair.") from None
+    if len(record) > max_field:
+        for name, one in value.items():
+            if max(len(name.encode()), len(_text(one).encode()) if one is not None else 0) > max_field:
+                raise _Refused("field_too_long", f"A field is longer than max_field ({max_field:,} bytes).")
+    return value
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _depth(record: bytes) -> int:
+    """The deepest level of brackets outside of texts."""
+    view = np.frombuffer(record, dtype=np.uint8)
+    step = _steps(view)
+    return int(np.cumsum(step).max(initial=0))
+
+
+def _steps(view: Places) -> Places:
+    """+1 where a bracket outside of texts opens, -1 where one closes. A line break ends a text: JSON allows none in it."""
+    step = np.zeros(len(view), dtype=np.int32)
+    step[(view == 91) | (view == 123)] = 1
+    step[(view == 93) | (view == 125)] = -1
+    step[_in_text(view)] = 0
+    return step
+
+
+def _in_text(view: Places) -> Any:
+    """Where a byte lies within a text (or is its opening quote)."""
+    quotes = np.flatnonzero(view == 34)
+    if len(quotes):
+        # A quote counts unless an odd run of backslashes stands before it.
+        slashes = view == 92
+        if slashes.any():
+            places = np.arange(len(view))
+            last_other = np.maximum.accumulate(np.where(slashes, -1, places))
+            before = quotes - 1
+            run = np.where(before >= 0, before - last_other[np.maximum(before, 0)], 0)
+            quotes = quotes[run % 2 == 0]
+    toggles = np.zeros(len(view), dtype=np.int64)
+    toggles[quotes] = 1
+    count = np.cumsum(toggles)
+    breaks = np.flatnonzero(view == 10)
+    if len(breaks):
+        base = np.zeros(len(view), dtype=np.int64)
+        at_break = count[breaks]
+        base[breaks[0]] = at_break[0]
+        base[breaks[1:]] = np.diff(at_break)
+        count -= np.cumsum(base)
+    return count % 2 == 1
+
+
+class Lines:
+    """The cutter of JSON lines: a record a line, blank ones are none."""
+
+    def __call__(self, buffer: bytes, final: bool, force: bool) -> Cut:
+        """See `records.Cutter`."""
+        starts, ends, consumed = line_cuts(buffer, final)
+        filled = ends > starts
+        view = np.frombuffer(buffer, dtype=np.uint8)
+        for i in np.flatnonzero(filled & (view[np.minimum(starts, len(view) - 1)] <= 32) if len(view) else []).tolist():
+            filled[i] = bool(buffer[starts[i] : ends[i]].strip(_WHITE))
+        return Cut(starts[filled], ends[filled], {}, consumed)
+
+
+class Elements:
+    """The cutter of one JSON array: a record an element. What follows a missing bracket is one bad record."""
+
+    def __init__(self) -> None:
+        self._begun = self._ended = False
+
+    def __call__(self, buffer: bytes, final: bool, force: bool) -> Cut:
+        """See `records.Cutter`; buffers come in order, and each but the first begins with an element or its comma."""
+        at = 0
+        if not self._begun:
+            at = buffer.index(b"[") + 1
+        view = np.frombuffer(buffer, dtype=np.uint8)[at:]
+        depth = np.cumsum(_steps(view))
+        inside = _in_text(view)
+        commas = np.flatnonzero((view == 44) & (depth == 0) & ~inside)
+        end = np.flatnonzero(depth < 0)
+        stop = int(end[0]) if len(end) else len(view)
+        commas = commas[commas < stop]
+        if not len(end) and not final and not len(commas):
+            if force:
+                return Cut(np.array([at]), np.array([len(buffer)]), {0: _NO_END}, len(buffer))
+            return Cut(view[:0].astype(np.int64), view[:0].astype(np.int64), {}, 0)
+        starts = np.concatenate(([0], commas + 1)) + at
+        ends = np.append(commas, stop) + at
+        consumed = len(buffer)
+        broken: dict[int, tuple[str, str]] = {}
+        if not len(end) and not final:
+            consumed = int(starts[-1])
+            starts, ends = starts[:-1], ends[:-1]
+        return self._cut(buffer, starts, ends, broken, consumed, bool(len(end)), final)
+
+    def _cut(
+        self,
+        buffer: bytes,
+        starts: Places,
+        ends: Places,
+        broken: dict[int, tuple[str, str]],
+        consumed: int,
+        ended: bool,
+        final: bool,
+    ) -> Cut:
+        self._begun = True
+        spans = [_stripped(buffer, int(lo), int(hi)) for lo, hi in zip(starts, ends, strict=True)]
+        if spans and spans[-1][0] == spans[-1][1] and (ended or final):
+            spans.pop()  # `[]`, or blanks after the last comma, are no element
+        if ended or final:
+            tail = _stripped(buffer, int(ends[-1]) + 1, len(buffer)) if ended else (len(buffer), len(buffer))
+            if tail[0] < tail[1]:
+                broken[len(spans)] = ("bad_json", "Something follows the end of the array.")
+                spans.append(tail)
+            consumed = len(buffer)
+        for i, (lo, hi) in enumerate(spans):
+            if lo == hi:
+                broken[i] = ("bad_json", "An element of the array is missing.")
+        if final and not ended and spans:
+            broken[len(spans) - 1] = ("bad_json", "The array has no end: the file was cut.")
+        places = np.array(spans, dtype=np.int64).reshape(-1, 2)
+        return Cut(places[:, 0], places[:, 1], broken, consumed)
+
+
+_NO_END = ("field_too_long", "An element of the array is longer than a record may be.")
+
+
+def _stripped(buffer: bytes, lo: int, hi: int) -> tuple[int, int]:
+    piece = buffer[lo:hi]
+    left = len(piece) - len(piece.lstrip(_WHITE))
+    return (lo + left, lo + len(piece.rstrip(_WHITE))) if left < len(piece) else (lo, lo)
+
+
+class JsonReader:
+    """One file of JSON lines, or of one JSON array of objects."""
+
+    def __init__(self, content: Content, path: str, encoding: Encoding, limits: Limits, array: bool) -> None:
+        if not content.head.strip():
+            raise Unreadable("empty_file", "The file is empty.")
+        self._content, self._encoding, self._limits, self._path, self._array = content, encoding, limits, path, array
+        self.facts: dict[str, Any] = {"format": "jsonl", "encoding": encoding.codec, "delimiter": "", "header": []}
+
+    def pieces(self) -> Iterator[Piece]:
+        """See `piece.Reader`."""
+        known: set[str] = set()
+        for block in blocks(self._content, self._encoding, Elements() if self._array else Lines()):
+            rows: list[dict[str, Any]] = []
+            bad: list[BadRecord] = []
+            gone: list[int] = []
+            for i, (lo, hi) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
+                try:
+                    rows.append(parse_object(block.data[lo:hi], self._limits.max_field))
+                except _Refused as refused:
+                    gone.append(i)
+                    bad.append(block.fail(i, "parse", refused.reason, str(refused)))
+            kept = block.without(gone) if gone else block
+            names = self._names(rows, known)
+            frame, raw = columns(rows, names)
+            yield Piece(frame, kept.numbers, raw, kept.fail, sorted(block.bad + bad, key=lambda b: b.record))
+
+    def _names(self, rows: list[dict[str, Any]], known: set[str]) -> list[str]:
+        """The keys of these rows in the order in which they come."""
+        names: dict[str, None] = {}
+        for keys in dict.fromkeys(map(tuple, rows)):
+            names.update(dict.fromkeys(keys))
+            if len(names) > self._limits.max_columns:
+                raise too_many_columns(len(names), self._path, self._limits)
+        fresh = [name for name in names if name not in known]
+        check_names(fresh, self._path, self._limits)
+        known.update(fresh)
+        if len(known) > self._limits.max_columns:
+            raise too_many_columns(len(known), self._path, self._limits)
+        return list(names)
+
+
+def columns(rows: list[dict[str, Any]], names: list[str]) -> tuple[pl.DataFrame, frozenset[str]]:
+    """The rows as a frame, and its columns of number texts, whose type is still to be inferred.
+
+    >>> columns([{"a": 1, "b": [1, {"y": 2, "x": None}]}, {"a": "z"}], ["a", "b"])[0].rows()
+    [('1', '[1,{"x":null,"y":2}]'), ('z', None)]
+    """
+    raw: set[str] = set()
+    made: list[pl.Series] = []
+    for name in names:
+        values = [row.get(name) for row in rows]
+        kinds = set(map(type, values)) - {type(None)}
+        if kinds == {str}:
+            made.append(pl.Series(name, values, dtype=pl.String))
+        elif kinds == {bool}:
+            made.append(pl.Series(name, values, dtype=pl.Boolean))
+        elif kinds == {int} and _fits(values):
+            made.append(pl.Series(name, values, dtype=pl.Int64))
+        else:
+            if kinds and kinds <= {int, Literal}:
+                raw.add(name)
+            texts = [None if v is None else _text(v) for v in values]
+            made.append(pl.Series(name, texts, dtype=pl.String if kinds else pl.Null))
+    return (pl.DataFrame(made) if made else pl.DataFrame({})), frozenset(raw)
+
+
+def _fits(values: list[Any]) -> bool:
+    numbers = [v for v in values if v is not None]
+    return min(numbers) >= -(1 << 63) and max(numbers) < 1 << 63
+
+
+def _text(value: Any) -> str:
+    """A value as text: texts and numbers as they are, the rest as canonical JSON."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else canonical(value)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces; a fraction as its shortest equal text, or as written where none is equal.
+
+    >>> canonical({"b": [True, None], "a": Literal("1.50")})
+    '{"a":1.5,"b":[true,null]}'
+    """
+    if isinstance(value, dict):
+        inner = (f"{json.dumps(k, ensure_ascii=False)}:{canonical(value[k])}" for k in sorted(value))
+        return "{" + ",".join(inner) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
+    if isinstance(value, Literal):
+        from decimal import Decimal
+
+        short = repr(float(value)) if len(value) < 400 else value
+        return short if len(value) < 400 and Decimal(short) == Decimal(value) else str(value)
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,117 @@
+"""From pieces of a file to typed rows: what a file needs, and its batches in the types of the whole table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import polars as pl
+
+from tillage.collect.cache import Parsed
+from tillage.collect.piece import Piece, Reader
+from tillage.collect.types import FLOAT, INT, NULL, TEXT, Clash, Column, Seen, cast, dtype_of, infer, name_of
+from tillage.core.errors import ConfigurationError
+from tillage.core.step import BadRecord, Batch
+
+ROWS = 65_536
+BYTES = 32 << 20
+_EXACT = 1 << 53
+
+
+def observed(reader: Reader, declared: Mapping[str, str]) -> tuple[Seen, int, Parsed | None]:
+    """What the columns of a file need, the number of its records, and its values if they came in one piece."""
+    seen = Seen()
+    for name in reader.facts["header"]:
+        seen.add(name, Column(declared.get(name, NULL)))
+    records, pieces, kept = 0, 0, None
+    for piece in reader.pieces():
+        records += piece.frame.height + len(piece.bad)
+        pieces += 1
+        typed: list[pl.Series] = []
+        for series in piece.frame.get_columns():
+            name = series.name
+            if name in declared:
+                column, made = Column(declared[name]), series
+            elif name in piece.raw:
+                column, made = infer(series, seen.knows(name))
+            else:
+                column, made = Column(name_of(series.dtype), wide=_is_wide(series)), series
+            seen.add(name, column)
+            typed.append(made)
+        kept = Parsed(pl.DataFrame(typed), dict(seen.columns), piece.numbers, piece.bad) if pieces == 1 else None
+    return seen, records, kept
+
+
+def _is_wide(series: pl.Series) -> bool:
+    if series.dtype != pl.Int64 or series.null_count() == len(series):
+        return False
+    low, high = series.min(), series.max()
+    return bool(low <= -_EXACT or high >= _EXACT)  # type: ignore[operator]
+
+
+def batches(piece: Piece, schema: Mapping[str, str], declared: Mapping[str, str]) -> Iterator[Batch]:
+    """The rows of a piece in the types of `schema`, in batches; a row with a cell that does not fit is a bad record."""
+    height = piece.frame.height
+    failed: dict[int, str] = {}
+    made: list[pl.Series] = []
+    for name, to in schema.items():
+        if name not in piece.frame.columns:
+            made.append(_nulls(name, to, height))
+            continue
+        try:
+            values, lost = cast(piece.frame[name], to, declared=name in declared)
+        except Clash as clash:
+            raise ConfigurationError(f"Column '{name}' cannot be {to}: {clash}.", fix="Mend 'types'.") from clash
+        made.append(values)
+        for row in lost:
+            failed.setdefault(row, name)
+    numbers, bad = piece.numbers, piece.bad
+    frame = pl.DataFrame(made)
+    if failed:
+        bad = bad + [_misfit(piece, row, name, schema[name]) for row, name in failed.items()]
+        bad.sort(key=lambda record: record.record)
+        keep = np.ones(height, dtype=bool)
+        keep[list(failed)] = False
+        frame, numbers = frame.filter(keep), numbers[keep]
+    return _sliced(frame, pl.Series("records", numbers).cast(pl.UInt64), bad)
+
+
+def _misfit(piece: Piece, row: int, name: str, to: str) -> BadRecord:
+    return piece.fail(row, "cast", "bad_value", f"The value of column '{name}' is no {to}.", name)
+
+
+def from_parsed(parsed: Parsed, schema: Mapping[str, str], declared: Mapping[str, str]) -> Iterable[Batch] | None:
+    """Batches of what `observed` kept; None when its values no longer say what `schema` asks for."""
+    made: list[pl.Series] = []
+    for name, to in schema.items():
+        column = parsed.columns.get(name)
+        if column is None:
+            made.append(_nulls(name, to, len(parsed.numbers)))
+            continue
+        values = parsed.frame[name] if name in parsed.frame.columns else _nulls(name, to, len(parsed.numbers))
+        if values.dtype != dtype_of(to):
+            widened = column.type == INT and (to == FLOAT or (to == TEXT and not column.empty))
+            if not (name in declared or widened or (column.type == NULL and not column.empty)):
+                return None
+            values, lost = cast(values, to, declared=name in declared)
+            if lost:
+                return None
+        made.append(values)
+    return _sliced(pl.DataFrame(made), pl.Series("records", parsed.numbers).cast(pl.UInt64), parsed.bad)
+
+
+def no_rows(schema: Mapping[str, str], bad: list[BadRecord]) -> Batch:
+    """A Batch without rows, but with the columns of `schema`."""
+    frame = pl.DataFrame(schema={name: dtype_of(kind) for name, kind in schema.items()})
+    return Batch(frame, pl.Series("records", [], dtype=pl.UInt64), bad)
+
+
+def _nulls(name: str, to: str, height: int) -> pl.Series:
+    return pl.Series(name, [None], dtype=dtype_of(to)).new_from_index(0, height)
+
+
+def _sliced(frame: pl.DataFrame, records: pl.Series, bad: list[BadRecord]) -> Iterator[Batch]:
+    height = len(records)
+    step = max(1, min(ROWS, int(BYTES * height / max(1, frame.estimated_size()))))
+    for at in range(0, max(1, height), step):
+        yield Batch(frame.slice(at, step), records.slice(at, step), bad if at == 0 else [])

@@ -1,0 +1,77 @@
+"""The naive model beside which every score stands: the commonest class, or the mean.
+
+One pass; the state is exact, so that baselines merge in any order: counts of classes, or the sum of the numbers as an
+integer of units of 2^-1074, of which every float64 is a multiple.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import polars as pl
+from pydantic import Field
+
+from tillage.core.errors import BadData
+from tillage.core.state import State
+from tillage.core.step import Fitted, Fold
+from tillage.evaluate.tested import as_numbers, as_text
+from tillage.measure.exact import UNIT, float_sum, rounded
+
+BASELINE = "baseline"
+
+
+class NaiveBaseline(Fold):
+    """What is predicted without looking: the commonest class (of equals, the first by name), or the mean.
+
+    >>> fold = NaiveBaseline(target="y", task="classification")
+    >>> model = fold.finish(fold.update(fold.start(), pl.DataFrame({"y": ["b", "a", "b", None]})))
+    >>> model.apply(pl.DataFrame({"x": [1]}))["baseline"][0]
+    'b'
+    """
+
+    target: str = Field(min_length=1, description="column that the model learns")
+    task: Literal["classification", "regression"] = Field("classification", description="classes, or numbers")
+
+    def needs(self) -> tuple[str, ...]:
+        return (self.target,)
+
+    def start(self) -> State:
+        return {} if self.task == "classification" else {"rows": 0, "sum": 0}
+
+    def update(self, state: State, rows: pl.DataFrame) -> State:
+        if self.task == "classification":
+            counts = as_text(rows, self.target).drop_nulls().value_counts(name="_rows")
+            return self.merge(state, dict(counts.iter_rows()))
+        numbers = as_numbers(rows, self.target).drop_nulls().to_numpy()
+        return self.merge(state, {"rows": len(numbers), "sum": float_sum(numbers)[0]})
+
+    def merge(self, a: State, b: State) -> State:
+        return {name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})}
+
+    def finish(self, state: State) -> BaselineModel:
+        """The Map; raises BadData when no row had a target."""
+        if not (state if self.task == "classification" else state["rows"]):
+            raise BadData(
+                f"No row has a value in the target column '{self.target}'.",
+                fix="Look at the filters before the model, and at the column's name.",
+            )
+        value: str | float
+        if self.task == "classification":
+            value = min(state, key=lambda name: (-state[name], name))
+        else:
+            value = rounded(state["sum"], state["rows"] << UNIT)
+        return BaselineModel(state={"task": self.task, "target": self.target, "value": value})
+
+
+class BaselineModel(Fitted):
+    """Adds the column `baseline`, the same value in every row.
+
+    >>> BaselineModel(state={"value": 2.5}).apply(pl.DataFrame({"x": [1, 2]}))["baseline"].to_list()
+    [2.5, 2.5]
+    """
+
+    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        value = self.state["value"]
+        return rows.with_columns(
+            pl.lit(value, dtype=pl.String if isinstance(value, str) else pl.Float64).alias(BASELINE)
+        )

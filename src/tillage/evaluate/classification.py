@@ -1,0 +1,161 @@
+"""How well classes are predicted: accuracy and macro F1 beside the baseline's, by class, and the worst mistakes.
+
+One sort of the test rows, and a bootstrap of a thousand rounds over counts of (target, prediction).
+Sources: Wilson, JASA 22, 1927 (interval of a share); Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from pydantic import Field
+
+from tillage.core.rows import ID
+from tillage.core.step import Whole
+from tillage.evaluate.tested import FEW, as_text, tested
+from tillage.measure.interval import bootstrap, wilson
+from tillage.measure.metrics import accuracy, confusion, macro_f1, per_class
+
+NOTHING = "(no prediction)"
+"""Stands for a prediction that is null: a mistake, whatever the target."""
+
+_FEW_OF_CLASS = 5
+_MISTAKES = 20
+_BINS = 10
+
+
+class ClassificationReport(Whole):
+    """Scores of predicted classes, from rows that bear target, `prediction`, `baseline` and maybe `confidence`.
+
+    Rows without a target are left out and counted. Intervals are of 95 %: Wilson's for the accuracy, unless rows
+    come in groups; otherwise by bootstrap over rows, or over whole groups.
+
+    >>> rows = pl.DataFrame({"_id": [1, 2], "y": ["a", "b"], "prediction": ["a", "a"], "baseline": ["a", "a"]})
+    >>> report = ClassificationReport(target="y").compute({"rows": rows})
+    >>> report["metrics"]["accuracy"], report["baseline"]["accuracy"]
+    (0.5, 0.5)
+    """
+
+    target: str = Field(min_length=1, description="column with the true class")
+    group: str | None = Field(None, min_length=1, description="column whose equal values belong together")
+    seed: int = Field(0, ge=0, lt=2**31, description="of the bootstrap")
+
+    def needs(self) -> tuple[str, ...]:
+        return (self.target, "prediction", "baseline") + ((self.group,) if self.group else ())
+
+    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+        """`metrics`, `baseline`, `interval`, `rows`, `unlabelled`, `per_class`, `confusion`, `calibration`, `errors`
+        (the most confident mistakes), `warnings`: plain values. Raises BadData when no row has a target."""
+        rows = inputs["rows"]
+        target = as_text(rows, self.target)
+        predicted = as_text(rows, "prediction").fill_null(NOTHING).rename("prediction")
+        kept = [predicted, as_text(rows, "baseline").fill_null(NOTHING).rename("baseline")]
+        if "confidence" in rows.columns:
+            kept.append(rows["confidence"].cast(pl.Float64).fill_nan(None))
+        frame = tested(rows, target, self.group, kept)
+        truth, guess, naive = frame["target"], frame["prediction"], frame["baseline"]
+        metrics = {"accuracy": accuracy(truth, guess), "macro_f1": macro_f1(truth, guess)}
+        baseline = {"accuracy": accuracy(truth, naive), "macro_f1": macro_f1(truth, naive)}
+        interval = self._intervals(frame)
+        by_class = [{"class": c.pop("label"), **c} for c in per_class(truth, guess)]
+        classes, counts = confusion(truth, guess)
+        return {
+            "metrics": metrics,
+            "baseline": baseline,
+            "interval": interval,
+            "rows": frame.height,
+            "unlabelled": rows.height - frame.height,
+            "per_class": by_class,
+            "confusion": {"classes": classes, "counts": counts.tolist()},
+            "calibration": _calibration(frame),
+            "errors": _mistakes(frame),
+            "warnings": _warnings(frame, baseline, interval, by_class),
+        }
+
+    def _intervals(self, frame: pl.DataFrame) -> dict[str, list[float]]:
+        truth, guess = frame["target"], frame["prediction"]
+        groups = frame["group"] if self.group else None
+        if groups is None:
+            share = wilson(int((truth == guess).sum()), frame.height)
+        else:
+            share = bootstrap(accuracy, truth, guess, groups=groups, seed=self.seed)
+        macro = bootstrap(macro_f1, truth, guess, groups=groups, seed=self.seed)
+        return {"accuracy": list(share), "macro_f1": list(macro)}
+
+
+def _mistakes(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """The mistakes of greatest confidence; of equals, or without confidences, by id."""
+    wrong = frame.filter(pl.col("prediction") != pl.col("target"))
+    if "confidence" in wrong.columns:
+        wrong = wrong.sort(["confidence", ID], descending=[True, False], nulls_last=True)
+    else:
+        wrong = wrong.with_columns(pl.lit(None, dtype=pl.Float64).alias("confidence"))
+    shown = wrong.head(_MISTAKES).select(ID, "target", "prediction", "confidence")
+    return [
+        {"id": f"{row_id:032x}", "target": target, "prediction": prediction, "confidence": confidence}
+        for row_id, target, prediction, confidence in shown.iter_rows()
+    ]
+
+
+def _calibration(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Tenths of the confidence that hold rows: their bounds, rows, mean confidence and share of hits."""
+    if "confidence" not in frame.columns:
+        return []
+    tenth = (pl.col("confidence") * _BINS).floor().clip(0, _BINS - 1).cast(pl.Int64)
+    bins = (
+        frame.filter(pl.col("confidence").is_not_null())
+        .group_by(tenth.alias("tenth"), maintain_order=True)
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("confidence").mean(),
+            (pl.col("prediction") == pl.col("target")).mean().alias("accuracy"),
+        )
+        .sort("tenth")
+    )
+    return [
+        {
+            "from": b["tenth"] / _BINS,
+            "to": (b["tenth"] + 1) / _BINS,
+            "rows": b["rows"],
+            "confidence": b["confidence"],
+            "accuracy": b["accuracy"],
+        }
+        for b in bins.iter_rows(named=True)
+    ]
+
+
+def _warnings(
+    frame: pl.DataFrame,
+    baseline: Mapping[str, float],
+    interval: Mapping[str, Sequence[float]],
+    by_class: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    found = []
+    if frame.height < FEW:
+        found.append(f"Only {frame.height} rows test the model: the intervals are wide.")
+    rare = [c["class"] for c in by_class if 0 < c["support"] < _FEW_OF_CLASS]
+    if rare:
+        found.append(f"Fewer than {_FEW_OF_CLASS} test rows: {_named(rare)}. Their figures say little.")
+    if frame["target"].n_unique() == 1:
+        found.append(f"All test rows are of the class '{frame['target'][0]}'.")
+    unseen = sorted(set(frame["target"]) - set(frame["prediction"]))
+    if unseen:
+        found.append(f"Never predicted: {_named(unseen)}.")
+    silent = int((frame["prediction"] == NOTHING).sum())
+    if silent:
+        found.append(f"{silent} rows have no prediction; they count as mistakes.")
+    found += [
+        f"The {name} is not better than the baseline's {value:.4g} beyond its interval "
+        f"({interval[name][0]:.4g} to {interval[name][1]:.4g})."
+        for name, value in baseline.items()
+        if interval[name][0] <= value
+    ]
+    return found
+
+
+def _named(classes: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
+    more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
+    return ", ".join(f"'{name}'" for name in classes[:10]) + more

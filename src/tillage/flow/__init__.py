@@ -1,0 +1,1 @@
+"""Plans, and the runner that brings them up to date."""

@@ -1,0 +1,183 @@
+"""Compaction: many small chunks of a table become few, together with all that was made of them row by row.
+
+It runs no step and changes no digest: rows move between objects, states of Folds are merged, and whoever had seen the
+table's newest version is noted as having seen the compacted one. Versions before it keep their chunks until `gc`. A
+reader who stands further back sees the moved rows go and come again, which is correct and merely costs more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+import polars as pl
+
+from tillage.core.state import decode, encode
+from tillage.core.step import Fold
+from tillage.flow.chunking import chunk_rows
+from tillage.flow.results import STATE
+from tillage.flow.stages import Stage
+from tillage.store.catalog import dump
+from tillage.store.failpoints import reach
+from tillage.store.objects import Stored
+from tillage.store.tables import LEFT, ROWS, Chunk, Draft, NewChunk, Store, Version
+
+SLACK = 24
+"""Small chunks that a table may have beyond what its size asks for."""
+
+ROW_WISE = ("map", "gate", "whole")
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Chunks of one part of a stage that become one object."""
+
+    stage: str
+    part: str
+    chunks: tuple[Chunk, ...]
+    stored: Stored
+    group: int
+    """Number of the group of source chunks that this comes from."""
+
+
+def compact(store: Store, stages: Mapping[str, Stage]) -> list[str]:
+    """Compact every table that needs it; the names of the stages that were rewritten."""
+    done: list[str] = []
+    for stage in stages.values():
+        if stage.kind in ("source", "group") or (stage.kind == "whole" and not _follows(stage)):
+            done += _compact_stage(store, stage, stages)
+    return done
+
+
+def _follows(stage: Stage) -> bool:
+    return bool(getattr(stage.step, "incremental", False))
+
+
+def _compact_stage(store: Store, stage: Stage, stages: Mapping[str, Stage]) -> list[str]:
+    groups = small_groups(store, stage.name)
+    if not groups:
+        return []
+    merges = [_merge_rows(store, stage.name, ROWS, group, n) for n, group in enumerate(groups)]
+    _derive(store, stage.name, groups, stages, merges)
+    with store.catalog.transaction():
+        rewritten = _commit(store, stage.name, merges, {}, stages)
+        reach("compact.commit")
+    return rewritten
+
+
+def small_groups(store: Store, stage: str) -> list[tuple[Chunk, ...]]:
+    """Runs of small chunks, each to become one; none while there are few."""
+    chunks = store.chunks(stage, ROWS)
+    live = {c.id: c.rows - len(store.removed(c)) for c in chunks} if len(chunks) > SLACK else {}
+    size = chunk_rows(sum(live.values()))
+    small = [c for c in chunks if live.get(c.id, size) <= size // 2]
+    if len(small) <= SLACK:
+        return []
+    groups: list[tuple[Chunk, ...]] = []
+    group: list[Chunk] = []
+    weight = 0
+    for chunk in small:
+        if group and weight + live[chunk.id] > size:
+            groups.append(tuple(group))
+            group, weight = [], 0
+        group.append(chunk)
+        weight += live[chunk.id]
+    groups.append(tuple(group))
+    return [g for g in groups if len(g) > 1]
+
+
+def _merge_rows(store: Store, stage: str, part: str, chunks: Sequence[Chunk], group: int) -> Merge:
+    whole = pl.concat([store.read(c) for c in chunks], how="diagonal_relaxed")
+    key = sha256(dump(["compact", stage, part, [c.object for c in chunks]]).encode()).hexdigest()[:32]
+    return Merge(stage, part, tuple(chunks), store.objects.put_frame(key, whole), group)
+
+
+def _derive(
+    store: Store, source: str, groups: Sequence[tuple[Chunk, ...]], stages: Mapping[str, Stage], merges: list[Merge]
+) -> None:
+    """The same merges for all that stands on these chunks, row by row or state by state."""
+    for stage in stages.values():
+        if source not in stage.inputs.values() or not _is_current(store, stage, source):
+            continue
+        parts = (ROWS, LEFT) if stage.kind in ROW_WISE else (STATE,)
+        mine: list[tuple[Chunk, ...]] = []
+        for n, group in enumerate(groups):
+            members = {c.id for c in group}
+            for part in parts:
+                own = tuple(c for c in store.chunks(stage.name, part) if c.source in members)
+                if not own:
+                    continue
+                if part == STATE:
+                    merges.append(_merge_states(store, stage, own, n))
+                else:
+                    merges.append(_merge_rows(store, stage.name, part, own, n))
+                if part == ROWS:
+                    mine.append(own)
+        if mine and stage.kind in ROW_WISE:
+            _derive(store, stage.name, mine, stages, merges)
+
+
+def _merge_states(store: Store, stage: Stage, chunks: Sequence[Chunk], group: int) -> Merge:
+    step = stage.step
+    if not isinstance(step, Fold):
+        raise TypeError(stage.name)
+    total = step.start()
+    for chunk in chunks:
+        total = step.merge(total, decode(store.objects.get(chunk.object, chunk.checksum)))
+    key = sha256(dump(["compact", stage.name, [c.object for c in chunks]]).encode()).hexdigest()[:32]
+    return Merge(stage.name, STATE, tuple(chunks), store.objects.put(key, encode(total), "state"), group)
+
+
+def _is_current(store: Store, stage: Stage, source: str) -> bool:
+    mine, theirs = store.latest(stage.name), store.latest(source)
+    return mine is not None and theirs is not None and mine.inputs.get(source) == theirs.version
+
+
+def _commit(
+    store: Store, name: str, merges: Sequence[Merge], renamed: dict[int, int], stages: Mapping[str, Stage]
+) -> list[str]:
+    """Write the merges of one stage as its next version, then those of its readers; inside a transaction."""
+    own = [m for m in merges if m.stage == name]
+    last = store.latest(name)
+    if last is None or not own:
+        return []
+    readers = [s for s in stages.values() if name in s.inputs.values() and _is_current(store, s, name)]
+    made = _next_version(store, last, own, renamed)
+    out = [name]
+    for reader in readers:
+        _has_seen(store, reader.name, name, made.version)
+        if reader.kind in ROW_WISE:
+            out += _commit(store, reader.name, merges, renamed, stages)
+        else:
+            _replace_states(store, reader.name, [m for m in merges if m.stage == reader.name], renamed)
+    return out
+
+
+def _next_version(store: Store, last: Version, own: Sequence[Merge], renamed: dict[int, int]) -> Version:
+    draft = Draft(
+        last.stage, "compaction", last.fingerprint, dict(last.inputs), dict(last.counts), last.columns, dict(last.facts)
+    )
+    draft.ended = [c.id for m in own for c in m.chunks]
+    for m in own:
+        source = m.chunks[0].source
+        moved = renamed.get(source) if source is not None else None
+        origins = sorted({o for c in m.chunks for o in store.origins(c)})
+        draft.added.append(NewChunk(m.part, m.stored, source=moved, origins=tuple(origins)))
+    [made] = store.commit(draft)
+    fresh = [c for c in store.chunks(last.stage, ROWS) if c.added == made.version]
+    for m, chunk in zip([m for m in own if m.part == ROWS], fresh, strict=True):
+        renamed.update({c.id: chunk.id for c in m.chunks})
+    return made
+
+
+def _replace_states(store: Store, stage: str, merges: Sequence[Merge], renamed: dict[int, int]) -> None:
+    for m in merges:
+        source = renamed[m.chunks[0].source or 0]
+        store.replace_chunks(m.chunks, NewChunk(m.part, m.stored, source=source))
+
+
+def _has_seen(store: Store, reader: str, source: str, version: int) -> None:
+    last = store.latest(reader)
+    if last is not None:
+        store.set_inputs(replace(last, inputs={**last.inputs, source: version}))

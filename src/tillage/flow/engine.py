@@ -1,0 +1,73 @@
+"""Where work on chunks is done: in this process, on as many threads as there are workers.
+
+Polars leaves the interpreter's lock while it computes, so threads keep both cores busy and share the frames in memory.
+Results come back in the order of the tasks, whoever finished first: nothing may depend on the worker count. Finished
+work is remembered in the catalog a few times a second, so that a killed run loses little.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+from tillage.store.tables import Store
+
+SAVE_SECONDS = 0.5
+
+
+class Keyed(Protocol):
+    """Work that has a name."""
+
+    @property
+    def key(self) -> str:
+        """The same for the same work."""
+        ...
+
+
+T = TypeVar("T", bound=Keyed)
+
+
+class Engine:
+    """The local engine."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        """`workers`: threads; default: the processors that this process may use."""
+        self.workers = workers or len(os.sched_getaffinity(0))
+
+    def map(
+        self, store: Store, work: Callable[[T], dict[str, Any]], tasks: Sequence[T]
+    ) -> Iterator[tuple[T, dict[str, Any]]]:
+        """Each task with its result, in order; work remembered from an earlier run is not done again."""
+        fresh: list[tuple[str, dict[str, Any]]] = []
+        saved = time.monotonic()
+
+        def one(task: T) -> tuple[dict[str, Any], bool]:
+            known = store.recall(task.key)
+            return (known, False) if known is not None else (work(task), True)
+
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="tillage") as pool:
+            waiting: deque[tuple[T, Future[tuple[dict[str, Any], bool]]]] = deque()
+            todo = iter(tasks)
+            try:
+                while True:
+                    while len(waiting) < self.workers * 2 and (task := next(todo, None)) is not None:
+                        waiting.append((task, pool.submit(one, task)))
+                    if not waiting:
+                        break
+                    task, future = waiting.popleft()
+                    result, new = future.result()
+                    if new:
+                        fresh.append((task.key, result))
+                    if fresh and time.monotonic() - saved > SAVE_SECONDS:
+                        store.remember(fresh)
+                        fresh, saved = [], time.monotonic()
+                    yield task, result
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+                if fresh:
+                    store.remember(fresh)

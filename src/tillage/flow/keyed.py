@@ -1,0 +1,386 @@
+"""Stages that look across rows: Groups by touched key, Wholes by `change`, and the gate that publishes a table.
+
+Both keep an index of entries by hashed key in the store and read the pages of touched keys alone. A Whole that only
+takes rows out copies nothing: its chunks are its input's objects with other ids removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+import polars_hash as plh
+
+from tillage.core.errors import TillageError
+from tillage.core.keys import hash_text
+from tillage.core.rows import ID, INTO, PARENT, REASON, high, low, only, without
+from tillage.core.step import Group, Whole
+from tillage.flow.chunking import chunk_rows
+from tillage.flow.counts import Counts
+from tillage.flow.maps import ledger
+from tillage.flow.progress import Listener, Progress
+from tillage.flow.stages import Stage
+from tillage.store.digests import content_hashes
+from tillage.store.index import KEY, Index
+from tillage.store.locate import locate
+from tillage.store.objects import Stored
+from tillage.store.tables import LEFT, ROWS, Changes, Chunk, Draft, NewChunk, Store, Version
+
+INDEX = "keys"
+PORT = "_port"
+
+
+class KeyedRun:
+    """What Groups and Wholes share: the draft, the inputs' changes, the count of rows read."""
+
+    def __init__(self, store: Store, stage: Stage, fingerprint: str, listen: Listener) -> None:
+        self.store, self.stage, self.listen = store, stage, listen
+        last = store.latest(stage.name)
+        self.last: Version | None = last if last is not None and last.fingerprint == fingerprint else None
+        why = "first run" if last is None else "input changed" if self.last else "plan changed"
+        self.draft = Draft(stage.name, why, fingerprint)
+        self.counts = Counts(self.last.counts if self.last else None)
+        self.touched = 0
+        self.left: list[pl.DataFrame] = []
+        if self.last is None:
+            self.draft.ended = [c.id for part in store.parts(stage.name) for c in store.chunks(stage.name, part)]
+        self.changes: dict[str, Changes] = {}
+        for port, source in stage.inputs.items():
+            newest = store.latest(source)
+            until = newest.version if newest else 0
+            since = self.last.inputs.get(source, 0) if self.last else 0
+            self.draft.inputs[source] = until
+            self.changes[port] = store.changes(source, since, until)
+        total = sum(c.rows for changes in self.changes.values() for c in changes.new)
+        self.progress = Progress(stage.target, total, note=stage.name)
+
+    def nothing(self) -> bool:
+        """The inputs stand where they stood."""
+        return self.last is not None and self.draft.inputs == self.last.inputs
+
+    def rows_in(self, port: str) -> Iterator[pl.DataFrame]:
+        """The rows that came by a port."""
+        for _, rows in self.store.added_rows(self.changes[port]):
+            self.touched += rows.height
+            self.progress.done += rows.height
+            self.listen(self.progress)
+            yield self.clean(rows)
+
+    def rows_out(self, port: str) -> Iterator[pl.DataFrame]:
+        """The rows that went by a port, as they stood."""
+        for _, rows in self.store.removed_rows(self.changes[port]):
+            self.touched += rows.height
+            yield self.clean(rows)
+
+    def index(self) -> Index:
+        """The stage's index as it stands, or an empty one."""
+        index = Index(self.store, self.stage.name, INDEX)
+        if self.last is None:
+            index.chunks, index.pages = [], 0
+        return index
+
+    def put(self, part: str, rows: pl.DataFrame, **place: Any) -> None:
+        """Add a chunk of rows to the draft."""
+        key = sha256(f"{self.draft.fingerprint}\n{part}".encode()).hexdigest()[:32]
+        self.draft.added.append(NewChunk(part, self.store.objects.put_frame(key, rows), **place))
+
+    def ended(self) -> tuple[Draft, int]:
+        """The draft with its ledger and counts, and the rows read."""
+        if self.left:
+            self.put(LEFT, pl.concat(self.left))
+        self.draft.counts = self.counts.value()
+        return self.draft, self.touched
+
+    def clean(self, rows: pl.DataFrame) -> pl.DataFrame:
+        drop = ["_object", "_record", KEY]
+        return rows.drop([*drop, PARENT] if self.stage.first else drop, strict=False)
+
+
+def run_group(store: Store, stage: Stage, fingerprint: str, listen: Listener) -> tuple[Draft | None, int]:
+    """Compute the touched keys again, before and after; what differs is the change of the output."""
+    step = stage.step
+    if not isinstance(step, Group):
+        raise TypeError(stage.name)
+    run = KeyedRun(store, stage, fingerprint, listen)
+    if run.nothing():
+        return None, 0
+    added = _entries(run, step, [(p, rows) for p in stage.inputs for rows in run.rows_in(p)])
+    removed = _entries(run, step, [(p, rows) for p in stage.inputs for rows in run.rows_out(p)])
+    keys = pl.concat([added[KEY], removed[KEY]]).unique()
+    index = run.index()
+    before = index.read(keys)
+    run.touched += index.touched
+    after = pl.concat([without_entries(before, removed), added], how="diagonal_relaxed")
+    new, old = _outputs(run, step, after), _outputs(run, step, before)
+    index.change(run.draft, added, removed)
+    _replace(run, old, new)
+    run.counts.enter(added.height - removed.height)
+    run.counts.consumed += _originals(run, added) - _originals(run, removed)
+    run.counts.rows += new.height - old.height
+    run.counts.created = run.counts.rows
+    columns = {c: str(t) for c, t in new.schema.items() if not c.startswith("_")}
+    run.draft.columns = columns if new.height or run.last is None else run.last.columns
+    return run.ended()
+
+
+def without_entries(before: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
+    """Entries less those of removed rows; an updated row leaves as it was and comes as it is."""
+    if before.is_empty() or removed.is_empty():
+        return before
+    return before.join(removed.select(KEY, ID).unique(), on=[KEY, ID], how="anti")
+
+
+def _entries(run: KeyedRun, step: Group, frames: list[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
+    out = []
+    for port, rows in frames:
+        key = step.key(rows, port)
+        hashed = hash_text(rows, key).alias(KEY)
+        out.append(rows.with_columns(hashed, pl.lit(port).alias(PORT)))
+    if out:
+        return pl.concat(out, how="diagonal_relaxed")
+    return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128, PORT: pl.String})
+
+
+def _outputs(run: KeyedRun, step: Group, entries: pl.DataFrame) -> pl.DataFrame:
+    """The step's rows for these keys, with ids: of the key, and of the occurrence where one key has several rows."""
+    if PORT not in entries.columns:
+        entries = entries.with_columns(pl.lit(None, dtype=pl.String).alias(PORT))
+    ports: dict[str, pl.DataFrame] = {}
+    for port in run.stage.inputs:
+        rows = entries.filter(pl.col(PORT) == port).drop(PORT)
+        ports[port] = _typed(run, port, rows)
+    rows = step.apply(ports).drop(ID, strict=False)
+    hashes = content_hashes(rows.select(c for c in rows.columns if not c.startswith("_")))
+    rows = rows.with_columns(hashes.alias("_h")).sort(KEY, "_h")
+    rows = rows.with_columns((pl.int_range(pl.len()).over(KEY)).alias("_n"))
+    unit = rows.select(plh.hash_rows(low(KEY), high(KEY), pl.col("_n")).alias("u"))
+    hashed = unit.select(plh.col("u").nchash.xxh3_128().alias("u"))["u"]
+    made = run.store.keys.key_ids(run.stage.target, hashed)
+    return rows.with_columns(made.alias(ID)).drop("_n")
+
+
+def _typed(run: KeyedRun, port: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a port with the columns that its table has, also when there is none."""
+    if not rows.is_empty():
+        drop = [c for c in rows.columns if not c.startswith("_") and c not in _columns(run, port)]
+        return rows.drop(drop)
+    schema = {KEY: pl.UInt128, ID: pl.UInt128}
+    for chunk in run.store.chunks(run.stage.inputs[port], ROWS)[:1]:
+        frame = run.store.objects.get_frame(chunk.object, chunk.checksum)
+        schema |= {c: t for c, t in frame.schema.items() if not c.startswith("_")}  # type: ignore[misc]
+    return pl.DataFrame(schema=schema)
+
+
+def _columns(run: KeyedRun, port: str) -> dict[str, str]:
+    source = run.store.latest(run.stage.inputs[port])
+    return source.columns if source else {}
+
+
+def _originals(run: KeyedRun, entries: pl.DataFrame) -> int:
+    if run.stage.created_before:
+        return 0
+    if run.stage.children and PARENT in entries.columns:
+        return int(entries[PARENT].null_count())
+    return entries.height
+
+
+def _replace(run: KeyedRun, old: pl.DataFrame, new: pl.DataFrame) -> None:
+    """Put the difference between two outputs of the touched keys into the draft."""
+    if "_h" in old.columns and "_h" in new.columns:
+        same = old.join(new, on=[ID, "_h"], how="semi")[ID]
+        old, new = without(old, same), without(new, same)
+    if old.height:
+        for chunk, rows in locate(run.store, run.stage.name, old[ID]):
+            run.draft.remove(chunk, rows[ID])
+            run.touched += rows.height
+    rows = new.drop("_h", strict=False)
+    size = chunk_rows(rows.height)
+    for at in range(0, rows.height, size):
+        run.put(ROWS, rows[at : at + size])
+
+
+def run_whole(store: Store, stage: Stage, fingerprint: str, listen: Listener) -> tuple[Draft | None, int]:
+    """Follow the change where the step can; else compute everything and keep the difference."""
+    step = stage.step
+    if not isinstance(step, Whole):
+        raise TypeError(stage.name)
+    run = KeyedRun(store, stage, fingerprint, listen)
+    if run.nothing():
+        return None, 0
+    if not step.incremental:
+        return _compute(run, step)
+    source = stage.inputs["rows"]
+    _follow_input(run)
+    came = [step.entries(rows) for rows in run.rows_in("rows")]
+    went = [step.entries(rows) for rows in run.rows_out("rows")]
+    if came or went:
+        shape = (came or went)[0].clear()
+        added, removed = pl.concat([shape, *came]), pl.concat([shape, *went])
+        index = run.index()
+        decisions = step.change(index, added, removed)
+        run.touched += index.touched
+        index.change(run.draft, added, removed)
+        _decide(run, step, source, decisions, added)
+    newest = store.latest(source)
+    run.draft.columns = newest.columns if newest else {}
+    return run.ended()
+
+
+def run_gate(store: Store, stage: Stage, fingerprint: str, listen: Listener) -> tuple[Draft | None, int]:
+    """Publish the input as it stands, copying nothing."""
+    run = KeyedRun(store, stage, fingerprint, listen)
+    source = stage.inputs["rows"]
+    del run.changes["verdicts"]
+    if run.nothing():
+        return None, 0
+    _follow_input(run)
+    for chunk in run.changes["rows"].new:
+        hidden = run.store.removed(chunk, run.changes["rows"].until)
+        run.counts.rows += chunk.rows - len(hidden)
+        run.draft.added.append(_reference(chunk.object, chunk.checksum, chunk.size, chunk.rows, chunk.id, hidden))
+    newest = store.latest(source)
+    counts = newest.counts if newest else {}
+    run.draft.counts = {
+        **Counts(None).value(),
+        "in": counts["rows"],
+        "rows": counts["rows"],
+        "created": counts["created"],
+    }
+    run.draft.columns = newest.columns if newest else {}
+    return run.draft, 0
+
+
+def _follow_input(run: KeyedRun) -> None:
+    """What left the input leaves here too: from the rows by the chunk it was in, from the ledger by id."""
+    changes = run.changes["rows"]
+    if run.last is None or not (changes.gone or changes.removed):
+        return
+    shown: dict[int | None, list[Chunk]] = {}
+    for chunk in run.store.chunks(run.stage.name, ROWS):
+        shown.setdefault(chunk.source, []).append(chunk)
+    going: list[pl.Series] = []
+    for chunk in changes.gone:
+        going.append(run.store.read(chunk, changes.since, [ID])[ID])
+        for own in shown.get(chunk.id, []):
+            run.counts.count_rows(run.store.read(own, columns=_parent(run)), run.stage, sign=-1)
+            run.draft.ended.append(own.id)
+    for chunk, gone in changes.removed:
+        going.append(gone)
+        for own in shown.get(chunk.id, []):
+            rows = only(run.store.read(own, columns=_parent(run)), gone)
+            run.counts.count_rows(rows, run.stage, sign=-1)
+            run.draft.remove(own, rows[ID])
+    every = pl.concat(going)
+    run.touched += len(every)
+    run.counts.leave(len(every))
+    for chunk, entries in locate(run.store, run.stage.name, every, LEFT):
+        run.draft.remove(chunk, entries[ID])
+        run.counts.count_left(entries, run.stage, sign=-1)
+        run.touched += entries.height
+
+
+def _decide(run: KeyedRun, step: Whole, source: str, decisions: pl.DataFrame, added: pl.DataFrame) -> None:
+    """Write what the step decided: new rows by reference to their chunks, others where the decision changed."""
+    if decisions.is_empty() and not run.changes["rows"].new:
+        return
+    leaving = decisions.filter(pl.col(REASON).is_not_null())
+    changes = run.changes["rows"]
+    placed = [
+        rows.with_columns(pl.lit(chunk.id).alias("_chunk"))
+        for chunk, rows in run.store.added_rows(changes, _parent(run))
+    ]
+    arrived = pl.concat(placed) if placed else pl.DataFrame(schema={ID: pl.UInt128, "_chunk": pl.Int32})
+    out = leaving.join(arrived, on=ID)
+    by_chunk = {int(str(c)): f for (c,), f in out.partition_by("_chunk", as_dict=True).items()}
+    run.counts.enter(arrived.height)
+    run.counts.count_rows(without(arrived, out[ID]), run.stage)
+    for chunk in changes.new:
+        hidden = [run.store.removed(chunk, changes.until)]
+        hidden += [by_chunk[chunk.id][ID]] if chunk.id in by_chunk else []
+        unseen = pl.concat(hidden)
+        run.draft.added.append(_reference(chunk.object, chunk.checksum, chunk.size, chunk.rows, chunk.id, unseen))
+    _enter(run, step, out)
+    older = without(decisions, added[ID].unique())
+    if older.height:
+        _revise(run, step, source, older)
+
+
+def _revise(run: KeyedRun, step: Whole, source: str, older: pl.DataFrame) -> None:
+    """Rows that were there before and whose decision may differ now."""
+    leaving = older.filter(pl.col(REASON).is_not_null())
+    for chunk, rows in locate(run.store, run.stage.name, leaving[ID], ROWS):
+        going = _still(run, chunk.id, rows)
+        run.draft.remove(chunk, going[ID])
+        run.counts.count_rows(going, run.stage, sign=-1)
+        run.touched += rows.height
+        _enter(run, step, leaving.join(going.select(ID, *_parent(run)), on=ID))
+    for chunk, entries in locate(run.store, run.stage.name, older[ID], LEFT):
+        was = _still(run, chunk.id, entries)
+        now = was.select(ID, pl.col(REASON).alias("_was"), pl.col(INTO).alias("_where")).join(older, on=ID)
+        moved = now.filter(pl.col(REASON).ne_missing(pl.col("_was")) | pl.col(INTO).ne_missing(pl.col("_where")))
+        changed = only(was, moved[ID])
+        run.touched += entries.height
+        run.draft.remove(chunk, changed[ID])
+        run.counts.count_left(changed, run.stage, sign=-1)
+        still_out = older.join(changed.select(ID, *_parent(run)), on=ID).filter(pl.col(REASON).is_not_null())
+        _enter(run, step, still_out)
+        back = only(older.filter(pl.col(REASON).is_null()), changed[ID])[ID]
+        for origin, rows in locate(run.store, source, back):
+            run.touched += rows.height
+            run.counts.count_rows(rows, run.stage)
+            run.put(ROWS, rows, source=origin.id)
+
+
+def _still(run: KeyedRun, chunk: int, rows: pl.DataFrame) -> pl.DataFrame:
+    taken = run.draft.removals.get(chunk)
+    if chunk in run.draft.ended:
+        return rows.clear()
+    return rows if taken is None else without(rows, taken)
+
+
+def _enter(run: KeyedRun, step: Whole, out: pl.DataFrame) -> None:
+    """Note rows that leave, for the ledger's chunk of this version."""
+    if out.height:
+        into = pl.col(INTO) if INTO in out.columns else pl.lit(None, dtype=pl.UInt128).alias(INTO)
+        entries = ledger(out.with_columns(into), step.name())
+        run.counts.count_left(entries, run.stage)
+        run.left.append(entries)
+
+
+def _parent(run: KeyedRun) -> list[str]:
+    return [PARENT] if run.stage.children and not run.stage.first else []
+
+
+def _reference(name: str, checksum: str, size: int, rows: int, source: int, hidden: pl.Series) -> NewChunk:
+    return NewChunk(ROWS, Stored(name, checksum, size, rows), source=source, removed=hidden if len(hidden) else None)
+
+
+def _compute(run: KeyedRun, step: Whole) -> tuple[Draft, int]:
+    """Everything at once; unchanged rows keep their chunks, so what follows sees the difference alone."""
+    inputs = {}
+    for port, source in run.stage.inputs.items():
+        frames = [run.clean(f) for f in run.store.frames(source)]
+        inputs[port] = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame(schema={ID: pl.UInt128})
+        run.touched += inputs[port].height
+    out = step.compute(inputs)
+    stay = out.filter(pl.col(REASON).is_null()).drop(REASON, INTO, strict=False) if REASON in out.columns else out
+    left = without(out, stay[ID]) if REASON in out.columns else out.clear()
+    stay = stay.with_columns(content_hashes(stay).alias("_h"))
+    old = pl.concat(
+        [pl.DataFrame(schema={ID: pl.UInt128, "_h": pl.UInt128})]
+        + [
+            rows.select(ID, content_hashes(rows).alias("_h"))
+            for rows in (run.store.frames(run.stage.name) if run.last else [])
+            if rows.height
+        ]
+    )
+    _replace(run, old, stay)
+    run.draft.ended += [c.id for c in run.store.chunks(run.stage.name, LEFT) if c.id not in run.draft.ended]
+    run.counts = Counts(None)
+    run.counts.enter(sum(f.height for f in inputs.values()))
+    run.counts.count_rows(stay, run.stage)
+    _enter(run, step, left)
+    run.draft.columns = {c: str(t) for c, t in stay.schema.items() if not c.startswith("_")}
+    return run.ended()

@@ -1,0 +1,130 @@
+"""Stages that learn: the training side goes to the learner, the test side is looked at once and the look is counted.
+
+No score stands alone: the same report holds the naive baseline, fitted on the same training rows, and an interval.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import BadData
+from tillage.core.rows import ID
+from tillage.core.step import Fit, Fitted, Fold, Step, Whole
+from tillage.flow.engine import Engine
+from tillage.flow.plan import Model, Plan
+from tillage.flow.progress import Listener
+from tillage.flow.registry import Registry
+from tillage.flow.results import ResultRun, clean
+from tillage.flow.stages import SIDE, Stage, hidden
+from tillage.store.catalog import dump
+from tillage.store.tables import Draft, Store
+
+
+def run_learn(
+    store: Store, stage: Stage, plan: Plan, fingerprint: str, registry: Registry, engine: Engine, listen: Listener
+) -> tuple[Draft | None, int]:
+    """Train and evaluate; nothing when the training and test rows stand where they stood."""
+    run = ResultRun(store, stage, fingerprint, engine, listen)
+    if run.last is not None and run.since == run.until:
+        return None, 0
+    model = _model(stage)
+    learner = model.learner
+    unseen = hidden(model, plan)
+    target = str(learner.target)  # type: ignore[attr-defined]
+
+    def train(rows: pl.DataFrame) -> pl.DataFrame:
+        if target not in rows.columns:
+            return rows
+        return rows.filter((pl.col(SIDE) == "train") & pl.col(target).is_not_null()).drop(unseen, strict=False)
+
+    fitted = _fit(run, learner, train)
+    run.publish(fitted, learner, registry)
+    report = _evaluate(run, model, fitted, train, registry)
+    run.report(report)
+    run.draft.facts |= {
+        k: report[k] for k in ("metrics", "baseline", "interval", "train", "test", "left", "looks", "warnings", "task")
+    }
+    return run.draft, run.touched
+
+
+def _fit(run: ResultRun, learner: Step, train: Any) -> Fitted:
+    if isinstance(learner, Fold):
+        result = learner.finish(run.fold(learner, train))
+    elif isinstance(learner, Fit):
+        result = learner.finish(run.fit(learner, train))
+    elif isinstance(learner, Whole):
+        frames = [train(clean(f)) for f in run.store.frames(run.source, version=run.until)]
+        rows = pl.concat(frames, how="diagonal_relaxed").sort(ID)
+        run.touched += rows.height
+        if rows.is_empty():
+            raise BadData(
+                f"Model '{run.stage.name}': no row is left to train on.",
+                fix="See `tillage show`: which step dropped them, and whether the target is empty.",
+            )
+        result = learner.compute({"rows": rows})
+    else:
+        raise TypeError(learner.name())
+    if not isinstance(result, Fitted):
+        raise TypeError(f"{learner.name()} did not return a fitted Map")
+    return result
+
+
+def _evaluate(run: ResultRun, model: Model, fitted: Fitted, train: Any, registry: Registry) -> dict[str, Any]:
+    learner = model.learner
+    target = str(learner.target)  # type: ignore[attr-defined]
+    task = str(type(learner).task)  # type: ignore[attr-defined]
+    baseline = registry.baseline.model_validate({"target": target, "task": task})
+    state = baseline.start()
+    tests, trained = [], 0
+    for frame in run.store.frames(run.source, version=run.until):
+        rows = clean(frame)
+        training = train(rows)
+        trained += training.height
+        state = baseline.update(state, training)
+        tests.append(rows.filter((pl.col(SIDE) == "test") & pl.col(target).is_not_null()))
+    exam = pl.concat(tests, how="diagonal_relaxed")
+    left = _left(run, model)
+    value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": left}
+    if exam.is_empty():
+        empty: dict[str, Any] = {"metrics": {}, "baseline": {}, "interval": {}, "looks": 0}
+        return {**value, **empty, "warnings": ["No row stands on the test side: the model is not evaluated."]}
+    naive = baseline.finish(state)
+    if not isinstance(naive, Fitted):
+        raise TypeError("a naive baseline is a fitted Map")
+    group = model.split.group
+    keep = [ID, target, *({group} if group else set())]
+    shown = fitted.apply(exam)
+    shown = naive.apply(shown).select(
+        *keep, *(c for c in ("prediction", "confidence", "baseline") if c in shown.columns or c == "baseline")
+    )
+    evaluator = registry.evaluators[task].model_validate({"target": target, "group": group})
+    report = evaluator.compute({"rows": shown})  # type: ignore[attr-defined]
+    return {**report, **value, "looks": _look(run.store, model), "warnings": report.get("warnings", [])}
+
+
+def _look(store: Store, model: Model) -> int:
+    """Count one more look at this model's test part, and return the count."""
+    split = model.split
+    exam = dump([split.test, split.group, split.seed, model.test_table])
+    with store.catalog.transaction():
+        store.catalog.write(
+            "INSERT INTO looks VALUES (?, ?, 1) ON CONFLICT (model, exam) DO UPDATE SET count = count + 1",
+            model.name,
+            exam,
+        )
+        row = store.catalog.row("SELECT count FROM looks WHERE model = ? AND exam = ?", model.name, exam)
+    return int(row[0]) if row else 1
+
+
+def _left(run: ResultRun, model: Model) -> dict[str, int]:
+    at = run.store.latest(run.source)
+    dropped: dict[str, int] = dict(at.counts.get("dropped", {})) if at else {}
+    return dropped
+
+
+def _model(stage: Stage) -> Model:
+    if stage.model is None:
+        raise TypeError(stage.name)
+    return stage.model

@@ -1,0 +1,218 @@
+"""A stage of Maps: each chunk of its input becomes one chunk of rows and one of the ledger, and no chunk twice.
+
+The key of that work is the Maps' fingerprint, the input object and the ids taken out of it, so finished chunks are
+found again after a crash, and a change upstream costs the chunks that it brought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import TillageError
+from tillage.core.rows import ID, INTO, PARENT, REASON, only, split_left, without
+from tillage.core.step import Map
+from tillage.flow.counts import Counts
+from tillage.flow.engine import Engine
+from tillage.flow.progress import Listener, Progress
+from tillage.flow.stages import Stage
+from tillage.store.objects import Stored
+from tillage.store.tables import LEFT, ROWS, Changes, Chunk, Draft, NewChunk, Store, pack
+
+STEP = "_step"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One chunk to pass through one chain of Maps."""
+
+    stage: str
+    port: str
+    chunk: int
+    version: int
+    key: str
+
+
+def run_maps(
+    store: Store,
+    stage: Stage,
+    chains: dict[str, tuple[Map, ...]],
+    fingerprint: str,
+    engine: Engine,
+    listen: Listener,
+) -> tuple[Draft | None, int]:
+    """The draft of the stage's next version (None when nothing changed) and the rows read for it."""
+    last = store.latest(stage.name)
+    same = last is not None and last.fingerprint == fingerprint
+    draft = Draft(stage.name, "input changed" if same else "first run" if last is None else "plan changed", fingerprint)
+    counts = Counts(last.counts if same and last else None)
+    touched = 0
+    if not same:
+        draft.ended = [c.id for part in (ROWS, LEFT) for c in store.chunks(stage.name, part)]
+    tasks: list[Task] = []
+    changed = last is None or not same
+    for port, source in stage.inputs.items():
+        newest = store.latest(source)
+        until = newest.version if newest else 0
+        since = last.inputs.get(source, 0) if same and last else 0
+        draft.inputs[source] = until
+        changes = store.changes(source, since, until)
+        if same:
+            touched += _take_out(store, stage, draft, changes, counts)
+        changed = changed or bool(changes)
+        for chunk in changes.new:
+            tasks.append(Task(stage.name, port, chunk.id, until, work_key(store, fingerprint, port, chunk, until)))
+    if not changed and last is not None and draft.inputs == last.inputs:
+        return None, touched
+    rows = {c.id: c.rows for c in (store.chunk(t.chunk) for t in tasks)}
+    progress = Progress(stage.target, sum(rows.values()), note=stage.name)
+
+    def work(task: Task) -> dict[str, Any]:
+        return map_chunk(store, stage, chains[task.port], task)
+
+    columns: dict[str, str] | None = None
+    for task, result in engine.map(store, work, tasks):
+        draft.added += chunks_of(task, result)
+        counts.add(result["counts"])
+        touched += result["counts"]["in"]
+        columns = result["columns"] if columns is None or not result["counts"]["rows"] == 0 else columns
+        progress.done += rows[task.chunk]
+        listen(progress)
+    draft.columns = columns if columns is not None else (last.columns if last and same else {})
+    if columns is None and not draft.columns:
+        draft.columns = _columns_of_nothing(store, stage, chains)
+    draft.counts = counts.value()
+    return draft, touched
+
+
+def work_key(store: Store, fingerprint: str, port: str, chunk: Chunk, version: int) -> str:
+    """The name of the work of passing one chunk, as it shows at a version, through the Maps of a port."""
+    gone = sha256(pack(store.removed(chunk, version).sort())).hexdigest()
+    return sha256(f"map\n{fingerprint}\n{port}\n{chunk.object}\n{gone}".encode()).hexdigest()[:32]
+
+
+def map_chunk(store: Store, stage: Stage, maps: Sequence[Map], task: Task) -> dict[str, Any]:
+    """Pass one chunk through the Maps; the result names the objects written, and counts."""
+    rows = store.read(store.chunk(task.chunk), task.version)
+    if stage.first:
+        rows = rows.drop(PARENT, strict=False)
+    rows = rows.drop("_object", "_record", "_key", strict=False)
+    total = rows.height
+    stay, left = apply_maps(maps, rows)
+    counts = Counts(None)
+    counts.enter(total)
+    counts.count_rows(stay, stage)
+    counts.count_left(left, stage)
+    stored = store.objects.put_frame(task.key, stay)
+    result: dict[str, Any] = {
+        "rows": vars(stored),
+        "left": None,
+        "counts": counts.value(),
+        "columns": {c: str(t) for c, t in stay.schema.items() if not c.startswith("_")},
+    }
+    if left.height:
+        result["left"] = vars(store.objects.put_frame(task.key, left))
+    return result
+
+
+def apply_maps(maps: Sequence[Map], rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(rows that stay, ledger entries of those that left), after all Maps."""
+    gone: list[pl.DataFrame] = []
+    for step in maps:
+        before = rows.height
+        out = step.apply(rows)
+        own = out.height if not step.makes_children else out.height - _children(out, rows)
+        if own != before:
+            raise TillageError(
+                f"The step '{step.name()}' was given {before:,} rows and returned {own:,} of them.",
+                fix="A Map marks a row that leaves (core.leave) instead of dropping it.",
+            )
+        rows, left = split_left(out)
+        if left.height:
+            gone.append(ledger(left, step.name()))
+    empty = pl.DataFrame(
+        schema={ID: pl.UInt128, REASON: pl.String, INTO: pl.UInt128, STEP: pl.String, PARENT: pl.UInt128}
+    )
+    return rows, pl.concat([empty, *gone])
+
+
+def ledger(left: pl.DataFrame, step: str) -> pl.DataFrame:
+    """Marked rows as entries of the ledger."""
+    return left.select(
+        ID,
+        REASON,
+        pl.col(INTO) if INTO in left.columns else pl.lit(None, dtype=pl.UInt128).alias(INTO),
+        pl.lit(step).alias(STEP),
+        pl.col(PARENT) if PARENT in left.columns else pl.lit(None, dtype=pl.UInt128).alias(PARENT),
+    )
+
+
+def chunks_of(task: Task, result: dict[str, Any]) -> list[NewChunk]:
+    """The new chunks that a task's result names."""
+    out = [NewChunk(ROWS, Stored(**result["rows"]), source=task.chunk)]
+    if result["left"]:
+        out.append(NewChunk(LEFT, Stored(**result["left"]), source=task.chunk))
+    return out
+
+
+def _children(out: pl.DataFrame, rows: pl.DataFrame) -> int:
+    return without(out.select(ID), rows[ID]).height
+
+
+def _take_out(store: Store, stage: Stage, draft: Draft, changes: Changes, counts: Counts) -> int:
+    """Carry removals of the input over to what was made of it; the rows read."""
+    touched = 0
+    derived: dict[int | None, list[Chunk]] = {}
+    for part in (ROWS, LEFT):
+        for chunk in store.chunks(stage.name, part):
+            derived.setdefault(chunk.source, []).append(chunk)
+    for chunk in changes.gone:
+        for own in derived.get(chunk.id, []):
+            rows = store.read(own)
+            touched += rows.height
+            draft.ended.append(own.id)
+            _uncount(counts, own, rows, stage)
+        counts.leave(chunk.rows - len(store.removed(chunk, changes.since)))
+    for chunk, gone in changes.removed:
+        counts.leave(len(gone))
+        for own in derived.get(chunk.id, []):
+            rows = store.read(own)
+            touched += rows.height
+            going = only(rows, gone)
+            if stage.children and PARENT in rows.columns:
+                going = _with_descendants(rows, gone)
+            draft.remove(own, going[ID])
+            _uncount(counts, own, going, stage)
+    return touched
+
+
+def _with_descendants(rows: pl.DataFrame, gone: pl.Series) -> pl.DataFrame:
+    found = gone
+    while True:
+        children = rows.filter(pl.col(PARENT).is_in(found.implode()) & ~pl.col(ID).is_in(found.implode()))
+        if children.is_empty():
+            return only(rows, found)
+        found = pl.concat([found, children[ID]])
+
+
+def _uncount(counts: Counts, own: Chunk, rows: pl.DataFrame, stage: Stage) -> None:
+    if own.part == ROWS:
+        counts.count_rows(rows, stage, sign=-1)
+    else:
+        counts.count_left(rows, stage, sign=-1)
+
+
+def _columns_of_nothing(store: Store, stage: Stage, chains: dict[str, tuple[Map, ...]]) -> dict[str, str]:
+    port, source = next(iter(stage.inputs.items()))
+    at = store.latest(source)
+    schema: dict[str, Any] = {ID: pl.UInt128, **{c: _dtype(t) for c, t in (at.columns if at else {}).items()}}
+    stay, _ = apply_maps(chains[port], pl.DataFrame(schema=schema))
+    return {c: str(t) for c, t in stay.schema.items() if not c.startswith("_")}
+
+
+def _dtype(name: str) -> Any:
+    return getattr(pl, name)() if hasattr(pl, name) else pl.String()

@@ -1,0 +1,86 @@
+"""What a run would do, and why, before it does anything: the sources are looked at, no row is read into the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tillage.flow.run import Project
+from tillage.flow.source import survey
+from tillage.flow.stages import Stage
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One stage: whether it would run, why, and how many rows it would read at most (None: not known before)."""
+
+    stage: str
+    target: str
+    kind: str
+    runs: bool
+    why: str
+    touches: int | None
+
+
+def intents(project: Project) -> list[Intent]:
+    """Every stage in the order of a run."""
+    found: dict[str, Intent] = {}
+    for stage in project.stages.values():
+        found[stage.name] = _source(project, stage) if stage.kind == "source" else _inner(project, stage, found)
+    return list(found.values())
+
+
+def _source(project: Project, stage: Stage) -> Intent:
+    last = project.store.latest(stage.name)
+    reread = last is not None and last.fingerprint != project.fingerprint(stage)
+    seen = survey(project.store, stage, project.plan.root, reread=reread)
+    rows = sum(int(k.state.get("records", 0)) for k in seen.fresh)
+    reasons = []
+    if last is None:
+        reasons.append(f"first run, {len(seen.fresh)} objects to read")
+    elif reread:
+        reasons.append("the way it is read changed")
+    elif seen.retype:
+        reasons.append(f"the type of {', '.join(seen.retype)} changes: everything is read again")
+    elif seen.fresh:
+        reasons.append(f"{len(seen.fresh)} new or changed: {_named([k.path for k in seen.fresh])}")
+    if seen.gone:
+        reasons.append(f"{len(seen.gone)} gone: {_named([k.path for k in seen.gone])}")
+    why = "; ".join(reasons) or "nothing new"
+    return Intent(stage.name, stage.target, stage.kind, bool(reasons), why, rows)
+
+
+def _inner(project: Project, stage: Stage, found: dict[str, Intent]) -> Intent:
+    last = project.store.latest(stage.name)
+    causes = [found[n] for n in stage.needs() if found[n].runs]
+    pinned = stage.kind == "result" and not stage.follows and last is not None
+
+    def intent(runs: bool, why: str, touches: int | None) -> Intent:
+        return Intent(stage.name, stage.target, stage.kind, runs, why, touches)
+
+    if last is None:
+        return intent(True, "first run", None)
+    if last.fingerprint != project.fingerprint(stage) and not any(c.kind == "result" for c in causes):
+        rows = sum(project.store.count(n) for n in stage.inputs.values())
+        return intent(True, "its parameters or code changed", rows)
+    if pinned:
+        behind = " (its input changes: `tillage run --refit` moves it)" if causes else ""
+        return intent(False, f"pinned at version {last.version}{behind}", 0)
+    if causes:
+        sizes = [c.touches for c in causes]
+        return intent(
+            True,
+            f"{', '.join(sorted({c.target for c in causes}))} changes",
+            None if None in sizes else sum(s or 0 for s in sizes),
+        )
+    moved = [n for n in stage.inputs.values() if (v := project.store.latest(n)) and last.inputs.get(n) != v.version]
+    if moved:
+        rows = 0
+        for name in moved:
+            changes = project.store.changes(name, last.inputs.get(name, 0))
+            rows += sum(c.rows for c in (*changes.new, *changes.gone)) + sum(len(ids) for _, ids in changes.removed)
+        return intent(True, f"{', '.join(moved)} has a newer version", rows)
+    return intent(False, "up to date", 0)
+
+
+def _named(paths: list[str]) -> str:
+    return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")

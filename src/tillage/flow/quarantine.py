@@ -1,0 +1,99 @@
+"""Records that could not be read, kept encrypted until they are mended or expire.
+
+AES-256-GCM under the subkey `quarantine`; the place of the record is authenticated with it, so a raw record cannot be
+passed off as another's. Thirty days, unless the plan says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import polars_hash as plh
+
+from tillage.core.errors import Denied
+from tillage.core.keys import Keyring
+from tillage.core.rows import ID
+from tillage.core.step import BadRecord
+
+PART = "quarantine"
+DAYS = 30
+
+SCHEMA: dict[str, Any] = {
+    ID: pl.UInt128,
+    "_object": pl.UInt32,
+    "record": pl.Int64,
+    "byte_start": pl.Int64,
+    "byte_end": pl.Int64,
+    "stage": pl.String,
+    "reason": pl.String,
+    "column": pl.String,
+    "message": pl.String,
+    "raw": pl.Binary,
+    "expires": pl.Datetime("us", "UTC"),
+}
+
+
+def sealed(bad: Sequence[BadRecord], table: str, path: str, ordinal: int, keys: Keyring) -> pl.DataFrame:
+    """The records of one object as rows of the part `quarantine`."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    if not bad:
+        return pl.DataFrame(schema=SCHEMA)
+    cipher = AESGCM(keys.subkey("quarantine"))
+    expires = datetime.now(UTC) + timedelta(days=DAYS)
+    rows = []
+    for b in bad:
+        nonce = os.urandom(12)
+        raw = nonce + cipher.encrypt(nonce, b.raw, _place(table, path, b.record))
+        rows.append(
+            (
+                0,
+                ordinal,
+                b.record,
+                b.byte_start,
+                b.byte_end,
+                b.stage,
+                b.reason,
+                b.column,
+                _safe(b.message),
+                raw,
+                expires,
+            )
+        )
+    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    place = frame.select(plh.hash_rows(pl.lit(path), pl.col("record"), pl.int_range(pl.len())).alias("k"))
+    hashed = place.select(plh.col("k").nchash.xxh3_128().alias("k"))["k"]
+    return frame.with_columns(keys.key_ids(f"{table}/{PART}", hashed))
+
+
+def opened(row: dict[str, object], table: str, path: str, keys: Keyring) -> bytes | None:
+    """The raw record of a row of the part; None when it has expired."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    expires = row["expires"]
+    if isinstance(expires, datetime) and expires < datetime.now(UTC):
+        return None
+    data = row["raw"]
+    if not isinstance(data, bytes):
+        return None
+    try:
+        record = int(str(row["record"]))
+        return AESGCM(keys.subkey("quarantine")).decrypt(data[:12], data[12:], _place(table, path, record))
+    except InvalidTag:
+        raise Denied(
+            f"The quarantined record {row['record']} of {path} does not open with this project's key.",
+            fix="Set TILLAGE_KEY to the key under which it was read.",
+        ) from None
+
+
+def _place(table: str, path: str, record: int) -> bytes:
+    return f"{table}\n{path}\n{record}".encode()
+
+
+def _safe(message: str) -> str:
+    return message.encode("utf-8", "backslashreplace").decode()[:500]

@@ -1,0 +1,288 @@
+"""Which steps there are: those that the rooms export, those of installed plug-ins, and the project's own.
+
+The rooms are handed in, so nothing here knows a stage. Discovery is one pass over each room's `__all__`; a plug-in
+or a file of the project is imported only when a plan names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from pydantic import ValidationError
+
+from tillage.core.errors import ConfigurationError, Problem, UnknownName
+from tillage.core.step import Fitted, Fold, Map, Source, Step, Whole
+from tillage.flow.parameters import explain, nearest, spelling
+
+GROUP = "tillage.steps"
+"""The entry point group in which an installed package names its steps."""
+
+Role: TypeAlias = Literal["step", "source", "learner", "fitted", "expect", "profile", "report"]
+S = TypeVar("S", bound=Step)
+
+_DOTTED = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
+
+
+class Registry:
+    """Steps by name, in either spelling; `root` is the folder in which a dotted name is looked up.
+
+    >>> registry = Registry({"prepare": []})
+    >>> registry.find("normlize")
+    Traceback (most recent call last):
+    ...
+    tillage.core.errors.UnknownName: No step is called 'normlize'. Known: none.
+    """
+
+    def __init__(
+        self,
+        rooms: Mapping[str, Iterable[type[Step]]],
+        plugins: Iterable[EntryPoint] = (),
+        root: Path | None = None,
+    ) -> None:
+        self.root = root
+        self.rooms: dict[str, str] = {}
+        """Step name to room."""
+        self._classes: dict[str, type[Step]] = {}
+        self._plugins = {point.name: point for point in plugins}
+        for room, classes in rooms.items():
+            for cls in classes:
+                if self._classes.setdefault(cls.name(), cls) is not cls:
+                    first = self._classes[cls.name()]
+                    raise ConfigurationError(
+                        f"Two steps are called '{cls.name()}': {_dotted(first)} and {_dotted(cls)}. Rename one."
+                    )
+                self.rooms.setdefault(cls.name(), room)
+        self._spellings = {spelling(name): name for name in [*self._plugins, *self._classes]}
+
+    @classmethod
+    def discover(cls, rooms: Sequence[ModuleType], root: Path | None = None, plugins: bool = True) -> Registry:
+        """The registry of every step that these rooms export, and of the installed plug-ins."""
+        found = {room.__name__.rpartition(".")[2]: _exported(room) for room in rooms}
+        return cls(found, entry_points(group=GROUP) if plugins else (), root)
+
+    def within(self, root: Path) -> Registry:
+        """The same registry, for the plan whose folder is `root`."""
+        rooms: dict[str, list[type[Step]]] = {}
+        for name, room in self.rooms.items():
+            rooms.setdefault(room, []).append(self._classes[name])
+        return Registry(rooms, self._plugins.values(), root)
+
+    # ---- by name
+
+    def find(self, name: str) -> type[Step]:
+        """The class that `name` means: a step's name, or `module.Class` of the project.
+
+        Raises UnknownName, or ConfigurationError when the project's module cannot be loaded.
+        """
+        known = self._spellings.get(spelling(name))
+        if known in self._classes:
+            return self._classes[known]
+        if known is not None:
+            return self._load_plugin(self._plugins[known])
+        if "." in name:
+            return load_own(self.root, name)
+        raise UnknownName("step", name, self.names())
+
+    def names(self, *roles: Role) -> list[str]:
+        """The known names with one of these roles (all without), sorted; plug-ins, not yet loaded, count as any."""
+        classes = [name for name, cls in self._classes.items() if not roles or self.role(cls) in roles]
+        return sorted([*classes, *self._plugins])
+
+    def name_of(self, cls: type[Step]) -> str:
+        """The name by which a plan finds this class again; raises ConfigurationError when there is none."""
+        if self._classes.get(cls.name()) is cls:
+            return cls.name()
+        for point in self._plugins.values():
+            if point.value == f"{cls.__module__}:{cls.__qualname__}":
+                return point.name
+        dotted = _dotted(cls)
+        if _DOTTED.fullmatch(dotted) and cls.__module__ != "__main__":
+            return dotted
+        raise ConfigurationError(f"{cls.__qualname__} cannot be named in a plan: put it into a file of the project.")
+
+    def step(self, name: str, /, **params: Any) -> Step:
+        """An instance by name; raises ConfigurationError with everything that is wrong with the parameters."""
+        cls = self.find(name)
+        fields = {spelling(field): field for field in cls.model_fields}
+        try:
+            return cls.model_validate({fields.get(spelling(key), key): value for key, value in params.items()})
+        except ValidationError as error:
+            raise ConfigurationError(explain(error, cls)) from None
+
+    # ---- by role
+
+    def role(self, cls: type[Step]) -> Role:
+        """Where in a plan a class belongs."""
+        if issubclass(cls, Source):
+            return "source"
+        if issubclass(cls, Fitted):
+            return "fitted"
+        own = self._classes.get(cls.name()) is cls
+        room = self.rooms[cls.name()] if own else ""
+        if "target" in cls.model_fields and room in ("learn", ""):
+            return "learner"
+        if room == "evaluate":
+            return "report"
+        if room == "govern" and cls.name() == "expect":
+            return "expect"
+        if room == "govern" and cls.name() == "profile":
+            return "profile"
+        return "step"
+
+    @property
+    def sources(self) -> dict[str, type[Source]]:
+        """What can stand under `collect`."""
+        return {name: cls for name, cls in self._classes.items() if issubclass(cls, Source)}
+
+    @property
+    def steps(self) -> dict[str, type[Step]]:
+        """What can stand under `steps`."""
+        return {name: cls for name, cls in self._classes.items() if self.role(cls) == "step"}
+
+    @property
+    def learners(self) -> dict[str, type[Step]]:
+        """What can stand under `learn`: the classes of the room `learn` that have a target."""
+        return {name: cls for name, cls in self._classes.items() if self.role(cls) == "learner"}
+
+    @property
+    def fitted(self) -> dict[str, type[Fitted]]:
+        """The classes as which saved models and other fitted steps are loaded."""
+        return {name: cls for name, cls in self._classes.items() if issubclass(cls, Fitted)}
+
+    @property
+    def evaluators(self) -> dict[str, type[Step]]:
+        """Task (`classification`, `regression`, ...) to its report: the classes `TASKReport` of the room `evaluate`."""
+        return {
+            name.removesuffix("_report"): cls
+            for name, cls in self._classes.items()
+            if self.rooms[name] == "evaluate" and name.endswith("_report")
+        }
+
+    @property
+    def baseline(self) -> type[Fold]:
+        """The naive model beside which every score stands."""
+        return self._one("naive_baseline", Fold)  # type: ignore[type-abstract]
+
+    @property
+    def split(self) -> type[Map]:
+        """The Map that says on which side of a test a row stands."""
+        return self._one("split", Map)  # type: ignore[type-abstract]
+
+    @property
+    def leaks(self) -> type[Whole]:
+        """The Whole that removes training rows too near a test row."""
+        return self._one("drop_leaks", Whole)  # type: ignore[type-abstract]
+
+    @property
+    def expect(self) -> type[Fold]:
+        """The Fold behind a table's `expect`."""
+        return self._one("expect", Fold)  # type: ignore[type-abstract]
+
+    @property
+    def profile(self) -> type[Fold]:
+        """The Fold behind a table's `profile`."""
+        return self._one("profile", Fold)  # type: ignore[type-abstract]
+
+    def _one(self, name: str, kind: type[S]) -> type[S]:
+        cls = self._classes.get(name)
+        if cls is None:
+            raise UnknownName(kind.__name__, name, self._classes)
+        if not issubclass(cls, kind):
+            raise ConfigurationError(f"{_dotted(cls)} must be a {kind.__name__}.")
+        return cls
+
+    def _load_plugin(self, point: EntryPoint) -> type[Step]:
+        try:
+            cls = point.load()
+        except Exception as error:  # whatever a stranger's module raises is reported under its name
+            raise ConfigurationError(
+                f"The plug-in '{point.name}' ({point.value}) could not be loaded: {_said(error)}."
+            ) from error
+        return _checked(cls, point.value)
+
+
+def load_own(root: Path | None, dotted: str) -> type[Step]:
+    """The class `module.Class` from the Python files of the project in `root`, imported as Python imports them.
+
+    The folder goes to the end of the search path, so a file of the project never stands in for an installed module.
+    Raises ConfigurationError when the file, the class, or the import is at fault.
+    """
+    if root is None or not _DOTTED.fullmatch(dotted):
+        raise ConfigurationError(f"'{dotted}' is neither a step nor module.Class of a file beside the plan.")
+    module_name, _, class_name = dotted.rpartition(".")
+    root = root.resolve()
+    base = root.joinpath(*module_name.split("."))
+    file = next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+    if file is None:
+        modules = [path.stem for path in root.glob("*.py")]
+        what = f"There is no file {module_name.replace('.', '/')}.py beside the plan for '{dotted}'."
+        raise ConfigurationError(nearest(what, module_name, modules) if modules else what)
+    module = _import(root, module_name, file.resolve())
+    if class_name not in vars(module):
+        classes = [name for name, thing in vars(module).items() if inspect.isclass(thing) and issubclass(thing, Step)]
+        raise ConfigurationError(nearest(f"{file.name} has no class '{class_name}'.", class_name, classes))
+    return _checked(vars(module)[class_name], dotted)
+
+
+def _import(root: Path, name: str, file: Path) -> ModuleType:
+    if str(root) not in sys.path:
+        sys.path.append(str(root))
+    _forget_other_projects(root, name)
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # whatever the user's module raises is reported under its name
+        raise ConfigurationError(f"{file.name} could not be loaded: {_said(error)}.") from error
+    if Path(str(getattr(module, "__file__", ""))).resolve() != file:
+        raise ConfigurationError(
+            f"{file.name} cannot be imported, because another module is called '{name}'. Rename the file."
+        )
+    vars(module)["__tillage_root__"] = str(root)
+    return module
+
+
+def _forget_other_projects(root: Path, name: str) -> None:
+    """Let two projects in one process each have a module of this name: the other's is dropped and its folder too."""
+    top = name.partition(".")[0]
+    for loaded in [key for key in sys.modules if key == top or key.startswith(top + ".")]:
+        theirs = getattr(sys.modules[loaded], "__tillage_root__", None)
+        if theirs not in (None, str(root)):
+            del sys.modules[loaded]
+            sys.path[:] = [entry for entry in sys.path if entry != theirs]
+    importlib.invalidate_caches()
+
+
+def _checked(thing: Any, dotted: str) -> type[Step]:
+    if not (inspect.isclass(thing) and issubclass(thing, Step)):
+        raise ConfigurationError(
+            f"'{dotted}' is not a step: it must be a class derived from Map, Fold, Fit, Group or Whole."
+        )
+    if inspect.isabstract(thing):
+        missing = ", ".join(sorted(thing.__abstractmethods__))
+        raise ConfigurationError(f"'{dotted}' is not finished: it lacks {missing}.")
+    return thing
+
+
+def _exported(room: ModuleType) -> list[type[Step]]:
+    things = [getattr(room, name) for name in room.__all__]
+    return [t for t in things if inspect.isclass(t) and issubclass(t, Step) and not inspect.isabstract(t)]
+
+
+def _dotted(cls: type[Step]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(".")
+
+
+def problems_of(error: ConfigurationError, file: str, line: int, column: int) -> list[Problem]:
+    """The problems of an error from below, at the place in the plan that led to it."""
+    return [Problem(problem.message, file, line, column) for problem in error.problems]

@@ -1,0 +1,223 @@
+"""Stages whose outcome is a result: fitted Maps, verdicts, profiles. Folds keep one state a chunk, and merge.
+
+A state is redone only for chunks whose rows changed; when rows only came, the total is merged with theirs. States are
+exact and free of order, so this equals folding everything again. A fitted Map stays pinned until it is refitted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import InputMissing
+from tillage.core.rows import ID
+from tillage.core.state import State, decode, encode
+from tillage.core.step import Fit, Fitted, Fold, Result, Step, Verdict
+from tillage.flow.engine import Engine
+from tillage.flow.progress import Listener, Progress
+from tillage.flow.registry import Registry
+from tillage.flow.stages import Stage
+from tillage.store.objects import Stored
+from tillage.store.tables import ROWS, Chunk, Draft, NewChunk, Store, Version, pack
+
+STATE, TOTAL, RESULT, REPORT = "state", "total", "result", "report"
+
+View = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """One chunk to be folded."""
+
+    chunk: int
+    version: int
+    key: str
+
+
+class ResultRun:
+    """One version of a result in the making: where its input stands, its draft, the rows read."""
+
+    def __init__(self, store: Store, stage: Stage, fingerprint: str, engine: Engine, listen: Listener) -> None:
+        self.store, self.stage, self.engine, self.listen = store, stage, engine, listen
+        last = store.latest(stage.name)
+        self.last: Version | None = last if last is not None and last.fingerprint == fingerprint else None
+        why = "first run" if last is None else "input changed" if self.last else "plan changed"
+        self.draft = Draft(stage.name, why, fingerprint)
+        self.source = stage.inputs["rows"]
+        newest = store.latest(self.source)
+        if newest is None:
+            raise InputMissing(f"'{self.source}' has no version yet.", fix="Run `tillage run`.")
+        self.until = stage.pin if stage.pin is not None else newest.version
+        self.since = self.last.inputs.get(self.source, 0) if self.last else 0
+        self.draft.inputs = {self.source: self.until}
+        self.touched = 0
+        if self.last is None:
+            self.draft.ended = [c.id for part in store.parts(stage.name) for c in store.chunks(stage.name, part)]
+
+    def fold(self, step: Fold, view: View) -> State:
+        """The merged state of the input as it stands; the states by chunk go into the draft."""
+        store = self.store
+        changes = store.changes(self.source, self.since, self.until)
+        own = {c.source: c for c in store.chunks(self.stage.name, STATE)} if self.last else {}
+        redo = [c for c, _ in changes.removed] + list(changes.new)
+        if self.stage.pin is not None and not self.last:
+            redo = store.chunks(self.source, ROWS, self.until)
+        for chunk in [*changes.gone, *(c for c, _ in changes.removed)]:
+            if chunk.id in own:
+                self.draft.ended.append(own.pop(chunk.id).id)
+        tasks = [FoldTask(c.id, self.until, self._key(c)) for c in redo]
+        sizes = {c.id: c.rows for c in redo}
+        progress = Progress(self.stage.target, sum(sizes.values()), note=self.stage.name)
+
+        def work(task: FoldTask) -> dict[str, Any]:
+            rows = view(clean(store.read(store.chunk(task.chunk), task.version)))
+            stored = store.objects.put(task.key, encode(step.update(step.start(), rows)), "state", rows.height)
+            return vars(stored)
+
+        fresh: list[State] = []
+        for task, result in self.engine.map(store, work, tasks):
+            stored = Stored(**result)
+            self.draft.added.append(NewChunk(STATE, stored, source=task.chunk))
+            fresh.append(decode(store.objects.get(stored.name, stored.checksum)))
+            self.touched += sizes[task.chunk]
+            progress.done += sizes[task.chunk]
+            self.listen(progress)
+        grown = self.last is not None and not changes.gone and not changes.removed
+        kept = self._total() if grown else [self._state(c) for c in own.values()]
+        total = step.start()
+        for state in [*kept, *fresh]:
+            total = step.merge(total, state)
+        self._put(TOTAL, encode(total), "state")
+        return total
+
+    def _total(self) -> list[State]:
+        return [self._state(c) for c in self.store.chunks(self.stage.name, TOTAL)]
+
+    def _state(self, chunk: Chunk) -> State:
+        return decode(self.store.objects.get(chunk.object, chunk.checksum))
+
+    def _key(self, chunk: Chunk) -> str:
+        gone = sha256(pack(self.store.removed(chunk, self.until).sort())).hexdigest()
+        return sha256(f"fold\n{self.draft.fingerprint}\n{chunk.object}\n{gone}".encode()).hexdigest()[:32]
+
+    def fit(self, step: Fit, view: View) -> State:
+        """The state after each row once, in the recorded order: commit, then hash of row_id; continued where it can."""
+        changes = self.store.changes(self.source, self.since, self.until)
+        if self.last is not None and not changes.gone and not changes.removed:
+            state = self._total()[0]
+        else:
+            state = step.start()
+            changes = self.store.changes(self.source, 0, self.until)
+        for added in sorted({c.added for c in changes.new}):
+            rows = [r for c, r in self.store.added_rows(changes) if c.added == added]
+            whole = view(clean(pl.concat(rows, how="diagonal_relaxed"))).sort(ID)
+            self.touched += whole.height
+            state = step.update(state, whole)
+        self._put(TOTAL, encode(state), "state")
+        return state
+
+    def publish(self, result: Result, step: Step, registry: Registry) -> None:
+        """Put the result into the draft, as data."""
+        value = packed(result)
+        data = encode(value)
+        self._put(RESULT, data, "state")
+        self.draft.facts |= {
+            "kind": value["kind"],
+            "digest": sha256(encode({"step": step.name(), "params": _stable(step), "result": value})).hexdigest(),
+        }
+
+    def report(self, value: dict[str, Any]) -> None:
+        """Put a report beside the result."""
+        self._put(REPORT, json.dumps(value, ensure_ascii=False, sort_keys=True).encode(), "json")
+
+    def _put(self, part: str, data: bytes, suffix: str) -> None:
+        self.draft.ended += [c.id for c in self.store.chunks(self.stage.name, part) if c.id not in self.draft.ended]
+        key = sha256(f"{self.draft.fingerprint}\n{part}".encode()).hexdigest()[:32]
+        self.draft.added.append(NewChunk(part, self.store.objects.put(key, data, suffix)))
+
+
+def run_result(
+    store: Store,
+    stage: Stage,
+    fingerprint: str,
+    registry: Registry,
+    engine: Engine,
+    listen: Listener,
+    *,
+    refit: bool = False,
+) -> tuple[Draft | None, int]:
+    """A fitted step (pinned unless `refit`), expectations or a profile (which follow their input)."""
+    run = ResultRun(store, stage, fingerprint, engine, listen)
+    if run.last is not None and not refit and (not stage.follows or run.since == run.until):
+        return None, 0
+    step = stage.step
+    if isinstance(step, Fold):
+        result = step.finish(run.fold(step, _everything))
+    elif isinstance(step, Fit):
+        result = step.finish(run.fit(step, _everything))
+    else:
+        raise TypeError(stage.name)
+    run.publish(result, step, registry)
+    return run.draft, run.touched
+
+
+def clean(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows as a step sees them: `_id` and the user's columns (and the side of a split)."""
+    return rows.drop("_object", "_record", "_key", "_parent", strict=False)
+
+
+def _everything(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows
+
+
+def packed(result: Result) -> dict[str, Any]:
+    """A result as a state."""
+    if isinstance(result, Fitted):
+        return {"kind": "map", "name": result.name(), "state": result.state}
+    if isinstance(result, tuple):
+        return {"kind": "verdicts", "verdicts": [v.model_dump() for v in result]}
+    if isinstance(result, Verdict):
+        return {"kind": "verdicts", "verdicts": [result.model_dump()]}
+    if isinstance(result, dict):
+        return {"kind": "numbers", "numbers": result}
+    raise TypeError(f"{type(result).__name__} is not a result that can be kept as data")
+
+
+def load_result(store: Store, stage: str, registry: Registry, version: int | None = None) -> Result:
+    """The result of a stage; InputMissing before its first run."""
+    found = store.chunks(stage, RESULT, version)
+    if not found:
+        raise InputMissing(f"'{stage}' has no result yet.", fix="Run `tillage run`.")
+    value = decode(store.objects.get(found[-1].object, found[-1].checksum))
+    if value["kind"] == "map":
+        return registry.fitted[value["name"]](state=value["state"])
+    if value["kind"] == "verdicts":
+        return tuple(Verdict(**v) for v in value["verdicts"])
+    numbers: dict[str, Any] = value["numbers"]
+    return numbers
+
+
+def load_fitted(store: Store, stage: str, registry: Registry, version: int | None = None) -> Fitted:
+    """The fitted Map of a stage."""
+    result = load_result(store, stage, registry, version)
+    if not isinstance(result, Fitted):
+        raise InputMissing(f"'{stage}' is not a model or a fitted step.")
+    return result
+
+
+def load_report(store: Store, stage: str, version: int | None = None) -> dict[str, Any]:
+    """The report beside a model; empty when there is none."""
+    found = store.chunks(stage, REPORT, version)
+    if not found:
+        return {}
+    value: dict[str, Any] = json.loads(store.objects.get(found[-1].object, found[-1].checksum))
+    return value
+
+
+def _stable(step: Step) -> dict[str, Any]:
+    return step.params()

@@ -1,0 +1,293 @@
+"""The project: a plan, its store, and the run that brings everything up to date, doing only what changed.
+
+Stages run in the plan's order. Each is compared with what its last version saw; its kind decides what a difference
+costs; its draft is committed in one transaction. A killed run leaves every committed version whole, and its finished
+chunks are found again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import InputMissing, UnknownName
+from tillage.core.step import Fitted, Map, Verdict
+from tillage.flow.compact import compact
+from tillage.flow.counts import of_table
+from tillage.flow.engine import Engine
+from tillage.flow.keyed import run_gate, run_group, run_whole
+from tillage.flow.learning import run_learn
+from tillage.flow.maps import run_maps
+from tillage.flow.plan import Plan
+from tillage.flow.progress import Listener, silent
+from tillage.flow.registry import Registry
+from tillage.flow.results import load_fitted, load_report, load_result, run_result
+from tillage.flow.source import SourceRun, survey
+from tillage.flow.stages import Pinned, Stage, compile_plan
+from tillage.store.catalog import dump
+from tillage.store.locks import hold
+from tillage.store.tables import Draft, Store, Version
+
+SCHEMA = "tillage.run/1"
+STORE_LOCK = "store"
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    touched: dict[str, int] = field(default_factory=dict)
+    """Rows read, by target."""
+    changed: list[str] = field(default_factory=list)
+    """Stages that have a new version."""
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """Tables whose expectations failed; what they feed was not run."""
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+
+
+class Project:
+    """A plan beside its store.
+
+    `workers`: threads of the local engine; `listen`: told of progress.
+    """
+
+    def __init__(
+        self, plan: Plan, registry: Registry, *, workers: int | None = None, listen: Listener = silent
+    ) -> None:
+        self.plan, self.registry, self.listen = plan, registry, listen
+        self.stages = compile_plan(plan, registry)
+        self.store = Store(plan.store)
+        self.engine = Engine(workers)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        targets: Sequence[str] = (),
+        *,
+        wait: bool = False,
+        refit: Sequence[str] = (),
+        replay: Sequence[str] = (),
+    ) -> Outcome:
+        """Bring the targets (default: everything) and what they need up to date.
+
+        `refit`: fitted steps to fit again (`TABLE`, or the step's stage); `replay`: tables whose quarantined records
+        are read again.
+        """
+        wanted = self._wanted(targets)
+        outcome = Outcome()
+        cpu, wall = time.process_time(), time.monotonic()
+        locks = {self.stages[name].target for name in wanted}
+        folder = self.store.root / "locks"
+        with hold(folder, [STORE_LOCK], wait=True, shared=True), hold(folder, locks, wait=wait):
+            blocked: set[str] = set()
+            for name in wanted:
+                stage = self.stages[name]
+                if stage.needs() & blocked:
+                    blocked.add(name)
+                    continue
+                self._bring(stage, outcome, refit, replay)
+                if stage.kind == "gate" and not self._passes(stage, outcome):
+                    blocked.add(name)
+                    outcome.failed.append(stage.target)
+            if outcome.changed:
+                compact(self.store, self.stages)
+        outcome.cpu_s = time.process_time() - cpu
+        outcome.wall_s = time.monotonic() - wall
+        return outcome
+
+    def _bring(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
+        if stage.kind == "gate" and not all(v.passed for v in self._verdicts(stage)):
+            return
+        draft, touched, statements = self._draft(stage, outcome, refit, replay)
+        outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + touched
+        if draft is None and not statements:
+            return
+        with self.store.catalog.transaction():
+            if draft is not None:
+                self.store.commit(draft)
+                outcome.changed.append(stage.name)
+            for query, values in statements:
+                self.store.catalog.write(query, *values)
+
+    def _draft(
+        self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]
+    ) -> tuple[Draft | None, int, list[tuple[str, tuple[Any, ...]]]]:
+        store, listen = self.store, self.listen
+        fingerprint = self.fingerprint(stage)
+        if stage.kind == "source":
+            last = store.latest(stage.name)
+            reread = last is not None and last.fingerprint != fingerprint
+            force = self._quarantined(stage) if stage.target in replay else frozenset()
+            found = survey(store, stage, self.plan.root, reread=reread, force=force)
+            if found.retype:
+                outcome.notes.append(
+                    f"{stage.target}: the type of {', '.join(found.retype)} changed, so the table is read again."
+                )
+            reading = SourceRun(store, stage, self.plan.root, found, listen).run()
+            return reading.draft, reading.touched, reading.sources
+        if stage.kind == "map":
+            draft, touched = run_maps(store, stage, self.chains(stage), fingerprint, self.engine, listen)
+        elif stage.kind == "group":
+            draft, touched = run_group(store, stage, fingerprint, listen)
+        elif stage.kind == "whole":
+            draft, touched = run_whole(store, stage, fingerprint, listen)
+        elif stage.kind == "gate":
+            draft, touched = run_gate(store, stage, fingerprint, listen)
+        elif stage.kind == "result":
+            again = stage.name in refit or stage.target in refit or stage.name.partition("-")[2] in refit
+            draft, touched = run_result(store, stage, fingerprint, self.registry, self.engine, listen, refit=again)
+        else:
+            draft, touched = run_learn(store, stage, self.plan, fingerprint, self.registry, self.engine, listen)
+        return draft, touched, []
+
+    def _quarantined(self, stage: Stage) -> frozenset[int]:
+        found: set[int] = set()
+        for frame in self.store.frames(stage.name, "quarantine", columns=["_object"]):
+            found |= set(frame["_object"].to_list())
+        return frozenset(found)
+
+    def _verdicts(self, gate: Stage) -> tuple[Verdict, ...]:
+        result = load_result(self.store, gate.inputs["verdicts"], self.registry)
+        return result if isinstance(result, tuple) else ()
+
+    def _passes(self, gate: Stage, outcome: Outcome) -> bool:
+        verdicts = self._verdicts(gate)
+        outcome.checks += [{"table": gate.target, **v.model_dump()} for v in verdicts]
+        return all(v.passed for v in verdicts)
+
+    def fingerprint(self, stage: Stage) -> str:
+        """What a stage does, with the fitted Maps that it uses as they are pinned now."""
+        pins = []
+        for name in sorted(stage.pinned()):
+            version = self.store.latest(name)
+            pins.append([name, version.facts.get("digest") if version else None])
+        own = stage.fingerprint()
+        return sha256(dump([own, pins]).encode()).hexdigest()[:32] if pins else own
+
+    def chains(self, stage: Stage) -> dict[str, tuple[Map, ...]]:
+        """The Maps of a stage by port, fitted ones loaded."""
+        return {
+            port: tuple(load_fitted(self.store, m.stage, self.registry) if isinstance(m, Pinned) else m for m in chain)
+            for port, chain in stage.maps.items()
+        }
+
+    def _wanted(self, targets: Iterable[str]) -> list[str]:
+        """The stages of these targets and of all that they need, in order."""
+        names = {t: None for t in targets}
+        known = {*self.plan.tables, *self.plan.models}
+        for name in names:
+            if name not in known:
+                raise UnknownName("table or model", name, known)
+        if not names:
+            return list(self.stages)
+        out: set[str] = set()
+        waiting = [s.name for s in self.stages.values() if s.target in names]
+        while waiting:
+            name = waiting.pop()
+            if name not in out:
+                out.add(name)
+                waiting += [s.name for n in self.stages[name].needs() for s in self._of_target(self.stages[n].target)]
+        return [n for n in self.stages if n in out]
+
+    def _of_target(self, target: str) -> list[Stage]:
+        return [s for s in self.stages.values() if s.target == target]
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def read(self, table: str, version: int | None = None) -> pl.DataFrame:
+        """The rows of a table, `_id` and the user's columns; InputMissing before its first run."""
+        if table not in self.plan.tables:
+            raise UnknownName("table", table, self.plan.tables)
+        at = self.store.version(table, version) if version is not None else self.store.latest(table)
+        if at is None:
+            raise InputMissing(f"Table '{table}' has no version yet.", fix="Run `tillage run`.")
+        frame = self.store.frame(table, version=at.version)
+        if not frame.height and not frame.width > 1:
+            return pl.DataFrame(schema={"_id": pl.UInt128, **{c: pl.String for c in at.columns}})
+        return frame.select("_id", *at.columns)
+
+    def model(self, name: str, version: int | None = None) -> Fitted:
+        """A trained model."""
+        if name not in self.plan.models:
+            raise UnknownName("model", name, self.plan.models)
+        return load_fitted(self.store, name, self.registry, version)
+
+    def report(self, model: str, version: int | None = None) -> dict[str, Any]:
+        """The evaluation of a model, whole."""
+        return load_report(self.store, model, version)
+
+    def profile(self, table: str) -> dict[str, Any]:
+        """The profile of a table whose plan asks for one."""
+        result = load_result(self.store, f"{table}/profile", self.registry)
+        return result if isinstance(result, dict) else {}
+
+    # -- telling ----------------------------------------------------------------------------------------------------
+
+    def summary(self, outcome: Outcome | None = None, *, digest: bool = False) -> dict[str, Any]:
+        """The `tillage.run/1` object: each table and model as it stands."""
+        done = outcome or Outcome()
+        tables = {}
+        for name in self.plan.tables:
+            at = self.store.latest(name)
+            if at is None:
+                continue
+            counts = of_table((v.counts for v in self._chain(name, at)), name)
+            tables[name] = {
+                "version": at.version,
+                "digest": self.store.digest(name) if digest else None,
+                **counts,
+                "touched": done.touched.get(name, 0),
+            }
+        models = {}
+        for name in self.plan.models:
+            at = self.store.latest(name)
+            if at is not None:
+                models[name] = {
+                    "version": at.version,
+                    "digest": at.facts["digest"] if digest else None,
+                    **{
+                        k: at.facts[k]
+                        for k in ("metrics", "baseline", "interval", "train", "test", "left", "looks", "warnings")
+                    },
+                }
+        value: dict[str, Any] = {
+            "schema": SCHEMA,
+            "project": self.plan.project,
+            "tables": tables,
+            "models": models,
+            "cpu_s": round(done.cpu_s, 3),
+            "wall_s": round(done.wall_s, 3),
+        }
+        if done.checks:
+            value["checks"] = done.checks
+        return value
+
+    def _chain(self, table: str, at: Version) -> list[Version]:
+        """The versions of the table's own stages that made this version, first to last."""
+        out = [at]
+        while True:
+            stage = self.stages.get(out[0].stage)
+            inner = [s for s in (stage.inputs.values() if stage else ()) if s.startswith(f"{table}/")]
+            rows = [s for s in inner if self.stages[s].kind not in ("result", "learn")]
+            if not rows:
+                return out
+            out.insert(0, self.store.version(rows[0], out[0].inputs[rows[0]]))

@@ -1,0 +1,571 @@
+"""Bringing a source's table up to date: only new or changed objects are opened, only changed rows are written.
+
+An object (a file) counts as unchanged while its stamp is; a new stamp with the old checksum is a touch or a rename.
+A changed object is read whole and compared with its rows in the table by row_id and content, so what goes downstream
+is the difference. Of one key's records the last one of the path that sorts last wins; the others wait in the ledger
+as `superseded`, whole, and return when it leaves. Memory: 8 bytes a row for uniqueness beside the chunks in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import polars_hash as plh
+
+from tillage.core.errors import BadData, InputMissing, RowIdCollision
+from tillage.core.rows import ID, REASON, high, ids, low, only, without
+from tillage.core.step import BadRecord, Batch, Source
+from tillage.flow.chunking import chunk_rows, fitting
+from tillage.flow.plan import Table
+from tillage.flow.progress import Listener, Progress, silent
+from tillage.flow.quarantine import PART as QUARANTINE
+from tillage.flow.quarantine import sealed
+from tillage.flow.stages import Stage
+from tillage.store.catalog import dump, load
+from tillage.store.digests import content_hashes
+from tillage.store.locate import locate, prefixes
+from tillage.store.tables import LEFT, ROWS, Chunk, Draft, NewChunk, Store, Version
+
+OBJECT = "_object"
+RECORD = "_record"
+PLACES = "places"
+SUPERSEDED = "superseded"
+LEAST_BAD = 10
+"""Fewer bad records than this never stop a run."""
+
+
+@dataclass
+class Known:
+    """One object as the catalog knows it."""
+
+    ordinal: int
+    path: str
+    stamp: dict[str, Any]
+    checksum: str
+    state: Any
+    fresh: bool = False
+    """It must be read: it is new, or its content or the plan's way to read it changed."""
+
+
+@dataclass
+class Survey:
+    """What is there now beside what was there: decided before a row is read."""
+
+    live: list[Known]
+    gone: list[Known]
+    columns: dict[str, str]
+    retype: list[str] = field(default_factory=list)
+    """Columns whose type changed, so that the table is read again."""
+
+    @property
+    def fresh(self) -> list[Known]:
+        return [k for k in self.live if k.fresh]
+
+
+def survey(
+    store: Store, stage: Stage, root: Path, *, reread: bool = False, force: frozenset[int] = frozenset()
+) -> Survey:
+    """Compare the source with the catalog; opens new and changed objects to learn their types, reads no row into it."""
+    source = _source(stage)
+    old = {k.path: k for k in known(store, stage.name)}
+    unclaimed = dict(old)
+    live: list[Known] = []
+    strangers = []
+    for found in source.scan(root):
+        before = unclaimed.pop(found.path, None)
+        if before is not None and before.stamp == found.stamp and not reread:
+            live.append(Known(before.ordinal, found.path, found.stamp, before.checksum, before.state))
+        else:
+            strangers.append((found, before))
+    last = store.latest(stage.name)
+    movable = bool(_table(stage).key) and not store.chunks(stage.name, LEFT)
+    by_checksum = {k.checksum: k for k in unclaimed.values()} if movable else {}
+    ordinal = 1 + max((k.ordinal for k in _ever(store, stage.name)), default=-1)
+    for found, before in strangers:
+        checksum = source.checksum(root, found.path)
+        same = before if before is not None and before.checksum == checksum else None
+        if before is None and checksum in by_checksum:
+            same = by_checksum.pop(checksum)
+            del unclaimed[same.path]
+        if same is not None and not reread:
+            live.append(Known(same.ordinal, found.path, found.stamp, checksum, same.state))
+            continue
+        number = before.ordinal if before is not None else ordinal
+        ordinal += before is None
+        live.append(Known(number, found.path, found.stamp, checksum, source.observe(root, found.path), fresh=True))
+    live.sort(key=lambda k: k.path)
+    for k in live:
+        k.fresh = k.fresh or k.ordinal in force
+    columns = source.column_types([k.state for k in live])
+    retype = [
+        c
+        for c in {**columns, **(last.columns if last else {})}
+        if last and last.facts["types"].get(c) != columns.get(c)
+    ]
+    if retype and last is not None:
+        for k in live:
+            k.fresh = True
+    return Survey(live, list(unclaimed.values()), columns, retype)
+
+
+def known(store: Store, stage: str) -> list[Known]:
+    """The objects that the newest version was read from."""
+    found = store.catalog.rows("SELECT * FROM sources WHERE stage = ? AND ended IS NULL ORDER BY path", stage)
+    return [Known(r["ordinal"], r["path"], load(r["stamp"]), r["checksum"], load(r["state"])) for r in found]
+
+
+def _ever(store: Store, stage: str) -> list[Known]:
+    found = store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage)
+    return [Known(r["ordinal"], r["path"], {}, "", None) for r in found]
+
+
+@dataclass
+class Reading:
+    """The draft of a source's next version, and what it cost."""
+
+    draft: Draft | None
+    touched: int
+    sources: list[tuple[str, tuple[Any, ...]]]
+    """Statements that record the objects, to run in the commit."""
+
+
+class SourceRun:
+    """One reading of one source."""
+
+    def __init__(self, store: Store, stage: Stage, root: Path, found: Survey, listen: Listener = silent) -> None:
+        self.store, self.stage, self.root, self.found = store, stage, root, found
+        self.table = _table(stage)
+        self.last: Version | None = store.latest(stage.name)
+        self.rewrite = self.last is None or bool(found.retype)
+        self.draft = Draft(stage.name, "source", stage.fingerprint(), columns={}, facts={"types": found.columns})
+        self.paths = {k.ordinal: k.path for k in [*found.live, *found.gone]}
+        self.touched = 0
+        self.bad = self.records = 0
+        self.examples: list[str] = []
+        total = sum(int(k.state.get("records", 0)) for k in found.fresh)
+        self.size = chunk_rows(sum(int(k.state.get("records", 0)) for k in found.live))
+        self.progress = Progress(stage.target, total)
+        self.listen = listen
+        self.buffer: list[pl.DataFrame] = []
+        self.buffered = 0
+        self.written: list[tuple[NewChunk, np.ndarray]] = []
+        self.schema: pl.Schema | None = None
+        self.gone_ids: list[pl.Series] = []
+        self.removals: dict[int, tuple[Chunk, list[pl.Series]]] = {}
+        self.new_left: list[pl.DataFrame] = []
+        self.quarantined: list[pl.DataFrame] = []
+        self.places: list[tuple[int, pl.DataFrame]] = []
+
+    def run(self) -> Reading:
+        """Read what is fresh, drop what is gone, settle who wins; the draft is None when nothing changed."""
+        found = self.found
+        sources = self._source_statements()
+        if not found.fresh and not found.gone and self.last is not None:
+            return Reading(None, 0, sources)
+        if self.rewrite:
+            self.draft.ended = [
+                c.id for part in self.store.parts(self.stage.name) for c in self.store.chunks(self.stage.name, part)
+            ]
+        for k in found.gone:
+            self._leave(k)
+        for k in found.fresh:
+            self._read(k)
+        self._cut(final=True)
+        if self.bad >= LEAST_BAD and self.bad > self.table.max_quarantine * max(self.records, 1):
+            raise BadData(
+                f"Table '{self.table.name}': {self.bad:,} of {self.records:,} records cannot be read, more than the "
+                f"limit of {self.table.max_quarantine:.1%}. The last version stays. For example:\n  "
+                + "\n  ".join(self.examples),
+                fix="Mend the files or the way they are read (delimiter, encoding, types), or raise max_quarantine.",
+            )
+        if self.table.key:
+            self._settle()
+        self._finish()
+        return Reading(self.draft, self.touched, sources)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def _read(self, k: Known) -> None:
+        before = None if self.rewrite else self._rows_of(k.ordinal)
+        held: list[pl.DataFrame] = []
+        seen: list[pl.Series] = []
+        occurrences: dict[int, int] = {}
+        self._clear(k.ordinal, QUARANTINE)
+        self._clear(k.ordinal, LEFT)
+        for batch in _source(self.stage).read(self.root, k.path, self.found.columns):
+            rows = self._identified(batch, k, occurrences)
+            self.records += batch.rows.height + len(batch.bad)
+            self.touched += batch.rows.height
+            self._set_aside(batch.bad, k)
+            if before is not None:
+                seen.append(rows[ID])
+                rows = self._difference(rows, before, held)
+            self._buffer(rows, k.ordinal)
+            self.progress.done += batch.rows.height
+            self.listen(self.progress)
+        if before is not None:
+            self._compare(k, before, pl.concat(seen) if seen else ids(), held)
+
+    def _compare(self, k: Known, before: pl.DataFrame, here: pl.Series, held: list[pl.DataFrame]) -> None:
+        """End the reading of a changed object: drop what it lost, note what stands elsewhere in it now."""
+        self._remove(without(before, here.unique()), lost=True)
+        if not held:
+            return
+        same = pl.concat(held)
+        twice = here.filter(here.is_duplicated()).unique()
+        if len(twice):  # the last record of a key wins: all of them are written anew, and settled with the rest
+            again = only(same, twice)
+            for (chunk,), found in only(before, again[ID].unique()).partition_by("_chunk", as_dict=True).items():
+                rows = self.store.read(self.store.chunk(int(str(chunk)))).drop(RECORD)
+                self._buffer(only(rows, found[ID]).join(again.select(ID, RECORD), on=ID), k.ordinal)
+            self._remove(only(before, twice), lost=False)
+            same = without(same, twice)
+        moved = same.filter(pl.col("_at") != pl.col(RECORD)).select(ID, RECORD)
+        if moved.height:
+            self.places.append((k.ordinal, moved))
+
+    def _identified(self, batch: Batch, k: Known, occurrences: dict[int, int]) -> pl.DataFrame:
+        rows = batch.rows
+        if self.table.key:
+            row_ids = self.store.keys.row_ids(self.table.name, rows, self.table.key)
+        else:
+            row_ids = self._by_content(rows, k.path, occurrences)
+        return rows.with_columns(
+            row_ids.alias(ID), pl.lit(k.ordinal, dtype=pl.UInt32).alias(OBJECT), batch.records.alias(RECORD)
+        )
+
+    def _by_content(self, rows: pl.DataFrame, path: str, occurrences: dict[int, int]) -> pl.Series:
+        content = content_hashes(rows).alias("h").to_frame()
+        content = content.with_columns(pl.int_range(pl.len()).over("h").alias("n"))
+        counts = content.group_by("h").len().rows()
+        if occurrences:
+            earlier = (
+                [occurrences.get(h, 0) for h in content["h"]] if any(h in occurrences for h, _ in counts) else None
+            )
+            if earlier is not None:
+                content = content.with_columns(pl.col("n") + pl.Series(earlier, dtype=pl.Int64))
+        for h, n in counts:
+            occurrences[h] = occurrences.get(h, 0) + n
+        parts = content.select(plh.hash_rows(pl.lit(path), low("h"), high("h"), pl.col("n")).alias("h"))
+        return self.store.keys.key_ids(self.table.name, parts.select(plh.col("h").nchash.xxh3_128().alias("h"))["h"])
+
+    def _difference(self, rows: pl.DataFrame, before: pl.DataFrame, held: list[pl.DataFrame]) -> pl.DataFrame:
+        """The rows that are new or changed; the others are noted in `held` with their record then and now."""
+        marked = rows.with_columns(content_hashes(rows).alias("_hash"))
+        old = before.select(ID, pl.col("_hash").alias("_was"), pl.col(RECORD).alias("_at"))
+        joined = marked.join(old, on=ID, how="left", maintain_order="left")
+        same = (pl.col("_was") == pl.col("_hash")).fill_null(value=False)
+        changed = joined.filter(pl.col("_was").is_not_null() & ~same)
+        self._remove(only(before, changed[ID].unique()), lost=False)
+        held.append(joined.filter(same).select(ID, RECORD, "_at"))
+        return joined.filter(~same).drop("_hash", "_was", "_at")
+
+    def _rows_of(self, ordinal: int) -> pl.DataFrame:
+        """The rows that the table shows of one object: `_id`, `_hash`, `_record`, `_chunk`."""
+        out = [pl.DataFrame(schema={ID: pl.UInt128, "_hash": pl.UInt128, RECORD: pl.UInt64, "_chunk": pl.Int64})]
+        for chunk in self.store.chunks_of_origin(self.stage.name, ROWS, ordinal):
+            rows = self.store.read(chunk).filter(pl.col(OBJECT) == ordinal)
+            self.touched += rows.height
+            hashed = content_hashes(rows).alias("_hash")
+            out.append(rows.select(ID, hashed, RECORD, pl.lit(chunk.id, dtype=pl.Int64).alias("_chunk")))
+        found = pl.concat(out)
+        places = self._places(ordinal)
+        return found if places is None else found.update(places, on=ID)
+
+    def _places(self, ordinal: int) -> pl.DataFrame | None:
+        found = [self.store.read(c) for c in self.store.chunks(self.stage.name, PLACES, page=ordinal)]
+        return pl.concat(found).unique(ID, keep="last", maintain_order=True) if found else None
+
+    def _leave(self, k: Known) -> None:
+        """An object that is gone takes its rows with it."""
+        if self.rewrite:
+            return
+        for part in (ROWS, LEFT, QUARANTINE):
+            self._clear(k.ordinal, part)
+        self.draft.ended += [c.id for c in self.store.chunks(self.stage.name, PLACES, page=k.ordinal)]
+
+    def _clear(self, ordinal: int, part: str) -> None:
+        """Take all rows of one object out of a part."""
+        if self.rewrite:
+            return
+        for chunk in self.store.chunks_of_origin(self.stage.name, part, ordinal):
+            rows = self.store.read(chunk).filter(pl.col(OBJECT) == ordinal)
+            self.touched += rows.height
+            self._take(chunk, rows[ID])
+            if part == ROWS:
+                self.gone_ids.append(rows[ID])
+
+    def _remove(self, rows: pl.DataFrame, *, lost: bool) -> None:
+        for (chunk,), found in rows.partition_by("_chunk", as_dict=True).items():
+            self._take(self.store.chunk(int(str(chunk))), found[ID])
+            if lost:
+                self.gone_ids.append(found[ID])
+
+    def _take(self, chunk: Chunk, gone: pl.Series) -> None:
+        self.removals.setdefault(chunk.id, (chunk, []))[1].append(gone)
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def _buffer(self, rows: pl.DataFrame, ordinal: int) -> None:
+        rows = rows.select(ID, OBJECT, RECORD, *self.found.columns)
+        if self.schema is None:
+            self.schema = rows.schema
+        if rows.height:
+            self.buffer.append(rows)
+            self.buffered += rows.height
+        if self.buffered >= self.size:
+            self._cut(final=False)
+
+    def _cut(self, *, final: bool) -> None:
+        if not self.buffered:
+            return
+        whole = pl.concat(self.buffer)
+        size = fitting(whole, self.size)
+        at = 0
+        while whole.height - at >= size or (final and at < whole.height):
+            self._write(whole[at : at + size])
+            at += size
+        rest = whole[at:]
+        self.buffer, self.buffered = ([rest] if rest.height else []), rest.height
+
+    def _write(self, rows: pl.DataFrame) -> None:
+        rows = rows.select(ID, OBJECT, RECORD, *self.found.columns)
+        key = sha256(f"{self.draft.fingerprint}\n{rows[ID][0]}\n{rows.height}".encode()).hexdigest()[:32]
+        stored = self.store.objects.put_frame(key, rows)
+        origins = tuple(rows[OBJECT].unique().sort().to_list())
+        self.written.append((NewChunk(ROWS, stored, origins=origins), prefixes(rows[ID])))
+
+    def _set_aside(self, bad: list[BadRecord], k: Known) -> None:
+        self.bad += len(bad)
+        for b in bad[: max(0, 5 - len(self.examples))]:
+            column = f", column '{b.column}'" if b.column else ""
+            self.examples.append(f"{k.path} record {b.record}{column}: {b.reason}: {b.message}")
+        if bad:
+            self.quarantined.append(sealed(bad, self.table.name, k.path, k.ordinal, self.store.keys))
+
+    # -- one key twice ----------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Decide among records of one key: those just written, those shown, those superseded earlier."""
+        twice = self._twice()
+        lost = pl.concat(self.gone_ids).unique() if self.gone_ids else ids()
+        shown = self._elsewhere(ROWS) if not self.rewrite else []
+        waiting = self._elsewhere(LEFT, also=lost) if not self.rewrite else []
+        claimed = [twice, *(rows.select(ID) for _, rows in [*shown, *waiting])]
+        disputed = pl.concat([c.select(ID) for c in claimed]).unique()[ID]
+        if disputed.is_empty():
+            return
+        rivals = [self._rival(rows, ROWS, c.id) for c, rows in shown] + [
+            self._rival(rows, LEFT, c.id) for c, rows in waiting
+        ]
+        for place, (new, _) in enumerate(self.written):
+            rows = only(self.store.objects.get_frame(new.stored.name, new.stored.checksum), disputed)
+            if rows.height:
+                rivals.append(self._rival(rows, "new", place))
+        self._award(pl.concat(rivals, how="diagonal_relaxed"))
+
+    def _rival(self, rows: pl.DataFrame, held: str, place: int) -> pl.DataFrame:
+        return rows.with_columns(pl.lit(held).alias("_held"), pl.lit(place, dtype=pl.Int64).alias("_place"))
+
+    def _award(self, rivals: pl.DataFrame) -> None:
+        rank = {o: i for i, o in enumerate(sorted(self.paths, key=lambda o: self.paths[o]))}
+        ranked = rivals.with_columns(pl.col(OBJECT).cast(pl.Int64).replace_strict(rank, default=-1).alias("_rank"))
+        clash = ranked.group_by(ID).agg(
+            pl.struct(pl.col(c).cast(pl.String) for c in self.table.key).n_unique().alias("n")
+        )
+        if clash.height and int(clash["n"].max() or 0) > 1:  # type: ignore[arg-type]
+            raise RowIdCollision(
+                f"Two different keys of '{self.table.name}' have one row_id.",
+                fix="Set another TILLAGE_KEY and start a new store.",
+            )
+        ranked = ranked.sort("_rank", RECORD)
+        last = pl.int_range(pl.len()).over(ID) == pl.len().over(ID) - 1
+        ranked = ranked.with_columns(last.alias("_wins"))
+        drop = ["_held", "_place", "_rank", "_wins", REASON, "_into", "_step"]
+        for (held, place), rows in ranked.partition_by("_held", "_place", as_dict=True).items():
+            lose, win = rows.filter(~pl.col("_wins")), rows.filter("_wins")
+            if held == "new":
+                at = int(str(place))
+                if lose.height:
+                    self.written[at] = self._without_losers(self.written[at][0], lose)
+                    self.new_left.append(lose.drop(drop, strict=False))
+            elif held == ROWS and lose.height:
+                self._take(self.store.chunk(int(str(place))), lose[ID])
+                self.new_left.append(lose.drop(drop, strict=False))
+            elif held == LEFT and win.height:
+                self._take(self.store.chunk(int(str(place))), win[ID])
+                self._write(win.drop(drop, strict=False).sort(ID))
+
+    def _without_losers(self, new: NewChunk, lose: pl.DataFrame) -> tuple[NewChunk, np.ndarray]:
+        """The chunk written again: an id that stands in it twice could not be hidden by id."""
+        rows = self.store.objects.get_frame(new.stored.name, new.stored.checksum)
+        kept = rows.join(lose.select(ID, OBJECT, RECORD), on=[ID, OBJECT, RECORD], how="anti", maintain_order="left")
+        stored = self.store.objects.put_frame(new.stored.name.split("/")[1].split("-")[0], kept)
+        return NewChunk(new.part, stored, origins=new.origins), prefixes(kept[ID])
+
+    def _twice(self) -> pl.DataFrame:
+        """Ids that stand more than once in what was just written (by their first 48 bits, then exactly)."""
+        every = np.concatenate([p for _, p in self.written]) if self.written else np.empty(0, dtype="<u8")
+        every.sort()
+        same = every[1:][every[1:] == every[:-1]]
+        none = pl.DataFrame(schema={ID: pl.UInt128})
+        if not len(same):
+            return none
+        found = [none]
+        for new, own in self.written:
+            if np.isin(own, same, assume_unique=False).any():
+                row_ids = self.store.objects.get_frame(new.stored.name, new.stored.checksum, [ID])
+                found.append(row_ids.filter(np.isin(prefixes(row_ids[ID]), same)))
+        return pl.concat(found).filter(pl.col(ID).is_duplicated())
+
+    def _elsewhere(self, part: str, also: pl.Series | None = None) -> list[tuple[Chunk, pl.DataFrame]]:
+        """Rows of a part, not leaving now, whose key was just written (or is among `also`)."""
+        if not self.store.chunks(self.stage.name, part):
+            return []
+        wanted = [self.store.objects.get_frame(n.stored.name, n.stored.checksum, [ID])[ID] for n, _ in self.written]
+        wanted += [also] if also is not None else []
+        if not wanted:
+            return []
+        out = []
+        for chunk, rows in locate(self.store, self.stage.name, pl.concat(wanted).unique(), part):
+            self.touched += rows.height
+            _, taken = self.removals.get(chunk.id, (chunk, []))
+            kept = without(rows, pl.concat(taken)) if taken else rows
+            if kept.height:
+                out.append((chunk, kept))
+        return out
+
+    # -- the draft --------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        draft, store, name = self.draft, self.store, self.stage.name
+        draft.added += [new for new, _ in self.written]
+        for chunk, gone in self.removals.values():
+            if not self.rewrite:
+                draft.remove(chunk, pl.concat(gone).unique())
+        left = [f for f in self.new_left if f.height]
+        if left:
+            self._add(
+                LEFT,
+                pl.concat(left, how="diagonal_relaxed").with_columns(
+                    pl.lit(SUPERSEDED).alias(REASON),
+                    pl.lit(None, dtype=pl.UInt128).alias("_into"),
+                    pl.lit("key").alias("_step"),
+                ),
+            )
+        if self.quarantined:
+            self._add(QUARANTINE, pl.concat(self.quarantined))
+        for ordinal, moved in self.places:
+            draft.ended += [c.id for c in store.chunks(name, PLACES, page=ordinal)]
+            before = self._places(ordinal)
+            whole = moved if before is None else pl.concat([without(before, moved[ID]), moved])
+            draft.added.append(NewChunk(PLACES, store.objects.put_frame(self._key(PLACES), whole), page=ordinal))
+        schema = self.schema
+        if schema is not None:
+            draft.columns = {c: str(t) for c, t in schema.items() if not c.startswith("_")}
+        elif self.last is not None:
+            draft.columns = self.last.columns
+        else:
+            draft.columns = dict(self.found.columns)
+        draft.counts = self._counts()
+
+    def _add(self, part: str, rows: pl.DataFrame) -> None:
+        stored = self.store.objects.put_frame(self._key(part), rows)
+        self.draft.added.append(NewChunk(part, stored, origins=tuple(rows[OBJECT].unique().sort().to_list())))
+
+    def _key(self, part: str) -> str:
+        return sha256(f"{self.draft.fingerprint}\n{part}".encode()).hexdigest()[:32]
+
+    def _counts(self) -> dict[str, Any]:
+        rows = self._alive(ROWS)
+        superseded = self._alive(LEFT)
+        reasons: dict[str, int] = {}
+        for chunk, gone in self._surviving(QUARANTINE):
+            for reason, n in without(self.store.read(chunk), gone)["reason"].value_counts().rows():
+                reasons[reason] = reasons.get(reason, 0) + n
+        for frame in self.quarantined:
+            for reason, n in frame["reason"].value_counts().rows():
+                reasons[reason] = reasons.get(reason, 0) + n
+        records = rows + superseded + sum(n for r, n in reasons.items())
+        return {
+            "in": records,
+            "rows": rows,
+            "created": 0,
+            "dropped": {SUPERSEDED: superseded} if superseded else {},
+            "merged": 0,
+            "consumed": 0,
+            "quarantined": dict(sorted(reasons.items())),
+        }
+
+    def _surviving(self, part: str) -> Iterator[tuple[Chunk, pl.Series]]:
+        ended = set(self.draft.ended)
+        for chunk in self.store.chunks(self.stage.name, part):
+            if chunk.id not in ended:
+                yield chunk, self.draft.removals.get(chunk.id, ids())
+
+    def _alive(self, part: str) -> int:
+        total = 0
+        if self.last is not None and not self.rewrite:
+            total = int(self.last.counts["rows"] if part == ROWS else self.last.counts["dropped"].get(SUPERSEDED, 0))
+            total -= sum(len(g) for c, g in self._surviving(part) if c.id in self.draft.removals)
+        for new in self.draft.added:
+            if new.part == part:
+                total += new.stored.rows - (len(new.removed) if new.removed is not None else 0)
+        return total
+
+    def _source_statements(self) -> list[tuple[str, tuple[Any, ...]]]:
+        number = (self.last.version if self.last else 0) + 1
+        name = self.stage.name
+        before = {k.ordinal: k for k in known(self.store, name)}
+        out: list[tuple[str, tuple[Any, ...]]] = []
+        for k in self.found.live:
+            old = before.get(k.ordinal)
+            values = (dump(k.stamp), k.checksum, dump(k.state))
+            if old is not None and not k.fresh:
+                if (old.path, old.stamp) != (k.path, k.stamp):
+                    out.append(
+                        (
+                            "UPDATE sources SET path = ?, stamp = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL",
+                            (k.path, values[0], name, k.ordinal),
+                        )
+                    )
+                continue
+            if old is not None:
+                out.append(
+                    (
+                        "UPDATE sources SET ended = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL",
+                        (number, name, k.ordinal),
+                    )
+                )
+            out.append(
+                (
+                    "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+                    (name, k.ordinal, k.path, *values, number),
+                )
+            )
+        for k in self.found.gone:
+            out.append(
+                (
+                    "UPDATE sources SET ended = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL",
+                    (number, name, k.ordinal),
+                )
+            )
+        return out
+
+
+def _source(stage: Stage) -> Source:
+    if not isinstance(stage.step, Source):
+        raise InputMissing(f"'{stage.name}' has no source.")
+    return stage.step
+
+
+def _table(stage: Stage) -> Table:
+    if stage.table is None:
+        raise InputMissing(f"'{stage.name}' has no table.")
+    return stage.table

@@ -1,0 +1,273 @@
+"""A plan compiled to stages: what is computed from what, in an order that can be run.
+
+A table is a chain of stages; Maps that follow one another are one stage, since a chunk passes them in one go. Only the
+last stage bears the table's name; those before are `NAME/1`, `NAME/2`. A table with expectations publishes through a
+`gate`, so that a version which fails them is never seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Literal
+
+from tillage.core.errors import ConfigurationError
+from tillage.core.step import Fit, Fold, Group, Map, Step, Whole
+from tillage.flow.plan import Model, Plan, Table
+from tillage.flow.registry import Registry
+from tillage.store.catalog import dump
+
+Kind = Literal["source", "map", "group", "whole", "result", "learn", "gate"]
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A place in a chain of Maps that the result of another stage fills."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One unit of the run: it has versions, counts and a lock of its target."""
+
+    name: str
+    target: str
+    kind: Kind
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Port to the stage that feeds it."""
+    step: Step | None = None
+    maps: dict[str, tuple[Map | Pinned, ...]] = field(default_factory=dict)
+    """Port to the Maps that its rows pass (kind `map`)."""
+    first: bool = False
+    """It is the first of its table: rows come in from outside."""
+    created_before: bool = False
+    """Every row was made inside this table, by a Group before this stage."""
+    children: bool = False
+    """Rows may have been made inside this table by a Map, and then carry `_parent`."""
+    follows: bool = False
+    """A result that follows its input at every run (expectations, a profile) instead of staying pinned."""
+    pin: int | None = None
+    """The version of the input that a fitted step sees, when the plan says so."""
+    model: Model | None = None
+    table: Table | None = None
+
+    def fingerprint(self) -> str:
+        """What the stage does, apart from its data."""
+        parts: list[object] = [self.kind, sorted(self.inputs.items()), self.step.fingerprint() if self.step else ""]
+        for port in sorted(self.maps):
+            steps = [m.stage if isinstance(m, Pinned) else m.fingerprint() for m in self.maps[port]]
+            parts.append([port, steps])
+        if self.kind == "source" and self.table:
+            parts.append([self.name, list(self.table.key)])
+        if self.model:
+            parts.append([self.model.name, self.model.split.model_dump(), self.model.test_table])
+        return sha256(dump(parts).encode()).hexdigest()[:32]
+
+    def pinned(self) -> set[str]:
+        """The stages whose results this one uses as Maps."""
+        return {m.stage for chain in self.maps.values() for m in chain if isinstance(m, Pinned)}
+
+    def needs(self) -> set[str]:
+        """Every stage that must be up to date before this one."""
+        return set(self.inputs.values()) | self.pinned()
+
+
+def compile_plan(plan: Plan, registry: Registry) -> dict[str, Stage]:
+    """All stages by name, in an order in which each comes after what it needs."""
+    stages: dict[str, Stage] = {}
+    for name in _order(plan):
+        for stage in _table(plan.tables[name]):
+            stages[stage.name] = stage
+    for model in plan.models.values():
+        for stage in _model(model, plan, registry):
+            stages[stage.name] = stage
+    return stages
+
+
+def _order(plan: Plan) -> list[str]:
+    done: list[str] = []
+    waiting = dict(plan.tables)
+    while waiting:
+        ready = [n for n, t in waiting.items() if all(i in done for _, i in t.inputs)]
+        if not ready:
+            raise ConfigurationError(f"The tables {', '.join(sorted(waiting))} feed one another in a circle.")
+        for name in ready:
+            done.append(name)
+            del waiting[name]
+    return done
+
+
+class _Chain:
+    """The stages of one target in the making."""
+
+    def __init__(self, target: str, table: Table | None = None) -> None:
+        self.target, self.table = target, table
+        self.stages: list[Stage] = []
+        self.maps: dict[str, list[Map | Pinned]] = {}
+        self.inputs: dict[str, str] = {}
+        self.first = True
+        self.created = self.children = False
+
+    def name(self) -> str:
+        return f"{self.target}/{len(self.stages) + 1}"
+
+    def flush(self, *, always: bool = False) -> str:
+        """Close the Maps seen so far into a stage; the name of the stage that holds the rows now."""
+        if always or len(self.inputs) > 1 or any(self.maps.values()):
+            self._add("map", maps={port: tuple(self.maps.get(port, ())) for port in self.inputs})
+        return next(iter(self.inputs.values()))
+
+    def step(self, step: Step) -> None:
+        if isinstance(step, Map):
+            for port in self.inputs:
+                self.maps.setdefault(port, []).append(step)
+            self.children = self.children or step.makes_children
+        elif isinstance(step, Fold | Fit):
+            at = self.flush()
+            name = f"{self.target}/{len(self.stages) + 1}-{step.name()}"
+            pin = (self.table.fit_on if self.table else {}).get(step.name())
+            self.stages.append(Stage(name, self.target, "result", {"rows": at}, step, pin=pin))
+            self.maps.setdefault("rows", []).append(Pinned(name))
+        elif isinstance(step, Group):
+            if not (len(self.inputs) > 1 and set(step.ports) == set(self.inputs)):
+                self.flush()
+            self._add("group", step=step)
+            self.created = True
+        elif isinstance(step, Whole):
+            self.flush()
+            self._add("whole", step=step)
+        else:
+            raise ConfigurationError(f"'{step.name()}' cannot stand among the steps of a table.")
+
+    def _add(
+        self, kind: Kind, step: Step | None = None, maps: Mapping[str, tuple[Map | Pinned, ...]] | None = None
+    ) -> None:
+        stage = Stage(
+            self.name(),
+            self.target,
+            kind,
+            dict(self.inputs),
+            step,
+            dict(maps or {}),
+            first=self.first,
+            created_before=self.created,
+            children=self.children,
+            table=self.table,
+        )
+        self.stages.append(stage)
+        self.inputs, self.maps, self.first = {"rows": stage.name}, {}, False
+
+    def named(self, name: str) -> None:
+        """Give the last stage that holds rows the name of the table."""
+        held = next(iter(self.inputs.values()))
+        self.stages = [_renamed(s, held, name) for s in self.stages]
+        self.inputs = {"rows": name}
+
+
+def _renamed(stage: Stage, old: str, new: str) -> Stage:
+    values = {**stage.__dict__}
+    values["name"] = new if stage.name == old else stage.name
+    values["inputs"] = {p: new if s == old else s for p, s in stage.inputs.items()}
+    return Stage(**values)
+
+
+def _table(table: Table) -> list[Stage]:
+    chain = _Chain(table.name, table)
+    if table.source is not None:
+        source = Stage(f"{table.name}/source", table.name, "source", {}, table.source, first=True, table=table)
+        chain.stages.append(source)
+        chain.inputs, chain.first = {"rows": source.name}, False
+    else:
+        chain.inputs = dict(table.inputs)
+    for step in table.steps:
+        chain.step(step)
+    if chain.first:
+        chain.flush(always=True)
+    else:
+        chain.flush()
+    if table.expect is not None:
+        held = next(iter(chain.inputs.values()))
+        check = Stage(
+            f"{table.name}/expect", table.name, "result", {"rows": held}, table.expect, follows=True, table=table
+        )
+        chain.stages.append(check)
+        gate = Stage(table.name, table.name, "gate", {"rows": held, "verdicts": check.name}, table=table)
+        chain.stages.append(gate)
+    else:
+        chain.named(table.name)
+    if table.profile is not None:
+        chain.stages.append(
+            Stage(
+                f"{table.name}/profile",
+                table.name,
+                "result",
+                {"rows": table.name},
+                table.profile,
+                follows=True,
+                table=table,
+            )
+        )
+    return chain.stages
+
+
+def _model(model: Model, plan: Plan, registry: Registry) -> list[Stage]:
+    """Rows with their side, rows without leaks, then the learner."""
+    split = model.split
+    salt = model.name
+    side = registry.split
+    chain = _Chain(model.name)
+    chain.inputs = {"rows": model.table}
+    if model.test_table:
+        chain.inputs["test"] = model.test_table
+        chain.maps["rows"] = [side.model_validate({"test": 0.0, "salt": salt, "column": SIDE})]
+        chain.maps["test"] = [side.model_validate({"test": 1.0, "salt": salt, "column": SIDE})]
+    else:
+        chain.maps["rows"] = [
+            side.model_validate(
+                {"test": split.test, "group": split.group, "seed": split.seed, "salt": salt, "column": SIDE}
+            )
+        ]
+    chain.flush(always=True)
+    if split.leak is not None:
+        columns = features(model)
+        unseen = {*hidden(model, plan), str(getattr(model.learner, "target", ""))} - {SIDE}
+        chain.step(
+            registry.leaks.model_validate(
+                {"columns": columns, "column": SIDE, "similarity": split.leak, "ignore": sorted(unseen)}
+            )
+        )
+    held = next(iter(chain.inputs.values()))
+    stages = chain.stages
+    stages.append(Stage(model.name, model.name, "learn", {"rows": held}, model.learner, pin=model.fit_on, model=model))
+    return stages
+
+
+SIDE = "tillage:side"
+"""The column that says on which side of its split a row of a model's table is."""
+
+
+def features(model: Model) -> tuple[str, ...]:
+    """The columns that a model's plan names as its input; empty: all but target, key, subject and group."""
+    named = getattr(model.learner, "input", None)
+    if named is None:
+        return ()
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def hidden(model: Model, plan: Plan) -> set[str]:
+    """Columns that a learner without `input` must not see: keys, subjects, the group and the side."""
+    named = set(features(model))
+    out = {SIDE}
+    if model.split.group:
+        out.add(model.split.group)
+    seen, waiting = set(), [model.table]
+    while waiting:
+        table = plan.tables[waiting.pop()]
+        if table.name in seen:
+            continue
+        seen.add(table.name)
+        out |= set(table.key) | ({table.subject} if table.subject else set())
+        waiting += [i for _, i in table.inputs]
+    return out - named

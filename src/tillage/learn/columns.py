@@ -1,0 +1,249 @@
+"""Columns of a table as numbers that a linear model can weigh, learnt once and kept as data.
+
+A number (also a truth value, a time of day, a duration) is put on a common scale, the median standing in for what is
+missing; a date, or a text that is one by ISO 8601, also gives its month, weekday and hour; a category becomes one
+column a level, prose becomes TF-IDF weights. What cannot help is dropped, and the state says why.
+Two passes over each column to learn it, one to apply it. Matrices are sparse and each row's numbers are its own, so
+that chunking cannot change a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tillage.core.errors import BadData
+from tillage.core.rows import user_columns
+from tillage.learn.learner import Numbers, as_text, column
+from tillage.learn.terms import TermWeights, learn_terms
+from tillage.text.tokens import words
+
+MOST_LEVELS = 50
+"""A column of more levels is no category; a level is a value seen in two rows or more."""
+
+PROSE = 4
+"""Median words a value from which a column of many values is taken for prose."""
+
+_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?$"
+_PARTS = {"month": (1, 12), "weekday": (1, 7), "hour": (0, 23)}
+"""The parts of a date with their first and last value."""
+
+_TERM_ROWS, _MOST_TERMS = 2, 20_000
+_LARGEST = 1e150
+"""Numbers beyond it are cut to it, so that a sum of squares stays finite."""
+_FURTHEST = 1e9
+"""Standard deviations from the mean beyond which a value is cut, so that a score stays finite."""
+
+
+def inputs_of(rows: pl.DataFrame, named: str | tuple[str, ...] | None, target: str) -> list[str]:
+    """The columns to learn from: those named, else all the user's other than the target.
+
+    >>> inputs_of(pl.DataFrame({"_id": [1], "a": [1], "y": [1]}), None, "y")
+    ['a']
+    """
+    if named is None:
+        return [c for c in user_columns(rows) if c != target]
+    return [named] if isinstance(named, str) else list(named)
+
+
+def learn_columns(rows: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What each column becomes, as state; raises BadData when no column is left.
+
+    Each is a dict with `name`, `kind` and what the kind needs: `number` (`dtype`, `median`, `mean`, `scale`,
+    `missing`: whether absence has a column of its own, `parts`: those of a date that vary), `category` (`levels`,
+    `other`, `missing`), `prose` (as of `terms.learn_terms`), `dropped` (`why`).
+
+    >>> learnt = learn_columns(pl.DataFrame({"n": [1.0, 3.0], "x": ["a", "b"]}), ["n", "x"])
+    >>> [(c["name"], c["kind"]) for c in learnt]
+    [('n', 'number'), ('x', 'dropped')]
+    """
+    learnt = [_learn(column(rows, name)) for name in names]
+    if all(c["kind"] == "dropped" for c in learnt):
+        reasons = "; ".join(f"'{c['name']}' {c['why']}" for c in learnt) or "there is none"
+        raise BadData(f"No column is left to learn from: {reasons}.", fix="Name other columns in 'input'.")
+    return learnt
+
+
+class ColumnWeights:
+    """Rows as a sparse matrix, by what `learn_columns` gave."""
+
+    def __init__(self, learnt: Sequence[Mapping[str, Any]]) -> None:
+        self._learnt = [c for c in learnt if c["kind"] != "dropped"]
+        self._terms = {c["name"]: TermWeights(dict(c)) for c in self._learnt if c["kind"] == "prose"}
+
+    def matrix(self, rows: pl.DataFrame) -> Any:
+        """CSR (rows, features) of float64; raises UnknownName or BadData when a column is absent or unreadable."""
+        from scipy import sparse
+
+        blocks = []
+        for learnt in self._learnt:
+            values = column(rows, learnt["name"])
+            if learnt["kind"] == "number":
+                blocks.append(sparse.csr_array(_number_features(values, learnt)))
+            elif learnt["kind"] == "category":
+                blocks.append(sparse.csr_array(_category_features(values, learnt)))
+            else:
+                blocks.append(self._terms[learnt["name"]].matrix(as_text(values).fill_null("")))
+        return sparse.hstack(blocks, format="csr")
+
+
+def as_numbers(values: pl.Series, dtype: str) -> pl.Series:
+    """The values as Float64, what is not finite as null; text that is no `dtype` raises BadData.
+
+    Dates count in seconds since 1970 (of UTC, where they have a zone), times in seconds since midnight.
+
+    >>> from datetime import date
+    >>> as_numbers(pl.Series("d", [date(1970, 1, 2), None]), "date").to_list()
+    [86400.0, None]
+    """
+    if values.dtype == pl.String:
+        values = _parsed(values, dtype)
+    if values.dtype in (pl.Date, pl.Datetime):
+        numbers = values.cast(pl.Datetime("us")).to_physical().cast(pl.Float64) / 1e6
+    elif values.dtype == pl.Duration:
+        numbers = values.dt.total_microseconds().cast(pl.Float64) / 1e6
+    elif values.dtype == pl.Time:
+        numbers = values.to_physical().cast(pl.Float64) / 1e9
+    else:
+        numbers = values.cast(pl.Float64)
+    return numbers.set(~numbers.is_finite().fill_null(False), None).clip(-_LARGEST, _LARGEST)
+
+
+def _parsed(values: pl.Series, dtype: str) -> pl.Series:
+    """Text as what it was learnt to be; a format is never guessed, since one chunk would guess unlike another."""
+    if dtype == "date":
+        parsed = _moments(values)
+    elif dtype == "truth value":
+        truth = {"true": 1.0, "false": 0.0}
+        parsed = values.str.to_lowercase().replace_strict(truth, default=None, return_dtype=pl.Float64)
+    else:
+        parsed = values.cast(pl.Float64, strict=False)
+    unread = parsed.null_count() - values.null_count()
+    if unread:
+        raise BadData(
+            f"Column '{values.name}' was learnt as a {dtype}, and {unread} of its values cannot be read as one.",
+            fix=f"Give each as a {dtype}, or leave the value out.",
+        )
+    return parsed
+
+
+def _moments(values: pl.Series) -> pl.Series:
+    """ISO 8601 texts without a zone as Datetime; null where they are none."""
+    text = pl.col("v").str.replace("T", " ", literal=True)
+    rest = pl.when(text.str.len_bytes() == 10).then(pl.lit(" 00:00:00")).otherwise(pl.lit(""))
+    rest = pl.when(text.str.len_bytes() == 16).then(pl.lit(":00")).otherwise(rest)
+    full = pl.when(pl.col("v").str.contains(_ISO)).then(text + rest)
+    parsed = full.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
+    return values.to_frame("v").select(parsed.alias(values.name))[values.name]
+
+
+def _kind_of_number(dtype: pl.DataType) -> str | None:
+    if dtype.is_numeric():
+        return "number"
+    names: dict[Any, str] = {
+        pl.Boolean: "truth value",
+        pl.Date: "date",
+        pl.Datetime: "date",
+        pl.Time: "time",
+        pl.Duration: "duration",
+    }
+    return names.get(dtype.base_type())
+
+
+def _learn(values: pl.Series) -> dict[str, Any]:
+    kind = _kind_of_number(values.dtype)
+    if values.null_count() == len(values):
+        return _dropped(values, "has no value")
+    if kind is not None:
+        return _learn_number(values, kind)
+    if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
+        return _dropped(values, f"holds {values.dtype}")
+    texts = as_text(values)
+    if _moments(texts).null_count() == texts.null_count():
+        return _learn_number(texts, "date")
+    return _learn_text(texts)
+
+
+def _dropped(values: pl.Series, why: str) -> dict[str, Any]:
+    return {"name": values.name, "kind": "dropped", "why": why}
+
+
+def _learn_number(values: pl.Series, kind: str) -> dict[str, Any]:
+    numbers = as_numbers(values, kind)
+    median = numbers.median()
+    if median is None:
+        return _dropped(values, "has no finite value")
+    missing = numbers.null_count() > 0
+    filled = numbers.fill_null(median).to_numpy()
+    mean, scale = float(filled.mean()), float(filled.std())
+    if not missing and filled.min() == filled.max():
+        return _dropped(values, "is constant")
+    return {
+        "name": values.name,
+        "kind": "number",
+        "dtype": kind,
+        "median": float(median),  # type: ignore[arg-type]
+        "mean": mean,
+        "scale": scale if scale > 0 and filled.min() != filled.max() else 1.0,
+        "missing": missing,
+        "parts": [name for name, part in _parts(values) if part.n_unique() > 1] if kind == "date" else [],
+    }
+
+
+def _parts(values: pl.Series) -> list[tuple[str, pl.Series]]:
+    moments = _parsed(values, "date") if values.dtype == pl.String else values.cast(pl.Datetime("us"))
+    return [(name, getattr(moments.dt, name)()) for name in _PARTS]
+
+
+def _learn_text(values: pl.Series) -> dict[str, Any]:
+    present = values.drop_nulls()
+    tally = present.value_counts(name="rows")
+    levels = tally.filter(pl.col("rows") >= 2).sort(present.name)
+    covered = int(levels["rows"].sum())
+    few = 1 <= levels.height <= MOST_LEVELS
+    if not (few and 2 * covered >= len(present)):
+        length = present.to_frame("v").select(words(pl.col("v")).list.len().median()).item()
+        if length >= PROSE:
+            learnt = learn_terms(values.fill_null(""), _TERM_ROWS, _MOST_TERMS)
+            if learnt["words"] or learnt["characters"]:
+                return {"name": values.name, "kind": "prose", **learnt}
+            return _dropped(values, "has no word in two rows")
+    if not few:
+        found = f"has {levels.height} values seen twice or more" if levels.height else "has no value seen twice"
+        return _dropped(values, f"{found}, and is no prose")
+    other, missing = covered < len(present), len(present) < len(values)
+    if levels.height + other + missing < 2:
+        return _dropped(values, "is constant")
+    names = levels[present.name].to_list()
+    return {"name": values.name, "kind": "category", "levels": names, "other": other, "missing": missing}
+
+
+def _number_features(values: pl.Series, learnt: Mapping[str, Any]) -> Numbers:
+    numbers = as_numbers(values, learnt["dtype"])
+    filled = numbers.fill_null(learnt["median"]).to_numpy()
+    with np.errstate(over="ignore"):  # what overflows is cut like all that is too far
+        scaled = np.clip((filled - learnt["mean"]) / learnt["scale"], -_FURTHEST, _FURTHEST)
+    features = [scaled]
+    if learnt["missing"]:
+        features.append(numbers.is_null().to_numpy())
+    for name, part in _parts(values) if learnt["parts"] else []:
+        if name in learnt["parts"]:
+            first, last = _PARTS[name]
+            features += list(part.fill_null(-1).to_numpy() == np.arange(first, last + 1)[:, None])
+    return np.column_stack(features)
+
+
+def _category_features(values: pl.Series, learnt: Mapping[str, Any]) -> Numbers:
+    """One column a level, then `other` and `missing` where training had them; what it had not is all zeros."""
+    texts, levels = as_text(values), learnt["levels"]
+    at = {level: position for position, level in enumerate(levels)}
+    rest = len(levels)
+    other = rest if learnt["other"] else -1
+    absent = rest + learnt["other"] if learnt["missing"] else -1
+    found = texts.replace_strict(at, default=other, return_dtype=pl.Int64)
+    position = found.set(texts.is_null(), absent).to_numpy()
+    width = rest + learnt["other"] + learnt["missing"]
+    return np.asarray(position[:, None] == np.arange(width), dtype=np.float64)

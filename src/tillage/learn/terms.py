@@ -1,0 +1,140 @@
+"""Terms of texts as sparse counts, and their TF-IDF weights.
+
+Two kinds of term: words with pairs of neighbouring words, and character n-grams within words. The n-grams depend on
+the word alone, so they are cut once for each distinct word of a batch and reach the texts by a product of two sparse
+matrices. A row's numbers never depend on the rows beside it: every sum runs along one row, in column order.
+Source: Salton and Buckley, Term-weighting approaches in automatic text retrieval, 1988 (sublinear tf, smoothed idf).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tillage.learn.learner import Numbers
+from tillage.text.tokens import character_ngrams, long_words
+
+SHORTEST, LONGEST = 2, 5
+"""Characters of an n-gram, the blank at either end of a word included."""
+
+
+class Vocabulary:
+    """Terms and their columns.
+
+    >>> Vocabulary(["a", "b"]).counts(pl.DataFrame({"row": [0, 0, 1], "term": ["b", "b", "x"]}), 2).toarray().tolist()
+    [[0, 2], [0, 0]]
+    """
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        """`terms`: distinct; their order is that of the columns."""
+        self.size = len(terms)
+        self._columns = pl.DataFrame({"term": pl.Series(terms, dtype=pl.String)}).with_row_index("column")
+
+    def counts(self, found: pl.DataFrame, height: int) -> Any:
+        """How often each row of `found` (`row`, `term`) has each term: CSR (height, size) of Int64, indices sorted."""
+        from scipy import sparse
+
+        known = found.join(self._columns, on="term", how="inner")
+        at = (known["row"].to_numpy().astype(np.int32), known["column"].to_numpy().astype(np.int32))
+        matrix = sparse.coo_array((np.ones(known.height, np.int64), at), shape=(height, self.size)).tocsr()
+        matrix.sum_duplicates()
+        return matrix
+
+
+def words_and_pairs(found: pl.DataFrame) -> pl.DataFrame:
+    """The words of `text.tokens.long_words`, and each pair of neighbours in one text, as `row`, `term`.
+
+    >>> words_and_pairs(pl.DataFrame({"row": [0, 0, 1], "word": ["a", "b", "c"]}))["term"].to_list()
+    ['a', 'b', 'c', 'a b']
+    """
+    follows = pl.col("row") == pl.col("row").shift(-1)
+    pairs = found.select("row", pl.concat_str(pl.col("word"), pl.col("word").shift(-1), separator=" ").alias("term"))
+    return pl.concat([found.rename({"word": "term"}), pairs.filter(found.select(follows.fill_null(False)).to_series())])
+
+
+class TermCounts:
+    """A batch of texts, cut into words once, and counted against any vocabulary."""
+
+    def __init__(self, texts: pl.Series) -> None:
+        self._height = len(texts)
+        self._found = long_words(texts)
+        self._distinct = self._found["word"].unique()
+        self._word_terms = words_and_pairs(self._found)
+        self._ngrams = character_ngrams(self._distinct, SHORTEST, LONGEST)
+
+    def terms(self) -> tuple[pl.Series, pl.Series]:
+        """All distinct terms of the batch, sorted: of words, of characters."""
+        return self._word_terms["term"].unique().sort(), self._ngrams["term"].unique().sort()
+
+    def of_words(self, vocabulary: Vocabulary) -> Any:
+        """CSR (texts, terms) of counts."""
+        return vocabulary.counts(self._word_terms, self._height)
+
+    def of_characters(self, vocabulary: Vocabulary) -> Any:
+        """CSR (texts, terms) of counts."""
+        use = self._found.rename({"word": "term"})
+        product = Vocabulary(self._distinct.to_list()).counts(use, self._height) @ vocabulary.counts(
+            self._ngrams, len(self._distinct)
+        )
+        product.sort_indices()
+        return product
+
+
+def learn_terms(texts: pl.Series, min_rows: int, max_terms: int) -> dict[str, Any]:
+    """The vocabulary as state: `words`, `characters` (sorted), and their `word_idf`, `character_idf` (float64).
+
+    A term stays when at least `min_rows` texts have it; of each kind, the `max_terms` found in most texts stay.
+
+    >>> learn_terms(pl.Series(["a b", "a c"]), 2, 10)["words"]
+    ['a']
+    """
+    batch = TermCounts(texts)
+    words, characters = batch.terms()
+    kept_words = _select(words, batch.of_words(Vocabulary(words.to_list())), min_rows, max_terms)
+    kept_characters = _select(characters, batch.of_characters(Vocabulary(characters.to_list())), min_rows, max_terms)
+    return {
+        "words": kept_words[0],
+        "word_idf": _idf(kept_words[1], len(texts)),
+        "characters": kept_characters[0],
+        "character_idf": _idf(kept_characters[1], len(texts)),
+    }
+
+
+class TermWeights:
+    """TF-IDF of a learnt vocabulary: 1 + ln(count), times idf, each kind of term scaled to unit length."""
+
+    def __init__(self, learnt: dict[str, Any]) -> None:
+        """`learnt`: what `learn_terms` gave."""
+        self._words, self._characters = Vocabulary(learnt["words"]), Vocabulary(learnt["characters"])
+        self._word_idf, self._character_idf = learnt["word_idf"], learnt["character_idf"]
+
+    def matrix(self, texts: pl.Series) -> Any:
+        """CSR (texts, words + characters) of float64."""
+        from scipy import sparse
+
+        batch = TermCounts(texts)
+        words = _weigh(batch.of_words(self._words), self._word_idf)
+        characters = _weigh(batch.of_characters(self._characters), self._character_idf)
+        return sparse.hstack([words, characters], format="csr")
+
+
+def _select(terms: pl.Series, counts: Any, min_rows: int, max_terms: int) -> tuple[list[str], Numbers]:
+    rows = np.bincount(counts.indices, minlength=len(terms))
+    table = pl.DataFrame({"term": terms, "rows": rows}).filter(pl.col("rows") >= min_rows)
+    kept = table.sort(["rows", "term"], descending=[True, False]).head(max_terms).sort("term")
+    return kept["term"].to_list(), kept["rows"].to_numpy()
+
+
+def _idf(rows: Numbers, texts: int) -> Numbers:
+    return np.asarray(np.log((1 + texts) / (1 + rows.astype(np.float64))) + 1)
+
+
+def _weigh(counts: Any, idf: Numbers) -> Any:
+    weights = counts.astype(np.float64)
+    weights.data = (1 + np.log(weights.data)) * idf[weights.indices]
+    lengths = np.sqrt(weights.power(2) @ np.ones(len(idf)))
+    weights.data /= np.repeat(lengths, np.diff(weights.indptr))
+    return weights

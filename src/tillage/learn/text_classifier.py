@@ -1,0 +1,146 @@
+"""A linear classifier of texts: TF-IDF of words, pairs of words and character n-grams, and a support vector machine.
+
+Strong where texts are short and topics many, at a cost that a laptop does not notice: training 77 classes of 10,000
+short texts takes about 6 CPU seconds, a prediction less than 0.05 ms. Chinese goes by characters and pairs of them.
+Sources: Fan et al., LIBLINEAR, JMLR 9, 2008; Guo et al., On calibration of modern neural networks, ICML 2017
+(the temperature).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from tillage.core.errors import BadData
+from tillage.core.step import Fitted, Whole
+from tillage.learn.learner import (
+    Learner,
+    Numbers,
+    joined_text,
+    labelled,
+    require_two,
+    softmax,
+    solving,
+    with_prediction,
+)
+from tillage.learn.terms import TermWeights, learn_terms
+
+_HELD = 10
+"""One row in so many, by order of ids, is kept back to set the temperature; below _ENOUGH rows none is."""
+_ENOUGH = 100
+
+_TEMPERATURES = 2.0 ** np.arange(-6, 3.25, 0.25)
+
+
+class TextClassifier(Learner, Whole):
+    """Classify texts by a linear model over weighted words and character n-grams.
+
+    The confidence is the softmax of the decision values over a temperature, which is set on a tenth of the rows by a
+    first model; the model that is returned has learnt from all rows.
+
+    >>> rows = pl.DataFrame({"_id": range(4), "text": ["red rose", "red wine", "blue sky", "blue sea"],
+    ...                      "y": ["r", "r", "b", "b"]})
+    >>> model = TextClassifier(input="text", target="y").compute({"rows": rows})
+    >>> model.apply(pl.DataFrame({"text": ["a blue car"]}))["prediction"][0]
+    'b'
+    """
+
+    task: ClassVar[Literal["classification", "regression"]] = "classification"
+
+    input: str | tuple[str, ...] = Field(min_length=1, description="column or columns of text")
+    regularisation: float = Field(1.0, gt=0, le=1e6, description="C: greater fits the training rows more closely")
+    min_rows: int = Field(2, ge=1, description="rows that must have a term, or it is left out")
+    max_terms: int = Field(200_000, ge=1, description="most terms kept of words, and of character n-grams")
+    class_weight: Literal["balanced"] | None = Field(None, description="balanced: rare classes weigh more")
+    seed: int = Field(0, ge=0, lt=2**31, description="of the order in which the solver visits rows")
+
+    def needs(self) -> tuple[str, ...]:
+        return (*self._columns(), self.target)
+
+    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> TextClassifierModel:
+        """The model; raises BadData when there are fewer than two classes or no term is left."""
+        rows, labels = labelled(inputs["rows"], self.target)
+        classes = labels.unique().sort().to_list()
+        require_two(classes, self.target)
+        texts = joined_text(rows, self._columns())
+        learnt = learn_terms(texts, self.min_rows, self.max_terms)
+        if not learnt["words"] and not learnt["characters"]:
+            raise BadData(
+                f"No word of {', '.join(self._columns())} is found in {self.min_rows} rows or more.",
+                fix="Look at the column, or lower 'min_rows'.",
+            )
+        matrix = TermWeights(learnt).matrix(texts)
+        target = labels.to_numpy()
+        solved = self._solve(matrix, target)
+        return TextClassifierModel(
+            state={
+                **learnt,
+                "classes": classes,
+                "coefficients": np.ascontiguousarray(solved.coef_.T, dtype=np.float32),
+                "intercepts": np.asarray(solved.intercept_, dtype=np.float32),
+                "converged": bool(np.max(solved.n_iter_) < solved.max_iter),
+                "temperature": self._temperature(matrix, target),
+                "input": list(self._columns()),
+                "target": self.target,
+            }
+        )
+
+    def _columns(self) -> tuple[str, ...]:
+        return (self.input,) if isinstance(self.input, str) else self.input
+
+    def _solve(self, matrix: Any, target: Numbers) -> Any:
+        from sklearn.svm import LinearSVC
+
+        solver = LinearSVC(
+            C=self.regularisation, tol=0.01, dual=True, class_weight=self.class_weight, random_state=self.seed
+        )
+        with solving():
+            return solver.fit(matrix, target)
+
+    def _temperature(self, matrix: Any, target: Numbers) -> float:
+        """What divides the decision values so that their softmax has the least log loss on rows kept back."""
+        held = np.arange(len(target)) % _HELD == 0
+        known = np.unique(target[~held])
+        held_known = held & np.isin(target, known)
+        if len(target) < _ENOUGH or len(known) < 2 or not held_known.any():
+            return 1.0
+        solved = self._solve(matrix[~held], target[~held])
+        scores = _both(solved.decision_function(matrix[held_known]).reshape(held_known.sum(), -1))
+        right = (np.arange(len(scores)), np.searchsorted(solved.classes_, target[held_known]))
+        losses = [-np.log(np.maximum(softmax(scores / t)[right], 1e-12)).mean() for t in _TEMPERATURES]
+        return float(_TEMPERATURES[int(np.argmin(losses))])
+
+
+class TextClassifierModel(Fitted):
+    """Adds `prediction` and `confidence` to rows by a TextClassifier's state.
+
+    >>> rows = pl.DataFrame({"_id": range(4), "text": ["one", "one", "two", "two"], "y": ["1", "1", "2", "2"]})
+    >>> TextClassifier(input="text", target="y").compute({"rows": rows}).decision(rows).shape
+    (4, 2)
+    """
+
+    def needs(self) -> tuple[str, ...]:
+        return tuple(self.state["input"])
+
+    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        scores = self.decision(rows).astype(np.float64) / self.state["temperature"]
+        return with_prediction(rows, self.state["classes"], scores)
+
+    def decision(self, rows: pl.DataFrame) -> Numbers:
+        """The decision value of each class, float32 (rows, classes): scikit-learn's, and for two classes -d and d."""
+        matrix = self._weights.matrix(joined_text(rows, self.state["input"])).astype(np.float32)
+        return _both(matrix @ self.state["coefficients"] + self.state["intercepts"])
+
+    @cached_property
+    def _weights(self) -> TermWeights:
+        return TermWeights(self.state)
+
+
+def _both(scores: Numbers) -> Numbers:
+    """Two classes have one decision value: the second's; the first's is its negative."""
+    return np.hstack([-scores, scores]) if scores.shape[1] == 1 else scores

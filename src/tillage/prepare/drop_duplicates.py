@@ -1,0 +1,102 @@
+"""Rows that say the same become one: the others leave as merged into it.
+
+Exact duplicates are rows under one 128-bit hash of their columns: one pass, 32 bytes of state a row (hash and `_id`).
+A change costs the rows that share a hash with what came or went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tillage.core.rows import ID, INTO, MERGED, REASON, leave, user_columns
+from tillage.core.step import Keyed, Whole
+from tillage.prepare.columns import require
+from tillage.prepare.touched import KEY, content_keys, follow
+
+_ORDER = "order"
+
+
+class KeepFirst(BaseModel):
+    """Keep the row with the smallest value of a column; NaN and then null come last, and ties go to the `_id`.
+
+    >>> KeepFirst(first="day").first
+    'day'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    first: str = Field(description="column whose smallest value is kept")
+
+
+class DropDuplicates(Whole):
+    """Of rows equal in `columns` one stays; each other leaves with reason `merged` and the keeper's `_id` in `_into`.
+
+    Two nulls are equal, and so are two NaN; the empty text is no null.
+
+    >>> rows = pl.DataFrame({"text": ["a", "b", "a"]}).with_columns(_id=pl.int_range(3).cast(pl.UInt128))
+    >>> DropDuplicates(columns=("text",)).compute({"rows": rows}).select("_reason", "_into").rows()
+    [(None, None), (None, None), ('merged', 0)]
+    """
+
+    incremental: ClassVar[bool] = True
+
+    columns: tuple[str, ...] = Field((), description="columns that must be equal; none named: all of them")
+    similarity: float = Field(
+        1.0, ge=1, le=1, description="1: equal rows only; near duplicates (below 1) are not available yet"
+    )
+    keep: Literal["smallest_id"] | KeepFirst = Field(
+        "smallest_id", description="which row stays: the smallest _id, or the first by a column"
+    )
+
+    @field_validator("similarity", mode="before")
+    @classmethod
+    def _only_equal(cls, value: object) -> object:
+        if isinstance(value, int | float) and 0 <= value < 1:
+            raise ValueError(f"near duplicates are not available yet: only 1 (equal rows) is, got {value}")
+        return value
+
+    @classmethod
+    def example(cls) -> Self:
+        """An instance that works on the reference frame."""
+        return cls(columns=("text", "x"), keep=KeepFirst(first="day"))
+
+    def needs(self) -> tuple[str, ...]:
+        """The columns compared, and the one that chooses the keeper."""
+        return tuple(dict.fromkeys([*self.columns, *self._order()]))
+
+    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+        """All rows in their order, those that leave marked with `_reason` and `_into`."""
+        rows = inputs["rows"]
+        decisions = self._decide(self.entries(rows))
+        marked = rows.with_columns(decisions[INTO])
+        return leave(marked, MERGED, pl.col(INTO).is_not_null())
+
+    def entries(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """`_id`, `_key` (the hash of the columns), and with `keep: {first: ...}` that column as `order`."""
+        require(rows, self.needs())
+        # Sorted by name, so that a source which swaps two columns changes no key.
+        columns = sorted(self.columns or user_columns(rows))
+        keys = content_keys(rows, columns)
+        return rows.select(ID, keys.alias(KEY), *(pl.col(c).alias(_ORDER) for c in self._order()))
+
+    def change(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
+        """Decisions on the added rows, and on the rows under their keys and those removed that now fare otherwise."""
+        return follow(state, added, removed, self._decide)
+
+    def _order(self) -> tuple[str, ...]:
+        return (self.keep.first,) if isinstance(self.keep, KeepFirst) else ()
+
+    def _decide(self, entries: pl.DataFrame) -> pl.DataFrame:
+        if _ORDER in entries.columns:
+            ordered = entries.with_row_index("place").sort(_ORDER, ID, nulls_last=True)
+            kept = ordered.with_columns(keeper=pl.col(ID).first().over(KEY)).sort("place")
+        else:
+            kept = entries.with_columns(keeper=pl.col(ID).min().over(KEY))
+        merged = pl.when(pl.col("keeper") != pl.col(ID))
+        return kept.select(
+            ID, merged.then(pl.lit(MERGED)).alias(REASON), merged.then("keeper").otherwise(None).alias(INTO)
+        )

@@ -1,0 +1,101 @@
+"""Training rows that say what a test row says would make its score a memory test: they leave with reason `leak`.
+
+Rows are compared by one 128-bit hash of their normalised columns: 33 bytes of state a row. A change costs the rows
+that share a hash with what came or went. No test row ever leaves, so a score stays comparable with earlier ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import polars as pl
+from pydantic import Field, field_validator, model_validator
+
+from tillage.core.rows import ID, INTO, REASON, leave, user_columns
+from tillage.core.step import Keyed, Whole
+from tillage.prepare.columns import require
+from tillage.prepare.normalize import normalize_text
+from tillage.prepare.split import TEST
+from tillage.prepare.touched import KEY, content_keys, follow
+
+LEAK = "leak"
+_IS_TEST = "is_test"
+
+
+class DropLeaks(Whole):
+    """Each row that is not on the test side and equals a test row leaves with reason `leak`.
+
+    Equal means: texts are equal after NFKC, lower case and single spaces, other values as they are; two nulls are
+    equal. Every row whose `column` does not say `test` counts as training.
+
+    >>> rows = pl.DataFrame({"text": ["A b", "a  B", "c"], "split": ["test", "train", "train"]})
+    >>> rows = rows.with_columns(_id=pl.int_range(3).cast(pl.UInt128))
+    >>> DropLeaks(columns=("text",)).compute({"rows": rows})["_reason"].to_list()
+    [None, 'leak', None]
+    """
+
+    incremental: ClassVar[bool] = True
+
+    columns: tuple[str, ...] = Field(
+        (), description="columns that must be equal: what a model would see; none: all but `column` and `ignore`"
+    )
+    ignore: tuple[str, ...] = Field((), description="columns that are not compared when `columns` is empty")
+    column: str = Field("split", description="column that says train or test")
+    similarity: float = Field(1.0, ge=1, le=1, description="1: equal rows only; near ones are not available yet")
+
+    @field_validator("similarity", mode="before")
+    @classmethod
+    def _only_equal(cls, value: object) -> object:
+        if isinstance(value, int | float) and 0 <= value < 1:
+            raise ValueError(f"near leaks are not available yet: only 1 (equal rows) is, got {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _side_apart(self) -> Self:
+        if self.column in self.columns:
+            raise ValueError(f"'{self.column}' tells the sides apart, so in 'columns' it would make every row differ")
+        return self
+
+    @classmethod
+    def example(cls) -> Self:
+        """An instance that works on the reference frame: rows of the city `test` are the test side."""
+        return cls(columns=("text",), column="city")
+
+    def needs(self) -> tuple[str, ...]:
+        """The columns compared and the column of sides."""
+        return (*self.columns, self.column)
+
+    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+        """All rows in their order, training rows that leave marked with `_reason`."""
+        rows = inputs["rows"]
+        decisions = _decide(self.entries(rows))
+        return leave(rows, LEAK, pl.lit(decisions[REASON].is_not_null()))
+
+    def entries(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """`_id`, `_key` (the hash of the normalised columns) and `is_test`."""
+        require(rows, self.needs())
+        columns = self._compared(rows)
+        texts = [normalize_text(rows[c], lower=True) for c in columns if rows.schema[c] == pl.String]
+        keys = content_keys(rows.with_columns(texts), columns)
+        return rows.select(
+            ID, keys.alias(KEY), (pl.col(self.column).cast(pl.String).eq_missing(pl.lit(TEST))).alias(_IS_TEST)
+        )
+
+    def _compared(self, rows: pl.DataFrame) -> list[str]:
+        unseen = {self.column, *self.ignore}
+        return sorted(set(self.columns) or {c for c in user_columns(rows) if c not in unseen})
+
+    def change(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
+        """Decisions on the added rows, and on training rows that a test row came to, or ceased to, equal."""
+        return follow(state, added, removed, _decide)
+
+
+def _decide(entries: pl.DataFrame) -> pl.DataFrame:
+    tested = entries.filter(_IS_TEST)[KEY].unique()
+    leaks = ~pl.col(_IS_TEST) & pl.col(KEY).is_in(tested.implode())
+    return entries.select(
+        ID,
+        pl.when(leaks).then(pl.lit(LEAK)).alias(REASON),
+        pl.lit(None, dtype=pl.UInt128).alias(INTO),
+    )

@@ -1,0 +1,166 @@
+"""Missing values are filled with one that the column itself suggests (its mean, its most frequent), or with a constant.
+
+The value is learnt once, exactly, and is a state of its own, so that serving fills with what training saw.
+A state is a few numbers a column; `most_frequent` holds every distinct value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import polars as pl
+from pydantic import ConfigDict, Field, FiniteFloat, model_validator
+
+from tillage.core.errors import ConfigurationError, Problem
+from tillage.core.state import State
+from tillage.core.step import Fitted, Fold
+from tillage.measure import Extremes, Statistic, Sum, ValueCounts
+from tillage.prepare.columns import require
+
+Way = Literal["mean", "min", "max", "most_frequent", "constant"]
+
+_STATISTICS: Mapping[str, Statistic] = {
+    "mean": Sum(), "min": Extremes(), "max": Extremes(), "most_frequent": ValueCounts(top=1),
+}  # fmt: skip
+
+
+class FilledMissing(Fitted):
+    """Fills nulls and NaN with the values in its state: `{"values": {column: value}, "with": way}`.
+
+    A column without a value to fill with stays as it is. Whole numbers filled with a fraction, and always with
+    `mean`, become float64, so that the type of a table does not depend on its rows.
+
+    >>> filled = FilledMissing(state={"with": "constant", "values": {"city": "unknown"}})
+    >>> filled.apply(pl.DataFrame({"city": ["x", None]}))["city"].to_list()
+    ['x', 'unknown']
+    """
+
+    @classmethod
+    def example(cls) -> Self:
+        """An instance that works on the reference frame."""
+        return cls(state={"with": "mean", "values": {"x": 0.5, "n": 2.5}})
+
+    def needs(self) -> tuple[str, ...]:
+        """The columns that it fills."""
+        return tuple(self.state["values"])
+
+    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows filled; raises ConfigurationError for a column that is missing or of another type than the value."""
+        require(rows, self.needs())
+        return rows.with_columns(self._filled(rows, name, value) for name, value in self.state["values"].items())
+
+    def _filled(self, rows: pl.DataFrame, name: str, value: Any) -> pl.Expr:
+        column, dtype = pl.col(name), rows.schema[name]
+        if dtype.is_float():
+            column = column.fill_nan(None)
+        if dtype.is_integer() and (isinstance(value, float) or self.state["with"] == "mean"):
+            column, dtype = column.cast(pl.Float64), pl.Float64()
+        if value is None:
+            return column
+        if dtype == pl.Null:
+            return pl.lit(value).alias(name)
+        if self.state["with"] == "most_frequent":
+            return column.fill_null(_from_text(value, dtype))
+        if isinstance(value, str) == dtype.is_numeric() or isinstance(value, bool) != (dtype == pl.Boolean):
+            raise ConfigurationError(f"Column '{name}' holds {dtype} and cannot be filled with {value!r}.")
+        return column.fill_null(pl.lit(value).cast(dtype))
+
+
+class FillMissing(Fold):
+    """Learn what to fill the gaps of some columns with; the result is a `FilledMissing`.
+
+    NaN counts as missing. Infinities are no value to learn from, but stay where they are. Of equally frequent values
+    the first by text is taken.
+
+    >>> step = FillMissing(columns=("x",), with_="mean")
+    >>> filled = step.finish(step.update(step.start(), pl.DataFrame({"x": [1.0, None, 4.0]})))
+    >>> filled.apply(pl.DataFrame({"x": [None, 7.0]}))["x"].to_list()
+    [2.5, 7.0]
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    columns: tuple[str, ...] = Field(min_length=1, description="columns to fill")
+    with_: Way = Field("most_frequent", alias="with", description="what to fill with")
+    value: bool | int | FiniteFloat | str | None = Field(
+        None, description="the constant; otherwise what fills a column that has no value to learn from"
+    )
+
+    @model_validator(mode="after")
+    def _constant_is_given(self) -> Self:
+        if self.with_ == "constant" and self.value is None:
+            raise ValueError("'with: constant' needs a 'value' to fill with")
+        return self
+
+    @classmethod
+    def example(cls) -> Self:
+        """An instance that works on the reference frame."""
+        return cls(columns=("x", "n"), with_="mean")
+
+    def needs(self) -> tuple[str, ...]:
+        """The columns to fill."""
+        return self.columns
+
+    def start(self) -> State:
+        """No value seen in any column."""
+        statistic = _STATISTICS.get(self.with_)
+        return {c: statistic.start() for c in self.columns} if statistic else {}
+
+    def update(self, state: State, rows: pl.DataFrame) -> State:
+        """The state with these rows; raises ConfigurationError for a column that is missing or unsuitable."""
+        require(rows, self.columns)
+        wrong = [c for c in self.columns if not _can_be_learnt(rows.schema[c], self.with_)]
+        if wrong:
+            raise ConfigurationError(
+                Problem(f"Column '{c}' holds {rows.schema[c]}, and cannot be filled with: {self.with_}.") for c in wrong
+            )
+        statistic = _STATISTICS.get(self.with_)
+        return {c: statistic.update(state[c], _known(rows[c])) for c in self.columns} if statistic else {}
+
+    def merge(self, a: State, b: State) -> State:
+        """The state of both."""
+        statistic = _STATISTICS.get(self.with_)
+        return {c: statistic.merge(a[c], b[c]) for c in self.columns} if statistic else {}
+
+    def finish(self, state: State) -> FilledMissing:
+        """The Map that fills."""
+        return FilledMissing(state={"with": self.with_, "values": {c: self._value(state, c) for c in self.columns}})
+
+    def _value(self, state: State, column: str) -> Any:
+        if self.with_ == "constant":
+            return self.value
+        found = _STATISTICS[self.with_].finish(state[column])
+        if self.with_ == "mean":
+            learnt = found / state[column]["count"] if state[column]["count"] else None
+        elif self.with_ == "most_frequent":
+            learnt = next(iter(found), None)
+        else:
+            learnt = found[self.with_]
+        return self._stand_in() if learnt is None else learnt
+
+    def _stand_in(self) -> Any:
+        """`value`, in the form in which the learnt ones come: the most frequent are texts."""
+        if self.with_ != "most_frequent" or self.value is None or isinstance(self.value, str):
+            return self.value
+        return str(self.value).lower()
+
+
+def _can_be_learnt(dtype: pl.DataType, way: Way) -> bool:
+    if way == "constant" or dtype == pl.Null:
+        return True
+    if dtype in {pl.Boolean, pl.Date}:
+        return way == "most_frequent"
+    return (dtype.is_integer() or dtype.is_float()) if way == "mean" else (dtype == pl.String or dtype.is_numeric())
+
+
+def _known(values: pl.Series) -> pl.Series:
+    values = values.rename("value")  # whatever the user calls it
+    return values.filter(values.is_finite()) if values.dtype.is_float() else values
+
+
+def _from_text(value: str, dtype: pl.DataType) -> pl.Expr:
+    """The value of type `dtype` that was counted under this text."""
+    if dtype == pl.Boolean:
+        return pl.lit(value == "true")
+    return pl.lit(value).str.to_date() if dtype == pl.Date else pl.lit(value).cast(dtype)

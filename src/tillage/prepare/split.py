@@ -1,0 +1,64 @@
+"""Which side of a test each row stands on, for ever: the hash of salt and group, never a shuffle.
+
+A row's side depends on nothing but its own group (or `_id`), so rows that come later move no row to the other side.
+Cost: one 64-bit hash a row, about 0.1 microseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import polars as pl
+from pydantic import Field
+
+from tillage.core.keys import fraction
+from tillage.core.rows import ID
+from tillage.core.step import Map
+from tillage.prepare.columns import NewName, require
+
+TEST, TRAIN = "test", "train"
+
+
+class Split(Map):
+    """Add a column that says `test` or `train`; all rows of one group stand on one side.
+
+    A row without a group stands on the side of its own `_id`. The group counts as text, and whole floating-point
+    numbers as integers, so that a column which comes to hold 2.5 moves no row of group 1.
+
+    >>> rows = pl.DataFrame({"patient": ["a", "a", "b", "c"]}).with_columns(_id=pl.int_range(4).cast(pl.UInt128))
+    >>> Split(test=0.5, group="patient").apply(rows)["split"].to_list()
+    ['test', 'test', 'test', 'train']
+    """
+
+    test: float = Field(0.2, ge=0, le=1, description="share of groups (or rows) that test, 0 to 1")
+    group: str | None = Field(None, description="column whose equal values stay on one side; none: each row alone")
+    seed: int = Field(0, description="another seed gives another split")
+    salt: str = Field("", description="what the split is for, such as a model's name")
+    column: NewName = Field("split", description="name of the column that is added")
+
+    @classmethod
+    def example(cls) -> Self:
+        """An instance that works on the reference frame."""
+        return cls(test=0.3, group="city")
+
+    def needs(self) -> tuple[str, ...]:
+        """The group's column."""
+        return () if self.group is None else (self.group,)
+
+    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with the column added (or replaced)."""
+        require(rows, self.needs())
+        drawn = fraction(self._units(rows), f"{self.seed}:{self.salt}")  # a seed has no colon, so this is injective
+        side = pl.when(drawn < self.test).then(pl.lit(TEST)).otherwise(pl.lit(TRAIN))
+        return rows.with_columns(side.alias(self.column))
+
+    def _units(self, rows: pl.DataFrame) -> pl.Series:
+        own = pl.col(ID).cast(pl.String)
+        if self.group is None:
+            return rows.select(own).to_series()
+        group = pl.col(self.group)
+        text = group.cast(pl.String)
+        if rows.schema[self.group].is_float():
+            whole = (group == group.floor()) & (group.abs() < 2**53)
+            text = pl.when(whole).then(group.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(text)
+        return rows.select(pl.coalesce(text, own)).to_series()

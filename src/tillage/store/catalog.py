@@ -1,0 +1,201 @@
+"""The catalog: one SQLite file that says which objects make which version of which table.
+
+WAL and `synchronous=FULL`: a transaction that has returned survives a power cut. A chunk or a removal lives from the
+version that brought it to the version that ended it: time travel is a comparison, and a version costs only its change.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from tillage.core.errors import TillageError, Unavailable, VerifyFailed
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE versions (
+    stage TEXT NOT NULL, version INTEGER NOT NULL, created TEXT NOT NULL, why TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, inputs TEXT NOT NULL, counts TEXT NOT NULL, columns TEXT NOT NULL,
+    facts TEXT NOT NULL, epoch INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (stage, version)) WITHOUT ROWID;
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, stage TEXT NOT NULL, part TEXT NOT NULL, object TEXT NOT NULL,
+    checksum TEXT NOT NULL, size INTEGER NOT NULL, rows INTEGER NOT NULL, page INTEGER NOT NULL DEFAULT -1,
+    source INTEGER, added INTEGER NOT NULL, ended INTEGER);
+CREATE INDEX chunks_by_stage ON chunks (stage, part, ended);
+CREATE INDEX chunks_by_object ON chunks (object);
+CREATE TABLE removals (
+    chunk INTEGER NOT NULL, version INTEGER NOT NULL, ids BLOB NOT NULL, PRIMARY KEY (chunk, version)) WITHOUT ROWID;
+CREATE TABLE placed (
+    ordinal INTEGER NOT NULL, chunk INTEGER NOT NULL, PRIMARY KEY (ordinal, chunk)) WITHOUT ROWID;
+CREATE TABLE memo (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY, stage TEXT NOT NULL, part TEXT NOT NULL, object TEXT NOT NULL, checksum TEXT NOT NULL,
+    chunks TEXT NOT NULL);
+CREATE TABLE digests (chunk INTEGER NOT NULL, version INTEGER NOT NULL, sum TEXT NOT NULL,
+    PRIMARY KEY (chunk, version)) WITHOUT ROWID;
+CREATE TABLE sources (
+    stage TEXT NOT NULL, ordinal INTEGER NOT NULL, path TEXT NOT NULL, stamp TEXT NOT NULL, checksum TEXT NOT NULL,
+    state TEXT NOT NULL, added INTEGER NOT NULL, ended INTEGER, PRIMARY KEY (stage, ordinal, added)) WITHOUT ROWID;
+CREATE TABLE looks (model TEXT NOT NULL, exam TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (model, exam)) WITHOUT ROWID;
+CREATE TABLE tags (stage TEXT NOT NULL, tag TEXT NOT NULL, version INTEGER NOT NULL,
+    PRIMARY KEY (stage, tag)) WITHOUT ROWID;
+CREATE TABLE erasures (epoch INTEGER NOT NULL, stage TEXT NOT NULL, version INTEGER NOT NULL,
+    rows INTEGER NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, created TEXT NOT NULL,
+    PRIMARY KEY (epoch, stage, version)) WITHOUT ROWID;
+"""
+
+_MISUSE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+"""Errors that say nothing about the file: bugs of ours."""
+
+
+class Catalog:
+    """A connection to the catalog, shared by the threads of one process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = RLock()
+        self._depth = 0
+        opened: sqlite3.Connection | None = None
+        try:
+            opened = self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+            self._db.row_factory = sqlite3.Row
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._prepare()
+        except BaseException as error:
+            if opened is not None:
+                opened.close()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise _explained(error, path) from error
+            raise
+
+    def _prepare(self) -> None:
+        if self._is_new():  # asked first without a lock, so that nobody who only reads waits for a writer
+            with self.transaction():
+                if self._is_new():
+                    for statement in _SCHEMA.split(";\n"):
+                        if statement.strip():
+                            self._db.execute(statement)
+                    self._db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+        found = self.meta("schema")
+        if found != str(SCHEMA_VERSION):
+            raise Unavailable(
+                f"The catalog {self.path} has schema {found}, and this Tillage knows {SCHEMA_VERSION}.",
+                fix="Use the Tillage version that wrote it, or start a new store.",
+            )
+
+    def _is_new(self) -> bool:
+        return not self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, also across a power cut; nested use joins the outer one."""
+        with self._lock:
+            if self._depth:
+                yield
+                return
+            self._depth = 1
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except _MISUSE:
+                raise
+            except sqlite3.DatabaseError as error:
+                raise _explained(error, self.path) from error
+            finally:
+                self._depth = 0
+
+    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """All rows that a query gives."""
+        with self._asking():
+            return self._db.execute(query, values).fetchall()
+
+    def row(self, query: str, *values: Any) -> sqlite3.Row | None:
+        """The first row that a query gives."""
+        found = self.rows(query, *values)
+        return found[0] if found else None
+
+    def write(self, query: str, *values: Any) -> int:
+        """Run one statement; the id of the row it made."""
+        with self._asking():
+            return int(self._db.execute(query, values).lastrowid or 0)
+
+    def write_many(self, query: str, values: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for many rows."""
+        with self._asking():
+            self._db.executemany(query, values)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except _MISUSE:
+                raise
+            except sqlite3.DatabaseError as error:
+                raise _explained(error, self.path) from error
+
+    def meta(self, key: str) -> str | None:
+        """A named value of the store."""
+        found = self.row("SELECT value FROM meta WHERE key = ?", key)
+        return str(found[0]) if found else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Set a named value of the store."""
+        self.write("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
+
+    def vacuum(self) -> None:
+        """Rewrite the file, so that no deleted value is left in it or in its log."""
+        with self._asking():
+            self._db.execute("VACUUM")
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise Unavailable(
+                f"The log of the catalog {self.path} is being read, so deleted values are still in it.",
+                fix="Close whatever has the store open, and run again.",
+            )
+
+    def check(self) -> list[str]:
+        """What SQLite itself finds wrong with the file; empty when it is whole."""
+        return [str(r[0]) for r in self.rows("PRAGMA integrity_check") if r[0] != "ok"]
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._db.close()
+
+
+def load(text: str) -> Any:
+    """A JSON value of the catalog."""
+    return json.loads(text)
+
+
+def dump(value: Any) -> str:
+    """A JSON value for the catalog."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _explained(error: sqlite3.DatabaseError, path: Path) -> TillageError:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return Unavailable(f"The catalog {path} is busy.", fix="Try again; if it stays so, see who holds it open.")
+    if "full" in text or "disk I/O" in text or "readonly" in text or "unable to open" in text:
+        return Unavailable(
+            f"The catalog {path} cannot be written: {text}.",
+            fix="Free space or mend the permissions, then run again: finished work is kept.",
+        )
+    return VerifyFailed(f"The catalog {path} is damaged: {text}.", fix="Restore catalog.db from a backup.")

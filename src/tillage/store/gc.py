@@ -1,0 +1,124 @@
+"""Collecting what no kept version needs: old versions, their chunks, files that a killed run left behind.
+
+It waits for running work (runs hold the store's lock shared), so every file without an owner is an orphan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tillage.store.catalog import load
+from tillage.store.failpoints import reach
+from tillage.store.objects import sync_folder
+from tillage.store.tables import Store
+
+KEEP = 10
+"""Versions of each stage that are kept unless asked otherwise."""
+
+PURGING = "purging"
+"""Names in the catalog what a purge has replaced, from its commit until the last old byte is gone."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was removed: versions, files and their bytes."""
+
+    versions: int
+    files: int
+    bytes: int
+
+
+def collect(store: Store, keep: int = KEEP) -> Collected:
+    """Keep the newest `keep` versions of each stage, tagged ones, and those that kept results were made from."""
+    reach("gc.begin")
+    kept = kept_versions(store, keep)
+    with store.catalog.transaction():
+        versions = 0
+        for stage in store.stages():
+            mine = sorted(kept[stage])
+            gone = [v.version for v in store.versions(stage) if v.version not in kept[stage]]
+            versions += len(gone)
+            store.catalog.write_many(
+                "DELETE FROM versions WHERE stage = ? AND version = ?", [(stage, version) for version in gone]
+            )
+            found = store.catalog.rows(
+                "SELECT id, added, ended FROM chunks WHERE stage = ? AND ended IS NOT NULL", stage
+            )
+            dead = [r["id"] for r in found if not any(r["added"] <= v < r["ended"] for v in mine)]
+            for table in ("removals", "digests", "placed"):
+                store.catalog.write_many(f"DELETE FROM {table} WHERE chunk = ?", [(c,) for c in dead])  # noqa: S608
+            store.catalog.write_many("DELETE FROM chunks WHERE id = ?", [(c,) for c in dead])
+            store.catalog.write(
+                "DELETE FROM sources WHERE stage = ? AND ended IS NOT NULL AND ended <= ?",
+                stage,
+                mine[0] if mine else 0,
+            )
+        _drop_dead_runs(store)
+        owned = owned_objects(store)
+        memo = store.catalog.rows("SELECT key, value FROM memo")
+        stale = [r["key"] for r in memo if not object_names(load(r["value"])) <= owned]
+        store.catalog.write_many("DELETE FROM memo WHERE key = ?", [(k,) for k in stale])
+    files = size = 0
+    for name in store.objects.files():
+        if name not in owned:
+            reach("gc.file")
+            size += store.objects.delete(name)
+            files += 1
+    erase_replaced(store)
+    reach("gc.after")
+    return Collected(versions, files, size)
+
+
+def kept_versions(store: Store, keep: int) -> dict[str, set[int]]:
+    """Which versions of each stage stay: with each, all that it was made from, back to the source."""
+    versions = {stage: store.versions(stage) for stage in store.stages()}
+    inputs = {(v.stage, v.version): v.inputs for own in versions.values() for v in own}
+    waiting = [(v.stage, v.version) for own in versions.values() for v in own[-max(keep, 1) :]]
+    waiting += [(row["stage"], row["version"]) for row in store.catalog.rows("SELECT stage, version FROM tags")]
+    kept: dict[str, set[int]] = {stage: set() for stage in versions}
+    while waiting:
+        stage, version = waiting.pop()
+        mine = kept.setdefault(stage, set())
+        if version not in mine:
+            mine.add(version)
+            waiting += inputs.get((stage, version), {}).items()
+    return kept
+
+
+def owned_objects(store: Store) -> set[str]:
+    """The files that a chunk or a locator needs."""
+    query = "SELECT object FROM chunks UNION SELECT object FROM runs"
+    return {str(r[0]) for r in store.catalog.rows(query)}
+
+
+def erase_replaced(store: Store, *, vacuum: bool = True) -> None:
+    """End what a purge began, also one that was killed: delete the objects that it replaced, vacuum the catalog."""
+    debt = store.catalog.meta(PURGING)
+    if debt is None:
+        return
+    gone = sorted(set(load(debt)) - owned_objects(store))
+    for name in gone:
+        store.objects.delete(name)
+    for folder in sorted({(store.objects.root / name).parent for name in gone}):
+        if folder.exists():
+            sync_folder(folder)
+    if vacuum:
+        reach("purge.vacuum")
+        store.catalog.vacuum()
+    store.catalog.write("DELETE FROM meta WHERE key = ?", PURGING)
+
+
+def object_names(value: Any) -> set[str]:
+    """The objects that a remembered result names."""
+    if isinstance(value, dict):
+        own = {str(value["name"])} if {"name", "checksum"} <= value.keys() else set()
+        return own.union(*(object_names(v) for v in value.values()))
+    return set()
+
+
+def _drop_dead_runs(store: Store) -> None:
+    alive = {int(r[0]) for r in store.catalog.rows("SELECT id FROM chunks")}
+    for row in store.catalog.rows("SELECT id, chunks FROM runs"):
+        if not alive & set(load(row["chunks"])):
+            store.catalog.write("DELETE FROM runs WHERE id = ?", row["id"])

@@ -1,0 +1,125 @@
+"""The keyed index: entries (`_key`, `_id`, payload) by hashed key, in pages that are read for touched keys only.
+
+It is a part of its stage like any other: a page is a chunk, a change is one delta chunk plus removed ids, and when the
+deltas weigh an eighth of the pages they are folded in. Keys are uniform 128-bit hashes; a page is their top bits.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import polars as pl
+
+from tillage.core.rows import ID, high, only
+from tillage.store.objects import Stored
+from tillage.store.tables import Chunk, Draft, NewChunk, Store
+
+KEY = "_key"
+PAGE_ROWS = 8192
+MOST_PAGES = 256
+DELTA = -1
+MANY_DELTAS = 12
+
+
+class Index:
+    """One index of one stage, as it stands at the stage's newest version; changes go into the stage's next draft."""
+
+    def __init__(self, store: Store, stage: str, name: str) -> None:
+        self.store, self.stage, self.part = store, stage, f"index:{name}"
+        self.chunks = store.chunks(stage, self.part)
+        self.touched = 0
+        """Entries read so far."""
+        largest = max((c.page for c in self.chunks), default=DELTA)
+        self.pages = 1 << (largest.bit_length() - 1) if largest > 0 else 0
+
+    def read(self, keys: pl.Series) -> pl.DataFrame:
+        """All entries under `keys`."""
+        wanted = keys.unique().rename(KEY).to_frame()
+        pages = set(self._page(keys, self.pages).unique().to_list()) if self.pages else set()
+        found = [
+            self._entries(c).join(wanted, on=KEY, how="semi") for c in self.chunks if c.page == DELTA or c.page in pages
+        ]
+        found = [f for f in found if f.height]
+        return (
+            pl.concat(found, how="diagonal_relaxed")
+            if found
+            else pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
+        )
+
+    def change(self, draft: Draft, added: pl.DataFrame, removed: pl.DataFrame) -> None:
+        """Take `removed` entries out and put `added` in, as part of `draft`.
+
+        An id leaves whole: `removed` must hold all entries of each id in it, `added` those that it has from now on.
+        """
+        if removed.height:
+            self._remove(draft, removed)
+        deltas = [c for c in self.chunks if c.page == DELTA]
+        weight = sum(c.rows for c in deltas) + added.height
+        base = sum(c.rows for c in self.chunks) - sum(c.rows for c in deltas)
+        if not self.chunks or weight * 8 > base:
+            self._fold(draft, added)
+        elif len(deltas) >= MANY_DELTAS:
+            whole = self._gather(draft, deltas, added)
+            if whole.height:
+                draft.added.append(NewChunk(self.part, self._put(draft, whole, DELTA), DELTA))
+        elif added.height:
+            draft.added.append(NewChunk(self.part, self._put(draft, added, DELTA), DELTA))
+
+    def _remove(self, draft: Draft, removed: pl.DataFrame) -> None:
+        pages = set(self._page(removed[KEY], self.pages).unique().to_list()) if self.pages else set()
+        for chunk in self.chunks:
+            if chunk.page == DELTA or chunk.page in pages:
+                draft.remove(chunk, only(self._entries(chunk), removed[ID].unique())[ID].unique())
+
+    def _gather(self, draft: Draft, chunks: list[Chunk], added: pl.DataFrame) -> pl.DataFrame:
+        """End these chunks; what they show beside `added`."""
+        kept = []
+        for chunk in chunks:
+            frame = self._entries(chunk)
+            gone = draft.removals.pop(chunk.id, None)
+            kept.append(frame if gone is None else frame.join(gone.rename(ID).to_frame(), on=ID, how="anti"))
+            draft.ended.append(chunk.id)
+        return pl.concat([*kept, added], how="diagonal_relaxed") if kept else added
+
+    def _fold(self, draft: Draft, added: pl.DataFrame) -> None:
+        whole = self._gather(draft, self.chunks, added)
+        if whole.is_empty():
+            return
+        pages = 1
+        while pages < MOST_PAGES and pages * PAGE_ROWS < whole.height:
+            pages *= 2
+        paged = whole.with_columns(self._page(whole[KEY], pages).alias("_page")).sort("_page", KEY, ID)
+        for (page,), rows in paged.partition_by("_page", as_dict=True, include_key=False, maintain_order=True).items():
+            draft.added.append(NewChunk(self.part, self._put(draft, rows, int(page)), int(page)))
+
+    def _put(self, draft: Draft, rows: pl.DataFrame, page: int) -> Stored:
+        key = sha256(f"{self.stage}\n{self.part}\n{page}\n{draft.fingerprint}".encode()).hexdigest()[:32]
+        return self.store.objects.put_frame(key, rows.sort(KEY, ID))
+
+    def _entries(self, chunk: Chunk) -> pl.DataFrame:
+        rows = self.store.read(chunk)
+        self.touched += rows.height
+        return rows
+
+    @staticmethod
+    def _page(keys: pl.Series, pages: int) -> pl.Series:
+        """Of 2^b pages, number 2^b + the key's top b bits, so that a number tells how many there are."""
+        bits = pages.bit_length() - 1
+        top = keys.rename(KEY).to_frame().select(high(KEY))[KEY]
+        first = (top // (1 << (64 - bits))).cast(pl.Int64) if bits else pl.zeros(len(keys), pl.Int64, eager=True)
+        return first + pages
+
+
+class Overlay:
+    """An index that is not stored yet, or a change laid over one: what a law or a first run uses.
+
+    >>> Overlay().read(ids([1])).height
+    0
+    """
+
+    def __init__(self, entries: pl.DataFrame | None = None) -> None:
+        self.entries = entries if entries is not None else pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
+
+    def read(self, keys: pl.Series) -> pl.DataFrame:
+        """All entries under `keys`."""
+        return self.entries.join(keys.unique().rename(KEY).to_frame(), on=KEY, how="semi")

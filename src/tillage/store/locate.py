@@ -1,0 +1,126 @@
+"""Which chunk shows a row_id: sorted runs of 8 bytes a row, so that an update by key need not read its table.
+
+An entry is the top 48 bits of the id and the chunk's place in the run in the low 16; a run is one sorted array. A
+look-up is a binary search; the one in 2^48 a row that only looks like it is told apart by reading the chunk.
+Runs are built when first asked for and merged when they are many (as in O'Neil et al., The LSM-tree, 1996).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import numpy as np
+import polars as pl
+
+from tillage.core.rows import ID, high, only
+from tillage.store.catalog import dump, load
+from tillage.store.tables import ROWS, Chunk, Store
+
+MANY_RUNS = 6
+LARGEST_RUN = 1 << 16
+"""Chunks a run can tell apart."""
+
+_LOW16 = np.uint64(0xFFFF)
+_HIGH48 = ~_LOW16
+
+
+def locate(store: Store, stage: str, wanted: pl.Series, part: str = ROWS) -> list[tuple[Chunk, pl.DataFrame]]:
+    """The chunks alive now that show any of `wanted`, each with the rows found there, whole."""
+    found = []
+    for chunk in holding(store, stage, wanted, part, store.chunks(stage, part)):
+        rows = only(store.read(chunk), wanted)
+        if rows.height:
+            found.append((chunk, rows))
+    return found
+
+
+def holding(store: Store, stage: str, wanted: pl.Series, part: str, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Those of `chunks` whose objects may hold any of `wanted`; nearly always they do."""
+    if wanted.is_empty():
+        return []
+    alive = {c.id: c for c in chunks}
+    needles = np.unique(prefixes(wanted))
+    candidates: set[int] = set()
+    for entries, numbers in _runs(store, stage, part, list(alive.values())):
+        candidates |= {c for c in _search(entries, numbers, needles) if c in alive}
+    return [alive[number] for number in sorted(candidates)]
+
+
+def prefixes(wanted: pl.Series) -> np.ndarray:
+    """The top 48 bits of each id, in place."""
+    return wanted.rename(ID).to_frame().select(high(ID))[ID].to_numpy() & _HIGH48
+
+
+def _search(entries: np.ndarray, chunks: Sequence[int], needles: np.ndarray) -> set[int]:
+    start = np.searchsorted(entries, needles, side="left")
+    stop = np.searchsorted(entries, needles | _LOW16, side="right")
+    out: set[int] = set()
+    hits = stop > start
+    for a, b in zip(start[hits].tolist(), stop[hits].tolist(), strict=True):
+        out.update(chunks[int(e)] for e in entries[a:b] & _LOW16)
+    return out
+
+
+def _runs(store: Store, stage: str, part: str, alive: list[Chunk]) -> list[tuple[np.ndarray, list[int]]]:
+    kept = store.catalog.rows("SELECT * FROM runs WHERE stage = ? AND part = ?", stage, part)
+    runs = []
+    for row in kept:
+        data = np.frombuffer(store.objects.get(row["object"], row["checksum"]), dtype="<u8")
+        runs.append((row["id"], data, load(row["chunks"])))
+    covered = {c for _, _, chunks in runs for c in chunks}
+    missing = [c for c in alive if c.id not in covered]
+    runs += [(None, *_build(store, missing[at : at + LARGEST_RUN])) for at in range(0, len(missing), LARGEST_RUN)]
+    if missing:
+        _keep(store, stage, part, runs, {c.id for c in alive})
+    return [(entries, chunks) for _, entries, chunks in runs]
+
+
+def _build(store: Store, chunks: list[Chunk]) -> tuple[np.ndarray, list[int]]:
+    parts = []
+    for place, chunk in enumerate(chunks):
+        found = store.objects.get_frame(chunk.object, chunk.checksum, [ID])
+        parts.append(prefixes(found[ID]) | np.uint64(place))
+    entries = np.concatenate(parts) if parts else np.empty(0, dtype="<u8")
+    entries.sort()
+    return entries, [c.id for c in chunks]
+
+
+def _keep(
+    store: Store, stage: str, part: str, runs: list[tuple[int | None, np.ndarray, list[int]]], alive: set[int]
+) -> None:
+    fresh = [r for r in runs if r[0] is None]
+    if len(runs) > MANY_RUNS and sum(len(c) for _, _, c in runs) < LARGEST_RUN:
+        fresh = [_merge(runs, alive)]
+        stale = [r[0] for r in runs if r[0] is not None]
+    else:
+        stale = []
+    with store.catalog.transaction():
+        store.catalog.write_many("DELETE FROM runs WHERE id = ?", [(s,) for s in stale])
+        for _, entries, chunks in fresh:
+            key = sha256(dump([stage, part, chunks]).encode()).hexdigest()[:32]
+            stored = store.objects.put(key, entries.tobytes(), "run", len(entries))
+            store.catalog.write(
+                "INSERT INTO runs (stage, part, object, checksum, chunks) VALUES (?, ?, ?, ?, ?)",
+                stage,
+                part,
+                stored.name,
+                stored.checksum,
+                dump(chunks),
+            )
+
+
+def _merge(runs: list[tuple[int | None, np.ndarray, list[int]]], alive: set[int]) -> tuple[None, np.ndarray, list[int]]:
+    """One run of all; chunks that are dead leave it, and its list too, so that a purge knows to read them."""
+    chunks: list[int] = []
+    parts = []
+    for _, entries, own in runs:
+        kept = np.array([c in alive for c in own], dtype=bool)
+        place = (len(chunks) + np.cumsum(kept) - 1).astype(np.uint64)
+        at = (entries & _LOW16).astype(np.int64)
+        here = kept[at]
+        parts.append((entries[here] & _HIGH48) | place[at[here]])
+        chunks += [c for c in own if c in alive]
+    merged = np.concatenate(parts)
+    merged.sort()
+    return None, merged, chunks

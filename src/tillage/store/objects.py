@@ -1,0 +1,199 @@
+"""Objects: immutable files, whole or absent, each verified against its SHA-256 at every read.
+
+Temporary name, fsync, rename, fsync of the folder. The name is that of the work it came from and of its content, so
+the same work finds the same file. Parquet readers do not notice a flipped bit; the checksum does (0.6 ms a megabyte).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from uuid import uuid4
+
+import polars as pl
+
+from tillage.core.errors import Unavailable, VerifyFailed
+from tillage.core.rows import from_storage, to_storage
+from tillage.store.failpoints import reach
+
+CACHE_BYTES = 192 << 20
+"""Frames just written or read are kept in memory up to this size in all."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that has been written: its name, its SHA-256, its size."""
+
+    name: str
+    checksum: str
+    size: int
+    rows: int
+
+
+class Objects:
+    """The folder of objects."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._cache: OrderedDict[str, pl.DataFrame] = OrderedDict()
+        self._cached = 0
+        self._lock = Lock()
+        self._settled = False
+
+    def put(self, key: str, data: bytes | memoryview, suffix: str, rows: int = 0) -> Stored:
+        """Write `data`; the file is whole and durable when this returns. Unavailable when the disk refuses."""
+        checksum = sha256(data).hexdigest()
+        name = f"{key[:2]}/{key}-{checksum[:16]}.{suffix}"
+        try:
+            self._settle(self.root / name, data, checksum)
+        except OSError as error:
+            raise Unavailable(
+                f"The object {name} cannot be written to {self.root}: {error.strerror or error}.",
+                fix="Free space or mend the permissions, then run again: finished work is kept.",
+            ) from error
+        return Stored(name, checksum, len(data), rows)
+
+    def _settle(self, final: Path, data: bytes | memoryview, checksum: str) -> None:
+        if not self._settled:  # a killed run may have made folders whose names are not durable yet
+            sync_folder(self.root)
+            self._settled = True
+        if _is(final, len(data), checksum):
+            sync_folder(final.parent)  # it may have been renamed by a run that was killed before this
+            return
+        reach("object.open")
+        made_folder = not final.parent.exists()
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.parent / f".{uuid4().hex}.tmp"
+        try:
+            with temporary.open("xb") as file:
+                reach("object.write")
+                file.write(data)
+                file.flush()
+                reach("object.fsync")
+                os.fsync(file.fileno())
+            reach("object.rename")
+            temporary.rename(final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        reach("object.folder")
+        sync_folder(final.parent)
+        if made_folder:
+            sync_folder(self.root)
+
+    def put_frame(self, key: str, frame: pl.DataFrame) -> Stored:
+        """Write rows as Parquet (zstd, UInt128 in halves)."""
+        buffer = BytesIO()
+        to_storage(frame).write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)
+        stored = self.put(key, buffer.getbuffer(), "parquet", frame.height)
+        self._remember(stored.name, frame)
+        return stored
+
+    def get(self, name: str, checksum: str) -> bytes:
+        """The bytes of an object; VerifyFailed when they are missing or not what was written."""
+        try:
+            data = (self.root / name).read_bytes()
+        except FileNotFoundError:
+            raise VerifyFailed(
+                f"The object {name} is missing from {self.root}.",
+                fix="Run `tillage verify` for the extent; `tillage run` reads the source again where it can.",
+            ) from None
+        except OSError as error:
+            raise Unavailable(
+                f"The object {name} in {self.root} cannot be read: {error.strerror or error}.",
+                fix="Mend the permissions or the disk, then run again.",
+            ) from error
+        if sha256(data).hexdigest() != checksum:
+            raise VerifyFailed(
+                f"The object {name} in {self.root} is damaged: its SHA-256 is not the recorded one.",
+                fix="Run `tillage verify` for the extent, and restore the file from a backup.",
+            )
+        return data
+
+    def get_frame(self, name: str, checksum: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """The rows of an object, or some columns of them."""
+        with self._lock:
+            found = self._cache.get(name)
+            if found is not None:
+                self._cache.move_to_end(name)
+        if found is not None and not (self.root / name).exists():  # another process purged it
+            self.forget(name)
+            found = None
+        if found is None:
+            data = self.get(name, checksum)
+            try:
+                if columns is None:
+                    found = from_storage(pl.read_parquet(BytesIO(data)))
+                    self._remember(name, found)
+                else:
+                    stored = pl.read_parquet_schema(BytesIO(data))
+                    wanted = [c for c in stored if c.rsplit(":", 1)[0] in columns or c in columns]
+                    return from_storage(pl.read_parquet(BytesIO(data), columns=wanted)).select(columns)
+            except pl.exceptions.PolarsError as error:
+                raise VerifyFailed(
+                    f"The object {name} cannot be decoded: {error}.", fix="Run `tillage verify`."
+                ) from error
+        return found if columns is None else found.select(columns)
+
+    def delete(self, name: str) -> int:
+        """Remove a file; the bytes freed (0 when it was not there)."""
+        self.forget(name)
+        path = self.root / name
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        return size
+
+    def files(self) -> dict[str, int]:
+        """Every file below the folder, half-written ones too, with its size."""
+        found = {}
+        for path in self.root.rglob("*"):
+            try:
+                if path.is_file():
+                    found[path.relative_to(self.root).as_posix()] = path.stat().st_size
+            except FileNotFoundError:  # a temporary file that has got its name meanwhile
+                continue
+        return found
+
+    def forget(self, name: str | None = None) -> None:
+        """Drop a frame, or all, from memory."""
+        with self._lock:
+            for held in [name] if name else list(self._cache):
+                frame = self._cache.pop(held, None)
+                self._cached -= int(frame.estimated_size()) if frame is not None else 0
+
+    def _remember(self, name: str, frame: pl.DataFrame) -> None:
+        size = int(frame.estimated_size())
+        if size > CACHE_BYTES // 4:
+            return
+        with self._lock:
+            if name not in self._cache:
+                self._cache[name] = frame
+                self._cached += size
+            while self._cached > CACHE_BYTES:
+                _, old = self._cache.popitem(last=False)
+                self._cached -= int(old.estimated_size())
+
+
+def _is(path: Path, size: int, checksum: str) -> bool:
+    """The file is there and what was written; a damaged one is not, so writing it again mends it."""
+    try:
+        return path.stat().st_size == size and sha256(path.read_bytes()).hexdigest() == checksum
+    except FileNotFoundError:
+        return False
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

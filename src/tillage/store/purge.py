@@ -1,0 +1,205 @@
+"""Purging rows: every chunk that holds them, in every version kept, is written again without them.
+
+Versions that showed them get an erasure epoch; the sums of the touched chunks before and after stay on record. Then
+old objects are deleted and the catalog is vacuumed, so that no deleted value is left in a free page. The commit
+records what is still to be deleted: a purge that was killed after it is ended by the next purge, or by `gc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+
+from tillage.core.rows import ID, MERGED, PARENT, REASON, only, without
+from tillage.store.catalog import dump, load
+from tillage.store.digests import MODULUS, row_sum
+from tillage.store.failpoints import reach
+from tillage.store.gc import PURGING, erase_replaced, object_names
+from tillage.store.locate import holding
+from tillage.store.objects import Stored
+from tillage.store.tables import LEFT, ROWS, Chunk, Store, pack, unpack
+
+QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What a purge did: the erasure epoch, the rows taken out (over all stages and parts), the chunks rewritten."""
+
+    epoch: int
+    rows: int
+    chunks: int
+    touched: int
+    """Rows read."""
+
+
+def purge(store: Store, gone: Mapping[str, pl.Series], *, vacuum: bool = True) -> Purged:
+    """Take these row_ids, by stage, out of every part and every version that is kept.
+
+    An object on which several stages stand is rewritten for all of them.
+    """
+    work = _rewritten(store, gone)
+    reach("purge.rewritten")
+    with store.catalog.transaction():
+        epoch = int(store.catalog.meta("epoch") or 0) + 1
+        store.catalog.set_meta("epoch", str(epoch))
+        debt = {*load(store.catalog.meta(PURGING) or "[]"), *work}
+        for name, (_, stored, lost) in work.items():
+            debt |= _swap(store, name, stored, lost, epoch)
+        for stage, wanted in gone.items():
+            _strip_removals(store, "c.stage", stage, wanted)
+        _forget_memo(store, set(work))
+        store.catalog.set_meta(PURGING, dump(sorted(debt)))
+        reach("purge.commit")
+    erase_replaced(store, vacuum=vacuum)
+    lost_rows = sum(lost.height for _, _, lost in work.values())
+    return Purged(epoch, lost_rows, len(work), sum(c.rows for c, _, _ in work.values()))
+
+
+def _rewritten(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[Chunk, Stored, pl.DataFrame]]:
+    """By old object: a chunk on it, the object written in its place, the rows it loses."""
+    wanted: dict[str, tuple[Chunk, list[pl.Series]]] = {}
+    for stage, going in gone.items():
+        for part in store.parts(stage):
+            if part not in (ROWS, LEFT, QUARANTINE, "places") and not part.startswith("index:"):
+                continue
+            chunks = store.every_chunk(stage, part)
+            for chunk in holding(store, stage, going, part, chunks) if part in (ROWS, LEFT) else chunks:
+                wanted.setdefault(chunk.object, (chunk, []))[1].append(going)
+    work = {}
+    for name, (chunk, asked) in wanted.items():
+        frame, going = store.objects.get_frame(name, chunk.checksum), pl.concat(asked).unique()
+        lost = only(frame, going)
+        if lost.height:
+            key = sha256(dump(["purge", name]).encode()).hexdigest()[:32]
+            work[name] = (chunk, store.objects.put_frame(key, without(frame, going)), lost)
+    return work
+
+
+def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: int) -> set[str]:
+    """Put the rewritten object in the place of the old one in every chunk that stands on it.
+
+    Returned are the locators' objects that named its rows.
+    """
+    chunks = {int(row["id"]) for row in store.catalog.rows("SELECT id FROM chunks WHERE object = ?", name)}
+    for number in sorted(chunks):
+        chunk = store.chunk(number)
+        if chunk.part in (ROWS, LEFT, QUARANTINE):
+            _recount(store, chunk, lost)
+        if chunk.part == ROWS:
+            _record(store, chunk, stored, lost, epoch)
+        store.catalog.write(
+            "UPDATE chunks SET object = ?, checksum = ?, size = ?, rows = ? WHERE id = ?",
+            stored.name,
+            stored.checksum,
+            stored.size,
+            stored.rows,
+            chunk.id,
+        )
+        store.catalog.write("DELETE FROM digests WHERE chunk = ?", chunk.id)
+        _strip_removals(store, "c.id", chunk.id, lost[ID])
+    locators = set()
+    for run in store.catalog.rows("SELECT id, object, chunks FROM runs"):
+        if chunks & set(load(run["chunks"])):
+            store.catalog.write("DELETE FROM runs WHERE id = ?", run["id"])
+            locators.add(str(run["object"]))
+    return locators
+
+
+def _record(store: Store, chunk: Chunk, stored: Stored, lost: pl.DataFrame, epoch: int) -> None:
+    """Note, for each version that showed the chunk, the row sums of its touched chunks before and after."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    kept = store.objects.get_frame(stored.name, stored.checksum)
+    for version in store.versions(chunk.stage):
+        if not (chunk.added <= version.version and (chunk.ended is None or version.version < chunk.ended)):
+            continue
+        hidden = store.removed(chunk, version.version)
+        shown, after = without(lost, hidden), row_sum(without(kept, hidden))
+        before = (after + row_sum(shown)) % MODULUS
+        row = store.catalog.row(
+            "SELECT rows, old, new FROM erasures WHERE epoch = ? AND stage = ? AND version = ?",
+            epoch,
+            chunk.stage,
+            version.version,
+        )
+        rows, old, new = (row[0], int(row[1], 16), int(row[2], 16)) if row else (0, 0, 0)
+        store.catalog.write(
+            "UPDATE versions SET epoch = ? WHERE stage = ? AND version = ?", epoch, chunk.stage, version.version
+        )
+        store.catalog.write(
+            "INSERT OR REPLACE INTO erasures VALUES (?, ?, ?, ?, ?, ?, ?)",
+            epoch,
+            chunk.stage,
+            version.version,
+            rows + shown.height,
+            f"{(old + before) % MODULUS:032x}",
+            f"{(new + after) % MODULUS:032x}",
+            now,
+        )
+
+
+def _recount(store: Store, chunk: Chunk, lost: pl.DataFrame) -> None:
+    """Take purged rows out of the counts of every version that showed them."""
+    for version in store.versions(chunk.stage):
+        if not (chunk.added <= version.version and (chunk.ended is None or version.version < chunk.ended)):
+            continue
+        shown = without(lost, store.removed(chunk, version.version))
+        counts = version.counts
+        if shown.is_empty() or "rows" not in counts:
+            continue
+        if chunk.part == ROWS:
+            counts["rows"] -= shown.height
+            made = shown.height - shown[PARENT].null_count() if PARENT in shown.columns else 0
+            made = shown.height if counts["created"] > counts["rows"] else made
+            counts["created"] -= made
+            counts["in"] -= shown.height - made
+        elif chunk.part == QUARANTINE:
+            _take_from(counts, counts["quarantined"], shown["reason"])
+        else:  # a row made inside the table counts nowhere once it has left
+            original = shown.filter(pl.col(PARENT).is_null()) if PARENT in shown.columns else shown
+            merged = {MERGED: counts["merged"]}
+            _take_from(counts, merged, original[REASON].filter(original[REASON] == MERGED))
+            counts["merged"] = merged.get(MERGED, 0)
+            _take_from(counts, counts["dropped"], original[REASON].filter(original[REASON] != MERGED))
+        store.catalog.write(
+            "UPDATE versions SET counts = ? WHERE stage = ? AND version = ?", dump(counts), chunk.stage, version.version
+        )
+
+
+def _take_from(counts: dict[str, Any], named: dict[str, int], reasons: pl.Series) -> None:
+    for reason, n in reasons.value_counts().rows():
+        counted = min(n, named.get(reason, 0))  # none where the stage counts only rows made inside its table
+        named[reason] = named.get(reason, 0) - counted
+        counts["in"] -= counted
+        if not named[reason]:
+            del named[reason]
+
+
+def _strip_removals(store: Store, column: str, value: str | int, wanted: pl.Series) -> None:
+    query = f"SELECT r.chunk, r.version, r.ids FROM removals r JOIN chunks c ON c.id = r.chunk WHERE {column} = ?"  # noqa: S608
+    for row in store.catalog.rows(query, value):
+        listed = unpack(row["ids"])
+        kept = without(listed.to_frame(ID), wanted)[ID]
+        if len(kept) < len(listed):
+            if len(kept):
+                store.catalog.write(
+                    "UPDATE removals SET ids = ? WHERE chunk = ? AND version = ?",
+                    pack(kept),
+                    row["chunk"],
+                    row["version"],
+                )
+            else:
+                store.catalog.write(
+                    "DELETE FROM removals WHERE chunk = ? AND version = ?", row["chunk"], row["version"]
+                )
+
+
+def _forget_memo(store: Store, names: set[str]) -> None:
+    for row in store.catalog.rows("SELECT key, value FROM memo"):
+        if object_names(load(row["value"])) & names:
+            store.catalog.write("DELETE FROM memo WHERE key = ?", row["key"])

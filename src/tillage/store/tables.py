@@ -1,0 +1,439 @@
+"""Tables: versions made of immutable chunks and removed row_ids; everything the store keeps is one of these.
+
+A stage of a plan owns parts, and each part is chunks with removed ids: `rows` (what a reader sees), `left` (the ledger
+of rows that went, with reasons), `quarantine`, `index:NAME` (entries by hashed key), `state` (of Folds, by chunk).
+So versions, purge, verify, gc and time travel are written once. A commit costs its change, not its table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tillage.core.errors import InputMissing
+from tillage.core.keys import Keyring
+from tillage.core.rows import ID, high, ids, low, only, wide, without
+from tillage.store.catalog import Catalog, dump, load
+from tillage.store.digests import row_sum, table_digest
+from tillage.store.failpoints import reach
+from tillage.store.objects import Objects, Stored
+
+ROWS = "rows"
+LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One object as a piece of one part of a stage, alive from version `added` until before `ended`."""
+
+    id: int
+    stage: str
+    part: str
+    object: str
+    checksum: str
+    size: int
+    rows: int
+    page: int
+    source: int | None
+    added: int
+    ended: int | None
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a stage: when, why, from what, and what became of its input rows."""
+
+    stage: str
+    version: int
+    created: str
+    why: str
+    fingerprint: str
+    inputs: dict[str, int]
+    counts: dict[str, Any]
+    columns: dict[str, str]
+    facts: dict[str, Any]
+    epoch: int
+
+
+@dataclass(frozen=True)
+class NewChunk:
+    """A chunk to be added by a draft.
+
+    `removed`: ids in the object that this chunk does not show; `origins`: numbers of the source objects in it.
+    """
+
+    part: str
+    stored: Stored
+    page: int = -1
+    source: int | None = None
+    removed: pl.Series | None = None
+    origins: tuple[int, ...] = ()
+
+
+@dataclass
+class Draft:
+    """A version in the making."""
+
+    stage: str
+    why: str
+    fingerprint: str
+    inputs: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    added: list[NewChunk] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    removals: dict[int, pl.Series] = field(default_factory=dict)
+
+    def remove(self, chunk: Chunk, gone: pl.Series) -> None:
+        """Take ids out of a chunk; a chunk that would show nothing more may stay, compaction ends it."""
+        if gone.is_empty():
+            return
+        before = self.removals.get(chunk.id)
+        self.removals[chunk.id] = (gone if before is None else pl.concat([before, gone])).unique()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What came and went between two versions of a part: an updated row goes and comes under one id."""
+
+    since: int
+    until: int
+    new: tuple[Chunk, ...]
+    gone: tuple[Chunk, ...]
+    removed: tuple[tuple[Chunk, pl.Series], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.gone or self.removed)
+
+
+class Store:
+    """One project's store: objects, catalog, keys."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "objects").mkdir(exist_ok=True)
+        self.root = root
+        self.keys = Keyring.open(root / "key")
+        self.catalog = Catalog(root / "catalog.db")
+        self.objects = Objects(root / "objects")
+
+    def close(self) -> None:
+        """Let go of the catalog and of frames in memory."""
+        self.objects.forget()
+        self.catalog.close()
+
+    # -- versions ---------------------------------------------------------------------------------------------------
+
+    def latest(self, stage: str) -> Version | None:
+        """The newest version of a stage, or None before the first."""
+        row = self.catalog.row("SELECT * FROM versions WHERE stage = ? ORDER BY version DESC LIMIT 1", stage)
+        return _version(row) if row else None
+
+    def version(self, stage: str, version: int) -> Version:
+        """One version of a stage; InputMissing when it is not kept."""
+        row = self.catalog.row("SELECT * FROM versions WHERE stage = ? AND version = ?", stage, version)
+        if row is None:
+            raise InputMissing(
+                f"'{stage}' has no version {version}.", fix=f"Kept: {[v.version for v in self.versions(stage)]}."
+            )
+        return _version(row)
+
+    def versions(self, stage: str) -> list[Version]:
+        """All versions that are kept, oldest first."""
+        return [
+            _version(r) for r in self.catalog.rows("SELECT * FROM versions WHERE stage = ? ORDER BY version", stage)
+        ]
+
+    def stages(self) -> list[str]:
+        """Every stage that has a version."""
+        return [str(r[0]) for r in self.catalog.rows("SELECT DISTINCT stage FROM versions ORDER BY stage")]
+
+    def commit(self, *drafts: Draft) -> list[Version]:
+        """Make each draft a version; all of them, or none."""
+        reach("version.begin")
+        with self.catalog.transaction():
+            made = [self._write(draft) for draft in drafts]
+            reach("version.commit")
+        reach("version.after")
+        return made
+
+    def _write(self, draft: Draft) -> Version:
+        last = self.latest(draft.stage)
+        number = (last.version if last else 0) + 1
+        self.catalog.write(
+            "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            draft.stage,
+            number,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            draft.why,
+            draft.fingerprint,
+            dump(draft.inputs),
+            dump(draft.counts),
+            dump(list(draft.columns.items())),
+            dump(draft.facts),
+            last.epoch if last else 0,
+        )
+        self.catalog.write_many(
+            "UPDATE chunks SET ended = ? WHERE id = ? AND ended IS NULL", [(number, chunk) for chunk in draft.ended]
+        )
+        reach("version.chunks")
+        for new in draft.added:
+            self._insert(draft.stage, new, number)
+        self.catalog.write_many(
+            "INSERT INTO removals VALUES (?, ?, ?)",
+            [(chunk, number, pack(gone)) for chunk, gone in draft.removals.items() if len(gone)],
+        )
+        return self.version(draft.stage, number)
+
+    def _insert(self, stage: str, new: NewChunk, version: int) -> None:
+        stored = new.stored
+        chunk = self.catalog.write(
+            "INSERT INTO chunks (stage, part, object, checksum, size, rows, page, source, added) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            stage,
+            new.part,
+            stored.name,
+            stored.checksum,
+            stored.size,
+            stored.rows,
+            new.page,
+            new.source,
+            version,
+        )
+        self.catalog.write_many("INSERT INTO placed VALUES (?, ?)", [(o, chunk) for o in new.origins])
+        if new.removed is not None and len(new.removed):
+            self.catalog.write("INSERT INTO removals VALUES (?, ?, ?)", chunk, version, pack(new.removed))
+
+    # -- chunks -----------------------------------------------------------------------------------------------------
+
+    def chunks(self, stage: str, part: str = ROWS, version: int | None = None, page: int | None = None) -> list[Chunk]:
+        """The chunks of a part that are alive at a version (default: the newest), in the order they were made.
+
+        InputMissing when that version is not kept: some of its chunks may be gone.
+        """
+        query, values = "SELECT * FROM chunks WHERE stage = ? AND part = ?", [stage, part]
+        if version is None:
+            query += " AND ended IS NULL"
+        else:
+            self._must_be_kept(stage, version)
+            query += " AND added <= ? AND (ended IS NULL OR ended > ?)"
+            values += [version, version]  # type: ignore[list-item]
+        if page is not None:
+            query += " AND page = ?"
+            values.append(page)  # type: ignore[arg-type]
+        return [_chunk(r) for r in self.catalog.rows(query + " ORDER BY id", *values)]
+
+    def _must_be_kept(self, stage: str, version: int) -> None:
+        if version:  # 0 is before the first, where there is nothing
+            self.version(stage, version)
+
+    def every_chunk(self, stage: str, part: str) -> list[Chunk]:
+        """All chunks of a part, of whatever version is kept."""
+        found = self.catalog.rows("SELECT * FROM chunks WHERE stage = ? AND part = ? ORDER BY id", stage, part)
+        return [_chunk(r) for r in found]
+
+    def chunks_of_origin(self, stage: str, part: str, ordinal: int) -> list[Chunk]:
+        """The chunks alive now that hold rows of one source object."""
+        query = (
+            "SELECT c.* FROM placed p JOIN chunks c ON c.id = p.chunk "
+            "WHERE p.ordinal = ? AND c.stage = ? AND c.part = ? AND c.ended IS NULL ORDER BY c.id"
+        )
+        return [_chunk(r) for r in self.catalog.rows(query, ordinal, stage, part)]
+
+    def chunk(self, chunk: int) -> Chunk:
+        """One chunk by its number."""
+        row = self.catalog.row("SELECT * FROM chunks WHERE id = ?", chunk)
+        if row is None:
+            raise InputMissing(f"There is no chunk {chunk}.", fix="Run `tillage verify`.")
+        return _chunk(row)
+
+    def parts(self, stage: str) -> list[str]:
+        """The parts that a stage has ever had."""
+        return [str(r[0]) for r in self.catalog.rows("SELECT DISTINCT part FROM chunks WHERE stage = ?", stage)]
+
+    def removed(self, chunk: Chunk, version: int | None = None, since: int = -1) -> pl.Series:
+        """The ids taken out of a chunk after version `since`, up to `version`."""
+        until = version if version is not None else 1 << 62
+        found = self.catalog.rows(
+            "SELECT ids FROM removals WHERE chunk = ? AND version > ? AND version <= ?", chunk.id, since, until
+        )
+        return pl.concat([unpack(r[0]) for r in found]) if found else ids()
+
+    def read(self, chunk: Chunk, version: int | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The rows that a chunk shows at a version; `columns` come beside `_id`."""
+        wanted = None if columns is None else [ID, *(c for c in columns if c != ID)]
+        frame = self.objects.get_frame(chunk.object, chunk.checksum, wanted)
+        return without(frame, self.removed(chunk, version))
+
+    def frames(
+        self, stage: str, part: str = ROWS, version: int | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of a part, chunk by chunk."""
+        for chunk in self.chunks(stage, part, version):
+            yield self.read(chunk, version, columns)
+
+    def frame(
+        self, stage: str, part: str = ROWS, version: int | None = None, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """The rows of a part in one frame; empty, with no columns but `_id`, when it has no chunk."""
+        found = list(self.frames(stage, part, version, columns))
+        return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame(schema={ID: pl.UInt128})
+
+    def count(self, stage: str, part: str = ROWS, version: int | None = None) -> int:
+        """The number of rows of a part, without reading one."""
+        return sum(c.rows - len(self.removed(c, version)) for c in self.chunks(stage, part, version))
+
+    def changes(self, stage: str, since: int, until: int | None = None, part: str = ROWS) -> Changes:
+        """What came and went after version `since` (0: before the first), up to `until` (default: the newest).
+
+        InputMissing when one of them is not kept: the difference from it cannot be told any more.
+        """
+        last = self.latest(stage)
+        end = until if until is not None else (last.version if last else 0)
+        self._must_be_kept(stage, since)
+        self._must_be_kept(stage, end)
+        found = self.catalog.rows(
+            "SELECT * FROM chunks WHERE stage = ? AND part = ? AND added <= ? AND (ended IS NULL OR ended > ?) "
+            "ORDER BY id",
+            stage,
+            part,
+            end,
+            since,
+        )
+        new, gone, stay = [], [], []
+        for chunk in map(_chunk, found):
+            alive = chunk.ended is None or chunk.ended > end
+            if chunk.added > since and alive:
+                new.append(chunk)
+            elif chunk.added <= since and not alive:
+                gone.append(chunk)
+            elif chunk.added <= since:
+                stay.append(chunk)
+        touched = {
+            int(r[0])
+            for r in self.catalog.rows(
+                "SELECT DISTINCT r.chunk FROM removals r JOIN chunks c ON c.id = r.chunk "
+                "WHERE c.stage = ? AND c.part = ? AND r.version > ? AND r.version <= ?",
+                stage,
+                part,
+                since,
+                end,
+            )
+        }
+        removed = tuple((c, self.removed(c, end, since)) for c in stay if c.id in touched)
+        return Changes(since, end, tuple(new), tuple(gone), removed)
+
+    def added_rows(
+        self, changes: Changes, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[Chunk, pl.DataFrame]]:
+        """The rows that came, by chunk."""
+        for chunk in changes.new:
+            yield chunk, self.read(chunk, changes.until, columns)
+
+    def removed_rows(
+        self, changes: Changes, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[Chunk, pl.DataFrame]]:
+        """The rows that went, as they stood before, by chunk."""
+        for chunk in changes.gone:
+            yield chunk, self.read(chunk, changes.since, columns)
+        for chunk, gone in changes.removed:
+            yield chunk, only(self.read(chunk, changes.since, columns), gone)
+
+    def origins(self, chunk: Chunk) -> list[int]:
+        """The numbers of the source objects whose rows a chunk holds."""
+        return [int(r[0]) for r in self.catalog.rows("SELECT ordinal FROM placed WHERE chunk = ?", chunk.id)]
+
+    def set_inputs(self, version: Version) -> None:
+        """Record that a version has seen other versions of its inputs, which held the same rows."""
+        self.catalog.write(
+            "UPDATE versions SET inputs = ? WHERE stage = ? AND version = ?",
+            dump(version.inputs),
+            version.stage,
+            version.version,
+        )
+
+    def replace_chunks(self, chunks: Sequence[Chunk], new: NewChunk) -> None:
+        """Put one chunk in the place of several, in the version in which the last of them came."""
+        self.catalog.write_many("DELETE FROM chunks WHERE id = ?", [(c.id,) for c in chunks])
+        self._insert(chunks[0].stage, new, max(c.added for c in chunks))
+
+    # -- digests ----------------------------------------------------------------------------------------------------
+
+    def digest(self, stage: str, version: int | None = None) -> str:
+        """The digest of a table; the sum of each chunk is computed once and kept."""
+        at = self.version(stage, version) if version is not None else self.latest(stage)
+        if at is None:
+            raise InputMissing(f"'{stage}' has no version yet.", fix="Run `tillage run`.")
+        rows = total = 0
+        for chunk in self.chunks(stage, ROWS, at.version):
+            gone = self.catalog.row(
+                "SELECT max(version) FROM removals WHERE chunk = ? AND version <= ?", chunk.id, at.version
+            )
+            last = int(gone[0]) if gone and gone[0] is not None else 0
+            kept = self.catalog.row("SELECT sum FROM digests WHERE chunk = ? AND version = ?", chunk.id, last)
+            if kept is None:
+                value = row_sum(self.read(chunk, at.version))
+                self.catalog.write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", chunk.id, last, f"{value:x}")
+            else:
+                value = int(kept[0], 16)
+            total += value
+            rows += chunk.rows - len(self.removed(chunk, at.version))
+        return table_digest(at.columns, rows, total % (1 << 128))
+
+    # -- memo: finished work that no version holds yet -----------------------------------------------------------------
+
+    def recall(self, key: str) -> Any | None:
+        """The result of a piece of work finished before, whether or not a version came of it."""
+        row = self.catalog.row("SELECT value FROM memo WHERE key = ?", key)
+        return load(row[0]) if row else None
+
+    def remember(self, results: Iterable[tuple[str, Any]]) -> None:
+        """Keep results of finished work, durably, in one transaction."""
+        with self.catalog.transaction():
+            self.catalog.write_many("INSERT OR REPLACE INTO memo VALUES (?, ?)", [(k, dump(v)) for k, v in results])
+            reach("memo.commit")
+
+
+def pack(values: pl.Series) -> bytes:
+    """Row_ids as bytes, 16 each, little-endian."""
+    halves = values.rename(ID).to_frame().select(lo=low(ID), hi=high(ID))
+    out = np.empty((len(halves), 2), dtype="<u8")
+    out[:, 0], out[:, 1] = halves["lo"].to_numpy(), halves["hi"].to_numpy()
+    return out.tobytes()
+
+
+def unpack(data: bytes) -> pl.Series:
+    """The inverse of `pack`.
+
+    >>> unpack(pack(ids([1, 2**127]))).to_list() == [1, 2**127]
+    True
+    """
+    pairs = np.frombuffer(data, dtype="<u8").reshape(-1, 2)
+    frame = pl.DataFrame({"lo": np.ascontiguousarray(pairs[:, 0]), "hi": np.ascontiguousarray(pairs[:, 1])})
+    return frame.select(wide(pl.col("lo"), pl.col("hi")).alias(ID))[ID]
+
+
+def _version(row: Any) -> Version:
+    return Version(
+        row["stage"],
+        row["version"],
+        row["created"],
+        row["why"],
+        row["fingerprint"],
+        load(row["inputs"]),
+        load(row["counts"]),
+        dict(load(row["columns"])),
+        load(row["facts"]),
+        row["epoch"],
+    )
+
+
+def _chunk(row: Any) -> Chunk:
+    return Chunk(*(row[name] for name in Chunk.__dataclass_fields__))

@@ -1,0 +1,175 @@
+"""What every learner promises, over all that the room exports: the same again, each row on its own, state as data."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import tillage.learn
+from tillage.core.errors import BadData, UnknownName
+from tillage.core.state import decode, digest, encode
+from tillage.core.step import Fitted, Fold, Whole
+from tillage.learn.learner import Learner
+
+EXPORTED = [getattr(tillage.learn, name) for name in tillage.learn.__all__]
+LEARNERS = [cls for cls in EXPORTED if issubclass(cls, Learner)]
+TEXTUAL = {"NaiveBayes", "TextClassifier"}
+
+
+def learner(cls: Any, **more: Any) -> Any:
+    return cls(target="y", **({"input": "text"} if cls.__name__ in TEXTUAL else {}), **more)
+
+
+def table(count: int = 150, seed: int = 0) -> pl.DataFrame:
+    """Rows whose target follows from text, number and category, with holes; two Chinese words among them."""
+    random = np.random.default_rng(seed)
+    size = random.normal(size=count)
+    kind = random.choice(["a", "b", "c"], count)
+    high = size + (kind == "a") > 0
+    words = ["small calm \u5c0f", "big loud \u5927"]
+    text = [f"{words[int(h)]} thing {random.integers(5)} of {k}" for h, k in zip(high, kind, strict=True)]
+    rows = pl.DataFrame(
+        {
+            "_id": pl.Series([int(n) * 7919 + 2**70 for n in random.permutation(count)], dtype=pl.UInt128),
+            "size": size,
+            "kind": kind,
+            "text": text,
+            "day": pl.date_range(pl.date(2024, 1, 1), pl.date(2025, 12, 31), eager=True)[:count],
+            "open": random.random(count) > 0.5,
+        }
+    )
+    hole = pl.Series(random.random(count) < 0.1)
+    return rows.with_columns(
+        pl.when(~hole).then(pl.col("size", "kind", "text")).name.keep(), y=pl.Series(high.astype(np.int64))
+    )
+
+
+def fit(step: Any, rows: pl.DataFrame) -> Fitted:
+    model = step.compute({"rows": rows}) if isinstance(step, Whole) else step.finish(step.update(step.start(), rows))
+    assert isinstance(model, Fitted)
+    return model
+
+
+def test_there_are_learners_and_each_gives_an_exported_model() -> None:
+    assert {cls.__name__ for cls in LEARNERS} >= {"NaiveBayes", "TextClassifier", "TabularClassifier"}
+    for cls in LEARNERS:
+        assert issubclass(cls, Fold | Whole)
+        assert cls.task in ("classification", "regression")
+        assert type(fit(learner(cls), table())) in EXPORTED
+        assert not inspect.isabstract(cls)
+
+
+@pytest.mark.parametrize("cls", LEARNERS)
+class TestEvery:
+    def test_the_same_again_whatever_the_order(self, cls: Any) -> None:
+        rows = table()
+        before = rows.clone()
+        first = digest(fit(learner(cls), rows).state)
+        assert digest(fit(learner(cls), rows).state) == first
+        assert digest(fit(learner(cls), rows.sample(fraction=1, shuffle=True, seed=5)).state) == first
+        assert digest(fit(learner(cls), rows.with_columns(y=1 - pl.col("y"))).state) != first
+        assert rows.equals(before)
+
+    def test_rows_without_target_teach_nothing(self, cls: Any) -> None:
+        rows = table()
+        none = rows.head(20).with_columns(
+            pl.lit(None, dtype=pl.Int64).alias("y"), text=pl.lit("unheard"), _id=pl.col("_id") + 1
+        )
+        assert digest(fit(learner(cls), pl.concat([none, rows])).state) == digest(fit(learner(cls), rows).state)
+
+    def test_a_model_is_a_map(self, cls: Any) -> None:
+        model, rows = fit(learner(cls), table()), table(60, seed=1).drop("y")
+        before = rows.clone()
+        whole = model.apply(rows)
+        assert rows.equals(before)
+        assert whole.drop("prediction", "confidence", strict=False).equals(rows)
+        assert set(model.needs()) <= set(rows.columns)
+        single = pl.concat([model.apply(rows[i : i + 1]) for i in range(rows.height)])
+        uneven = pl.concat([model.apply(rows[:7]), model.apply(rows[7:])])
+        assert single.equals(whole)
+        assert uneven.equals(whole)
+        assert model.apply(rows.reverse()).reverse().equals(whole)
+
+    def test_predictions_have_their_types(self, cls: Any) -> None:
+        model = fit(learner(cls), table())
+        for rows in (table(20, seed=1), table(20, seed=1).clear(), table(5).drop("_id", "y")):
+            found = model.apply(rows)
+            assert found.height == rows.height
+            assert found["prediction"].null_count() == 0
+            if cls.task == "classification":
+                assert found.schema["prediction"] == pl.String
+                assert found.schema["confidence"] == pl.Float64
+                assert set(found["prediction"]) <= {"0", "1"}
+                assert found["confidence"].is_between(0.5, 1).all()
+            else:
+                assert found.schema["prediction"] == pl.Float64
+                assert found["prediction"].is_finite().all()
+
+    def test_it_learns(self, cls: Any) -> None:
+        rows = table(200, seed=2)
+        guess = fit(learner(cls), table()).apply(rows)["prediction"].cast(pl.Float64) > 0.5
+        assert (guess == (rows["y"] == 1)).sum() > 0.85 * rows.height
+
+    def test_the_state_is_data(self, cls: Any) -> None:
+        model, rows = fit(learner(cls), table()), table(30, seed=3)
+        again = type(model)(state=decode(encode(model.state)))
+        assert again.apply(rows).equals(model.apply(rows))
+        assert again.fingerprint() == model.fingerprint()
+
+    def test_nulls_and_things_never_seen_are_predicted(self, cls: Any) -> None:
+        rows = table(4).with_columns(
+            pl.Series("text", [None, "", "\u4f60\u597d " * 50, "\U0001f600"]),
+            pl.Series("kind", [None, "never", "\u4f60", ""]),
+            pl.Series("size", [None, float("nan"), float("inf"), -1e308]),
+        )
+        found = fit(learner(cls), table()).apply(rows)
+        assert found["prediction"].null_count() == 0
+        assert (
+            found.select(pl.selectors.by_name("confidence", "prediction", require_all=False))
+            .null_count()
+            .sum_horizontal()[0]
+            == 0
+        )
+        nothing = rows.with_columns(pl.lit(None).alias(c) for c in ("text", "kind", "size", "day", "open"))
+        assert fit(learner(cls), table()).apply(nothing)["prediction"].null_count() == 0
+
+    def test_a_column_that_is_not_there_is_named(self, cls: Any) -> None:
+        model = fit(learner(cls), table())
+        with pytest.raises(UnknownName, match=model.needs()[0]):
+            model.apply(table(3).drop(model.needs()[0]))
+        with pytest.raises(UnknownName, match="'y'"):
+            fit(learner(cls), table().drop("y"))
+
+    def test_no_rows_are_refused(self, cls: Any) -> None:
+        for rows in (table().clear(), table().with_columns(y=pl.lit(None, dtype=pl.Int64))):
+            with pytest.raises(BadData, match="'y'"):
+                fit(learner(cls), rows)
+
+    def test_one_class_is_refused_and_named(self, cls: Any) -> None:
+        rows = table().with_columns(y=pl.lit(7))
+        if cls.task == "classification":
+            with pytest.raises(BadData, match="single class '7'"):
+                fit(learner(cls), rows)
+        else:
+            assert set(fit(learner(cls), rows).apply(rows)["prediction"].round(9)) == {7.0}
+
+    def test_a_class_of_one_row_is_learnt(self, cls: Any) -> None:
+        rows = table().with_columns(y=pl.when(pl.col("_id") == pl.col("_id").min()).then(9).otherwise(pl.col("y")))
+        model = fit(learner(cls), rows)
+        if cls.task == "classification":
+            assert model.state["classes"] == ["0", "1", "9"]
+        assert model.apply(rows).height == rows.height
+
+    def test_inputs_of_nothing_are_refused_or_lead_to_the_prior(self, cls: Any) -> None:
+        rows = table().with_columns(
+            pl.lit(None, dtype=pl.String).alias(c) for c in ("text", "kind", "size", "day", "open")
+        )
+        if cls.__name__ == "NaiveBayes":
+            assert fit(learner(cls), rows).apply(rows)["confidence"].n_unique() == 1
+        else:
+            with pytest.raises(BadData, match="text"):
+                fit(learner(cls), rows)

@@ -1,0 +1,113 @@
+"""FillMissing against numpy, exact fractions and plain counting."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections import Counter
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tillage.core import ConfigurationError
+from tillage.core.state import decode, digest, encode
+from tillage.prepare import FilledMissing, FillMissing
+
+
+def learn(rows: pl.DataFrame, with_: str, *columns: str, value: Any = None) -> FilledMissing:
+    step = FillMissing.model_validate({"columns": columns, "with": with_, "value": value})
+    return step.finish(step.update(step.start(), rows))
+
+
+values = st.lists(st.none() | st.floats(-1e9, 1e9) | st.sampled_from([math.nan, math.inf, 0.1, 0.1, 0.2]), max_size=20)
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=values, cut=st.integers(0, 20), way=st.sampled_from(["mean", "min", "max", "most_frequent"]))
+def test_learnt_values_and_states(data: list[float | None], cut: int, way: str) -> None:
+    rows = pl.DataFrame({"x": data}, schema={"x": pl.Float64})
+    known = [v + 0.0 for v in data if v is not None and math.isfinite(v)]
+    step = FillMissing.model_validate({"columns": ["x"], "with": way})
+    whole = step.update(step.start(), rows)
+    fitted = step.finish(whole)
+    (learnt,) = fitted.state["values"].values()
+    if not known:
+        assert learnt is None
+    elif way == "mean":
+        exact = float(sum(map(Fraction, known), Fraction(0)))
+        assert learnt == exact / len(known)
+        assert math.isclose(learnt, float(np.mean(known)), rel_tol=1e-9, abs_tol=1e-3)
+    elif way == "most_frequent":
+        counts = Counter(known)
+        assert counts[float(learnt)] == max(counts.values())
+    else:
+        assert learnt == {"min": min, "max": max}[way](known)
+    filled = fitted.apply(rows)["x"].to_list()
+    fill = None if learnt is None else float(learnt)
+    assert filled == [fill if v is None or math.isnan(v) else v for v in data]
+
+    first, second = step.update(step.start(), rows[:cut]), step.update(step.start(), rows[cut:])
+    kept = digest(first)
+    assert digest(step.merge(second, first)) == digest(whole) == digest(step.update(first, rows[cut:]))
+    assert digest(step.merge(step.start(), whole)) == digest(whole)
+    assert digest(first) == kept
+    again = FilledMissing(state=decode(encode(fitted.state)))
+    assert again.fingerprint() == fitted.fingerprint()
+
+
+def test_every_type_keeps_its_type_but_whole_numbers_under_a_mean(rows: pl.DataFrame) -> None:
+    gaps = pl.DataFrame({"n": [1, None, 2, 2], "t": ["b", "a", None, "a"], "b": [True, None, True, False]})
+    gaps = gaps.with_columns(d=pl.Series([dt.date(2024, 1, 5), None, None, dt.date(2024, 1, 5)]))
+    out = learn(gaps, "most_frequent", "n", "t", "b", "d").apply(gaps)
+    assert out.schema == gaps.schema
+    assert out.row(1) == (2, "a", True, dt.date(2024, 1, 5))
+    assert out["t"][2] == "a"
+    mean = learn(gaps, "mean", "n").apply(gaps)["n"]
+    assert mean.dtype == pl.Float64
+    assert mean[1] == 5 / 3
+    assert learn(gaps, "mean", "n").apply(gaps.drop_nulls())["n"].dtype == pl.Float64
+    assert learn(gaps, "min", "n", "t").apply(gaps).row(1)[:2] == (1, "a")
+    assert learn(gaps, "constant", "n", value=7).apply(gaps)["n"].to_list() == [1, 7, 2, 2]
+    assert learn(gaps, "constant", "n", value=0.5).apply(gaps)["n"].to_list() == [1.0, 0.5, 2.0, 2.0]
+    assert rows["x"].to_list()[1] is None
+
+
+def test_a_tie_goes_to_the_first_by_text() -> None:
+    for texts in (["b", "a", None], ["a", "b", None], ["b", None, "a"]):
+        assert learn(pl.DataFrame({"t": texts}), "most_frequent", "t").state["values"] == {"t": "a"}
+
+
+def test_a_column_without_a_value(nothing: pl.DataFrame, empty: pl.DataFrame) -> None:
+    for frame in (nothing, empty):
+        for way in ("mean", "min", "max", "most_frequent"):
+            assert learn(frame, way, "x").state["values"] == {"x": None}
+            stand_in = learn(frame, way, "x", value=3.5).apply(pl.DataFrame({"x": [None, 1.0]}))
+            assert stand_in["x"].to_list() == [3.5, 1.0]
+    assert learn(nothing, "min", "x").apply(nothing).equals(nothing)
+    assert learn(nothing, "constant", "text", value="无").apply(nothing)["text"].to_list() == ["无"] * 6
+    assert FilledMissing.example().apply(empty).schema["n"] == pl.Float64
+
+
+def test_complaints(rows: pl.DataFrame) -> None:
+    with pytest.raises(ConfigurationError, match=r"'txt'. Did you mean 'text'"):
+        learn(rows, "min", "txt")
+    with pytest.raises(ConfigurationError, match="Column 'text' holds String, and cannot be filled with: mean"):
+        learn(rows, "mean", "text")
+    with pytest.raises(ConfigurationError, match="Column 'n' holds Int64 and cannot be filled with 'x'"):
+        learn(rows, "constant", "n", value="x").apply(rows)
+    with pytest.raises(ConfigurationError, match="Column 'text' holds String and cannot be filled with 5"):
+        learn(rows, "constant", "text", value=5).apply(rows)
+    with pytest.raises(ValidationError, match="needs a 'value'"):
+        FillMissing(columns=("x",), with_="constant")
+    with pytest.raises(ValidationError, match="'mean', 'min'"):
+        FillMissing.model_validate({"columns": ["x"], "with": "median"})
+    step = FillMissing.example()
+    assert FillMissing.model_validate(step.params()) == step
+    assert step.needs() == ("x", "n")
+    assert FilledMissing.example().needs() == ("x", "n")

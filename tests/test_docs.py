@@ -1,0 +1,50 @@
+"""What the pages say is there: links, targets of make, the plan of the example."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def test_the_pages_are_found() -> None:
+    assert {"README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/LOG.md"} <= set(map(name, PAGES))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_file_named_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:docs|src|tests|examples|requirements|benchmarks)/[\w./-]+)`", page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_target_of_make_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    used = set(re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(), re.MULTILINE))
+    assert {"demo", "test"} <= targets
+    assert used <= targets
+
+
+def test_the_plan_in_the_readme_is_that_of_the_example() -> None:
+    plan = (ROOT / "examples/customer-service/tillage.yaml").read_text()
+    (shown,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown == plan.split("\n", 1)[1]
+
+
+def test_the_architecture_fits_on_two_pages() -> None:
+    lines = (ROOT / "ARCHITECTURE.md").read_text().splitlines()
+    assert 40 < len(lines) <= 130
