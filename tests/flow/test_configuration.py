@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import polars as pl
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -27,7 +29,7 @@ ROOT = Path("/data/symptoms")
 class Files(Source):
     files: str | tuple[str, ...] = Field(min_length=1, description="pattern of the files to read")
     delimiter: str = Field(",", min_length=1, max_length=1)
-    types: dict[str, str] = {}
+    types: dict[str, str] = Field({}, description="column to type")
     password: SecretStr | None = Field(None, min_length=8)
 
     def scan(self, root: Path) -> list[Found]:
@@ -253,7 +255,8 @@ def test_a_plan_without_anything_has_the_name_of_its_folder() -> None:
     ("written", "ports"),
     [
         ("from: notes", (("rows", "notes"),)),
-        ("from: [notes, more]", (("rows", "notes"), ("rows", "more"))),
+        ("from: [notes]", (("rows", "notes"),)),
+        ("from: [notes, more]", (("notes", "notes"), ("more", "more"))),
         ("from: [notes, more]\nsteps: [join: id]", (("rows", "notes"), ("other", "more"))),
         ("from: {other: more, rows: notes}\nsteps: [{join: {on: id}}]", (("other", "more"), ("rows", "notes"))),
     ],
@@ -314,263 +317,16 @@ def test_aliases_may_be_used() -> None:
 
 # ---- wrong plans, one message each
 
-WRONG = {
-    "unknown key of the plan": ("porject: x", "1:1  The plan has no 'porject'. Did you mean 'project'?"),
-    "not a mapping": ("- a", "1:1  the plan must be a mapping of names to values, got a list of 1."),
-    "unknown key of a table": (
-        table("form: notes\nfrom: notes"),
-        "4:5  Table 'clean' has no 'form'. Did you mean 'from'?",
-    ),
-    "unknown step": (
-        table("from: notes\nsteps:\n  - normlize: {columns: [a]}"),
-        "6:9  No step is called 'normlize'. Did you mean 'normalize'?",
-    ),
-    "unknown source": (
-        "tables: {a: {collect: {file: x}}}",
-        "1:24  No source is called 'file'. Did you mean 'files'?",
-    ),
-    "unknown learner": (
-        model("learn: text_clasifier, from: notes, target: b"),
-        "4:19  No learner is called 'text_clasifier'. Did you mean 'text_classifier'?",
-    ),
-    "unknown table": (table("from: note"), "4:11  No table is called 'note'. Did you mean 'notes'?"),
-    "unknown table of a model": (
-        model("learn: text_classifier, from: nodes, input: a, target: b"),
-        "4:42  No table is called 'nodes'. Did you mean 'notes'?",
-    ),
-    "unknown model of a service": (
-        table("from: notes") + "services: {desk: {model: triage, from: clean}}",
-        "5:26  No model is called 'triage'. Known: none.",
-    ),
-    "a value out of bounds": (
-        table("from: notes\nsteps:\n  - drop_duplicates: {similarity: 8}"),
-        "6:39  'similarity' of DropDuplicates must be between 0 and 1, got 8. Did you mean 0.8?",
-    ),
-    "a percentage": (
-        table("from: notes\nsteps:\n  - drop_duplicates: {similarity: 85}"),
-        "6:39  'similarity' of DropDuplicates must be between 0 and 1, got 85. Did you mean 0.85?",
-    ),
-    "a whole number out of bounds": (
-        table("from: notes\nsteps: [drop_duplicates: {permutations: 15}]"),
-        "5:45  'permutations' of DropDuplicates must be above 15 and at most 1024, got 15.",
-    ),
-    "text for a number": (
-        table("from: notes\nsteps: [drop_duplicates: {similarity: high}]"),
-        "5:43  'similarity' of DropDuplicates must be a number, got 'high'.",
-    ),
-    "text for a list": (
-        table("from: notes\nsteps: [normalize: text]"),
-        "5:24  'columns' of Normalize must be a list, got 'text'. Did you mean [text]?",
-    ),
-    "none of the choices": (
-        table("from: notes\nsteps: [normalize: {columns: [a], form: nfkd}]"),
-        "5:45  'form' of Normalize must be one of 'NFC' or 'NFKC', got 'nfkd'.",
-    ),
-    "either of two": (
-        table("from: notes\nsteps: [drop_duplicates: {keep: last}]"),
-        "5:37  'keep' of DropDuplicates must be one of 'smallest_id' or a mapping of names to values, got 'last'.",
-    ),
-    "unknown parameter": (
-        table("from: notes\nsteps: [normalize: {colums: [a], columns: [b]}]"),
-        "5:25  Normalize has no 'colums'. Did you mean 'columns'?",
-    ),
-    "missing parameter": (
-        table("from: notes\nsteps: [normalize]"),
-        "5:13  'columns' of Normalize is missing: text columns to normalise.",
-    ),
-    "missing target": (
-        model("learn: text_classifier, from: notes, input: a"),
-        "4:19  'target' of TextClassifier is missing: column to learn.",
-    ),
-    "unknown key of a model": (
-        model("learn: text_classifier, from: notes, input: a, target: b, traget: c"),
-        "4:70  TextClassifier has no 'traget'. Did you mean 'target'?",
-    ),
-    "bare value without an obvious place": (
-        table("from: notes\nsteps: [drop_duplicates: text]"),
-        "5:30  DropDuplicates needs its parameters by name, such as {columns: ...}.",
-    ),
-    "parameters beside the step": (
-        table("from: notes\nsteps:\n  - normalize:\n    columns: [a]"),
-        "7:9  A step of table 'clean' must name one step; if 'columns' belongs to 'normalize', indent it below 'normalize:'.",
-    ),
-    "parameters beside the source": (
-        "tables: {a: {collect: {files: x, delimiter: ;}}}",
-        "1:34  'collect' of table 'a' must name a source; if 'delimiter' belongs to 'files', indent it below 'files:'.",
-    ),
-    "inside a list": (
-        table("from: notes\nexpect:\n- {column: a}\n- {colum: b, column: c}"),
-        "7:8  Expect has no 'checks[1].colum'. Did you mean 'column'?",
-    ),
-    "missing inside a list": (
-        table("from: notes\nexpect: [{not_null: true}]"),
-        "5:14  'checks[0].column' of Expect is missing.",
-    ),
-    "out of bounds inside a list": (
-        table("from: notes\nexpect: [{column: a, min: -2000}]"),
-        "5:31  'checks[0].min' of Expect must be at least -1000, got -2000.",
-    ),
-    "no where text is wanted": (
-        table("from: notes\nsteps: [normalize: [text, no]]"),
-        "5:31  'columns[1]' of Normalize must be text, but YAML reads no as false. Write \"no\".",
-    ),
-    "on where anything goes": (
-        table("from: notes\nsteps: [fill: {column: a, value: On}]"),
-        '5:38  YAML reads On as true. Write "On" for the text, or true.',
-    ),
-    "007 as key": (
-        "tables: {a: {collect: {files: x}, key: 007}}",
-        '1:40  YAML reads 007 as 7. Write "007" for the text, or 7.',
-    ),
-    "a time of day": (
-        table("from: notes\nsteps: [fill: {column: a, value: 12:30}]"),
-        '5:38  YAML reads 12:30 as 750. Write "12:30" for the text, or 750.',
-    ),
-    "a number as key": (
-        "tables: {a: {collect: {files: x}, key: 12}}",
-        "1:40  'key' of table 'a' must be text, but YAML reads 12 as a number. Write \"12\".",
-    ),
-    "a truth value as a name": (
-        "tables: {true: {collect: {files: x}}}",
-        '1:10  A key must be a text, but YAML reads true as a truth value. Write "true".',
-    ),
-    "a name that is none": (
-        "tables: {Old Notes: {collect: {files: x}}}",
-        "1:10  'Old Notes' cannot be the name of a table: lower-case letters, digits, - and _, at most 64, "
-        "a letter or digit first. Did you mean 'old_notes'?",
-    ),
-    "a path as a name": (
-        "project: ../../etc",
-        "1:10  '../../etc' cannot be the name of a project: lower-case letters, digits, - and _, at most 64, "
-        "a letter or digit first. Did you mean 'etc'?",
-    ),
-    "one name twice": (
-        "tables:\n  a: {collect: {files: x}}\n  a:",
-        "3:3  'a' stands here twice; the first is on line 2.",
-    ),
-    "one name for two things": (
-        model("learn: text_classifier, from: notes, input: a, target: b").replace("triage", "notes"),
-        "4:3  'notes' is already the name of a table; a model needs another.",
-    ),
-    "neither collect nor from": (
-        "tables: {a: {key: id, collect: {files: x}}, b: {}}",
-        "1:48  Table 'b' needs 'collect' or 'from'.",
-    ),
-    "both collect and from": (
-        table("from: notes\ncollect: {files: x}"),
-        "4:5  Table 'clean' has both 'collect' and 'from': keep one.",
-    ),
-    "a key without a source": (
-        table("from: notes\nkey: id"),
-        "5:5  'key' of table 'clean' belongs to the table that collects; rows keep their ids.",
-    ),
-    "a circle": (
-        "tables: {a: {from: c}, b: {from: a}, c: {from: b}, d: {from: d}}",
-        "1:20  Tables are made from each other in a circle: a <- c <- b <- a.\n"
-        "1:62  Tables are made from each other in a circle: d <- d.",
-    ),
-    "a learner among the steps": (
-        table("from: notes\nsteps: [text_classifier: {input: a, target: b}]"),
-        "5:13  'text_classifier' is not a step: it learns a model, so it belongs under 'models', as 'learn'.",
-    ),
-    "a source among the steps": (
-        table("from: notes\nsteps: [files: x]"),
-        "5:13  'files' is not a step: it reads data, so it belongs under 'collect'.",
-    ),
-    "a step as a learner": (
-        model("learn: scale, from: notes, target: b"),
-        "4:19  'scale' is not a learner: it belongs under the 'steps' of a table.",
-    ),
-    "a step that is no input": (
-        table("from: notes\nsteps: [normalize: [a], join: id]"),
-        "5:29  'join' takes several tables (rows, other), so it must be the first step of table 'clean'.",
-    ),
-    "a join of one": (
-        table("from: notes\nsteps: [join: id]"),
-        "4:11  'from' of table 'clean' must give 'join' its inputs: from: {rows: TABLE, other: TABLE}.",
-    ),
-    "ports that nothing has": (
-        table("from: {left: notes}"),
-        "4:11  'from' of table 'clean' must give a table without such a step its inputs: from: {rows: TABLE}.",
-    ),
-    "a pin on no step": (
-        table("from: notes\nsteps: [scale: [a]]\nfit_on: {scael: 2}"),
-        "6:14  No fitted step of table 'clean' is called 'scael'. Did you mean 'scale'?",
-    ),
-    "a pin on version 0": (
-        table("from: notes\nsteps: [scale: [a]]\nfit_on: {scale: 0}"),
-        "6:21  'fit_on.scale' of table 'clean' must be a version, at least 1, got 0.",
-    ),
-    "a share above one": (
-        table("from: notes\nmax_quarantine: 5"),
-        "5:21  'max_quarantine' of table 'clean' must be between 0 and 1, got 5. Did you mean 0.5?",
-    ),
-    "a split above one": (
-        model("learn: text_classifier, from: notes, input: a, target: b, split: {test: 20}"),
-        "4:84  'test' of 'split' of model 'triage' must be above 0 and below 1, got 20. Did you mean 0.2?",
-    ),
-    "a leak without its word": (
-        model("learn: text_classifier, from: notes, input: a, target: b, split: {leak: 0.8}"),
-        "4:84  'leak' of 'split' of model 'triage' must be true, false or {similarity: ...}, got 0.8. "
-        "Did you mean {similarity: 0.8}?",
-    ),
-    "a test twice": (
-        table("from: notes")
-        .replace("clean:", "clean: {from: notes}\nmodels:\n  triage:")
-        .replace(
-            "    from: notes\n",
-            "    {learn: text_classifier, from: notes, input: a, target: b, test_from: clean, split: {test: 0.5}}\n",
-        ),
-        "6:90  'test' of 'split' of model 'triage' means nothing beside 'test_from': keep one.",
-    ),
-    "a test on the training rows": (
-        model("learn: text_classifier, from: notes, input: a, target: b, test_from: notes"),
-        "4:81  'test_from' of model 'triage' must be another table than 'from'.",
-    ),
-    "a store elsewhere": ("store: s3://bucket/x", "1:8  'store' must be a folder, got 's3://bucket/x'."),
-    "a secret": (
-        "tables: {a: {collect: {files: {files: x, password: hunter2}}}}",
-        "1:52  'password' of Files must be text of at least 8 characters.",
-    ),
-    "a merge": (
-        "tables:\n  a: &a {collect: {files: x}}\n  b: {<<: *a, key: id, collect: {files: y}}",
-        "3:7  Merging with '<<' is not supported: write the keys out.",
-    ),
-    "a tag": (
-        "project: !!python/object/apply:os.getcwd []",
-        "1:10  The tag 'tag:yaml.org,2002:python/object/apply:os.getcwd' is not allowed: a plan holds data only.",
-    ),
-    "a dotted name in no file": (
-        table("from: notes\nsteps: [my_steps.Clean]"),
-        "5:13  There is no file my_steps.py beside the plan for 'my_steps.Clean'.",
-    ),
-    "not YAML": (
-        "tables: {a: [}",
-        "1:14  This is not YAML that a plan can be: while parsing a flow node expected the node content, but found '}'.",
-    ),
-    "a tab": (
-        "tables:\n\ta: 1",
-        "2:1  This is not YAML that a plan can be: while scanning for the next token found character '\\t' that "
-        "cannot start any token. Indent with spaces.",
-    ),
-    "two documents": (
-        "project: a\n---\nproject: b",
-        "2:1  This is not YAML that a plan can be: expected a single document in the stream but found another document. "
-        "A plan is one document: remove the line '---'.",
-    ),
-    "a control character": ("project: a\x07", "1:11  The character U+0007 is not allowed in YAML."),
-    "nothing": ("# only a comment", "1:1  The plan is empty. Begin with: project: NAME"),
-}
+WRONG = {case["case"]: case for case in yaml.safe_load(Path(__file__).with_name("wrong_plans.yaml").read_text())}
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_plan_is_told_what_where_and_what_to_do(case: str) -> None:
-    text, wanted = WRONG[case]
-    assert complaints(text) == [f"tillage.yaml:{line}" for line in wanted.splitlines()]
+    assert complaints(WRONG[case]["plan"]) == [f"tillage.yaml:{line}" for line in WRONG[case]["said"]]
 
 
 def test_there_are_many_ways_to_be_wrong() -> None:
-    assert len(WRONG) >= 50
+    assert len(WRONG) >= 60
 
 
 def test_everything_is_said_at_once_and_in_order() -> None:
@@ -688,17 +444,17 @@ def plans(draw: st.DrawFn) -> Plan:
             "profile": draw(st.none() | st.builds(Profile, bins=st.integers(2, 30))),
         }
         if any(isinstance(step, Scale) for step in settings["steps"]):
-            settings["fit_on"] = draw(st.just({}) | st.builds(lambda v: {"scale": v}, st.integers(1, 99)))
+            settings["fit_on"] = draw(st.dictionaries(st.just("scale"), st.integers(1, 99)))
         earlier = sorted(tables)
-        if earlier and draw(st.booleans()):
+        if len(earlier) > 0 and draw(st.booleans()):
             if len(earlier) > 1 and draw(st.booleans()):
                 settings["inputs"] = (("rows", earlier[0]), ("other", earlier[1]))
                 settings["steps"] = (Join(on=draw(texts)), *settings["steps"])
             else:
                 chosen = draw(st.lists(st.sampled_from(earlier), min_size=1, max_size=2, unique=True))
-                settings["inputs"] = tuple(("rows", other) for other in chosen)
+                settings["inputs"] = tuple((name if len(chosen) > 1 else "rows", name) for name in chosen)
         else:
-            settings |= {"source": draw(sources), "key": draw(st.just(()) | columns)}
+            settings |= {"source": draw(sources), "key": draw(st.lists(texts, max_size=3).map(tuple))}
         tables[name] = Table(name=name, **settings)
     own = draw(st.sampled_from(sorted(tables)))
     others = sorted(tables.keys() - {own})
@@ -724,6 +480,7 @@ def plans(draw: st.DrawFn) -> Plan:
     )
 
 
+@settings(max_examples=60)
 @given(plans())
 def test_what_is_written_reads_back_equal(plan: Plan) -> None:
     assert read(to_yaml(plan, REGISTRY)) == plan
@@ -741,7 +498,5 @@ def test_what_is_written_is_short() -> None:
 
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_reader(text: str) -> None:
-    try:
-        read(text)
-    except ConfigurationError as error:
-        assert error.problems
+    with suppress(ConfigurationError):
+        assert read(text).file == "tillage.yaml"

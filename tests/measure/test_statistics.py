@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tillage.measure
@@ -55,11 +55,13 @@ def folded(statistic: Statistic, kind: str, rows: list[tuple[int, Any]]) -> Any:
 
 @pytest.mark.parametrize(("cls", "kind"), CASES, ids=[f"{s.__name__}-{k}" for s, k in CASES])
 def test_laws(cls: Callable[[], Statistic], kind: str) -> None:
-    @given(st.data(), st.randoms(use_true_random=False))
-    def laws(data: st.DataObject, shuffler: random.Random) -> None:
+    @settings(max_examples=12)
+    @given(columns(kind), columns(kind), columns(kind), st.integers(0, 2**32))
+    def laws(one: list[Any], two: list[Any], three: list[Any], seed: int) -> None:
         s = cls() if cls is not Sample else Sample(size=3)
-        parts = [data.draw(columns(kind)) for _ in range(3)]
-        ids = iter([shuffler.getrandbits(126) * 4 + k % 4 for k in range(sum(map(len, parts)))])
+        shuffler = random.Random(seed)
+        parts = [one, two, three]
+        ids = iter([shuffler.getrandbits(128) for _ in range(sum(map(len, parts)))])
         a, b, c = ([(next(ids), value) for value in part] for part in parts)
         whole = a + b + c
         left, middle_, right = (folded(s, kind, part) for part in (a, b, c))
@@ -256,6 +258,17 @@ def test_distinct_registers_are_those_of_the_paper() -> None:
     d = Distinct()
     assert d.update(d.start(), values)["registers"].tolist() == registers
     assert of(d, [0.0, -0.0, math.nan, -math.nan]) == of(d, [0.0, math.nan])
+
+
+@pytest.mark.parametrize("lowest", [0, 1, 20, 50])
+def test_the_estimate_is_that_of_ertl(lowest: int) -> None:
+    registers = np.random.default_rng(lowest).integers(lowest, 54, 4096).astype(np.uint8)
+    counts = np.bincount(registers, minlength=54)
+    empty, full = counts[0] / 4096, 1 - counts[53] / 4096
+    sigma = empty + sum(empty ** (2**k) * 2.0 ** (k - 1) for k in range(1, 60))
+    tau = (1 - full - sum((1 - full ** (2.0**-k)) ** 2 * 2.0**-k for k in range(1, 60))) / 3
+    z = 4096 * sigma + sum(counts[k] * 2.0**-k for k in range(1, 53)) + 4096 * tau * 2.0**-52
+    assert Distinct().finish({"registers": registers}) == pytest.approx(4096**2 / (2 * math.log(2) * z), rel=1e-9)
 
 
 def test_distinct_survives_full_registers() -> None:

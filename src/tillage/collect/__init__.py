@@ -1,5 +1,8 @@
 """Where data comes in: sources that bring rows, and say of each record that is none where it stood and why."""
 
 from tillage.collect.files import Files, read_file
+from tillage.flow.pipeline import reader
 
-__all__ = ["Files", "read_file"]
+files = reader(Files)
+
+__all__ = ["Files", "files", "read_file"]

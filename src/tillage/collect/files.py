@@ -8,7 +8,6 @@ Cost: 1 to 2 us a CSV row of five columns for both passes; a file of up to 4 MB 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import ClassVar, Literal
@@ -23,7 +22,7 @@ from tillage.collect.formats import Format, opened
 from tillage.collect.piece import Limits, Reader
 from tillage.collect.records import bad_record
 from tillage.collect.rows import batches, from_parsed, no_rows, observed
-from tillage.collect.types import Clash, Column, union
+from tillage.collect.types import ClashError, Column, union
 from tillage.core.errors import BadData, ConfigurationError, InputMissing, Problem, unknown_name
 from tillage.core.state import State
 from tillage.core.step import BadRecord, Batch, Found, Source
@@ -86,7 +85,7 @@ class Files(Source):
         """The files that are there now; nothing is opened."""
         found: dict[str, Found] = {}
         patterns = (self.path,) if isinstance(self.path, str) else self.path
-        base = os.path.abspath(root)
+        base = str(root.absolute())
         for pattern in patterns:
             for file in _matching(Path(base), pattern):
                 name = _name(base, file)
@@ -138,7 +137,7 @@ class Files(Source):
         self._same_delimiter(readable)
         try:
             merged = union((state["path"], _columns(state)) for state in readable)
-        except Clash as clash:
+        except ClashError as clash:
             raise ConfigurationError(
                 f"The files do not go together: {clash}.", fix="Declare the column under 'types', or mend one file."
             ) from clash
@@ -166,7 +165,7 @@ class Files(Source):
                 empty = False
                 yield batch
         except Unreadable as failure:
-            bad = bad_record(-1, 0, 0, "open", failure.reason, failure.message, b"")
+            bad = bad_record(-1, 0, 0, stage="open", reason=failure.reason, message=failure.message, raw=b"")
             yield no_rows(schema, [bad.model_copy(update={"byte_end": place.stat().st_size})])
         else:
             if empty:
@@ -196,15 +195,17 @@ class Files(Source):
             data = (names + "\n").encode(codec) + raw
         rows: list[pl.DataFrame] = []
         try:
-            reader = opened(Content.of(data), "", kind, codec, between, self._limits())
+            reader = opened(Content.of(data), "", kind, encoding=codec, delimiter=between, limits=self._limits())
             for piece in reader.pieces():
                 for batch in batches(piece, schema, self.types):
                     if batch.bad:
                         return batch.bad[0].model_copy(update={"raw": raw, "byte_start": 0, "byte_end": len(raw)})
                     rows.append(batch.rows)
         except Unreadable as failure:
-            return bad_record(0, 0, len(raw), "open", failure.reason, failure.message, raw)
-        return pl.concat(rows) if rows else bad_record(0, 0, len(raw), "split", "empty_record", "It is blank.", raw)
+            return bad_record(0, 0, len(raw), stage="open", reason=failure.reason, message=failure.message, raw=raw)
+        if rows:
+            return pl.concat(rows)
+        return bad_record(0, 0, len(raw), stage="split", reason="empty_record", message="It is blank.", raw=raw)
 
     def _limits(self) -> Limits:
         return Limits(self.max_field, self.max_columns)
@@ -213,7 +214,9 @@ class Files(Source):
         return self.model_dump_json(exclude={"path"})
 
     def _reader(self, content: Content, path: str) -> Reader:
-        return opened(content, path, self.format, self.encoding, self.delimiter, self._limits())
+        return opened(
+            content, path, self.format, encoding=self.encoding, delimiter=self.delimiter, limits=self._limits()
+        )
 
     def _same_delimiter(self, states: list[State]) -> None:
         first: dict[str, str] = {}

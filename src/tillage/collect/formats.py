@@ -35,7 +35,7 @@ _OTHERS = (
 )
 
 
-def opened(content: Content, path: str, form: Format, encoding: str, delimiter: str, limits: Limits) -> Reader:
+def opened(content: Content, path: str, form: Format, *, encoding: str, delimiter: str, limits: Limits) -> Reader:
     """The reader of a file; raises Unreadable for a file that cannot be read as what it is."""
     suffix = PurePosixPath(path.removesuffix(".gz")).suffix.lower()
     if content.head.startswith(b"PAR1") and form in ("auto", "parquet"):

@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tillage.collect.content import Content, Unreadable
 from tillage.collect.encoding import Encoding
 from tillage.collect.piece import Limits, Piece, check_names, too_many_columns
-from tillage.collect.records import Block, Cut, Places, blocks, line_cuts
+from tillage.collect.records import Cut, blocks, line_cuts
 from tillage.core.step import BadRecord
 
 DEEPEST = 100
+Bytes = npt.NDArray[np.uint8]
 _OPENING, _CLOSING, _WHITE = b"[{", b"]}", b" \t\r\n"
 
 
@@ -30,7 +32,7 @@ class Literal(str):
     __slots__ = ()
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     """Why a record is no record: reason and message."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -41,7 +43,7 @@ class _Refused(ValueError):
 def _fraction(text: str) -> Literal:
     number = float(text)
     if number - number != 0:
-        raise _Refused("number_too_large", f"{text[:40]} is beyond the range of numbers.")
+        raise _RefusedError("number_too_large", f"{text[:40]} is beyond the range of numbers.")
     return Literal(text)
 
 
@@ -51,7 +53,7 @@ def _integer(text: str) -> int | Literal:
 
 
 def _constant(text: str) -> None:
-    raise _Refused("not_a_number", f"{text} is no JSON.")
+    raise _RefusedError("not_a_number", f"{text} is no JSON.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _Refused("duplicate_key", f"The key {twice[:40]!r} comes twice.")
+        raise _RefusedError("duplicate_key", f"The key {twice[:40]!r} comes twice.")
     return made
 
 
@@ -75,26 +77,26 @@ def parse_object(record: bytes, max_field: int = 1_000_000) -> dict[str, Any]:
     {'a': '1.10', 'b': [1]}
     """
     if record.count(b"[") + record.count(b"{") > DEEPEST and _depth(record) > DEEPEST:
-        raise _Refused("too_deep", f"Values are nested more than {DEEPEST} levels deep.")
+        raise _RefusedError("too_deep", f"Values are nested more than {DEEPEST} levels deep.")
     text = record.decode().strip(" \t\r\n")
     try:
         value, end = _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
-        raise _Refused("bad_json", f"{error.msg} at character {error.pos + 1} of the record.") from error
+        raise _RefusedError("bad_json", f"{error.msg} at character {error.pos + 1} of the record.") from error
     if end != len(text):
-        raise _Refused("bad_json", f"Something follows the value at character {end + 1} of the record.")
+        raise _RefusedError("bad_json", f"Something follows the value at character {end + 1} of the record.")
     if not isinstance(value, dict):
-        raise _Refused("not_an_object", "The record is no JSON object.")
+        raise _RefusedError("not_an_object", "The record is no JSON object.")
     if b"\\u" in record:
         try:
             for part in _strings(value):
                 part.encode()
         except UnicodeEncodeError:
-            raise _Refused("lone_surrogate", "A text holds half of a surrogate pair.") from None
+            raise _RefusedError("lone_surrogate", "A text holds half of a surrogate pair.") from None
     if len(record) > max_field:
         for name, one in value.items():
             if max(len(name.encode()), len(_text(one).encode()) if one is not None else 0) > max_field:
-                raise _Refused("field_too_long", f"A field is longer than max_field ({max_field:,} bytes).")
+                raise _RefusedError("field_too_long", f"A field is longer than max_field ({max_field:,} bytes).")
     return value
 
 
@@ -117,8 +119,8 @@ def _depth(record: bytes) -> int:
     return int(np.cumsum(step).max(initial=0))
 
 
-def _steps(view: Places) -> Places:
-    """+1 where a bracket outside of texts opens, -1 where one closes. A line break ends a text: JSON allows none in it."""
+def _steps(view: Bytes) -> npt.NDArray[np.int32]:
+    """+1 where a bracket outside of texts opens, -1 where one closes."""
     step = np.zeros(len(view), dtype=np.int32)
     step[(view == 91) | (view == 123)] = 1
     step[(view == 93) | (view == 125)] = -1
@@ -126,8 +128,8 @@ def _steps(view: Places) -> Places:
     return step
 
 
-def _in_text(view: Places) -> Any:
-    """Where a byte lies within a text (or is its opening quote)."""
+def _in_text(view: Bytes) -> npt.NDArray[np.bool_]:
+    """Where a byte lies within a text (or is its opening quote). A line break ends one: JSON allows none in it."""
     quotes = np.flatnonzero(view == 34)
     if len(quotes):
         # A quote counts unless an odd run of backslashes stands before it.
@@ -148,7 +150,8 @@ def _in_text(view: Places) -> Any:
         base[breaks[0]] = at_break[0]
         base[breaks[1:]] = np.diff(at_break)
         count -= np.cumsum(base)
-    return count % 2 == 1
+    inside: npt.NDArray[np.bool_] = count % 2 == 1
+    return inside
 
 
 class Lines:
@@ -168,7 +171,7 @@ class Elements:
     """The cutter of one JSON array: a record an element. What follows a missing bracket is one bad record."""
 
     def __init__(self) -> None:
-        self._begun = self._ended = False
+        self._begun = False
 
     def __call__(self, buffer: bytes, final: bool, force: bool) -> Cut:
         """See `records.Cutter`; buffers come in order, and each but the first begins with an element or its comma."""
@@ -188,23 +191,12 @@ class Elements:
             return Cut(view[:0].astype(np.int64), view[:0].astype(np.int64), {}, 0)
         starts = np.concatenate(([0], commas + 1)) + at
         ends = np.append(commas, stop) + at
+        ended = bool(len(end))
         consumed = len(buffer)
-        broken: dict[int, tuple[str, str]] = {}
-        if not len(end) and not final:
+        if not ended and not final:
             consumed = int(starts[-1])
             starts, ends = starts[:-1], ends[:-1]
-        return self._cut(buffer, starts, ends, broken, consumed, bool(len(end)), final)
-
-    def _cut(
-        self,
-        buffer: bytes,
-        starts: Places,
-        ends: Places,
-        broken: dict[int, tuple[str, str]],
-        consumed: int,
-        ended: bool,
-        final: bool,
-    ) -> Cut:
+        broken: dict[int, tuple[str, str]] = {}
         self._begun = True
         spans = [_stripped(buffer, int(lo), int(hi)) for lo, hi in zip(starts, ends, strict=True)]
         if spans and spans[-1][0] == spans[-1][1] and (ended or final):
@@ -252,7 +244,7 @@ class JsonReader:
             for i, (lo, hi) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
                 try:
                     rows.append(parse_object(block.data[lo:hi], self._limits.max_field))
-                except _Refused as refused:
+                except _RefusedError as refused:
                     gone.append(i)
                     bad.append(block.fail(i, "parse", refused.reason, str(refused)))
             kept = block.without(gone) if gone else block
@@ -302,7 +294,7 @@ def columns(rows: list[dict[str, Any]], names: list[str]) -> tuple[pl.DataFrame,
 
 def _fits(values: list[Any]) -> bool:
     numbers = [v for v in values if v is not None]
-    return min(numbers) >= -(1 << 63) and max(numbers) < 1 << 63
+    return bool(min(numbers) >= -(1 << 63) and max(numbers) < 1 << 63)
 
 
 def _text(value: Any) -> str:

@@ -1,9 +1,8 @@
 """Parquet: types as the file declares them, nested values as JSON text, every time with a zone in UTC.
 
-The whole file is decoded and validated before a row of it counts: a cut or damaged one is refused as a file. Page
-checksums are verified where the writer wrote them; most writers do not, and then a flipped bit that still decodes can
-only be seen by comparing the file's own SHA-256 with one from elsewhere.
-Memory: one batch of 65,536 rows, or one row group's column chunks.
+The whole file is decoded and validated before a row of it counts: a cut or damaged one is refused as a file. That is
+one decoding up to 256 MB, and two beyond, in the memory of one batch. Page checksums are verified where the writer
+wrote them; most do not, and then a flipped bit that still decodes shows only in the file's own SHA-256.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ import polars as pl
 
 from tillage.collect.content import Content, Unreadable
 from tillage.collect.piece import Limits, Piece, check_names
+from tillage.collect.types import EXACT, Column, name_of
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.step import BadRecord
 
 ROWS = 65_536
 
-_whole: set[tuple[str | int, ...]] = set()
-"""Files, by place and stamp, that this process has decoded to their end: 200 bytes each."""
+AT_ONCE = 256 << 20
+"""Bytes of decoded values up to which a file is held whole."""
 
 
 class ParquetReader:
@@ -56,39 +56,79 @@ class ParquetReader:
                 fix="Write the column with a plain Parquet type.",
             )
         self.facts: dict[str, Any] = {"format": "parquet", "encoding": "", "delimiter": "", "header": names}
-        if content.identity not in _whole:
-            for _ in self.pieces():
-                pass
-            _whole.add(content.identity)
+
+    def columns(self) -> tuple[dict[str, Column], int]:
+        """Each column's type and the number of rows, from the footer; long integers are looked for where needed."""
+        empty = self._file.schema_arrow.empty_table()
+        made = {n: self._column(n, c.combine_chunks()) for n, c in zip(empty.column_names, empty.columns, strict=True)}
+        try:
+            found = {
+                name: Column(name_of(series.dtype), wide=series.dtype == pl.Int64 and self._is_wide(place))
+                for place, (name, series) in enumerate(made.items())
+            }
+        except self._failures as error:
+            raise _unreadable(error) from error
+        return found, self._file.metadata.num_rows
+
+    def _is_wide(self, place: int) -> bool:
+        """Whether a column of whole numbers goes beyond what a float holds exactly."""
+        meta = self._file.metadata
+        if meta.num_columns != len(self._file.schema_arrow):  # nested columns: places differ
+            return self._holds_wide(place)
+        for group in range(meta.num_row_groups):
+            known = meta.row_group(group).column(place).statistics
+            if known is None or not known.has_min_max:
+                return self._holds_wide(place)
+            if known.min <= -EXACT or known.max >= EXACT:
+                return True
+        return False
+
+    def _holds_wide(self, place: int) -> bool:
+        import pyarrow.compute as pc
+
+        name = self._file.schema_arrow.names[place]
+        for batch in self._file.iter_batches(batch_size=ROWS, columns=[name], use_threads=False):
+            ends = pc.min_max(batch.column(0))
+            low, high = ends["min"].as_py(), ends["max"].as_py()
+            if low is not None and (low <= -EXACT or high >= EXACT):
+                return True
+        return False
 
     def pieces(self) -> Iterator[Piece]:
-        """See `piece.Reader`."""
+        """See `piece.Reader`; nothing is yielded before the whole file is known to be good."""
         import pyarrow as pa
 
-        number = 0
+        meta = self._file.metadata
+        size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
         try:
-            for batch in self._file.iter_batches(batch_size=ROWS, use_threads=False):
-                batch.validate(full=True)
-                frame = pl.DataFrame(
-                    [self._column(f.name, c) for f, c in zip(batch.schema, batch.columns, strict=True)]
-                )
-                yield Piece(
-                    frame,
-                    np.arange(number, number + batch.num_rows, dtype=np.int64),
-                    frozenset(),
-                    _fail(number),
-                )
+            if size <= AT_ONCE:
+                table = self._file.read(use_threads=False)
+                table.validate(full=True)
+                self._complete(table.num_rows)
+                batches = iter(table.to_batches(max_chunksize=ROWS))
+            else:
+                self._complete(sum(_valid(b).num_rows for b in self._batches()))
+                batches = self._batches()
+            number = 0
+            for batch in batches:
+                yield self._piece(batch.schema, batch.columns, number, batch.num_rows)
                 number += batch.num_rows
             if number == 0:
                 empty = self._file.schema_arrow.empty_table()
-                columns = [
-                    self._column(n, c.combine_chunks()) for n, c in zip(empty.column_names, empty.columns, strict=True)
-                ]
-                yield Piece(pl.DataFrame(columns), np.empty(0, dtype=np.int64), frozenset(), _fail(0))
-            if number != self._file.metadata.num_rows:
-                raise ValueError(f"it says {self._file.metadata.num_rows} rows and holds {number}")
+                yield self._piece(empty.schema, [c.combine_chunks() for c in empty.columns], 0, 0)
         except (*self._failures, pa.ArrowException, pl.exceptions.PolarsError) as error:
             raise _unreadable(error) from error
+
+    def _batches(self) -> Iterator[Any]:
+        return iter(self._file.iter_batches(batch_size=ROWS, use_threads=False))
+
+    def _complete(self, rows: int) -> None:
+        if rows != self._file.metadata.num_rows:
+            raise ValueError(f"it says {self._file.metadata.num_rows} rows and holds {rows}")
+
+    def _piece(self, schema: Any, columns: Any, first: int, rows: int) -> Piece:
+        frame = pl.DataFrame([self._column(f.name, c) for f, c in zip(schema, columns, strict=True)])
+        return Piece(frame, np.arange(first, first + rows, dtype=np.int64), frozenset(), _fail(first))
 
     def _column(self, name: str, values: Any) -> pl.Series:
         import pyarrow as pa
@@ -105,11 +145,17 @@ class ParquetReader:
             values = values.cast(pa.float32())
         made = pl.Series(name, values)
         if isinstance(made.dtype, pl.Datetime):
-            if made.dtype.time_zone is None and name in self._utc:
+            zone = made.dtype.time_zone
+            if zone is None and name in self._utc:
                 made = made.dt.replace_time_zone("UTC")
-            elif made.dtype.time_zone not in (None, "UTC"):
+            elif zone not in (None, "UTC"):
                 made = made.dt.convert_time_zone("UTC")
         return made.cast(pl.String) if isinstance(made.dtype, pl.Categorical | pl.Enum) else made
+
+
+def _valid(batch: Any) -> Any:
+    batch.validate(full=True)
+    return batch
 
 
 def json_text(value: Any) -> str:

@@ -63,7 +63,16 @@ class Block:
         lo, hi = int(self.starts[i]), int(self.ends[i])
         start = self.offset + len(original(self.data[:lo], self.codec))
         raw = original(self.data[lo:hi], self.codec)
-        return bad_record(int(self.numbers[i]), start, start + len(raw), stage, reason, message, raw, column)
+        return bad_record(
+            int(self.numbers[i]),
+            start,
+            start + len(raw),
+            stage=stage,
+            reason=reason,
+            message=message,
+            raw=raw,
+            column=column,
+        )
 
     def without(self, gone: list[int]) -> Block:
         """The block less the good records at these indices."""
@@ -75,7 +84,7 @@ class Block:
 
 
 def bad_record(
-    number: int, start: int, end: int, stage: str, reason: str, message: str, raw: bytes, column: str = ""
+    number: int, start: int, end: int, *, stage: str, reason: str, message: str, raw: bytes, column: str = ""
 ) -> BadRecord:
     """A BadRecord whose raw bytes are cut at 16 MB, and say so."""
     if end - start > LONGEST:
@@ -123,15 +132,19 @@ def blocks(content: Content, encoding: Encoding, cutter: Cutter, skip: int = 0) 
         else:
             offset += cut.consumed
         if not final and len(rest) >= LONGEST:
-            bad, rest, ahead, final, offset = _step_over(rest, ahead, stream, number, offset, encoding.codec)
+            bad, rest, ahead, final, offset = _step_over(rest, ahead, stream, (number, offset), encoding.codec)
             yield Block(b"", _EMPTY, _EMPTY, _EMPTY, [bad])
             number += 1
 
 
 def _step_over(
-    data: bytes, ahead: bytes, stream: Iterator[bytes], number: int, offset: int, codec: str
+    data: bytes, ahead: bytes, stream: Iterator[bytes], place: tuple[int, int], codec: str
 ) -> tuple[BadRecord, bytes, bytes, bool, int]:
-    """Pass a line longer than a record may be: it, what follows it, whether the file is done, where to go on."""
+    """Pass a line longer than a record may be: it, what follows it, whether the file is done, where to go on.
+
+    `place`: its number and where it begins.
+    """
+    number, offset = place
     raw = original(data[:LONGEST].decode("utf-8", "ignore").encode() if codec != "utf-8" else data[:LONGEST], codec)
     size = len(original(data, codec))
     rest, done = b"", True
@@ -149,7 +162,7 @@ def _step_over(
         rest, following = b"\r\n", following[1:]
     ending = rest[: 2 if rest.startswith(b"\r\n") else 1]
     message = f"The record is longer than {LONGEST:,} bytes."
-    bad = bad_record(number, offset, offset + size, "split", "field_too_long", message, raw)
+    bad = bad_record(number, offset, offset + size, stage="split", reason="field_too_long", message=message, raw=raw)
     return bad, rest[len(ending) :], following, done, offset + size + len(original(ending, codec))
 
 
@@ -189,7 +202,8 @@ def _failures(block: Block, order: list[int], broken: dict[int, tuple[str, str]]
         at += len(original(block.data[seen:lo], block.codec))
         raw = original(block.data[lo:hi], block.codec)
         reason, message = broken[i]
-        bad.append(bad_record(int(block.numbers[i]), at, at + len(raw), "split", reason, message, raw))
+        number = int(block.numbers[i])
+        bad.append(bad_record(number, at, at + len(raw), stage="split", reason=reason, message=message, raw=raw))
         seen, at = hi, at + len(raw)
     return bad
 
@@ -243,4 +257,5 @@ def content_ends(view: npt.NDArray[np.uint8], breaks: Places, data: bytes) -> Pl
     if not len(breaks) or b"\r" not in data:
         return breaks
     pair = (view[breaks] == 10) & (breaks > 0) & (view[np.maximum(breaks - 1, 0)] == 13)
-    return breaks - pair
+    ends: Places = breaks - pair
+    return ends

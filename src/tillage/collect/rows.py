@@ -8,25 +8,42 @@ import numpy as np
 import polars as pl
 
 from tillage.collect.cache import Parsed
+from tillage.collect.parquet import ParquetReader
 from tillage.collect.piece import Piece, Reader
-from tillage.collect.types import FLOAT, INT, NULL, TEXT, Clash, Column, Seen, cast, dtype_of, infer, name_of
+from tillage.collect.types import (
+    EXACT,
+    FLOAT,
+    INT,
+    NULL,
+    TEXT,
+    ClashError,
+    Column,
+    Seen,
+    cast,
+    dtype_of,
+    infer,
+    name_of,
+)
 from tillage.core.errors import ConfigurationError
 from tillage.core.step import BadRecord, Batch
 
 ROWS = 65_536
 BYTES = 32 << 20
-_EXACT = 1 << 53
 
 
 def observed(reader: Reader, declared: Mapping[str, str]) -> tuple[Seen, int, Parsed | None]:
     """What the columns of a file need, the number of its records, and its values if they came in one piece."""
     seen = Seen()
+    if isinstance(reader, ParquetReader):
+        found, rows = reader.columns()
+        for name, column in found.items():
+            seen.add(name, Column(declared[name]) if name in declared else column)
+        return seen, rows, None
     for name in reader.facts["header"]:
         seen.add(name, Column(declared.get(name, NULL)))
-    records, pieces, kept = 0, 0, None
-    for piece in reader.pieces():
+    records, kept = 0, None
+    for place, piece in enumerate(reader.pieces()):
         records += piece.frame.height + len(piece.bad)
-        pieces += 1
         typed: list[pl.Series] = []
         for series in piece.frame.get_columns():
             name = series.name
@@ -38,7 +55,7 @@ def observed(reader: Reader, declared: Mapping[str, str]) -> tuple[Seen, int, Pa
                 column, made = Column(name_of(series.dtype), wide=_is_wide(series)), series
             seen.add(name, column)
             typed.append(made)
-        kept = Parsed(pl.DataFrame(typed), dict(seen.columns), piece.numbers, piece.bad) if pieces == 1 else None
+        kept = Parsed(pl.DataFrame(typed), dict(seen.columns), piece.numbers, piece.bad) if place == 0 else None
     return seen, records, kept
 
 
@@ -46,7 +63,7 @@ def _is_wide(series: pl.Series) -> bool:
     if series.dtype != pl.Int64 or series.null_count() == len(series):
         return False
     low, high = series.min(), series.max()
-    return bool(low <= -_EXACT or high >= _EXACT)  # type: ignore[operator]
+    return bool(low <= -EXACT or high >= EXACT)  # type: ignore[operator]
 
 
 def batches(piece: Piece, schema: Mapping[str, str], declared: Mapping[str, str]) -> Iterator[Batch]:
@@ -60,7 +77,7 @@ def batches(piece: Piece, schema: Mapping[str, str], declared: Mapping[str, str]
             continue
         try:
             values, lost = cast(piece.frame[name], to, declared=name in declared)
-        except Clash as clash:
+        except ClashError as clash:
             raise ConfigurationError(f"Column '{name}' cannot be {to}: {clash}.", fix="Mend 'types'.") from clash
         made.append(values)
         for row in lost:

@@ -1,9 +1,9 @@
 """Where the records of CSV text begin and end (RFC 4180), and which of them are broken.
 
-A quote counts where a field begins; elsewhere in a bare field it is a character. Whole blocks are cut with numpy (quotes
-by parity, checked to stand only where RFC 4180 wants them); from the first one that does not, a regular expression goes
-on record by record. A quote that is never closed, or closed in the middle of a field, costs the lines up to the next
-one that parses with the right number of fields. Blank lines are no records.
+A quote counts where a field begins; elsewhere in a bare field it is a character. Whole blocks are cut with numpy
+(quotes by parity, checked to stand only where RFC 4180 wants them); from the first one that does not, a regular
+expression goes on record by record. A quote that is never closed, or closed in the middle of a field, costs the lines
+up to the next one that parses with the right number of fields. Blank lines are no records.
 Cost: about 5 ns a byte; 3 us a record in the careful part.
 """
 
@@ -162,7 +162,7 @@ class Splitter:
         """The first quote that opens or closes where RFC 4180 has none; the size of the buffer when all are well."""
         size = len(view)
         opening, closing = quotes[0::2], quotes[1::2]
-        well = (opening == 0) | self._before[view[np.maximum(opening - 1, 0)]]
+        well = self._before[view[np.maximum(opening - 1, 0)]]  # at 0 it meets itself, and a quote may stand there
         misplaced = [opening[~well][:1]]
         after = closing + 1
         well = (after >= size) | self._before[view[np.minimum(after, size - 1)]]
@@ -219,4 +219,5 @@ class Splitter:
 
 def _outside(quotes: Places, positions: Places) -> Places:
     """The positions that do not lie within quotes."""
-    return positions[np.searchsorted(quotes, positions) % 2 == 0]
+    outside: Places = positions[np.searchsorted(quotes, positions) % 2 == 0]
+    return outside

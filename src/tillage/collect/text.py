@@ -41,8 +41,6 @@ class TextReader:
 
     def _cut(self, buffer: bytes, final: bool, force: bool) -> Cut:
         starts, ends, consumed = line_cuts(buffer, final)
-        broken = {
-            i: ("field_too_long", f"The line is longer than max_field ({self._limits.max_field:,} bytes).")
-            for i in np.flatnonzero(ends - starts > self._limits.max_field).tolist()
-        }
-        return Cut(starts, ends, broken, consumed)
+        limit = f"The line is longer than max_field ({self._limits.max_field:,} bytes)."
+        long = np.flatnonzero(ends - starts > self._limits.max_field).tolist()
+        return Cut(starts, ends, dict.fromkeys(long, ("field_too_long", limit)), consumed)

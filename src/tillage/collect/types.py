@@ -33,7 +33,7 @@ _PLAIN |= {"Float32": pl.Float32(), "Time": pl.Time(), "Binary": pl.Binary()}
 _INTEGERS = {INT, "Int8", "Int16", "Int32", "UInt8", "UInt16", "UInt32"}
 _FLOATS = {FLOAT, "Float32"}
 
-_EXACT = 1 << 53
+EXACT = 1 << 53
 """Integers below this have a double of their own."""
 
 _NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,5})?")
@@ -69,7 +69,7 @@ class Column:
         return TEXT if self.type == NULL and self.empty else self.type
 
 
-class Clash(ValueError):
+class ClashError(ValueError):
     """Two types of which no value could stay what it is."""
 
 
@@ -88,10 +88,10 @@ def _merged(a: str, b: str, wide: bool) -> str:
         if all(zoned):
             return "Datetime(ns, UTC)" if any("ns" in k for k in kinds) else DATETIME
         if any(zoned):
-            raise Clash("one has times of a zone, the other times without")
+            raise ClashError("one has times of a zone, the other times without")
         return "Datetime(ns)" if any("ns" in k for k in kinds) else "Datetime(us)"
     if "Binary" in kinds:
-        raise Clash("one has bytes")
+        raise ClashError("one has bytes")
     return TEXT
 
 
@@ -171,7 +171,7 @@ def infer(values: pl.Series, so_far: str = NULL) -> tuple[Column, pl.Series]:
                 return Column(NULL, empty=True), values
     if integers.null_count() == nulls and (integers.cast(pl.String) == numbers).all():
         low, high = integers.min(), integers.max()
-        wide = low <= -_EXACT or high >= _EXACT  # type: ignore[operator]
+        wide = low <= -EXACT or high >= EXACT  # type: ignore[operator]
         return Column(INT, wide=bool(wide), empty=empty), integers
     doubles = _doubles(numbers, nulls)
     if doubles is None:
@@ -190,7 +190,7 @@ def _doubles(numbers: pl.Series, nulls: int) -> pl.Series | None:
         rest = rest.filter(~((rest.str.len_bytes() <= 15) & rest.str.contains(_SHORT)) | (rest == "-0"))
     return (
         doubles
-        if all(_is_number(v) and (len(v) <= 15 and "e" not in v.lower() or _survives(v)) for v in rest.to_list())
+        if all(_is_number(v) and ((len(v) <= 15 and "e" not in v.lower()) or _survives(v)) for v in rest.to_list())
         else None
     )
 
@@ -201,7 +201,7 @@ def _is_number(text: str) -> bool:
 
 def _survives(text: str) -> bool:
     """Whether the double of a number has exactly the same decimal value when it is written; huge exponents have not."""
-    if len(text) > 400 or (len(text) > 15 and text.lstrip("-").isdigit() and abs(int(text)) >= _EXACT):
+    if len(text) > 400 or (len(text) > 15 and text.lstrip("-").isdigit() and abs(int(text)) >= EXACT):
         return False
     number = float(text)
     return Decimal(repr(number)) == Decimal(text) if number - number == 0 else False
@@ -239,7 +239,7 @@ def _indices(mask: pl.Series) -> list[int]:
 
 def _texts(values: pl.Series) -> pl.Series:
     if values.dtype == pl.Binary:
-        raise Clash("bytes have no text")
+        raise ClashError("bytes have no text")
     return values.cast(pl.String)
 
 
@@ -254,7 +254,7 @@ def _between(values: pl.Series, to: str) -> pl.Series:
         made = values.cast(dtype, strict=False)
         same = made.cast(values.dtype, strict=False) == values
         if values.dtype.is_integer() and dtype.is_float():
-            same &= values.cast(pl.Int128).abs() <= _EXACT
+            same &= values.cast(pl.Int128).abs() <= EXACT
         if values.dtype.is_float():
             same |= values.is_nan() & dtype.is_float()
         return made.set(~same.fill_null(value=True), None)
@@ -305,15 +305,15 @@ def _shaped(values: pl.Series, pattern: str) -> pl.Series:
 
 
 def union(states: Iterable[tuple[str, dict[str, Column]]]) -> dict[str, Column]:
-    """The columns of all files (path, columns), in the order in which they first come; raises Clash naming both."""
+    """The columns of all files (path, columns), in the order in which they first come; a ClashError names both."""
     out: dict[str, Column] = {}
     origin: dict[str, str] = {}
     for path, columns in states:
         for name, column in columns.items():
             try:
                 merged = out[name].merge(column) if name in out else column
-            except Clash as error:
-                raise Clash(f"column '{name}' of {origin[name]} and {path}: {error}") from error
+            except ClashError as error:
+                raise ClashError(f"column '{name}' of {origin[name]} and {path}: {error}") from error
             if name not in origin or merged.type != out[name].type:
                 origin[name] = path
             out[name] = merged

@@ -454,7 +454,7 @@ def _write_call(node: Call) -> tuple[str, int]:
         return f"{write(args[0], _COMPARISON)} {op} {write(args[1], _COMPARISON)}", _COMPARISON
     if op in LEVELS:
         own = LEVELS[op]
-        first = write(args[0], own - 1 if len(args) == 2 and own > 5 else own)
+        first = write(args[0], own - 1)
         return f" {op.upper()} ".join([first, *(write(a, own) for a in args[1:])]), own
     return f"{op}({', '.join(write(a) for a in args)})", 9
 

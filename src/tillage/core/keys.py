@@ -105,6 +105,8 @@ def hash_text(frame: pl.DataFrame, columns: Sequence[str], seed: int = 0) -> pl.
     text = frame.select(pl.col(c).cast(pl.String) for c in columns)
     if len(columns) == 1:
         hashed = text.select(plh.col(columns[0]).nchash.xxh3_128(seed=seed).alias("h"))
+        if not text.to_series().null_count():
+            return hashed["h"]
         return hashed.select(pl.when(text.to_series().is_not_null()).then(pl.col("h")).otherwise(_NULL))["h"]
     rows = text.select(plh.hash_rows(pl.all()).alias("h"))
     return rows.select(plh.col("h").nchash.xxh3_128(seed=seed))["h"]

@@ -24,7 +24,6 @@ MERGED = "merged"
 """The reason of a row that was merged into another; `_into` names the keeper."""
 
 _SHIFT = 1 << 64
-_MASK = _SHIFT - 1
 
 
 def user_columns(frame: pl.DataFrame) -> list[str]:
@@ -51,18 +50,21 @@ def split_left(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(rows that stay, rows that leave); the first is without `_reason` and `_into`."""
     if REASON not in rows.columns:
         return rows.drop(INTO, strict=False), rows.clear().with_columns(pl.lit(None, dtype=pl.String).alias(REASON))
-    stay = rows.filter(pl.col(REASON).is_null()).drop(REASON, INTO, strict=False)
-    return stay, rows.filter(pl.col(REASON).is_not_null())
+    gone = rows[REASON].is_not_null()
+    plain = rows.drop(REASON, INTO, strict=False)
+    if not gone.any():
+        return plain, rows.clear()
+    return plain.filter(~gone), rows.filter(gone)
 
 
 def low(name: str) -> pl.Expr:
     """The lower 64 bits of a UInt128 column."""
-    return (pl.col(name) & pl.lit(_MASK, dtype=pl.UInt128)).cast(pl.UInt64)
+    return pl.col(name).cast(pl.UInt64, wrap_numerical=True)
 
 
 def high(name: str) -> pl.Expr:
     """The upper 64 bits of a UInt128 column."""
-    return (pl.col(name) // pl.lit(_SHIFT, dtype=pl.UInt128)).cast(pl.UInt64)
+    return (pl.col(name) // pl.lit(_SHIFT, dtype=pl.UInt128)).cast(pl.UInt64, wrap_numerical=True)
 
 
 def wide(lo: pl.Expr, hi: pl.Expr) -> pl.Expr:
@@ -71,7 +73,7 @@ def wide(lo: pl.Expr, hi: pl.Expr) -> pl.Expr:
     >>> pl.select(wide(pl.lit(5, dtype=pl.UInt64), pl.lit(1, dtype=pl.UInt64))).item() == 2**64 + 5
     True
     """
-    return hi.cast(pl.UInt128) * pl.lit(_SHIFT, dtype=pl.UInt128) + lo.cast(pl.UInt128)
+    return hi.cast(pl.UInt128) * pl.lit(_SHIFT, dtype=pl.UInt128) | lo.cast(pl.UInt128)
 
 
 def to_storage(frame: pl.DataFrame) -> pl.DataFrame:

@@ -20,6 +20,8 @@ State: TypeAlias = Any
 
 _MAGIC = b"TLST1\n"
 _KINDS = "biufc"
+_DTYPES = {np.dtype(code).newbyteorder("<").str: np.dtype(code).newbyteorder("<") for code in "?bhiqBHIQefdFD"}
+"""What an array may be; a type is looked up and never parsed, for numpy's parser evaluates parts of the text."""
 
 
 def encode(state: State) -> bytes:
@@ -41,7 +43,7 @@ def decode(data: bytes) -> State:
         start = len(_MAGIC) + 8
         end = start + int.from_bytes(data[len(_MAGIC) : start], "little")
         return _unpack(json.loads(data[start:end]), memoryview(data)[end:])
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         raise VerifyFailed(
             f"These bytes are not a saved state: {error}.", fix="Run `tillage verify` to see what else is damaged."
         ) from error
@@ -83,8 +85,8 @@ def _unpack(value: Any, buffers: memoryview) -> State:
         return value
     if "$array" in value:
         dtype, shape, at, size = value["$array"]
-        kind = np.dtype(dtype)
-        if kind.kind not in _KINDS or at < 0 or at + size > len(buffers):
+        kind = _DTYPES[dtype]
+        if min(at, size, *shape) < 0 or at + size > len(buffers) or math.prod(shape) * kind.itemsize != size:
             raise ValueError("an array lies outside it")
         return np.frombuffer(buffers[at : at + size], dtype=kind).reshape(shape).copy()
     if "$float" in value:

@@ -34,7 +34,7 @@ class Step(BaseModel, ABC):
     """A named computation with declared parameters; equal fingerprints mean equal results."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, strict=False, ser_json_inf_nan="constants"
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="constants", defer_build=True
     )
 
     version: ClassVar[int] = 1
@@ -181,7 +181,7 @@ class Whole(Step):
 class Verdict(BaseModel):
     """What a check found: the measured value beside its limit, and why it matters."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     name: str
     passed: bool
@@ -196,7 +196,7 @@ Result: TypeAlias = "Map | Verdict | tuple[Verdict, ...] | dict[str, Any]"
 class BadRecord(BaseModel):
     """A record that could not be read: its place, the reason, and its bytes (kept encrypted)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     record: int
     byte_start: int
@@ -218,7 +218,7 @@ class Batch:
 class Found(BaseModel):
     """One object of a source: its path relative to the root and the stamp by which a change shows."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     path: str
     stamp: dict[str, Any]

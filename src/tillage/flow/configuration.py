@@ -187,28 +187,30 @@ class _PlanReading(Reading):
     def inputs(
         self, node: Node, what: str, tables: dict[str, Node], steps: tuple[Step | None, ...]
     ) -> tuple[tuple[str, str], ...]:
-        """(port, table) for each table; a list fills the ports of the first step in order, or is stacked into one."""
+        """(port, table) for each table. A list fills the ports of the first step in order; where that has one port
+
+        only, the tables are stacked, and each is a port of its own name.
+        """
         where = f"'from' of {what}"
         first = steps[0] if steps else None
-        ports = type(first).ports if first is not None else ("rows",)
+        wanted = type(first).ports if first is not None else ("rows",)
         if isinstance(node.value, dict):
-            found = [(port, self.reference(item, "table", tables, where)) for port, item in node.value.items()]
-            if first is not None or not steps:
-                self.ports(list(node.value), ports, first, node.place, where)
+            given = list(node.value)
+            items = tuple(node.value.values())
         else:
             items = node.value if isinstance(node.value, tuple) else (node,)
-            if not items:
-                self.wrong(f"{where} must not be an empty list.", node.place)
-            names = [self.reference(item, "table", tables, where) for item in items]
-            given = (
-                [*ports[: len(names)], *["?"] * (len(names) - len(ports))] if len(ports) > 1 else ["rows"] * len(names)
-            )
-            if len(ports) > 1:
-                self.ports(given, ports, first, node.place, where)
-            elif ports != ("rows",):
-                given = [ports[0]] * len(names)
-            found = list(zip(given, names, strict=True))
-        return tuple((port, name) for port, name in found if name is not None)
+            given = [str(item.value) for item in items] if len(items) > 1 else ["rows"]
+            if len(wanted) > 1:
+                given = [*wanted, *given[len(wanted) :]][: len(items)]
+            for at, item in enumerate(items):
+                if item.value in [earlier.value for earlier in items[:at]] and len(wanted) == 1:
+                    self.wrong(f"{where} has '{item.value}' twice.", item.place)
+        names = [self.reference(item, "table", tables, where) for item in items]
+        if not items:
+            self.wrong(f"{where} must not be empty.", node.place)
+        elif (len(wanted) > 1 or isinstance(node.value, dict)) and (first is not None or not steps):
+            self.ports(given, wanted, first, node.place, where)
+        return tuple((port, name) for port, name in zip(given, names, strict=False) if name is not None)
 
     def ports(self, given: list[str], wanted: tuple[str, ...], first: Step | None, place: Place, where: str) -> None:
         if sorted(given) != sorted(wanted):

@@ -49,6 +49,9 @@ class Engine:
             known = store.recall(task.key)
             return (known, False) if known is not None else (work(task), True)
 
+        if self.workers == 1:
+            yield from self._alone(store, work, tasks)
+            return
         with ThreadPoolExecutor(self.workers, thread_name_prefix="tillage") as pool:
             waiting: deque[tuple[T, Future[tuple[dict[str, Any], bool]]]] = deque()
             todo = iter(tasks)
@@ -71,3 +74,24 @@ class Engine:
                     future.cancel()
                 if fresh:
                     store.remember(fresh)
+
+    @staticmethod
+    def _alone(
+        store: Store, work: Callable[[T], dict[str, Any]], tasks: Sequence[T]
+    ) -> Iterator[tuple[T, dict[str, Any]]]:
+        """The same on the calling thread."""
+        fresh: list[tuple[str, dict[str, Any]]] = []
+        saved = time.monotonic()
+        try:
+            for task in tasks:
+                result = store.recall(task.key)
+                if result is None:
+                    result = work(task)
+                    fresh.append((task.key, result))
+                if fresh and time.monotonic() - saved > SAVE_SECONDS:
+                    store.remember(fresh)
+                    fresh, saved = [], time.monotonic()
+                yield task, result
+        finally:
+            if fresh:
+                store.remember(fresh)

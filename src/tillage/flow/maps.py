@@ -65,21 +65,23 @@ def run_maps(
             touched += _take_out(store, stage, draft, changes, counts)
         changed = changed or bool(changes)
         for chunk in changes.new:
-            tasks.append(Task(stage.name, port, chunk.id, until, work_key(store, fingerprint, port, chunk, until)))
+            key = work_key(fingerprint, port, chunk.object, store.removed(chunk, until))
+            tasks.append(Task(stage.name, port, chunk.id, until, key))
     if not changed and last is not None and draft.inputs == last.inputs:
         return None, touched
     rows = {c.id: c.rows for c in (store.chunk(t.chunk) for t in tasks)}
     progress = Progress(stage.target, sum(rows.values()), note=stage.name)
 
     def work(task: Task) -> dict[str, Any]:
-        return map_chunk(store, stage, chains[task.port], task)
+        rows = store.read(store.chunk(task.chunk), task.version)
+        return map_rows(store, stage, chains[task.port], rows, task.key)[0]
 
     columns: dict[str, str] | None = None
     for task, result in engine.map(store, work, tasks):
         draft.added += chunks_of(task, result)
         counts.add(result["counts"])
         touched += result["counts"]["in"]
-        columns = result["columns"] if columns is None or not result["counts"]["rows"] == 0 else columns
+        columns = dict(result["columns"]) if columns is None or result["counts"]["rows"] else columns
         progress.done += rows[task.chunk]
         listen(progress)
     draft.columns = columns if columns is not None else (last.columns if last and same else {})
@@ -89,15 +91,16 @@ def run_maps(
     return draft, touched
 
 
-def work_key(store: Store, fingerprint: str, port: str, chunk: Chunk, version: int) -> str:
-    """The name of the work of passing one chunk, as it shows at a version, through the Maps of a port."""
-    gone = sha256(pack(store.removed(chunk, version).sort())).hexdigest()
-    return sha256(f"map\n{fingerprint}\n{port}\n{chunk.object}\n{gone}".encode()).hexdigest()[:32]
+def work_key(fingerprint: str, port: str, name: str, gone: pl.Series) -> str:
+    """The name of the work of passing one object, less the ids in `gone`, through the Maps of a port."""
+    hidden = sha256(pack(gone.sort())).hexdigest() if len(gone) else ""
+    return sha256(f"map\n{fingerprint}\n{port}\n{name}\n{hidden}".encode()).hexdigest()[:32]
 
 
-def map_chunk(store: Store, stage: Stage, maps: Sequence[Map], task: Task) -> dict[str, Any]:
-    """Pass one chunk through the Maps; the result names the objects written, and counts."""
-    rows = store.read(store.chunk(task.chunk), task.version)
+def map_rows(
+    store: Store, stage: Stage, maps: Sequence[Map], rows: pl.DataFrame, key: str
+) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Pass the rows of one chunk through the Maps: what was written, in names and counts, and the rows that stay."""
     if stage.first:
         rows = rows.drop(PARENT, strict=False)
     rows = rows.drop("_object", "_record", "_key", strict=False)
@@ -107,16 +110,13 @@ def map_chunk(store: Store, stage: Stage, maps: Sequence[Map], task: Task) -> di
     counts.enter(total)
     counts.count_rows(stay, stage)
     counts.count_left(left, stage)
-    stored = store.objects.put_frame(task.key, stay)
     result: dict[str, Any] = {
-        "rows": vars(stored),
-        "left": None,
+        "rows": vars(store.objects.put_frame(key, stay)),
+        "left": vars(store.objects.put_frame(key, left)) if left.height else None,
         "counts": counts.value(),
-        "columns": {c: str(t) for c, t in stay.schema.items() if not c.startswith("_")},
+        "columns": [(c, str(t)) for c, t in stay.schema.items() if not c.startswith("_")],
     }
-    if left.height:
-        result["left"] = vars(store.objects.put_frame(task.key, left))
-    return result
+    return result, stay
 
 
 def apply_maps(maps: Sequence[Map], rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

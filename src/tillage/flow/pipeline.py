@@ -37,8 +37,8 @@ folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 class Runner(Protocol):
     """What the Python way asks of a project: `flow.run.Project` is one."""
 
-    def run(self, targets: Sequence[str] | None = None) -> Any:
-        """Bring the targets, and what they stand on, up to date."""
+    def run(self, targets: Sequence[str] = ()) -> Any:
+        """Bring the targets (all without), and what they stand on, up to date."""
         ...
 
     def read(self, table: str) -> pl.DataFrame:
@@ -79,7 +79,7 @@ class Rows:
     key: tuple[str, ...] = ()
     subject: str | None = None
     inputs: tuple[tuple[str, Rows], ...] = ()
-    """(port, rows)"""
+    """(port, rows); the port of rows that are stacked is the name of their table, and empty here."""
     steps: tuple[Step, ...] = ()
     expect: Fold | None = None
     profile: Fold | None = None
@@ -104,7 +104,8 @@ class Rows:
         """
         if bool(stacked) == bool(ports):
             raise UsageError("Give rows to be stacked, or rows by port: Rows.of(a, b) or Rows.of(rows=a, other=b).")
-        return cls(inputs=tuple(("rows", rows) for rows in stacked) or tuple(ports.items()))
+        alone = "rows" if len(stacked) == 1 else ""
+        return cls(inputs=tuple((alone, rows) for rows in stacked) or tuple(ports.items()))
 
     def __or__(self, step: Step) -> Rows:
         """These rows through one more step."""
@@ -160,7 +161,7 @@ class Rows:
             source=rows.source,
             key=rows.key,
             subject=rows.subject,
-            inputs=tuple((port, given._name()) for port, given in rows.inputs),
+            inputs=tuple((port or given._name(), given._name()) for port, given in rows.inputs),
             steps=rows.steps,
             expect=rows.expect,
             profile=rows.profile,

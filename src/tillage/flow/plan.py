@@ -18,7 +18,7 @@ NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 class Part(BaseModel):
     """Base of the parts of a plan."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 class Table(Part):

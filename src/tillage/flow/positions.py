@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -133,17 +133,11 @@ class _Composer(yaml.SafeLoader):
     alias_count = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            self.alias_count += 1
-            if self.alias_count > MAX_ALIASES:
-                raise yaml.MarkedYAMLError(
-                    problem=f"more than {MAX_ALIASES} aliases", problem_mark=self.peek_event().start_mark
-                )
+        self.alias_count += bool(self.check_event(yaml.AliasEvent))
         self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem=f"nested deeper than {MAX_DEPTH}", problem_mark=self.peek_event().start_mark
-            )
+        if self.alias_count > MAX_ALIASES or self.depth > MAX_DEPTH:
+            limit = f"more than {MAX_ALIASES} aliases" if self.depth <= MAX_DEPTH else f"nested deeper than {MAX_DEPTH}"
+            raise yaml.MarkedYAMLError(problem=limit, problem_mark=self.get_mark())
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -206,11 +200,11 @@ class _Builder:
             return Node(tuple(self.build(child) for child in node.value), place)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, place)
-        self._refuse_tag(node)
+        raise self._refused(node)
 
-    def _refuse_tag(self, node: yaml.Node) -> NoReturn:
+    def _refused(self, node: yaml.Node) -> ConfigurationError:
         """A tag asks for more than data: nothing else in the file is looked at."""
-        raise ConfigurationError(
+        return ConfigurationError(
             [_at(node, f"The tag '{node.tag}' is not allowed: a plan holds data only.", self.file)]
         )
 
@@ -251,7 +245,7 @@ class _Builder:
         except (ValueError, KeyError):
             self._note(node, f"'{node.value[:40]}' cannot be read as {kind}.")
             return Node(None, place, raw)
-        self._refuse_tag(node)
+        raise self._refused(node)
 
     def _note(self, node: yaml.Node, message: str) -> None:
         problem = _at(node, message, self.file)

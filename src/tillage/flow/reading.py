@@ -43,7 +43,7 @@ class Reading:
         """The entries of a mapping; a key that is not among `known` is reported and left out."""
         if not isinstance(node.value, dict):
             if node.value is not None:
-                self.wrong(f"{what} must be a mapping of names to values, got {node.written()}.", node.place)
+                self.wrong(f"{capital(what)} must be a mapping of names to values, got {node.written()}.", node.place)
             return {}
         if known is None:
             return dict(node.value)

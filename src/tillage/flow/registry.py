@@ -157,6 +157,13 @@ class Registry:
         """The classes as which saved models and other fitted steps are loaded."""
         return {name: cls for name, cls in self._classes.items() if issubclass(cls, Fitted)}
 
+    def fitted_class(self, name: str) -> type[Fitted]:
+        """The class as which a saved result is loaded, by what `name_of` said of it; the project's own as well."""
+        cls = self.find(name)
+        if not issubclass(cls, Fitted):
+            raise ConfigurationError(f"'{name}' is not a Fitted, so nothing can be loaded as one.")
+        return cls
+
     @property
     def evaluators(self) -> dict[str, type[Step]]:
         """Task (`classification`, `regression`, ...) to its report: the classes `TASKReport` of the room `evaluate`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import InputMissing
+from tillage.core.errors import InputMissing, VerifyFailed
 from tillage.core.rows import ID
 from tillage.core.state import State, decode, encode
 from tillage.core.step import Fit, Fitted, Fold, Result, Step, Verdict
@@ -75,9 +75,7 @@ class ResultRun:
         progress = Progress(self.stage.target, sum(sizes.values()), note=self.stage.name)
 
         def work(task: FoldTask) -> dict[str, Any]:
-            rows = view(clean(store.read(store.chunk(task.chunk), task.version)))
-            stored = store.objects.put(task.key, encode(step.update(step.start(), rows)), "state", rows.height)
-            return vars(stored)
+            return fold_rows(store, step, view(clean(store.read(store.chunk(task.chunk), task.version))), task.key)
 
         fresh: list[State] = []
         for task, result in self.engine.map(store, work, tasks):
@@ -102,8 +100,7 @@ class ResultRun:
         return decode(self.store.objects.get(chunk.object, chunk.checksum))
 
     def _key(self, chunk: Chunk) -> str:
-        gone = sha256(pack(self.store.removed(chunk, self.until).sort())).hexdigest()
-        return sha256(f"fold\n{self.draft.fingerprint}\n{chunk.object}\n{gone}".encode()).hexdigest()[:32]
+        return fold_key(self.draft.fingerprint, chunk.object, self.store.removed(chunk, self.until))
 
     def fit(self, step: Fit, view: View) -> State:
         """The state after each row once, in the recorded order: commit, then hash of row_id; continued where it can."""
@@ -124,6 +121,10 @@ class ResultRun:
     def publish(self, result: Result, step: Step, registry: Registry) -> None:
         """Put the result into the draft, as data."""
         value = packed(result)
+        if isinstance(result, Fitted):
+            value["name"] = registry.name_of(type(result))
+        if isinstance(result, Fitted):
+            value["name"] = registry.name_of(type(result))  # a class of the project is found by its dotted name
         data = encode(value)
         self._put(RESULT, data, "state")
         self.draft.facts |= {
@@ -166,6 +167,17 @@ def run_result(
     return run.draft, run.touched
 
 
+def fold_key(fingerprint: str, name: str, gone: pl.Series) -> str:
+    """The name of the work of folding one object, less the ids in `gone`."""
+    hidden = sha256(pack(gone.sort())).hexdigest() if len(gone) else ""
+    return sha256(f"fold\n{fingerprint}\n{name}\n{hidden}".encode()).hexdigest()[:32]
+
+
+def fold_rows(store: Store, step: Fold, rows: pl.DataFrame, key: str) -> dict[str, Any]:
+    """Fold the rows of one chunk and keep the state; the object's description."""
+    return vars(store.objects.put(key, encode(step.update(step.start(), rows)), "state", rows.height))
+
+
 def clean(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows as a step sees them: `_id` and the user's columns (and the side of a split)."""
     return rows.drop("_object", "_record", "_key", "_parent", strict=False)
@@ -195,7 +207,10 @@ def load_result(store: Store, stage: str, registry: Registry, version: int | Non
         raise InputMissing(f"'{stage}' has no result yet.", fix="Run `tillage run`.")
     value = decode(store.objects.get(found[-1].object, found[-1].checksum))
     if value["kind"] == "map":
-        return registry.fitted[value["name"]](state=value["state"])
+        cls = registry.find(value["name"])
+        if not issubclass(cls, Fitted):
+            raise VerifyFailed(f"The result of '{stage}' names {value['name']}, which is no fitted Map.")
+        return cls(state=value["state"])
     if value["kind"] == "verdicts":
         return tuple(Verdict(**v) for v in value["verdicts"])
     numbers: dict[str, Any] = value["numbers"]

@@ -17,6 +17,7 @@ import polars as pl
 
 from tillage.core.errors import InputMissing, UnknownName
 from tillage.core.step import Fitted, Map, Verdict
+from tillage.flow.ahead import Ahead
 from tillage.flow.compact import compact
 from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
@@ -142,7 +143,8 @@ class Project:
                 outcome.notes.append(
                     f"{stage.target}: the type of {', '.join(found.retype)} changed, so the table is read again."
                 )
-            reading = SourceRun(store, stage, self.plan.root, found, listen).run()
+            with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
+                reading = SourceRun(store, stage, self.plan.root, found, ahead, listen).run()
             return reading.draft, reading.touched, reading.sources
         if stage.kind == "map":
             draft, touched = run_maps(store, stage, self.chains(stage), fingerprint, self.engine, listen)
@@ -210,6 +212,16 @@ class Project:
 
     def _of_target(self, target: str) -> list[Stage]:
         return [s for s in self.stages.values() if s.target == target]
+
+    def maps(self, table: str) -> tuple[Map, ...]:
+        """The Maps that a row passes from its source to a table; steps that look across rows are not among them."""
+        out: tuple[Map, ...] = ()
+        name = table
+        while self.stages[name].kind != "source":
+            stage = self.stages[name]
+            port, name = next(iter(stage.inputs.items()))
+            out = (*self.chains(stage).get(port, ()), *out)
+        return out
 
     # -- reading ----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ import polars_hash as plh
 from tillage.core.errors import BadData, InputMissing, RowIdCollision
 from tillage.core.rows import ID, REASON, high, ids, low, only, without
 from tillage.core.step import BadRecord, Batch, Source
+from tillage.flow.ahead import Ahead
 from tillage.flow.chunking import chunk_rows, fitting
 from tillage.flow.plan import Table
 from tillage.flow.progress import Listener, Progress, silent
@@ -138,7 +139,10 @@ class Reading:
 class SourceRun:
     """One reading of one source."""
 
-    def __init__(self, store: Store, stage: Stage, root: Path, found: Survey, listen: Listener = silent) -> None:
+    def __init__(
+        self, store: Store, stage: Stage, root: Path, found: Survey, ahead: Ahead | None, listen: Listener = silent
+    ) -> None:
+        self.ahead = ahead
         self.store, self.stage, self.root, self.found = store, stage, root, found
         self.table = _table(stage)
         self.last: Version | None = store.latest(stage.name)
@@ -340,6 +344,8 @@ class SourceRun:
         stored = self.store.objects.put_frame(key, rows)
         origins = tuple(rows[OBJECT].unique().sort().to_list())
         self.written.append((NewChunk(ROWS, stored, origins=origins), prefixes(rows[ID])))
+        if self.ahead is not None:
+            self.ahead.chunk(self.stage.name, stored, rows)
 
     def _set_aside(self, bad: list[BadRecord], k: Known) -> None:
         self.bad += len(bad)

@@ -51,20 +51,20 @@ class _Dumper(yaml.SafeDumper):
         """Lists stand two spaces further in than their key."""
         super().increase_indent(flow, False)
 
-    def text(self, data: str) -> yaml.ScalarNode:
+    def write_text(self, data: str) -> yaml.ScalarNode:
         """Whatever is not printable is escaped: PyYAML would fold a NEL (U+0085) into a space."""
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
 
-    def line(self, data: _Line) -> yaml.MappingNode:
+    def write_line(self, data: _Line) -> yaml.MappingNode:
         return self.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True)
 
-    def items(self, data: _Items) -> yaml.SequenceNode:
+    def write_items(self, data: _Items) -> yaml.SequenceNode:
         return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
 
 
-_Dumper.add_representer(str, _Dumper.text)
-_Dumper.add_representer(_Line, _Dumper.line)
-_Dumper.add_representer(_Items, _Dumper.items)
+_Dumper.add_representer(str, _Dumper.write_text)
+_Dumper.add_representer(_Line, _Dumper.write_line)
+_Dumper.add_representer(_Items, _Dumper.write_items)
 
 
 def _flat(value: Any) -> Any:
@@ -100,10 +100,10 @@ def _table(table: Table, registry: Registry) -> dict[str, Any]:
 
 
 def _inputs(table: Table) -> Any:
-    ports = [port for port, _ in table.inputs]
-    if ports == ["rows"]:
-        return table.inputs[0][1]
-    return _Items(name for _, name in table.inputs) if len(set(ports)) == 1 else _Line(table.inputs)
+    if table.steps and len(type(table.steps[0]).ports) > 1:
+        return _Line(table.inputs)
+    names = [name for _, name in table.inputs]
+    return names[0] if len(names) == 1 else _Items(names)
 
 
 def _step(step: Step, registry: Registry) -> Any:

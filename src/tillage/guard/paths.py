@@ -48,7 +48,7 @@ def inside(root: Path, path: str | Path) -> Path:
     tillage.core.errors.Denied: '../etc' leads out of /usr. ...
     """
     base = os.path.realpath(root)
-    real = os.path.realpath(os.path.join(base, path))
+    real = os.path.realpath(Path(base, path))
     if real != base and not real.startswith(base.rstrip("/") + "/"):
         raise Denied(
             f"{str(path)!r} leads out of {base}.", fix="Move the file inside, or name its place by an absolute path."

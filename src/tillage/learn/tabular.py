@@ -1,7 +1,7 @@
 """Linear models of tables: logistic regression for classes, ridge regression for numbers.
 
 The plainest model that stands a chance, and the yardstick for any other: it is read off its coefficients, trains in
-seconds (33,000 rows of 14 columns: about 1 CPU second), and is convex, so that the same rows give the same model.
+seconds (33,000 rows of 14 columns: about 2 CPU seconds), and is convex, so that the same rows give the same model.
 Sources: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2009, sections 3.4.1 and 4.4.
 """
 

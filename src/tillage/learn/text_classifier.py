@@ -1,7 +1,8 @@
 """A linear classifier of texts: TF-IDF of words, pairs of words and character n-grams, and a support vector machine.
 
 Strong where texts are short and topics many, at a cost that a laptop does not notice: training 77 classes of 10,000
-short texts takes about 6 CPU seconds, a prediction less than 0.05 ms. Chinese goes by characters and pairs of them.
+short texts takes about 8 CPU seconds, a prediction 0.03 ms in a batch and 10 ms alone (the vocabulary is joined).
+Chinese goes by characters and pairs of them.
 Sources: Fan et al., LIBLINEAR, JMLR 9, 2008; Guo et al., On calibration of modern neural networks, ICML 2017
 (the temperature).
 """

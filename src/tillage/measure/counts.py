@@ -26,4 +26,4 @@ class Counts(Statistic):
         return {"rows": a["rows"] + b["rows"], "nulls": a["nulls"] + b["nulls"]}
 
     def finish(self, state: State) -> dict[str, int]:
-        return dict(state)
+        return {"rows": state["rows"], "nulls": state["nulls"]}

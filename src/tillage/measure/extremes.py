@@ -35,7 +35,7 @@ class Extremes(Statistic):
         return {"min": _pick(min, a["min"], b["min"]), "max": _pick(max, a["max"], b["max"])}
 
     def finish(self, state: State) -> dict[str, Any]:
-        return dict(state)
+        return {"min": state["min"], "max": state["max"]}
 
 
 def _pick(choose: Any, a: Any, b: Any) -> Any:

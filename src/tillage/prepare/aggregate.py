@@ -1,7 +1,7 @@
 """The rows of one key become one row of counts, sums and extremes: `{total: sum(amount), n: count()}`.
 
 Sums of floating-point numbers are exact and rounded once (Shewchuk's algorithm), so neither the order of the rows nor
-how they were cut into chunks can show. Cost: a vectorised group_by; sums and means of floats 0.1 microseconds a row.
+how they were cut into chunks can show. Cost: a vectorised group_by; float sums 0.4 microseconds a row more.
 Source: Shewchuk, Adaptive Precision Floating-Point Arithmetic, Discrete & Computational Geometry 18 (1997).
 """
 

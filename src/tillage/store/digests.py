@@ -63,5 +63,7 @@ def _sum(values: np.ndarray) -> int:
 
 def _canonical(frame: pl.DataFrame, column: str) -> pl.Expr:
     if frame.schema[column].is_float():
-        return pl.when(pl.col(column).is_nan()).then(float("nan")).otherwise(pl.col(column) + 0.0).alias(column)
+        value = pl.col(column)  # adding 0.0 would be optimised away
+        one = pl.when(value.is_nan()).then(float("nan")).when(value == 0).then(0.0).otherwise(value)
+        return one.cast(frame.schema[column]).alias(column)
     return pl.col(column)

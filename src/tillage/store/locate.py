@@ -95,11 +95,14 @@ def _keep(
         stale = [r[0] for r in runs if r[0] is not None]
     else:
         stale = []
+    kept = []
+    for _, entries, chunks in fresh:
+        key = sha256(dump([stage, part, chunks]).encode()).hexdigest()[:32]
+        kept.append((store.objects.put(key, entries.tobytes(), "run", len(entries)), chunks))
+    store.objects.sync()
     with store.catalog.transaction():
         store.catalog.write_many("DELETE FROM runs WHERE id = ?", [(s,) for s in stale])
-        for _, entries, chunks in fresh:
-            key = sha256(dump([stage, part, chunks]).encode()).hexdigest()[:32]
-            stored = store.objects.put(key, entries.tobytes(), "run", len(entries))
+        for stored, chunks in kept:
             store.catalog.write(
                 "INSERT INTO runs (stage, part, object, checksum, chunks) VALUES (?, ?, ?, ?, ?)",
                 stage,

@@ -1,6 +1,6 @@
 """Objects: immutable files, whole or absent, each verified against its SHA-256 at every read.
 
-Temporary name, fsync, rename, fsync of the folder. The name is that of the work it came from and of its content, so
+Temporary name, fsync, rename, and fsync of the folder before the catalog names the file. The name is that of the work it came from and of its content, so
 the same work finds the same file. Parquet readers do not notice a flipped bit; the checksum does (0.6 ms a megabyte).
 """
 
@@ -43,12 +43,12 @@ class Objects:
         self._cache: OrderedDict[str, pl.DataFrame] = OrderedDict()
         self._cached = 0
         self._lock = Lock()
-        self._settled = False
+        self._unsynced: set[Path] = set()
 
     def put(self, key: str, data: bytes | memoryview, suffix: str, rows: int = 0) -> Stored:
-        """Write `data`; the file is whole and durable when this returns. Unavailable when the disk refuses."""
+        """Write `data`: whole when this returns, durable after the next `sync`. Unavailable when the disk refuses."""
         checksum = sha256(data).hexdigest()
-        name = f"{key[:2]}/{key}-{checksum[:16]}.{suffix}"
+        name = f"{key[:1]}/{key}-{checksum[:16]}.{suffix}"
         try:
             self._settle(self.root / name, data, checksum)
         except OSError as error:
@@ -59,14 +59,10 @@ class Objects:
         return Stored(name, checksum, len(data), rows)
 
     def _settle(self, final: Path, data: bytes | memoryview, checksum: str) -> None:
-        if not self._settled:  # a killed run may have made folders whose names are not durable yet
-            sync_folder(self.root)
-            self._settled = True
         if _is(final, len(data), checksum):
-            sync_folder(final.parent)  # it may have been renamed by a run that was killed before this
+            self._renamed(final.parent)  # it may have been renamed by a run that was killed before its sync
             return
         reach("object.open")
-        made_folder = not final.parent.exists()
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.parent / f".{uuid4().hex}.tmp"
         try:
@@ -81,9 +77,20 @@ class Objects:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        reach("object.folder")
-        sync_folder(final.parent)
-        if made_folder:
+        self._renamed(final.parent)
+
+    def _renamed(self, folder: Path) -> None:
+        with self._lock:
+            self._unsynced.add(folder)
+
+    def sync(self) -> None:
+        """Make the names of all files put so far durable; the catalog calls it before it names them."""
+        with self._lock:
+            folders, self._unsynced = self._unsynced, set()
+        for folder in sorted(folders):
+            reach("object.folder")
+            sync_folder(folder)
+        if folders:
             sync_folder(self.root)
 
     def put_frame(self, key: str, frame: pl.DataFrame) -> Stored:

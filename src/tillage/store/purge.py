@@ -45,6 +45,7 @@ def purge(store: Store, gone: Mapping[str, pl.Series], *, vacuum: bool = True) -
     """
     work = _rewritten(store, gone)
     reach("purge.rewritten")
+    store.objects.sync()
     with store.catalog.transaction():
         epoch = int(store.catalog.meta("epoch") or 0) + 1
         store.catalog.set_meta("epoch", str(epoch))
@@ -119,7 +120,10 @@ def _record(store: Store, chunk: Chunk, stored: Stored, lost: pl.DataFrame, epoc
         if not (chunk.added <= version.version and (chunk.ended is None or version.version < chunk.ended)):
             continue
         hidden = store.removed(chunk, version.version)
-        shown, after = without(lost, hidden), row_sum(without(kept, hidden))
+        shown = without(lost, hidden)
+        if shown.is_empty():
+            continue
+        after = row_sum(without(kept, hidden))
         before = (after + row_sum(shown)) % MODULUS
         row = store.catalog.row(
             "SELECT rows, old, new FROM erasures WHERE epoch = ? AND stage = ? AND version = ?",

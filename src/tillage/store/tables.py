@@ -158,6 +158,7 @@ class Store:
     def commit(self, *drafts: Draft) -> list[Version]:
         """Make each draft a version; all of them, or none."""
         reach("version.begin")
+        self.objects.sync()
         with self.catalog.transaction():
             made = [self._write(draft) for draft in drafts]
             reach("version.commit")
@@ -396,6 +397,7 @@ class Store:
 
     def remember(self, results: Iterable[tuple[str, Any]]) -> None:
         """Keep results of finished work, durably, in one transaction."""
+        self.objects.sync()
         with self.catalog.transaction():
             self.catalog.write_many("INSERT OR REPLACE INTO memo VALUES (?, ?)", [(k, dump(v)) for k, v in results])
             reach("memo.commit")

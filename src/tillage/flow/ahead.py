@@ -1,0 +1,106 @@
+"""Work done ahead: while a chunk of a source is still in memory, what is made of it row by row is made too.
+
+Results are remembered under the same keys that the later stages look for, so this changes no outcome: it saves reading
+every chunk back (a sixth of a narrow table's CPU), and it keeps the second core busy while the first one reads. A
+chunk that later turns out to show fewer rows is simply made again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import polars as pl
+
+from tillage.core.rows import ids
+from tillage.core.step import Fold, Map
+from tillage.flow.engine import Engine
+from tillage.flow.maps import map_rows, work_key
+from tillage.flow.results import clean, fold_key, fold_rows
+from tillage.flow.stages import Stage
+from tillage.store.objects import Stored
+from tillage.store.tables import Store
+
+Done = tuple[str, dict[str, Any]]
+NOTHING = ids()
+
+
+class Ahead:
+    """What stands on a source row by row, ready to be made."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        stages: Mapping[str, Stage],
+        fingerprint: Callable[[Stage], str],
+        chains: Callable[[Stage], dict[str, tuple[Map, ...]]],
+    ) -> None:
+        self.store, self.stages, self.engine = store, stages, engine
+        self._prints = {s.name: fingerprint(s) for s in stages.values() if self._ready(s)}
+        self._chains = {s.name: chains(s) for s in stages.values() if s.kind == "map" and s.name in self._prints}
+        self._pool = ThreadPoolExecutor(engine.workers, thread_name_prefix="tillage-ahead")
+        self._waiting: deque[Future[list[Done]]] = deque()
+        self._done: list[Done] = []
+        self._failed = False
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for what is under way, and remember it; errors wait for the stage that they belong to."""
+        while self._waiting:
+            self._collect()
+        self._pool.shutdown()
+        if self._done:
+            self.store.remember(self._done)
+
+    def chunk(self, stage: str, stored: Stored, rows: pl.DataFrame) -> None:
+        """Make what follows from a chunk of `stage` that was just written."""
+        if self._failed:
+            return
+        while len(self._waiting) >= self.engine.workers:
+            self._collect()
+        self._waiting.append(self._pool.submit(self._follow, stage, stored, rows))
+
+    def _collect(self) -> None:
+        future = self._waiting.popleft()
+        if future.exception() is None:
+            self._done += future.result()
+        else:  # the stage itself will meet the same error, and report it as its own
+            self._failed = True
+
+    def _ready(self, stage: Stage) -> bool:
+        """Row by row, and nothing it needs is still unknown."""
+        known = all(self.store.latest(name) is not None for name in stage.pinned())
+        folds = stage.kind == "result" and isinstance(stage.step, Fold) and stage.pin is None
+        return known and (stage.kind in ("map", "gate") or folds)
+
+    def _follow(self, name: str, stored: Stored, rows: pl.DataFrame) -> list[Done]:
+        done: list[Done] = []
+        for stage in self.stages.values():
+            if stage.name not in self._prints or name not in stage.inputs.values():
+                continue
+            if stage.kind == "gate":
+                done += self._follow(stage.name, stored, rows)
+            elif stage.kind == "map":
+                done += self._map(name, stage, stored, rows)
+            elif isinstance(stage.step, Fold):
+                key = fold_key(self._prints[stage.name], stored.name, NOTHING)
+                if self.store.recall(key) is None:
+                    done.append((key, fold_rows(self.store, stage.step, clean(rows), key)))
+        return done
+
+    def _map(self, name: str, stage: Stage, stored: Stored, rows: pl.DataFrame) -> list[Done]:
+        done: list[Done] = []
+        for port, source in stage.inputs.items():
+            if source != name:
+                continue
+            key = work_key(self._prints[stage.name], port, stored.name, NOTHING)
+            if self.store.recall(key) is None:
+                result, made = map_rows(self.store, stage, self._chains[stage.name][port], rows, key)
+                done.append((key, result))
+                done += self._follow(stage.name, Stored(**result["rows"]), made)
+        return done

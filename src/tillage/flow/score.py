@@ -1,0 +1,317 @@
+"""Scoring: rows from outside pass the Maps that the model's rows passed, then the model; one answer for each row.
+
+Frame in, frame out: a file on the command line and a request to a server take the same way. No row is dropped: one
+that cannot be answered comes back with the reason in `error`. Steps that look across rows and only take rows out
+(duplicates) are passed over, since one request cannot be a duplicate; those that make other rows (groups) are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from tillage.core.errors import BadData, InputMissing, UsageError
+from tillage.core.rows import ID, REASON, split_left
+from tillage.core.step import Fitted, Map
+
+if TYPE_CHECKING:
+    from tillage.flow.run import Project
+
+PREDICTION, CONFIDENCE, ERROR = "prediction", "confidence", "error"
+SLICE = 20_000
+"""Rows that pass at once, so that the memory of a large file stays bounded."""
+
+_EXACT = 1 << 53
+_KINDS: dict[Any, str] = {
+    pl.Boolean: "true or false",
+    pl.Date: "a date (YYYY-MM-DD)",
+    pl.Datetime: "a time (ISO 8601)",
+    pl.Time: "a time of day",
+}
+_MOMENT = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2}(?:\.\d{1,9})?))?\s?(Z|[+-]\d{2}:?\d{2})?)?$"
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a row passes from a table to another: Maps in order, fitted ones as they are pinned."""
+
+    start: str
+    schema: dict[str, pl.DataType]
+    """Column to type of the rows that come in, as the start table recorded them."""
+    maps: tuple[Map, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    """Steps that a single row cannot take, as `STEP of TABLE`."""
+
+
+@dataclass(frozen=True)
+class _Path:
+    """One path up the plan, last stage first while it is made."""
+
+    start: str = ""
+    maps: tuple[Map, ...] = ()
+    passed_over: tuple[str, ...] = ()
+    refused: str = ""
+
+
+def way(project: Project, table: str, start: str | None = None) -> Way:
+    """The way of a raw row to `table`, from the table `start` (by default the only one that collects).
+
+    Raises UsageError when there are several such tables, or none, or a step on the way makes rows out of many;
+    InputMissing before the first run.
+    """
+    found = list(_paths(project, table, start))
+    starts = list(dict.fromkeys(path.start for path in found))
+    if not found:
+        raise UsageError(
+            f"No row comes from '{start}' to '{table}'.",
+            fix=f"Begin with one of: {', '.join(dict.fromkeys(p.start for p in _paths(project, table, None)))}.",
+        )
+    if len(starts) > 1:
+        raise UsageError(
+            f"Rows come to '{table}' from several tables: {', '.join(starts)}.",
+            fix=f"Say which one the rows are like: --from {starts[0]}.",
+        )
+    open_ways = [path for path in found if not path.refused]
+    if not open_ways:
+        raise UsageError(found[0].refused, fix=f"Score rows that are like those of '{table}': --from {table}.")
+    if len({tuple(m.fingerprint() for m in path.maps) for path in open_ways}) > 1:
+        raise UsageError(
+            f"Rows come from '{starts[0]}' to '{table}' on several ways that differ.", fix=f"Use --from {table}."
+        )
+    path = open_ways[0]
+    return Way(path.start, _schema(project, path.start), path.maps, tuple(reversed(path.passed_over)))
+
+
+def _paths(project: Project, table: str, start: str | None) -> Iterator[_Path]:
+    """Every path from where rows begin to the stage of this name."""
+    stage = project.stages[table]
+    collects = any(s.kind == "source" and s.target == start for s in project.stages.values())
+    if stage.kind == "source" or (table == start and not collects):
+        if start is None or stage.target == start:
+            yield _Path(stage.target)
+        return
+    chains = project.chains(stage) if stage.kind == "map" else {}
+    for port, source in stage.inputs.items():
+        if project.stages[source].kind in ("result", "learn"):
+            continue  # the verdicts of a gate are no rows
+        for path in _paths(project, source, start):
+            if stage.kind == "map":
+                yield replace(path, maps=(*path.maps, *chains[port]))
+            elif stage.kind == "gate":
+                yield path
+            else:
+                yield _across(project, path, stage.name, source)
+
+
+def _across(project: Project, path: _Path, name: str, source: str) -> _Path:
+    """The path past a step that looks across rows."""
+    stage = project.stages[name]
+    step = stage.step.name() if stage.step else stage.kind
+    label = f"{step} of {stage.target}"
+    after, before = project.store.latest(name), project.store.latest(source)
+    if after is None or before is None:
+        raise InputMissing(f"Table '{stage.target}' has no version yet.", fix="Run `tillage run`.")
+    if stage.kind == "whole" and after.columns == before.columns:
+        return replace(path, passed_over=(label, *path.passed_over))
+    why = f"The step {label} makes rows out of many, so a single row cannot be scored through it."
+    return replace(path, refused=path.refused or why)
+
+
+def _schema(project: Project, start: str) -> dict[str, pl.DataType]:
+    """The types of the rows that begin at a table: as collected, where it collects."""
+    held = next((s.name for s in project.stages.values() if s.target == start and s.kind == "source"), start)
+    at = project.store.latest(held)
+    if at is None:
+        raise InputMissing(f"Table '{start}' has no version yet.", fix="Run `tillage run`.")
+    for frame in project.store.frames(held):
+        return {c: frame.schema[c] for c in at.columns}
+    return {c: pl.String() for c in at.columns}
+
+
+def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as they came, in their order, with `prediction`, `confidence` (of a classifier) and `error`.
+
+    `error` is null where there is a prediction; else the reason under which a Map turned the row away, or which value
+    could not be read as the type that the model saw. Columns that the model's table does not know stay as they are
+    and are not looked at; a missing target is null. Raises BadData for missing columns, UsageError for reserved ones.
+    """
+    clash = [c for c in rows.columns if c in (PREDICTION, CONFIDENCE, ERROR) or c.startswith("_")]
+    if clash:
+        raise UsageError(
+            f"The rows already have {_columns(clash)}, which scoring would write over.",
+            fix="Rename or remove them.",
+        )
+    target = model.state.get("target")
+    _require(taken, model, rows, target)
+    answers = [_slice(taken, model, part, target) for part in rows.iter_slices(SLICE)]
+    if not answers:
+        empty = {PREDICTION: pl.String, CONFIDENCE: pl.Float64, ERROR: pl.String}
+        return rows.with_columns(pl.lit(None, dtype=t).alias(c) for c, t in empty.items())
+    made = pl.concat(answers, how="diagonal_relaxed")
+    names = [c for c in (PREDICTION, CONFIDENCE, ERROR) if c in made.columns]
+    return rows.with_columns(made[c] for c in names)
+
+
+def _slice(taken: Way, model: Fitted, rows: pl.DataFrame, target: str | None) -> pl.DataFrame:
+    """The answers to some rows, in their order."""
+    ready, errors = typed(_known(taken, rows, target), taken.schema)
+    ids = pl.int_range(rows.height).cast(pl.UInt128).alias(ID)
+    ready = ready.with_columns(ids)
+    failed = [pl.DataFrame({ID: ready[ID], ERROR: errors}).filter(pl.col(ERROR).is_not_null())]
+    ready = ready.filter(errors.is_null())
+    for step in taken.maps:
+        before = ready[ID]
+        ready, left = split_left(step.apply(ready))
+        failed.append(left.select(ID, pl.col(REASON).alias(ERROR)))
+        if ready.height + left.height != len(before) or not ready[ID].is_in(before.implode()).all():
+            raise UsageError(
+                f"The step {step.name()} makes several rows of one, so a row has no single prediction.",
+                fix="Score the rows that it makes: begin with its table, --from TABLE.",
+            )
+    every = pl.DataFrame({ID: pl.Series(range(rows.height), dtype=pl.UInt128)})
+    answered = ready.select(ID).with_columns(pl.lit(None, dtype=pl.Null).alias(PREDICTION))
+    if ready.height:
+        whole = model.apply(ready)
+        answered = whole.select(ID, *(c for c in (PREDICTION, CONFIDENCE) if c in whole.columns))
+    out = every.join(answered, on=ID, how="left", maintain_order="left")
+    return out.join(pl.concat(failed), on=ID, how="left", maintain_order="left").drop(ID)
+
+
+def _known(taken: Way, rows: pl.DataFrame, target: str | None) -> pl.DataFrame:
+    """The columns that the start table knows; the target, which new rows lack, as null."""
+    kept = rows.select(c for c in taken.schema if c in rows.columns)
+    if target in taken.schema and target not in rows.columns:
+        return kept.with_columns(pl.lit(None, dtype=taken.schema[target]).alias(target))
+    return kept
+
+
+def _require(taken: Way, model: Fitted, rows: pl.DataFrame, target: str | None) -> None:
+    """Raise BadData for every column that a step or the model needs and does not find."""
+    probe = (
+        typed(_known(taken, rows, target).clear(), taken.schema)[0]
+        .with_columns(pl.lit(0, pl.UInt128).alias(ID))
+        .clear()
+    )
+    missing: dict[str, str] = {}
+    for step in (*taken.maps, model):
+        for column in step.needs():
+            if column not in probe.columns:
+                missing.setdefault(column, step.name())
+                probe = probe.with_columns(pl.lit(None, dtype=taken.schema.get(column, pl.String())).alias(column))
+        if step is not model:
+            probe = split_left(step.apply(probe))[0]
+    if missing:
+        said = "\n".join(_absent(column, step, rows.columns) for column, step in missing.items())
+        raise BadData(said, fix="Add the column, or rename the one that is meant.")
+
+
+def _absent(column: str, step: str, there: Sequence[str]) -> str:
+    near = get_close_matches(column, there, n=1)
+    hint = f"the nearest name is '{near[0]}'" if near else f"there are: {', '.join(there) or 'none'}"
+    return f"Column '{column}', which {step} needs, is missing; {hint}."
+
+
+# ---- types
+
+
+def typed(rows: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> tuple[pl.DataFrame, pl.Series]:
+    """The rows in the types of `schema`, and for each row what could not be read so (null: everything could).
+
+    A text of digits is a number where numbers were seen; the empty text is no value; a number that would not stay what
+    it is (3.5 where whole numbers were seen) is said, not rounded.
+
+    >>> frame, errors = typed(pl.DataFrame({"n": ["7", "x", ""]}), {"n": pl.Int64()})
+    >>> frame["n"].to_list(), errors.to_list()
+    ([7, None, None], [None, "'x' in column 'n' is not a whole number", None])
+    """
+    made: list[pl.Series] = []
+    texts: list[pl.Series] = []
+    for values in rows.get_columns():
+        dtype = schema.get(values.name, values.dtype)
+        cast = _cast(values, dtype)
+        made.append(cast)
+        lost = cast.is_null() & values.is_not_null()
+        if values.dtype == pl.String and dtype != pl.String:
+            lost &= values.str.strip_chars() != ""
+        if lost.any():
+            shown = values.cast(pl.String, strict=False).fill_null("?").str.slice(0, 40)
+            text = pl.DataFrame({"v": shown, "lost": lost}).select(
+                pl.when("lost").then(
+                    pl.format("'{}' in column '{}' is not {}", pl.col("v"), pl.lit(values.name), pl.lit(_kind(dtype)))
+                )
+            )
+            texts.append(text.to_series().alias(f"{len(texts)}"))
+    frame = pl.DataFrame(made) if made else pl.DataFrame(height=rows.height)
+    if not texts:
+        return frame, pl.Series(ERROR, [None], dtype=pl.String).new_from_index(0, rows.height)
+    errors = pl.DataFrame(texts).select(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True).alias(ERROR))[ERROR]
+    return frame, errors.set(errors == "", None)
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if dtype.is_integer():
+        return "a whole number"
+    if dtype.is_numeric():
+        return "a number"
+    return _KINDS.get(dtype.base_type(), str(dtype))
+
+
+def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """The values in another type; null where there is none that is the same value."""
+    if values.dtype == dtype:
+        return values
+    if values.null_count() == len(values):
+        return pl.Series(values.name, [None], dtype=dtype).new_from_index(0, len(values))
+    if values.dtype == pl.String:
+        return _from_text(values.str.strip_chars(), dtype)
+    if dtype.is_integer() and values.dtype.is_float():
+        made = values.cast(dtype, strict=False)
+        return made.set((made.cast(pl.Float64) != values).fill_null(value=False) | (values.abs() > _EXACT), None)
+    if dtype == pl.Date and isinstance(values.dtype, pl.Datetime):
+        days = values.cast(pl.Date)
+        return days.set((days.cast(values.dtype) != values).fill_null(value=False), None)
+    return values.cast(dtype, strict=False)
+
+
+def _from_text(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    if dtype.is_integer():
+        whole = values.cast(dtype, strict=False)
+        numbers = _cast(values.cast(pl.Float64, strict=False), dtype)
+        return whole.zip_with(whole.is_not_null(), numbers)
+    if dtype.is_float():
+        numbers = values.cast(dtype, strict=False)
+        return numbers.set(~numbers.is_finite().fill_null(value=True), None)
+    if dtype == pl.Boolean:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        return values.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+    if dtype == pl.Date:
+        shaped = values.set(~values.str.contains(r"^\d{4}-\d{2}-\d{2}$").fill_null(value=True), None)
+        return shaped.str.to_date("%Y-%m-%d", strict=False)
+    if isinstance(dtype, pl.Datetime):
+        return _moments(values, dtype)
+    return values.cast(dtype, strict=False)
+
+
+def _moments(values: pl.Series, dtype: pl.Datetime) -> pl.Series:
+    """ISO 8601; where a column has a zone, a time without an offset counts as UTC, and else none may have one."""
+    parts = values.str.extract_groups(_MOMENT).struct.rename_fields(["day", "clock", "second", "zone"]).struct.unnest()
+    text = pl.concat_str(
+        pl.col("day"), pl.lit(" "), pl.col("clock").fill_null("00:00"), pl.lit(":"), pl.col("second").fill_null("00")
+    )
+    local = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit=dtype.time_unit, strict=False)
+    if dtype.time_zone is None:
+        return parts.select(pl.when(pl.col("zone").is_null()).then(local)).to_series().alias(values.name)
+    offset = pl.col("zone").replace({"Z": "+0000"}).fill_null("+0000").str.replace(":", "")
+    minutes = offset.str.slice(1, 2).cast(pl.Int64) * 60 + offset.str.slice(3, 2).cast(pl.Int64)
+    signed = pl.when(offset.str.starts_with("-")).then(-minutes).otherwise(minutes)
+    made = parts.select((local - pl.duration(minutes=signed)).dt.replace_time_zone("UTC")).to_series()
+    return made.dt.convert_time_zone(dtype.time_zone).alias(values.name)
+
+
+def _columns(names: Sequence[str]) -> str:
+    quoted = ", ".join(f"'{name}'" for name in names)
+    return f"the column {quoted}" if len(names) == 1 else f"the columns {quoted}"

@@ -1,0 +1,193 @@
+"""The laws of the kinds, over every step that any room exports and over the reference steps; found by discovery."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.laws import reference as kinds
+from tests.laws.frames import EMPTY, frames, reference
+from tillage.collect import Files
+from tillage.core.step import Fit, Fitted, Fold, Group, Map, Source, Step, Whole
+from tillage.evaluate import BaselineModel, ClassificationReport, NaiveBaseline, RegressionReport
+from tillage.face.rooms import registry
+from tillage.flow.laws import LAWS, check_step, laws_of
+from tillage.flow.variants import variants
+from tillage.learn import NaiveBayes, TabularClassifier, TabularRegressor, TextClassifier
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A step, and what the reference frame must bring besides."""
+
+    step: Step
+    bring: Callable[[pl.DataFrame], Any] = lambda rows: rows
+    drawn: int = 8
+    """Hypothesis frames; few where a step trains."""
+
+
+def judged_classes(rows: pl.DataFrame) -> pl.DataFrame:
+    """What a report asks of rows besides a target that is a class."""
+    return rows.with_columns(prediction=pl.col("city"), baseline=pl.lit("Ulm"), confidence=pl.lit(0.75))
+
+
+def judged_numbers(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same for a target that is a number."""
+    return rows.with_columns(prediction=pl.col("n") * 0.5, baseline=pl.lit(1.0))
+
+
+def trained(step: Any) -> Any:
+    rows = reference(60)
+    return step.compute({"rows": rows}) if isinstance(step, Whole) else step.finish(step.update(step.start(), rows))
+
+
+BAYES = NaiveBayes(input="text", target="city")
+TEXTS = TextClassifier(input="text", target="city")
+CLASSES = TabularClassifier(target="city", input=("text", "x", "n", "day"))
+NUMBERS = TabularRegressor(target="n", input=("text", "x", "city", "day"))
+
+GIVEN: dict[str, Case] = {
+    "naive_bayes": Case(BAYES),
+    "naive_bayes_model": Case(trained(BAYES)),
+    "text_classifier": Case(TEXTS, drawn=2),
+    "text_classifier_model": Case(trained(TEXTS), drawn=4),
+    "tabular_classifier": Case(CLASSES, drawn=2),
+    "tabular_classifier_model": Case(trained(CLASSES), drawn=4),
+    "tabular_regressor": Case(NUMBERS, drawn=2),
+    "tabular_regressor_model": Case(trained(NUMBERS), drawn=4),
+    "naive_baseline": Case(NaiveBaseline(target="city")),
+    "baseline_model": Case(BaselineModel(state={"task": "classification", "target": "city", "value": "Ulm"})),
+    "classification_report": Case(ClassificationReport(target="city"), judged_classes, drawn=3),
+    "regression_report": Case(RegressionReport(target="n"), judged_numbers, drawn=3),
+}
+"""Steps without an `example()` of their own, because they learn, or judge what a model added."""
+
+EXCLUDED: dict[str, str] = {"files": "a Source reads folders, not frames: test_sources faces it"}
+"""Steps that no frame can face, each with its reason."""
+
+REFERENCE: dict[str, Case] = {
+    f"reference.{cls.__name__}": Case(cls.example())
+    for cls in (kinds.Words, kinds.Drift, kinds.Centred, kinds.Ranked, kinds.Joined)
+}
+
+FOUND: dict[str, type[Step]] = {name: registry().find(name) for name in registry().names()}
+CASES: dict[str, Case] = {
+    **{name: Case(cls.example()) for name, cls in FOUND.items() if hasattr(cls, "example") and name not in EXCLUDED},
+    **GIVEN,
+    **REFERENCE,
+}
+KINDS: tuple[type[Step], ...] = (Map, Fold, Fit, Group, Whole, Source)
+
+
+def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
+    assert set(FOUND) == set(CASES) - set(REFERENCE) | set(EXCLUDED)
+    assert not set(CASES) & set(EXCLUDED)
+    assert all(reason for reason in EXCLUDED.values())
+    for name in {**GIVEN, **EXCLUDED}:
+        assert name in FOUND, f"{name} is exported no more: take it out"
+        assert not hasattr(FOUND[name], "example"), f"{name} has an example() now: take it out"
+    for name, case in CASES.items():
+        assert name in REFERENCE or type(case.step) is FOUND[name]
+
+
+def test_the_number_of_cases() -> None:
+    """A case more or fewer is said here too, so that none goes missing unseen."""
+    count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
+    assert count == {"Map": 15, "Fold": 5, "Fit": 1, "Group": 2, "Whole": 8, "Source": 0}
+    assert sum(count.values()) == len(CASES)
+    assert len(FOUND) == len(CASES) - len(REFERENCE) + len(EXCLUDED)
+    assert sum(isinstance(c.step, Map) and c.step.makes_children for c in CASES.values()) == 1
+    assert sum(isinstance(c.step, Whole) and c.step.incremental for c in CASES.values()) == 2
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_laws(name: str) -> None:
+    case = CASES[name]
+    assert len(laws_of(case.step)) > 4
+
+    @settings(max_examples=case.drawn * (25 if NIGHTLY else 1), deadline=None)
+    @given(rows=frames(), seed=st.integers(0, 2**16))
+    @example(rows=reference(), seed=1)
+    @example(rows=EMPTY, seed=2)
+    def law(rows: pl.DataFrame, seed: int) -> None:
+        assert [str(b) for b in check_step(case.step, case.bring(rows), seed=seed)] == []
+
+    law()
+
+
+def test_a_join_of_two_different_tables() -> None:
+    step = kinds.Joined(on="city", take=("n", "day"))
+    for right in (reference(7), EMPTY):
+        assert check_step(step, {"left": reference(12), "right": right}) == ()
+    none_right = step.apply({"left": reference(3).with_columns(_key=1), "right": EMPTY.with_columns(_key=1)})
+    assert none_right.columns[-2:] == ["right_n", "right_day"]
+
+
+def test_only_what_has_one_value_cannot_be_varied() -> None:
+    """The law of fingerprints varies each parameter; here is what it could not."""
+    stuck = {(name, p) for name, case in CASES.items() for p, other in variants(case.step).items() if other is None}
+    assert stuck == {("drop_duplicates", "similarity"), ("drop_leaks", "similarity")}
+
+
+def test_fingerprints_are_the_same_in_another_process() -> None:
+    code = (
+        "import json; from tillage.face.rooms import registry; r = registry(); "
+        "print(json.dumps({n: r.find(n).example().fingerprint() for n in r.names() if hasattr(r.find(n), 'example')}))"
+    )
+    own = {name: case.step.fingerprint() for name, case in CASES.items() if name not in {**REFERENCE, **GIVEN}}
+    env = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert len(own) > 10
+    assert json.loads(done.stdout) == own
+
+
+FOLDER = {
+    "a.csv": 'id,text,x\n1,a,0.5\n2,\u53d1\u70e7,\n3,b\n4,"c\nd",-0.0\n',
+    "b/b.csv": "id,text,x\n007,,NaN\n8,e,1e3\n",
+    "c.jsonl": '{"id": 9, "text": null, "x": 1}\n{"id": }\n{"id": 10, "text": "f", "x": 2.5}\n',
+    "empty.csv": "id,text,x\n",
+}
+
+
+def test_sources(tmp_path: Path) -> None:
+    assert {name for name, cls in FOUND.items() if issubclass(cls, Source)} == set(EXCLUDED)
+    for name, text in FOLDER.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    for path in (("**/*.csv",), ("*.csv", "c.jsonl"), "c.jsonl"):
+        assert check_step(Files(path=path), tmp_path) == ()
+    source = Files(path="**/*")
+    types = source.column_types([source.observe(tmp_path, f.path) for f in source.scan(tmp_path)])
+    read = {f.path: list(source.read(tmp_path, f.path, types)) for f in source.scan(tmp_path)}
+    assert {path: sum(b.rows.height for b in batches) for path, batches in read.items()} == {
+        "a.csv": 3, "b/b.csv": 2, "c.jsonl": 2, "empty.csv": 0,
+    }  # fmt: skip
+
+
+def test_each_kind_has_laws_and_each_law_says_what_it_is() -> None:
+    assert set(LAWS) == {Step, *KINDS}
+    every = [law for laws in LAWS.values() for law in laws]
+    assert len({law.name for law in every}) == len(every) == 26
+    assert all(law.says.endswith(".") for law in every)
+
+
+def test_a_fitted_result_is_an_exported_class() -> None:
+    """What a step returns can be loaded by name: its class is exported, too."""
+    named = {name: case.step for name, case in CASES.items() if name not in REFERENCE and not name.endswith("_report")}
+    results = [trained(step) for step in named.values() if isinstance(step, Fold | Whole)]
+    fitted = [type(result) for result in results if isinstance(result, Fitted)]
+    assert len(fitted) == 6
+    assert set(fitted) <= set(FOUND.values())

@@ -1,0 +1,185 @@
+"""Objects: whole or absent, checked at every read, never served after they are gone.
+
+Mutations caught: objects: `get` without the comparison of checksums; only the size compared before a reuse; `put`
+straight under the final name; the cache not asked to forget at `delete`; the cache not looking whether the file is
+there; the checksum left out of the name.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tillage.core.errors import Unavailable, VerifyFailed
+from tillage.core.rows import ID, ids
+from tillage.store import failpoints, objects
+from tillage.store.objects import Objects, Stored
+
+KEY = "0123456789abcdef" * 2
+FRAME = pl.DataFrame({ID: ids([1, 2**127, 5]), "text": ["a", None, "发烧"], "x": [0.5, -0.0, float("nan")]})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Objects:
+    return Objects(tmp_path)
+
+
+def test_what_is_put_is_got(folder: Objects) -> None:
+    stored = folder.put(KEY, b"some bytes", "state", 3)
+    assert folder.get(stored.name, stored.checksum) == b"some bytes"
+    assert (stored.size, stored.rows) == (10, 3)
+    frame = folder.put_frame(KEY, FRAME)
+    folder.forget()
+    assert folder.get_frame(frame.name, frame.checksum).equals(FRAME, null_equal=True)
+    folder.forget()
+    some = folder.get_frame(frame.name, frame.checksum, [ID, "x"])
+    assert some.equals(FRAME.select(ID, "x"))
+    assert frame.rows == 3
+
+
+def test_the_name_is_that_of_work_and_content(folder: Objects, tmp_path: Path) -> None:
+    stored = folder.put_frame(KEY, FRAME)
+    assert Objects(tmp_path / "else where").root != folder.root
+    other = Objects(tmp_path)
+    assert other.put_frame(KEY, FRAME) == stored
+    assert stored.name.startswith(f"01/{KEY}-{stored.checksum[:16]}")
+    assert folder.put_frame(KEY, FRAME.reverse()).name != stored.name
+    assert folder.put_frame(KEY[::-1], FRAME).name != stored.name
+    assert len(folder.files()) == 3
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_is(folder: Objects) -> None:
+    stored = folder.put_frame(KEY, FRAME)
+    path = folder.root / stored.name
+    whole = path.read_bytes()
+    places = sorted({0, 3, 4, len(whole) // 2, len(whole) - 9, len(whole) - 1, *range(0, len(whole), 37)})
+    assert len(places) > 15
+    for place in places:
+        for bit in (0, 7):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            folder.forget()
+            for columns in (None, [ID]):
+                with pytest.raises(VerifyFailed, match=r"damaged.*`tillage verify`"):
+                    folder.get_frame(stored.name, stored.checksum, columns)
+    for short in (whole[:-1], b"", whole + b"\0"):
+        path.write_bytes(short)
+        with pytest.raises(VerifyFailed, match="damaged"):
+            folder.get(stored.name, stored.checksum)
+
+
+def test_writing_a_damaged_object_again_mends_it(folder: Objects) -> None:
+    stored = folder.put_frame(KEY, FRAME)
+    path = folder.root / stored.name
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    folder.forget()
+    assert folder.put_frame(KEY, FRAME) == stored
+    folder.forget()
+    assert folder.get_frame(stored.name, stored.checksum).equals(FRAME, null_equal=True)
+
+
+def test_a_missing_object_says_so(folder: Objects) -> None:
+    stored = folder.put(KEY, b"x", "state")
+    (folder.root / stored.name).unlink()
+    with pytest.raises(VerifyFailed, match=r"is missing.*`tillage verify`") as error:
+        folder.get(stored.name, stored.checksum)
+    assert error.value.exit_code == 70
+
+
+def test_a_file_that_is_no_parquet_says_so(folder: Objects) -> None:
+    stored = folder.put(KEY, b"no Parquet", "parquet")
+    with pytest.raises(VerifyFailed, match="cannot be decoded"):
+        folder.get_frame(stored.name, stored.checksum)
+
+
+@pytest.mark.parametrize("point", ["object.open", "object.write", "object.fsync", "object.rename"])
+def test_a_half_written_file_is_never_seen(folder: Objects, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    failpoints._passed.clear()
+    monkeypatch.setattr(failpoints, "_armed", f"{point}:1:EIO")
+    with pytest.raises(Unavailable, match=r"cannot be written.*Input/output error.*finished work is kept"):
+        folder.put(KEY, b"some bytes", "state")
+    assert folder.files() == {}
+    assert folder.put(KEY, b"some bytes", "state").name in folder.files()
+
+
+def test_the_final_name_appears_only_when_the_bytes_are_durable(
+    folder: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the folder at each step of a write, and what has been synced by then."""
+    seen: list[tuple[str, list[str]]] = []
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note(point: str) -> None:
+        seen.append((point, [p.suffix for p in folder.root.rglob("*") if p.is_file()]))
+        if point == "object.rename":
+            assert len(synced) == before + 1, "the file is not synced before it gets its name"
+
+    def syncing(fd: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+        fsync(fd)
+
+    folder.put("f" * 32, b"before", "old")
+    monkeypatch.setattr(objects, "reach", note)
+    monkeypatch.setattr(os, "fsync", syncing)
+    before = len(synced)
+    stored = folder.put(KEY, b"some bytes", "state")
+    assert [point for point, _ in seen] == [
+        "object.open",
+        "object.write",
+        "object.fsync",
+        "object.rename",
+        "object.folder",
+    ]
+    for point, suffixes in seen:
+        assert (".state" in suffixes) == (point == "object.folder")
+    assert synced[0].endswith(".tmp")
+    assert synced[1:] == [str((folder.root / stored.name).parent), str(folder.root)]
+
+
+def test_a_name_that_a_killed_run_left_is_made_durable(folder: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run was killed between the rename and the sync of the folder: finding the file is not enough."""
+    stored = folder.put(KEY, b"some bytes", "state")
+    synced: list[Path] = []
+    monkeypatch.setattr(objects, "sync_folder", synced.append)
+    again = Objects(folder.root)
+    assert again.put(KEY, b"some bytes", "state") == stored
+    assert synced == [folder.root, (folder.root / stored.name).parent]
+
+
+def test_the_cache_serves_no_deleted_object(folder: Objects) -> None:
+    def gone(stored: Stored, columns: list[str] | None) -> None:
+        with pytest.raises(VerifyFailed, match="is missing"):
+            folder.get_frame(stored.name, stored.checksum, columns)
+
+    for columns in (None, [ID]):
+        stored = folder.put_frame(KEY, FRAME)
+        folder.get_frame(stored.name, stored.checksum)
+        assert folder.delete(stored.name) == stored.size
+        assert folder.delete(stored.name) == 0
+        gone(stored, columns)
+        stored = folder.put_frame(KEY, FRAME)
+        Objects(folder.root).delete(stored.name)  # as another process does
+        gone(stored, columns)
+        stored = folder.put_frame(KEY, FRAME)
+        (folder.root / stored.name).unlink()
+        assert folder.delete(stored.name) == 0
+        assert not folder._cache
+
+
+def test_the_cache_stays_within_its_size(folder: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "CACHE_BYTES", 4 * 2400)
+    frames = [pl.DataFrame({ID: ids(range(n, n + 100)), "n": range(100)}) for n in range(12)]
+    stored = [folder.put_frame(f"{n:032x}", frame) for n, frame in enumerate(frames)]
+    assert sum(f.estimated_size() for f in folder._cache.values()) == folder._cached
+    assert 0 < folder._cached <= objects.CACHE_BYTES
+    for frame, one in zip(frames, stored, strict=True):
+        assert folder.get_frame(one.name, one.checksum).equals(frame)
+    folder.forget()
+    assert (folder._cached, len(folder._cache)) == (0, 0)

@@ -1,0 +1,237 @@
+"""Forgotten is gone, as far as the store goes: from every version, every part, every file.
+
+Mutations caught: purge: the debt not recorded or not paid; the rows asked for by the second of two stages on one
+object left out; removed ids of a stage that was not named kept; the memo kept; a ledger row made inside its table
+counted; locate: dead chunks on the list of a merged run; catalog: no `secure_delete` and no vacuum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tillage.core.rows import ID, ids
+from tillage.store import failpoints
+from tillage.store.gc import PURGING, collect
+from tillage.store.locate import MANY_RUNS, locate
+from tillage.store.objects import Stored
+from tillage.store.purge import purge
+from tillage.store.tables import LEFT, ROWS, Draft, NewChunk, Store
+from tillage.store.verify import verify
+
+NOTHING = {"in": 0, "rows": 0, "created": 0, "dropped": {}, "merged": 0, "consumed": 0, "quarantined": {}}
+
+
+def spread(n: int) -> int:
+    return (n + 1) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 128)
+
+
+def secret(n: int) -> str:
+    """Text that no other row has, and that zstd cannot hide: it is looked for in what it unpacks to."""
+    return f"secret-of-row-{n}-{spread(n):032x}"
+
+
+def frame(*numbers: int) -> pl.DataFrame:
+    return pl.DataFrame({ID: ids(map(spread, numbers)), "text": [secret(n) for n in numbers]})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
+
+
+def first(store: Store, *numbers: int, stage: str = "t", **counts: object) -> None:
+    draft = Draft(stage, "first", "f", columns={"text": "String"})
+    draft.added = [NewChunk(ROWS, store.objects.put_frame("0" * 32, frame(*numbers)))]
+    draft.counts = {**NOTHING, "in": len(numbers), "rows": len(numbers), **counts}
+    store.commit(draft)
+
+
+def reference(store: Store, stage: str, source: str, hidden: list[int]) -> None:
+    """A stage that shows the chunks of another, some rows hidden."""
+    draft = Draft(stage, "reference", "f", {source: 1}, columns={"text": "String"})
+    for chunk in store.chunks(source):
+        stored = Stored(chunk.object, chunk.checksum, chunk.size, chunk.rows)
+        draft.added.append(NewChunk(ROWS, stored, source=chunk.id, removed=ids(map(spread, hidden))))
+    store.commit(draft)
+
+
+def texts(store: Store) -> set[str]:
+    """Every text in any file of the store, wherever it stands."""
+    found: set[str] = set()
+    for path in (store.root / "objects").rglob("*.parquet"):
+        rows = pl.read_parquet(path)
+        found |= set(rows["text"].to_list()) if "text" in rows.columns else set()
+    return found
+
+
+def named(store: Store) -> set[int]:
+    """Every id on any list of removals."""
+    lists = [bytes(r[0]) for r in store.catalog.rows("SELECT ids FROM removals")]
+    return {int.from_bytes(own[at : at + 16], "little") for own in lists for at in range(0, len(own), 16)}
+
+
+def shown(store: Store, stage: str, version: int | None = None) -> list[int]:
+    wanted = {spread(n): n for n in range(100)}
+    return sorted(wanted[i] for i in store.frame(stage, version=version)[ID])
+
+
+def test_old_versions_lose_it_too(store: Store) -> None:
+    """Also where the locator has been merged since: chunks that ended must be read for a purge."""
+    first(store, 1, 2)
+    for n in range(3, 6 + MANY_RUNS):
+        draft = Draft("t", "next", "f", columns={"text": "String"}, ended=[c.id for c in store.chunks("t")])
+        draft.added = [NewChunk(ROWS, store.objects.put_frame(f"{n:032x}", frame(2, n)))]
+        store.commit(draft)
+        locate(store, "t", ids([spread(2)]))
+    purge(store, {"t": ids([spread(1), spread(2)])})
+    assert shown(store, "t", 1) == []
+    assert shown(store, "t", 4) == [5]
+    assert not {secret(1), secret(2)} & texts(store)
+    assert secret(5) in texts(store)
+
+
+def test_an_object_that_two_stages_show_loses_what_either_asks_for(store: Store) -> None:
+    first(store, 1, 2, 3, 4)
+    reference(store, "u", "t", [4])
+    done = purge(store, {"t": ids([spread(1)]), "u": ids([spread(2), spread(4)])})
+    assert (done.rows, done.chunks) == (3, 1)
+    assert shown(store, "t") == [3]
+    assert shown(store, "u") == [3]
+    assert texts(store) == {secret(3)}
+
+
+def test_a_stage_that_was_not_named_stays_countable(store: Store) -> None:
+    first(store, 1, 2, 3, 4)
+    reference(store, "u", "t", [1, 4])
+    purge(store, {"t": ids([spread(1)])})
+    assert store.count("u") == 2
+    assert shown(store, "u") == [2, 3]
+    assert named(store) == {spread(4)}
+
+
+def test_a_purge_that_was_cut_off_is_ended_by_the_next_or_by_gc(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n, end in enumerate((lambda: purge(store, {}), lambda: collect(store))):
+        first(store, 1, 2, 3, stage=f"t{n}")
+        locate(store, f"t{n}", ids([spread(1)]))
+        failpoints._passed.clear()
+        monkeypatch.setattr(failpoints, "_armed", "purge.vacuum:1:EIO")
+        monkeypatch.setattr(store.objects, "delete", lambda name: 0)
+        with pytest.raises(OSError, match="Input/output"):
+            purge(store, {f"t{n}": ids([spread(1)])})
+        monkeypatch.undo()
+        assert secret(1) in texts(store)
+        assert [f.object for f in verify(store).findings] == ["catalog.db"]
+        end()
+        assert secret(1) not in texts(store)
+        assert store.catalog.meta(PURGING) is None
+        assert verify(store).findings == ()
+        assert verify(store).orphans == 0
+
+
+def test_ids_that_were_removed_before_leave_the_lists(store: Store) -> None:
+    first(store, 1, 2, 3)
+    draft = Draft("t", "second", "f", columns={"text": "String"})
+    [chunk] = store.chunks("t")
+    draft.remove(chunk, ids([spread(1), spread(2)]))
+    store.commit(draft)
+    purge(store, {"t": ids([spread(1)])})
+    assert named(store) == {spread(2)}
+    assert (shown(store, "t", 1), shown(store, "t", 2)) == ([2, 3], [3])
+    assert [v.epoch for v in store.versions("t")] == [1, 0], "the second did not show the row"
+
+
+def test_finished_work_on_it_is_forgotten(store: Store) -> None:
+    first(store, 1, 2)
+    [chunk] = store.chunks("t")
+    kept = store.objects.put_frame("e" * 32, frame(9))
+    store.remember([("on it", {"rows": {"name": chunk.object, "checksum": chunk.checksum}}), ("other", vars(kept))])
+    purge(store, {"t": ids([spread(1)])})
+    assert store.recall("on it") is None
+    assert store.recall("other") is not None
+
+
+def test_counts_of_the_ledger_and_of_the_quarantine_follow(store: Store) -> None:
+    first(store, 1, **{"in": 6, "dropped": {"old": 2}, "merged": 1, "quarantined": {"bad": 2}})
+    draft = Draft("t", "second", "f", columns={"text": "String"})
+    ledger = pl.DataFrame(
+        {
+            ID: ids(map(spread, [11, 12, 13, 14])),
+            "_reason": ["old", "old", "merged", "old"],
+            "_parent": pl.Series([None, None, None, spread(11)], dtype=pl.UInt128),
+        }
+    )
+    records = pl.DataFrame({ID: ids(map(spread, [21, 22])), "reason": ["bad", "bad"]})
+    draft.added = [
+        NewChunk(LEFT, store.objects.put_frame("1" * 32, ledger)),
+        NewChunk("quarantine", store.objects.put_frame("2" * 32, records)),
+    ]
+    [before] = store.versions("t")
+    draft.counts = before.counts
+    store.commit(draft)
+    purge(store, {"t": ids(map(spread, [11, 13, 14, 21]))})
+    counts = store.versions("t")[1].counts
+    assert (counts["in"], counts["dropped"], counts["merged"], counts["quarantined"]) == (3, {"old": 1}, 0, {"bad": 1})
+    assert verify(store).findings == ()
+
+
+def test_the_sums_before_and_after_are_on_record(store: Store) -> None:
+    first(store, 1, 2, 3)
+    before = store.digest("t")
+    purge(store, {"t": ids([spread(2)])})
+    [row] = store.catalog.rows("SELECT * FROM erasures")
+    assert (row["epoch"], row["stage"], row["version"], row["rows"]) == (1, "t", 1, 1)
+    assert row["old"] != row["new"]
+    assert store.digest("t") != before
+    other = Store(store.root / "other")
+    first(other, 3, 1)
+    assert store.digest("t") == other.digest("t")
+    other.close()
+
+
+def test_damage_is_found_and_told(store: Store) -> None:
+    """What `verify` is for: each kind of damage, beside its finding."""
+    first(store, 1, 2)
+    draft = Draft("t", "second", "f", columns={"text": "String"})
+    ledger = pl.DataFrame({ID: ids([spread(5)]), "_reason": ["old"]})
+    draft.added = [NewChunk(LEFT, store.objects.put_frame("1" * 32, ledger))]
+    draft.counts = {**NOTHING, "in": 3, "rows": 2, "dropped": {"old": 1}}
+    store.commit(draft)
+    assert verify(store).findings == ()
+    for part in (ROWS, LEFT):
+        [chunk] = store.chunks("t", part)
+        path = store.root / "objects" / chunk.object
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        [finding] = verify(store).findings
+        assert (finding.stage, finding.object) == ("t", chunk.object)
+        assert "damaged" in finding.message
+        path.unlink()
+        [finding] = verify(store).findings
+        assert "missing" in finding.message
+        path.write_bytes(whole)
+    locate(store, "t", ids([spread(1)]))
+    [run] = store.catalog.rows("SELECT object FROM runs")
+    path = store.root / "objects" / run["object"]
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"x")
+    assert [f.object for f in verify(store).findings] == [run["object"]]
+    path.write_bytes(whole)
+    (path.parent / ".half.tmp").write_bytes(b"x")
+    assert verify(store).orphans == 1
+    assert verify(store).findings == ()
+    for counts in ({"rows": 3}, {"dropped": {"old": 2}}, {"dropped": {"new": 1}}, {"merged": 1}):
+        store.catalog.write("UPDATE versions SET counts = json_patch(counts, ?)", str(counts).replace("'", '"'))
+        assert len(verify(store).findings) == 1, counts
+        store.catalog.write(
+            "UPDATE versions SET counts = ?", str({**NOTHING, "in": 3, "rows": 2, "dropped": {"old": 1}}).replace("'", '"')
+        )
+    store.catalog.write("UPDATE chunks SET rows = 9 WHERE part = 'rows'")
+    assert any("holds 2 rows" in f.message for f in verify(store).findings)
