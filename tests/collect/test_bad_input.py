@@ -108,6 +108,7 @@ TEXT = [
         table(r5="5,T恤,1", r6="6,A股 x,1").encode("gbk"),
         cells={(5, "name"): "T恤"},
     ),
+    Case("Latin-1, two between letters", table(r5="5,créée,1").encode("latin-1"), rows=99, bad={5: "bad_encoding"}),
     Case("Latin-1 declared", table(r5="5,cafée,1").encode("latin-1"), options={"encoding": "latin-1"}),
     Case(
         "one invalid byte", table(r5="5,n\udcff5,1").encode(errors="surrogateescape"), rows=99, bad={5: "bad_encoding"}
@@ -201,6 +202,7 @@ JSON = [
     ),
     Case("array with a bad element", b'[{"id": 1}, {"id": NaN}, {"id": 3}]', rows=2, bad={1: "not_a_number"}),
     Case("array with an open text", b'[{"a": 1},\n{"a": "x},\n{"a": 3}]', rows=1, bad={1: "bad_json"}),
+    Case("array with a stray quote", b'[{"a": 1},\n{"a": 2"\n},\n{"a": 3}]', rows=2, bad={1: "bad_json"}),
     Case("cut array", b'[{"id": 1}, {"id": 2}, {"id": 3', rows=2, bad={2: "bad_json"}),
     Case("empty array", b"[]", rows=0),
     Case(
@@ -336,7 +338,7 @@ CASES = [*TEXT, *JSON, *COLUMNAR]
 
 
 def test_all_the_inputs_are_here() -> None:
-    assert (len(TEXT), len(JSON), len(COLUMNAR)) == (51, 34, 28)
+    assert (len(TEXT), len(JSON), len(COLUMNAR)) == (52, 35, 28)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{c.file}: {c.name}" for c in CASES])

@@ -121,6 +121,12 @@ def test_empty_texts(tmp_path: Path) -> None:
     assert gather(Files(path="a.csv"), tmp_path)[1].rows() == [("", "")]
 
 
+def test_an_empty_text_among_integers_comes_back_when_the_column_is_text(tmp_path: Path) -> None:
+    write(tmp_path, a_csv='n,m\n1,"1"\n2,""\n', b_csv="n,m\n3,y\n")
+    assert gather(Files(path="a.csv"), tmp_path)[1].rows() == [(1, 1), (2, None)]
+    assert gather(Files(path="*.csv"), tmp_path)[1].rows() == [(1, "1"), (2, ""), (3, "y")]
+
+
 def test_parquet_and_csv_meet_in_text(tmp_path: Path) -> None:
     pl.DataFrame({"n": [1, 2**60], "f": [0.1, 1e20]}).write_parquet(tmp_path / "a.parquet")
     write(tmp_path, b_csv="n,f\nx,y\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -173,7 +172,7 @@ def test_check_finds_missing_inputs_and_makes_nothing(tmp_path: Path, ask: Ask) 
     assert value["_code"] == 66
     assert "none/*.csv" in value["message"]
     assert "other.csv" in value["message"]
-    assert os.listdir(tmp_path) == ["tillage.yaml"]
+    assert [p.name for p in tmp_path.iterdir()] == ["tillage.yaml"]
 
 
 def test_check_says_ok(garden: Path, ask: Ask, tell: Tell) -> None:

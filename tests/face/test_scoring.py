@@ -24,7 +24,8 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def test_each_record_has_its_line(garden: Path, ask: Ask) -> None:
     (garden / "新.csv").write_text(
-        "备注,text,id\n=1+1,lice sit on beans,5\n甲,short\n乙,skip me,6\n-2,the drip hose leaks,x7\n@x,the  soil is DRY,8\n"
+        "备注,text,id\n=1+1,lice sit on beans,5\n甲,short\n乙,skip me,6\n"
+        "-2,the drip hose leaks,x7\n@x,the  soil is DRY,8\n"
     )
     value = ask("score", "topic", "--input", "新.csv", "--output", "out.csv")
     assert (value["_code"], value["rows"], value["predicted"], value["bad"]) == (0, 5, 2, {"short_row": 1})

@@ -89,7 +89,7 @@ class World:
 
     def write_lines(self, name: str) -> None:
         r = self.random
-        rows = [{"text": self.text(), "n": r.choice((1, 2, 2**70 if r.random() < 0.02 else 3))} for _ in range(r.randint(1, 9))]
+        rows = [{"text": self.text(), "n": r.randint(1, 3), "m": r.choice((1, 2**70 if r.random() < 0.1 else 3))} for _ in range(r.randint(1, 9))]
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (self.root / "lines" / name).write_text(text, encoding="utf-8")
 

@@ -87,7 +87,9 @@ def _left(project: Project, stage: str) -> pl.DataFrame:
 def _are_children(project: Project, stage: Stage, made: set[int], known: set[int]) -> None:
     if not made:
         return
-    assert any(step.makes_children for chain in stage.maps.values() for step in chain if hasattr(step, "makes_children"))
+    assert any(
+        step.makes_children for chain in stage.maps.values() for step in chain if hasattr(step, "makes_children")
+    )
     parents: dict[int, int | None] = {}
     for part in ("rows", "left"):
         frame = project.store.frame(stage.name, part)

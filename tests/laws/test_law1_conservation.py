@@ -65,9 +65,7 @@ def test_each_row_is_accounted_for(seed: int, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("seed", [31, 32, pytest.param(33, marks=pytest.mark.nightly)])
-def test_children_joins_and_ranks_are_accounted_for(
-    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_children_joins_and_ranks_are_accounted_for(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_chunks(monkeypatch)
     world = KindsWorld(tmp_path / "w", seed)
     with world.open() as p:
@@ -126,9 +124,7 @@ def unlucky(read: Any) -> Any:
 
 
 @pytest.mark.parametrize("seed", [41, 42])
-def test_mended_and_replayed_is_as_if_good_at_first(
-    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mended_and_replayed_is_as_if_good_at_first(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_chunks(monkeypatch)
     world = World(tmp_path / "w", seed)
     with world.open() as p:

@@ -115,9 +115,7 @@ def test_a_stage_that_was_not_named_stays_countable(store: Store) -> None:
     assert named(store) == {spread(4)}
 
 
-def test_a_purge_that_was_cut_off_is_ended_by_the_next_or_by_gc(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_purge_that_was_cut_off_is_ended_by_the_next_or_by_gc(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for n, end in enumerate((lambda: purge(store, {}), lambda: collect(store))):
         first(store, 1, 2, 3, stage=f"t{n}")
         locate(store, f"t{n}", ids([spread(1)]))
@@ -231,7 +229,8 @@ def test_damage_is_found_and_told(store: Store) -> None:
         store.catalog.write("UPDATE versions SET counts = json_patch(counts, ?)", str(counts).replace("'", '"'))
         assert len(verify(store).findings) == 1, counts
         store.catalog.write(
-            "UPDATE versions SET counts = ?", str({**NOTHING, "in": 3, "rows": 2, "dropped": {"old": 1}}).replace("'", '"')
+            "UPDATE versions SET counts = ?",
+            str({**NOTHING, "in": 3, "rows": 2, "dropped": {"old": 1}}).replace("'", '"'),
         )
     store.catalog.write("UPDATE chunks SET rows = 9 WHERE part = 'rows'")
     assert any("holds 2 rows" in f.message for f in verify(store).findings)

@@ -76,7 +76,8 @@ class Ahead:
         """Row by row, and nothing it needs is still unknown."""
         known = all(self.store.latest(name) is not None for name in stage.pinned())
         folds = stage.kind == "result" and isinstance(stage.step, Fold) and stage.pin is None
-        return known and (stage.kind in ("map", "gate") or folds)
+        alone = stage.kind == "map" and len(stage.inputs) == 1
+        return known and (alone or stage.kind == "gate" or folds)
 
     def _follow(self, name: str, stored: Stored, rows: pl.DataFrame) -> list[Done]:
         done: list[Done] = []

@@ -19,7 +19,9 @@ from tillage.core.step import Map
 from tillage.flow.counts import Counts
 from tillage.flow.engine import Engine
 from tillage.flow.progress import Listener, Progress
+from tillage.flow.stacking import Shape, common_shape, fitted
 from tillage.flow.stages import Stage
+from tillage.store.catalog import dump
 from tillage.store.objects import Stored
 from tillage.store.tables import LEFT, ROWS, Changes, Chunk, Draft, NewChunk, Store, pack
 
@@ -47,8 +49,11 @@ def run_maps(
 ) -> tuple[Draft | None, int]:
     """The draft of the stage's next version (None when nothing changed) and the rows read for it."""
     last = store.latest(stage.name)
-    same = last is not None and last.fingerprint == fingerprint
+    shape = stacked_shape(store, stage, chains)
+    kinds = dump([(c, str(t)) for c, t in shape.items()]) if shape is not None else ""
+    same = last is not None and last.fingerprint == fingerprint and last.facts.get("shape", "") == kinds
     draft = Draft(stage.name, "input changed" if same else "first run" if last is None else "plan changed", fingerprint)
+    draft.facts["shape"] = kinds
     counts = Counts(last.counts if same and last else None)
     touched = 0
     if not same:
@@ -65,7 +70,7 @@ def run_maps(
             touched += _take_out(store, stage, draft, changes, counts)
         changed = changed or bool(changes)
         for chunk in changes.new:
-            key = work_key(fingerprint, port, chunk.object, store.removed(chunk, until))
+            key = work_key(fingerprint + kinds, port, chunk.object, store.removed(chunk, until))
             tasks.append(Task(stage.name, port, chunk.id, until, key))
     if not changed and last is not None and draft.inputs == last.inputs:
         return None, touched
@@ -74,7 +79,7 @@ def run_maps(
 
     def work(task: Task) -> dict[str, Any]:
         rows = store.read(store.chunk(task.chunk), task.version)
-        return map_rows(store, stage, chains[task.port], rows, task.key)[0]
+        return map_rows(store, stage, chains[task.port], rows, task.key, shape)[0]
 
     columns: dict[str, str] | None = None
     for task, result in engine.map(store, work, tasks):
@@ -91,6 +96,18 @@ def run_maps(
     return draft, touched
 
 
+def stacked_shape(store: Store, stage: Stage, chains: dict[str, tuple[Map, ...]]) -> Shape | None:
+    """The schema that all inputs take when there are several; None when there is one."""
+    if len(stage.inputs) == 1:
+        return None
+    tables = {}
+    for port, source in stage.inputs.items():
+        for chunk in store.chunks(source, ROWS)[:1]:
+            none = store.objects.get_frame(chunk.object, chunk.checksum).clear()
+            tables[source] = apply_maps(chains[port], none.drop("_object", "_record", "_key", strict=False))[0].schema
+    return common_shape(tables, stage.target)
+
+
 def work_key(fingerprint: str, port: str, name: str, gone: pl.Series) -> str:
     """The name of the work of passing one object, less the ids in `gone`, through the Maps of a port."""
     hidden = sha256(pack(gone.sort())).hexdigest() if len(gone) else ""
@@ -98,7 +115,7 @@ def work_key(fingerprint: str, port: str, name: str, gone: pl.Series) -> str:
 
 
 def map_rows(
-    store: Store, stage: Stage, maps: Sequence[Map], rows: pl.DataFrame, key: str
+    store: Store, stage: Stage, maps: Sequence[Map], rows: pl.DataFrame, key: str, shape: Shape | None = None
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Pass the rows of one chunk through the Maps: what was written, in names and counts, and the rows that stay."""
     if stage.first:
@@ -106,6 +123,8 @@ def map_rows(
     rows = rows.drop("_object", "_record", "_key", strict=False)
     total = rows.height
     stay, left = apply_maps(maps, rows)
+    if shape is not None:
+        stay = fitted(stay, shape)
     counts = Counts(None)
     counts.enter(total)
     counts.count_rows(stay, stage)
