@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from tillage.collect import Files, files, read_file
+from tillage.collect import Files, read_file
 from tillage.collect.cache import Cache, Parsed
 from tillage.core import BadData, BadRecord, ConfigurationError, Denied, InputMissing
 from tillage.core.state import decode, encode
@@ -267,7 +268,7 @@ def test_a_small_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     source = Files(path="a.csv")
     schema = source.column_types([source.observe(tmp_path, "a.csv")])
     with monkeypatch.context() as closed:
-        closed.setattr(files, "opened", None)
+        closed.setattr(import_module("tillage.collect.files"), "opened", None)
         assert next(iter(source.read(tmp_path, "a.csv", schema))).rows.rows() == [(1, "x")]
     write(tmp_path, a_csv="a,b\n2,y\n")
     source.observe(tmp_path, "a.csv")

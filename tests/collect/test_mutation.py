@@ -103,6 +103,8 @@ def conserved(numbers: list[int], bad: list[BadRecord], total: int, data: bytes)
 @settings(max_examples=100)
 @given(st.lists(ROW, min_size=1, max_size=12), st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from([64, 4 << 20]))
 def test_a_clean_csv_is_what_the_csv_module_reads(rows: list[tuple[int, str, str]], eol: str, block: int) -> None:
+    if eol == "\r":  # the csv module quotes no LF then, though it ends a record when it reads
+        rows = [(i, text.replace("\n", " "), x) for i, text, x in rows]
     data, _ = csv_file(rows, eol)
     frame, numbers, bad, _ = read(data, "a.csv", {}, block, encoding="utf-8")
     expected = list(csv.DictReader(io.StringIO(data.decode(), newline="")))

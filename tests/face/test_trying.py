@@ -89,6 +89,13 @@ def test_chinese_prose_is_prose() -> None:
     assert decide(frame, "标签").input == ("评论",)
 
 
+def test_texts_that_are_times_are_no_prose() -> None:
+    frame = pl.DataFrame(
+        {"at": [f"2024-01-{1 + i % 28:02d} 10:{i // 28:02d}:00" for i in range(100)], "y": ["a", "b"] * 50}
+    )
+    assert {one.name: one.role for one in decide(frame, "y").looks} == {"at": "time", "y": "target"}
+
+
 def test_a_column_that_is_nearly_always_the_majority_gives_nothing_away() -> None:
     rare = pl.DataFrame({"y": ["no"] * 995 + ["yes"] * 5, "x": [0] * 500 + [1] * 500, "z": list(range(1000))})
     assert {one.name: one.role for one in decide(rare, "y").looks}["x"] == "number"

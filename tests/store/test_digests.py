@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_order_and_chunks_do_not_matter(rows: list[tuple[Any, ...]], draw: Any, 
     shuffled = rows.copy()
     draw.shuffle(shuffled)
     ends = [0, *sorted(min(c, len(rows)) for c in cuts), len(rows)]
-    pieces = [frame(shuffled[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+    pieces = [frame(shuffled[a:b]) for a, b in pairwise(ends)]
     assert sum(map(row_sum, pieces)) % MODULUS == whole
     assert row_sum(pl.concat(pieces)) == whole
     assert sum(row_hashes(frame(rows)).to_list()) % MODULUS == whole, "the sum is that of the rows' own hashes"

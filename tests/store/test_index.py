@@ -7,6 +7,7 @@ the pages; `read` of every page.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import polars as pl
 import pytest
 
 from tillage.core.rows import ID, ids
-from tillage.store import index, objects
+from tillage.store import index
 from tillage.store.index import DELTA, KEY, MANY_DELTAS, PAGE_ROWS, Index, Overlay
 from tillage.store.tables import Draft, Store
 
@@ -29,7 +30,7 @@ def spread(n: int) -> int:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setattr(objects.os, "fsync", lambda fd: None)
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
     opened = Store(tmp_path)
     opened.catalog.rows("PRAGMA synchronous=OFF")
     yield opened

@@ -7,6 +7,7 @@ the runs before not added up; `_HIGH48` one bit shorter or longer; `side="left"`
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,6 @@ import polars as pl
 import pytest
 
 from tillage.core.rows import ID, ids
-from tillage.store import objects
 from tillage.store.gc import collect
 from tillage.store.locate import MANY_RUNS, holding, locate
 from tillage.store.purge import purge
@@ -28,7 +28,7 @@ def spread(n: int) -> int:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setattr(objects.os, "fsync", lambda fd: None)
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
     opened = Store(tmp_path)
     opened.catalog.rows("PRAGMA synchronous=OFF")
     yield opened

@@ -8,8 +8,11 @@ removed ids not stripped, epochs not set; index: a removed id not looked for in 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +31,7 @@ from hypothesis.stateful import (
 
 from tillage.core.errors import InputMissing
 from tillage.core.rows import ID, ids, without
-from tillage.store import index, objects
+from tillage.store import index
 from tillage.store.gc import collect, owned_objects
 from tillage.store.index import KEY, Index
 from tillage.store.objects import Stored
@@ -86,6 +89,32 @@ def ledger_of(left: dict[int, str]) -> pl.DataFrame:
     return pl.DataFrame(cells, schema=schema, orient="row")
 
 
+@dataclass(frozen=True)
+class Change:
+    """What one version of `a` changes: new rows by number, others by their places among those that are there."""
+
+    count: int
+    changed: set[int] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)
+    leaving: dict[int, str] = field(default_factory=dict)
+    back: list[int] = field(default_factory=list)
+    cuts: list[int] = field(default_factory=list)
+    both: bool = False
+
+
+PLACES = st.integers(0, 50)
+CHANGES = st.builds(
+    Change,
+    count=st.integers(0, 6),
+    changed=st.sets(PLACES, max_size=4),
+    gone=st.sets(PLACES, max_size=4),
+    leaving=st.dictionaries(PLACES, st.sampled_from(["old", "merged", "bad"]), max_size=3),
+    back=st.lists(PLACES, max_size=2),
+    cuts=st.lists(st.integers(0, 20), max_size=3),
+    both=st.booleans(),
+)
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Stage `a` is written; stage `b` shows the objects of `a` with rows hidden, as a gate or a Whole does."""
 
@@ -123,7 +152,7 @@ class StoreMachine(RuleBasedStateMachine):
     def pieces(self, store: Store, rows: Rows, cuts: list[int]) -> list[NewChunk]:
         every = list(rows.items())
         ends = [0, *sorted(c % (len(every) + 1) for c in cuts), len(every)]
-        parts = [dict(every[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+        parts = [dict(every[a:b]) for a, b in pairwise(ends)]
         return [NewChunk(ROWS, self.put(store, frame_of(p))) for p in parts if p]
 
     def take_out(self, draft: Draft, gone: set[int], part: str = ROWS) -> None:
@@ -135,24 +164,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize(count=st.integers(0, 12))
     def first(self, count: int) -> None:
-        self.write(count, set(), set(), {}, [], [3, 7])
+        self.write(Change(count, cuts=[3, 7]))
 
-    @rule(
-        count=st.integers(0, 6),
-        changed=st.sets(st.integers(0, 50), max_size=4),
-        gone=st.sets(st.integers(0, 50), max_size=4),
-        leaving=st.dictionaries(st.integers(0, 50), st.sampled_from(["old", "merged", "bad"]), max_size=3),
-        back=st.lists(st.integers(0, 50), max_size=2),
-        cuts=st.lists(st.integers(0, 20), max_size=3),
-    )
-    def change(
-        self, count: int, changed: set[int], gone: set[int], leaving: dict[int, str], back: list[int], cuts: list[int]
-    ) -> None:
-        self.write(count, changed, gone, leaving, back, cuts)
-
-    def write(
-        self, count: int, changed: set[int], gone: set[int], leaving: dict[int, str], back: list[int], cuts: list[int]
-    ) -> None:
+    @rule(change=CHANGES)
+    def write(self, change: Change) -> None:
         """New rows, updates, removals, rows that go to the ledger or come back from it: one version."""
         last = self.newest(A)
         there, waiting = sorted(last.rows), sorted(last.left)
@@ -160,34 +175,40 @@ class StoreMachine(RuleBasedStateMachine):
         def pick(numbers: Any, among: list[int]) -> list[int]:
             return sorted({among[n % len(among)] for n in numbers}) if among else []
 
-        drop = set(pick(gone, there))
-        reasons = {i: reason for n, reason in leaving.items() for i in pick([n], there) if i not in drop}
-        update = [i for i in pick(changed, there) if i not in drop | set(reasons)]
-        returning = pick(back, waiting)
-        new = [spread(n) for n in range(self.next, self.next + count)]
-        self.next += count
+        drop = set(pick(change.gone, there))
+        reasons = {i: reason for n, reason in change.leaving.items() for i in pick([n], there) if i not in drop}
+        update = [i for i in pick(change.changed, there) if i not in drop | set(reasons)]
+        returning = pick(change.back, waiting)
+        new = [spread(n) for n in range(self.next, self.next + change.count)]
+        self.next += change.count
         added: Rows = {i: (self.next + n, f"row {i % 97}") for n, i in enumerate([*new, *update, *returning])}
         removed = drop | set(reasons) | set(update)
 
         draft = Draft(A, "change", f"fingerprint {self.written}", columns=COLUMNS)
         self.take_out(draft, removed)
         self.take_out(draft, set(returning), LEFT)
-        draft.added += self.pieces(self.store, added, cuts)
+        draft.added += self.pieces(self.store, added, change.cuts)
         if reasons:
             draft.added.append(NewChunk(LEFT, self.put(self.store, ledger_of(reasons))))
         before = entries_of({i: r for i, r in last.rows.items() if i in removed})
         Index(self.store, A, "keys").change(draft, entries_of(added), before)
-        self.commit(draft, {i: r for i, r in last.rows.items() if i not in removed} | added, last, reasons, returning)
-
-    def commit(
-        self, draft: Draft, rows: Rows, last: Known, reasons: dict[int, str], returning: list[int], *more: Draft
-    ) -> None:
+        rows = {i: r for i, r in last.rows.items() if i not in removed} | added
         left = {i: r for i, r in last.left.items() if i not in returning} | reasons
-        known = Known(rows, left, last.epoch, {})
-        draft.counts = known.counts()
-        [made, *_] = self.store.commit(draft, *more)
-        self.known[A][made.version] = known
-        type(self).versions += 1
+        more = [self.following()] if change.both else []
+        self.commit((draft, Known(rows, left, last.epoch, {})), *more)
+
+    def following(self) -> tuple[Draft, Known]:
+        """The next version of `b`, with all that it had and no more: for a commit of two stages."""
+        last = self.newest(B)
+        return Draft(B, "again", "fingerprint b", columns=COLUMNS), Known(last.rows, {}, last.epoch, last.inputs)
+
+    def commit(self, *drafts: tuple[Draft, Known]) -> None:
+        for draft, known in drafts:
+            draft.counts, draft.inputs = known.counts(), known.inputs
+        made = self.store.commit(*(draft for draft, _ in drafts))
+        for version, (_, known) in zip(made, drafts, strict=True):
+            self.known[version.stage][version.version] = known
+        type(self).versions += len(made)
 
     @precondition(lambda self: len(self.newest(A).rows) > 1)
     @rule(some=st.sets(st.integers(0, 30), min_size=1, max_size=6), cuts=st.lists(st.integers(0, 30), max_size=1))
@@ -202,7 +223,7 @@ class StoreMachine(RuleBasedStateMachine):
             rows |= rows_of(self.store.read(chunk))
         draft.added = self.pieces(self.store, rows, cuts)
         last = self.newest(A)
-        self.commit(draft, last.rows, last, {}, [])
+        self.commit((draft, Known(last.rows, last.left, last.epoch, {})))
 
     @precondition(lambda self: self.known[A])
     @rule(hidden=st.sets(st.integers(0, 50), max_size=3))
@@ -211,17 +232,14 @@ class StoreMachine(RuleBasedStateMachine):
         last, at = self.newest(A), max(self.known[A])
         there = sorted(last.rows)
         out = {there[n % len(there)] for n in hidden} if there else set()
-        draft = Draft(B, "follow", "fingerprint b", {A: at}, columns=COLUMNS)
+        draft = Draft(B, "follow", "fingerprint b", columns=COLUMNS)
         draft.ended = [c.id for c in self.store.chunks(B)]
         for chunk in self.store.chunks(A):
             unseen = [*self.store.removed(chunk), *(i for i in self.store.read(chunk)[ID] if i in out)]
             stored = Stored(chunk.object, chunk.checksum, chunk.size, chunk.rows)
             draft.added.append(NewChunk(ROWS, stored, source=chunk.id, removed=ids(unseen)))
-        known = Known({i: r for i, r in last.rows.items() if i not in out}, {}, self.newest(B).epoch, {A: at})
-        draft.counts = known.counts()
-        [made] = self.store.commit(draft)
-        self.known[B][made.version] = known
-        type(self).versions += 1
+        rows = {i: r for i, r in last.rows.items() if i not in out}
+        self.commit((draft, Known(rows, {}, self.newest(B).epoch, {A: at})))
 
     @rule(stage=st.sampled_from([A, B]), which=st.integers(0, 9), name=st.sampled_from(["good", "better"]))
     def tag(self, stage: str, which: int, name: str) -> None:
@@ -351,11 +369,10 @@ class StoreMachine(RuleBasedStateMachine):
 
 def test_a_store_against_a_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "PAGE_ROWS", 4)  # many pages of few rows
-    monkeypatch.setattr(objects, "sync_folder", lambda folder: None)
-    monkeypatch.setattr(objects.os, "fsync", lambda fd: None)
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
     monkeypatch.setenv("TILLAGE_KEY", "5a" * 32)
     StoreMachine.steps = StoreMachine.versions = 0
-    examples = settings.default.max_examples // 12
+    examples = (settings.default or settings()).max_examples // 12
     run_state_machine_as_test(StoreMachine, settings=settings(max_examples=examples, stateful_step_count=30))
     assert StoreMachine.steps > examples * 10
     assert StoreMachine.versions > examples * 4

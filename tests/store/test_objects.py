@@ -8,6 +8,7 @@ there; the checksum left out of the name.
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,10 @@ import pytest
 from tillage.core.errors import Unavailable, VerifyFailed
 from tillage.core.rows import ID, ids
 from tillage.store import failpoints, objects
+from tillage.store.locate import locate
 from tillage.store.objects import Objects, Stored
+from tillage.store.purge import purge
+from tillage.store.tables import Draft, NewChunk, Store
 
 KEY = "0123456789abcdef" * 2
 FRAME = pl.DataFrame({ID: ids([1, 2**127, 5]), "text": ["a", None, "发烧"], "x": [0.5, -0.0, float("nan")]})
@@ -45,7 +49,7 @@ def test_the_name_is_that_of_work_and_content(folder: Objects, tmp_path: Path) -
     assert Objects(tmp_path / "else where").root != folder.root
     other = Objects(tmp_path)
     assert other.put_frame(KEY, FRAME) == stored
-    assert stored.name.startswith(f"01/{KEY}-{stored.checksum[:16]}")
+    assert stored.name == f"{KEY[0]}/{KEY}-{stored.checksum[:16]}.parquet"
     assert folder.put_frame(KEY, FRAME.reverse()).name != stored.name
     assert folder.put_frame(KEY[::-1], FRAME).name != stored.name
     assert len(folder.files()) == 3
@@ -126,10 +130,13 @@ def test_the_final_name_appears_only_when_the_bytes_are_durable(
         fsync(fd)
 
     folder.put("f" * 32, b"before", "old")
+    folder.sync()
     monkeypatch.setattr(objects, "reach", note)
     monkeypatch.setattr(os, "fsync", syncing)
     before = len(synced)
     stored = folder.put(KEY, b"some bytes", "state")
+    folder.sync()
+    folder.sync()
     assert [point for point, _ in seen] == [
         "object.open",
         "object.write",
@@ -150,7 +157,45 @@ def test_a_name_that_a_killed_run_left_is_made_durable(folder: Objects, monkeypa
     monkeypatch.setattr(objects, "sync_folder", synced.append)
     again = Objects(folder.root)
     assert again.put(KEY, b"some bytes", "state") == stored
-    assert synced == [folder.root, (folder.root / stored.name).parent]
+    again.sync()
+    assert synced == [(folder.root / stored.name).parent, folder.root]
+
+
+def test_a_name_that_could_not_be_made_durable_is_tried_again(folder: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = folder.put(KEY, b"some bytes", "state")
+    failpoints._passed.clear()
+    monkeypatch.setattr(failpoints, "_armed", "object.folder:1:EIO")
+    with pytest.raises(Unavailable, match=r"cannot be made durable: Input/output error.*finished work is kept"):
+        folder.sync()
+    synced: list[Path] = []
+    monkeypatch.setattr(objects, "sync_folder", synced.append)
+    folder.sync()
+    assert synced == [(folder.root / stored.name).parent, folder.root]
+    folder.sync()
+    assert len(synced) == 2
+
+
+def test_the_catalog_names_no_file_whose_name_is_not_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes names of objects into the catalog syncs the folders first: commits, the memo, runs, purges."""
+    store = Store(tmp_path)
+    open_at: list[set[Path]] = []
+    transaction = store.catalog.transaction
+
+    def noting() -> AbstractContextManager[None]:
+        open_at.append(set(store.objects._unsynced))
+        return transaction()
+
+    monkeypatch.setattr(store.catalog, "transaction", noting)
+    draft = Draft("t", "first", "f", columns={"text": "String", "x": "Float64"})
+    draft.added = [NewChunk("rows", store.objects.put_frame(KEY, FRAME))]
+    store.commit(draft)
+    store.objects.put_frame(KEY[::-1], FRAME)
+    store.remember([("work", {})])
+    assert locate(store, "t", ids([1]))
+    purge(store, {"t": ids([1])})
+    assert len(open_at) >= 4
+    assert open_at == [set()] * len(open_at)
+    store.close()
 
 
 def test_the_cache_serves_no_deleted_object(folder: Objects) -> None:

@@ -7,7 +7,8 @@ counted; locate: dead chunks on the list of a merged run; catalog: no `secure_de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -45,10 +46,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def first(store: Store, *numbers: int, stage: str = "t", **counts: object) -> None:
+def first(store: Store, *numbers: int, stage: str = "t", counts: dict[str, object] | None = None) -> None:
     draft = Draft(stage, "first", "f", columns={"text": "String"})
     draft.added = [NewChunk(ROWS, store.objects.put_frame("0" * 32, frame(*numbers)))]
-    draft.counts = {**NOTHING, "in": len(numbers), "rows": len(numbers), **counts}
+    draft.counts = {**NOTHING, "in": len(numbers), "rows": len(numbers), **(counts or {})}
     store.commit(draft)
 
 
@@ -116,7 +117,8 @@ def test_a_stage_that_was_not_named_stays_countable(store: Store) -> None:
 
 
 def test_a_purge_that_was_cut_off_is_ended_by_the_next_or_by_gc(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for n, end in enumerate((lambda: purge(store, {}), lambda: collect(store))):
+    ends: tuple[Callable[[], object], ...] = (lambda: purge(store, {}), lambda: collect(store))
+    for n, end in enumerate(ends):
         first(store, 1, 2, 3, stage=f"t{n}")
         locate(store, f"t{n}", ids([spread(1)]))
         failpoints._passed.clear()
@@ -157,7 +159,7 @@ def test_finished_work_on_it_is_forgotten(store: Store) -> None:
 
 
 def test_counts_of_the_ledger_and_of_the_quarantine_follow(store: Store) -> None:
-    first(store, 1, **{"in": 6, "dropped": {"old": 2}, "merged": 1, "quarantined": {"bad": 2}})
+    first(store, 1, counts={"in": 6, "dropped": {"old": 2}, "merged": 1, "quarantined": {"bad": 2}})
     draft = Draft("t", "second", "f", columns={"text": "String"})
     ledger = pl.DataFrame(
         {
@@ -226,11 +228,8 @@ def test_damage_is_found_and_told(store: Store) -> None:
     assert verify(store).orphans == 1
     assert verify(store).findings == ()
     for counts in ({"rows": 3}, {"dropped": {"old": 2}}, {"dropped": {"new": 1}}, {"merged": 1}):
-        store.catalog.write("UPDATE versions SET counts = json_patch(counts, ?)", str(counts).replace("'", '"'))
+        store.catalog.write("UPDATE versions SET counts = json_patch(counts, ?)", json.dumps(counts))
         assert len(verify(store).findings) == 1, counts
-        store.catalog.write(
-            "UPDATE versions SET counts = ?",
-            str({**NOTHING, "in": 3, "rows": 2, "dropped": {"old": 1}}).replace("'", '"'),
-        )
+        store.catalog.write("UPDATE versions SET counts = ?", json.dumps(draft.counts))
     store.catalog.write("UPDATE chunks SET rows = 9 WHERE part = 'rows'")
     assert any("holds 2 rows" in f.message for f in verify(store).findings)

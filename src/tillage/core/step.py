@@ -145,6 +145,7 @@ class Group(Step):
         """Output rows of any number of complete keys, by port; the law says that keys taken apart give the same.
 
         Each frame carries `_key` (UInt128) beside its rows, and so must the output; the runner gives it its ids.
+        A Group of one port that declares `needs` sees those columns and no others.
         """
 
 

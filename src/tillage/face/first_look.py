@@ -30,6 +30,7 @@ LONGER = 4.0
 _ID_NAME = re.compile(
     r"(^|[_\s-])(id|ids|uid|uuid|guid|key|index|idx|nr|no|number|row|rowid|code)$|编号|序号|编码", re.IGNORECASE
 )
+_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?$"
 _CAMEL_ID = re.compile(r"[a-z](Id|ID|Nr|No)$")
 
 
@@ -146,23 +147,24 @@ def _role(frame: pl.DataFrame, values: pl.Series, median: float, target: str, ta
         return "constant", f"has the single value '{str(known[0])[:40]}'"
     if values.dtype.is_nested() or values.dtype == pl.Binary:
         return "empty", f"holds {values.dtype}, which is not learnt"
-    prose = values.dtype == pl.String and median >= PROSE and distinct > MANY
-    if distinct == len(known) > MANY and _numbers_rows(known, name, prose=prose):
+    time = values.dtype.is_temporal() or (values.dtype == pl.String and bool(known.str.contains(_ISO).all()))
+    prose = values.dtype == pl.String and median >= PROSE and distinct > MANY and not time
+    if distinct == len(known) > MANY and not (prose or time) and _numbers_rows(known, name):
         return "id", "has another value in each row, so it names rows and teaches nothing"
     if not prose and gives_away(frame, name, target, task):
         return "giveaway", f"tells '{target}' almost without fail, so it gives the answer away"
     if prose:
         return "prose", ""
+    if time:
+        return "time", ""
     if values.dtype.is_numeric() or values.dtype == pl.Boolean:
         return "number", ""
-    if values.dtype.is_temporal():
-        return "time", ""
     return ("category" if 2 * distinct <= len(known) else "text"), ""
 
 
-def _numbers_rows(known: pl.Series, name: str, *, prose: bool) -> bool:
-    """Whether a column without any repetition is an identifier, and not a measurement or a text."""
-    if prose or known.dtype.is_float() or known.dtype.is_temporal():
+def _numbers_rows(known: pl.Series, name: str) -> bool:
+    """Whether a column without any repetition is an identifier, and not a measurement."""
+    if known.dtype.is_float():
         return False
     if known.dtype.is_integer():
         consecutive = int(known.max()) - int(known.min()) == len(known) - 1  # type: ignore[arg-type]

@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 import polars_hash as plh
 
-from tillage.core.errors import TillageError
 from tillage.core.keys import hash_text
 from tillage.core.rows import ID, INTO, PARENT, REASON, high, low, only, without
 from tillage.core.step import Group, Whole
@@ -99,7 +98,7 @@ class KeyedRun:
 
 
 def run_group(store: Store, stage: Stage, fingerprint: str, listen: Listener) -> tuple[Draft | None, int]:
-    """Compute the touched keys again, before and after; what differs is the change of the output."""
+    """Compute the touched keys again; what differs from the rows that stand for them is the change of the output."""
     step = stage.step
     if not isinstance(step, Group):
         raise TypeError(stage.name)
@@ -110,10 +109,10 @@ def run_group(store: Store, stage: Stage, fingerprint: str, listen: Listener) ->
     removed = _entries(run, step, [(p, rows) for p in stage.inputs for rows in run.rows_out(p)])
     keys = pl.concat([added[KEY], removed[KEY]]).unique()
     index = run.index()
-    before = index.read(keys)
+    before = index.read(keys, ids=removed.height > 0 or not _projected(run, step))
     run.touched += index.touched
     after = pl.concat([without_entries(before, removed), added], how="diagonal_relaxed")
-    new, old = _outputs(run, step, after), _outputs(run, step, before)
+    new, old = _outputs(run, step, after), _standing(run, keys)
     index.change(run.draft, added, removed)
     _replace(run, old, new)
     run.counts.enter(added.height - removed.height)
@@ -137,10 +136,37 @@ def _entries(run: KeyedRun, step: Group, frames: list[tuple[str, pl.DataFrame]])
     for port, rows in frames:
         key = step.key(rows, port)
         hashed = hash_text(rows, key).alias(KEY)
-        out.append(rows.with_columns(hashed, pl.lit(port).alias(PORT)))
+        needed = [ID, *(c for c in rows.columns if c == PARENT), *_projected(run, step)]
+        out.append(
+            (rows.select(needed) if _projected(run, step) else rows).with_columns(hashed, pl.lit(port).alias(PORT))
+        )
     if out:
         return pl.concat(out, how="diagonal_relaxed")
     return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128, PORT: pl.String})
+
+
+def _projected(run: KeyedRun, step: Group) -> tuple[str, ...]:
+    """The columns that the index keeps: those that the step says it needs, if it has one port; none: all."""
+    return step.needs() if len(run.stage.inputs) == 1 else ()
+
+
+def _standing(run: KeyedRun, keys: pl.Series) -> pl.DataFrame:
+    """The output rows that stand for these keys, found by the ids that they must have."""
+    out = [pl.DataFrame(schema={ID: pl.UInt128, "_h": pl.UInt128})]
+    occurrence = 0
+    while run.last is not None and len(keys):
+        wanted = _made(run, keys.to_frame(KEY).with_columns(pl.lit(occurrence, dtype=pl.Int64).alias("_n")))
+        found = [rows for _, rows in locate(run.store, run.stage.name, wanted)]
+        out += [rows.select(ID, content_hashes(rows).alias("_h")) for rows in found]
+        keys = pl.concat([rows[KEY] for rows in found]) if found else keys.clear()
+        occurrence += 1
+    return pl.concat(out)
+
+
+def _made(run: KeyedRun, rows: pl.DataFrame) -> pl.Series:
+    """The `_id` of each output row, of its key and its occurrence under that key."""
+    unit = rows.select(plh.hash_rows(low(KEY), high(KEY), pl.col("_n")).alias("u"))
+    return run.store.keys.key_ids(run.stage.target, unit.select(plh.col("u").nchash.xxh3_128().alias("u"))["u"])
 
 
 def _outputs(run: KeyedRun, step: Group, entries: pl.DataFrame) -> pl.DataFrame:
@@ -155,10 +181,7 @@ def _outputs(run: KeyedRun, step: Group, entries: pl.DataFrame) -> pl.DataFrame:
     hashes = content_hashes(rows.select(c for c in rows.columns if not c.startswith("_")))
     rows = rows.with_columns(hashes.alias("_h")).sort(KEY, "_h")
     rows = rows.with_columns((pl.int_range(pl.len()).over(KEY)).alias("_n"))
-    unit = rows.select(plh.hash_rows(low(KEY), high(KEY), pl.col("_n")).alias("u"))
-    hashed = unit.select(plh.col("u").nchash.xxh3_128().alias("u"))["u"]
-    made = run.store.keys.key_ids(run.stage.target, hashed)
-    return rows.with_columns(made.alias(ID)).drop("_n")
+    return rows.with_columns(_made(run, rows).alias(ID)).drop("_n")
 
 
 def _typed(run: KeyedRun, port: str, rows: pl.DataFrame) -> pl.DataFrame:

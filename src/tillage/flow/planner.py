@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tillage.flow.run import Project
-from tillage.flow.source import survey
 from tillage.flow.stages import Stage
+from tillage.flow.survey import survey
 
 
 @dataclass(frozen=True)

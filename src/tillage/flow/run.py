@@ -28,8 +28,9 @@ from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
 from tillage.flow.registry import Registry
 from tillage.flow.results import load_fitted, load_report, load_result, run_result
-from tillage.flow.source import SourceRun, survey
+from tillage.flow.source import SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan
+from tillage.flow.survey import survey
 from tillage.store.catalog import dump
 from tillage.store.locks import hold
 from tillage.store.tables import Draft, Store, Version

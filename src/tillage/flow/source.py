@@ -8,8 +8,9 @@ as `superseded`, whole, and return when it leaves. Memory: 8 bytes a row for uni
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,17 @@ import numpy as np
 import polars as pl
 import polars_hash as plh
 
-from tillage.core.errors import BadData, InputMissing, RowIdCollision
+from tillage.core.errors import BadData, RowIdCollision
 from tillage.core.rows import ID, REASON, high, ids, low, only, without
-from tillage.core.step import BadRecord, Batch, Source
+from tillage.core.step import BadRecord, Batch
 from tillage.flow.ahead import Ahead
 from tillage.flow.chunking import chunk_rows, fitting
-from tillage.flow.plan import Table
 from tillage.flow.progress import Listener, Progress, silent
 from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.flow.quarantine import sealed
 from tillage.flow.stages import Stage
-from tillage.store.catalog import dump, load
+from tillage.flow.survey import Known, Survey, known, source_of, table_of
+from tillage.store.catalog import dump
 from tillage.store.digests import content_hashes
 from tillage.store.locate import locate, prefixes
 from tillage.store.tables import LEFT, ROWS, Chunk, Draft, NewChunk, Store, Version
@@ -39,91 +40,6 @@ PLACES = "places"
 SUPERSEDED = "superseded"
 LEAST_BAD = 10
 """Fewer bad records than this never stop a run."""
-
-
-@dataclass
-class Known:
-    """One object as the catalog knows it."""
-
-    ordinal: int
-    path: str
-    stamp: dict[str, Any]
-    checksum: str
-    state: Any
-    fresh: bool = False
-    """It must be read: it is new, or its content or the plan's way to read it changed."""
-
-
-@dataclass
-class Survey:
-    """What is there now beside what was there: decided before a row is read."""
-
-    live: list[Known]
-    gone: list[Known]
-    columns: dict[str, str]
-    retype: list[str] = field(default_factory=list)
-    """Columns whose type changed, so that the table is read again."""
-
-    @property
-    def fresh(self) -> list[Known]:
-        return [k for k in self.live if k.fresh]
-
-
-def survey(
-    store: Store, stage: Stage, root: Path, *, reread: bool = False, force: frozenset[int] = frozenset()
-) -> Survey:
-    """Compare the source with the catalog; opens new and changed objects to learn their types, reads no row into it."""
-    source = _source(stage)
-    old = {k.path: k for k in known(store, stage.name)}
-    unclaimed = dict(old)
-    live: list[Known] = []
-    strangers = []
-    for found in source.scan(root):
-        before = unclaimed.pop(found.path, None)
-        if before is not None and before.stamp == found.stamp and not reread:
-            live.append(Known(before.ordinal, found.path, found.stamp, before.checksum, before.state))
-        else:
-            strangers.append((found, before))
-    last = store.latest(stage.name)
-    movable = bool(_table(stage).key) and not store.chunks(stage.name, LEFT)
-    by_checksum = {k.checksum: k for k in unclaimed.values()} if movable else {}
-    ordinal = 1 + max((k.ordinal for k in _ever(store, stage.name)), default=-1)
-    for found, before in strangers:
-        checksum = source.checksum(root, found.path)
-        same = before if before is not None and before.checksum == checksum else None
-        if before is None and checksum in by_checksum:
-            same = by_checksum.pop(checksum)
-            del unclaimed[same.path]
-        if same is not None and not reread:
-            live.append(Known(same.ordinal, found.path, found.stamp, checksum, same.state))
-            continue
-        number = before.ordinal if before is not None else ordinal
-        ordinal += before is None
-        live.append(Known(number, found.path, found.stamp, checksum, source.observe(root, found.path), fresh=True))
-    live.sort(key=lambda k: k.path)
-    for k in live:
-        k.fresh = k.fresh or k.ordinal in force
-    columns = source.column_types([k.state for k in live])
-    retype = [
-        c
-        for c in {**columns, **(last.columns if last else {})}
-        if last and last.facts["types"].get(c) != columns.get(c)
-    ]
-    if retype and last is not None:
-        for k in live:
-            k.fresh = True
-    return Survey(live, list(unclaimed.values()), columns, retype)
-
-
-def known(store: Store, stage: str) -> list[Known]:
-    """The objects that the newest version was read from."""
-    found = store.catalog.rows("SELECT * FROM sources WHERE stage = ? AND ended IS NULL ORDER BY path", stage)
-    return [Known(r["ordinal"], r["path"], load(r["stamp"]), r["checksum"], load(r["state"])) for r in found]
-
-
-def _ever(store: Store, stage: str) -> list[Known]:
-    found = store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage)
-    return [Known(r["ordinal"], r["path"], {}, "", None) for r in found]
 
 
 @dataclass
@@ -144,9 +60,12 @@ class SourceRun:
     ) -> None:
         self.ahead = ahead
         self.store, self.stage, self.root, self.found = store, stage, root, found
-        self.table = _table(stage)
+        self.table = table_of(stage)
         self.last: Version | None = store.latest(stage.name)
         self.rewrite = self.last is None or bool(found.retype)
+        self.columns = list(found.columns)
+        self.held = set() if self.rewrite else {k.ordinal for k in known(store, stage.name)}
+        """Objects whose rows the table shows now."""
         self.draft = Draft(stage.name, "source", stage.fingerprint(), columns={}, facts={"types": found.columns})
         self.paths = {k.ordinal: k.path for k in [*found.live, *found.gone]}
         self.touched = 0
@@ -196,17 +115,21 @@ class SourceRun:
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def _read(self, k: Known) -> None:
-        before = None if self.rewrite else self._rows_of(k.ordinal)
+        before = self._rows_of(k.ordinal) if k.ordinal in self.held else None
         held: list[pl.DataFrame] = []
         seen: list[pl.Series] = []
         occurrences: dict[int, int] = {}
         self._clear(k.ordinal, QUARANTINE)
         self._clear(k.ordinal, LEFT)
-        for batch in _source(self.stage).read(self.root, k.path, self.found.columns):
-            rows = self._identified(batch, k, occurrences)
+        for batch in source_of(self.stage).read(self.root, k.path, self.found.columns):
+            rows = self._placed(self._with_keys(batch, k), k)
             self.records += batch.rows.height + len(batch.bad)
             self.touched += batch.rows.height
             self._set_aside(batch.bad, k)
+            if not self.table.key:
+                rows = rows.hstack([self._by_content(rows.select(self.columns), k.path, occurrences)])
+            elif before is not None:
+                rows = self._identified(rows)
             if before is not None:
                 seen.append(rows[ID])
                 rows = self._difference(rows, before, held)
@@ -234,15 +157,40 @@ class SourceRun:
         if moved.height:
             self.places.append((k.ordinal, moved))
 
-    def _identified(self, batch: Batch, k: Known, occurrences: dict[int, int]) -> pl.DataFrame:
-        rows = batch.rows
-        if self.table.key:
-            row_ids = self.store.keys.row_ids(self.table.name, rows, self.table.key)
-        else:
-            row_ids = self._by_content(rows, k.path, occurrences)
-        return rows.with_columns(
-            row_ids.alias(ID), pl.lit(k.ordinal, dtype=pl.UInt32).alias(OBJECT), batch.records.alias(RECORD)
-        )
+    def _with_keys(self, batch: Batch, k: Known) -> Batch:
+        """The batch, with records whose key is missing set aside."""
+        missing = [c for c in self.table.key if batch.rows[c].null_count()]
+        if not missing:
+            return batch
+        lacks = batch.rows.select(pl.any_horizontal(pl.col(c).is_null() for c in missing)).to_series()
+        bad = list(batch.bad)
+        for record, row in zip(
+            batch.records.filter(lacks), batch.rows.filter(lacks).iter_rows(named=True), strict=True
+        ):
+            column = next(c for c in missing if row[c] is None)
+            raw = json.dumps(row, ensure_ascii=False, default=str).encode()
+            message = "The key is empty, so the row could never be found again."
+            bad.append(
+                BadRecord(
+                    record=record,
+                    byte_start=0,
+                    byte_end=0,
+                    stage="key",
+                    reason="missing_key",
+                    column=column,
+                    message=message,
+                    raw=raw,
+                )
+            )
+        return Batch(batch.rows.filter(~lacks), batch.records.filter(~lacks), bad)
+
+    def _placed(self, batch: Batch, k: Known) -> pl.DataFrame:
+        """The rows of a batch with their object and record; without a query, since small files are many."""
+        place = pl.Series(OBJECT, np.full(batch.rows.height, k.ordinal, dtype=np.uint32))
+        return batch.rows.hstack([place, batch.records.alias(RECORD)])
+
+    def _identified(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.hstack([self.store.keys.row_ids(self.table.name, rows, self.table.key)])
 
     def _by_content(self, rows: pl.DataFrame, path: str, occurrences: dict[int, int]) -> pl.Series:
         content = content_hashes(rows).alias("h").to_frame()
@@ -257,7 +205,8 @@ class SourceRun:
         for h, n in counts:
             occurrences[h] = occurrences.get(h, 0) + n
         parts = content.select(plh.hash_rows(pl.lit(path), low("h"), high("h"), pl.col("n")).alias("h"))
-        return self.store.keys.key_ids(self.table.name, parts.select(plh.col("h").nchash.xxh3_128().alias("h"))["h"])
+        hashed = parts.select(plh.col("h").nchash.xxh3_128().alias("h"))["h"]
+        return self.store.keys.key_ids(self.table.name, hashed)
 
     def _difference(self, rows: pl.DataFrame, before: pl.DataFrame, held: list[pl.DataFrame]) -> pl.DataFrame:
         """The rows that are new or changed; the others are noted in `held` with their record then and now."""
@@ -317,9 +266,8 @@ class SourceRun:
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def _buffer(self, rows: pl.DataFrame, ordinal: int) -> None:
-        rows = rows.select(ID, OBJECT, RECORD, *self.found.columns)
         if self.schema is None:
-            self.schema = rows.schema
+            self.schema = pl.Schema({c: rows.schema[c] for c in self.columns})
         if rows.height:
             self.buffer.append(rows)
             self.buffered += rows.height
@@ -329,6 +277,9 @@ class SourceRun:
     def _cut(self, *, final: bool) -> None:
         if not self.buffered:
             return
+        if any(ID in rows.columns for rows in self.buffer):
+            alike = [rows if ID in rows.columns else self._identified(rows) for rows in self.buffer]
+            self.buffer = [rows.select(ID, OBJECT, RECORD, *self.columns) for rows in alike]
         whole = pl.concat(self.buffer)
         size = fitting(whole, self.size)
         at = 0
@@ -339,7 +290,8 @@ class SourceRun:
         self.buffer, self.buffered = ([rest] if rest.height else []), rest.height
 
     def _write(self, rows: pl.DataFrame) -> None:
-        rows = rows.select(ID, OBJECT, RECORD, *self.found.columns)
+        rows = rows if ID in rows.columns else self._identified(rows)
+        rows = rows.select(ID, OBJECT, RECORD, *self.columns)
         key = sha256(f"{self.draft.fingerprint}\n{rows[ID][0]}\n{rows.height}".encode()).hexdigest()[:32]
         stored = self.store.objects.put_frame(key, rows)
         origins = tuple(rows[OBJECT].unique().sort().to_list())
@@ -563,15 +515,3 @@ class SourceRun:
                 )
             )
         return out
-
-
-def _source(stage: Stage) -> Source:
-    if not isinstance(stage.step, Source):
-        raise InputMissing(f"'{stage.name}' has no source.")
-    return stage.step
-
-
-def _table(stage: Stage) -> Table:
-    if stage.table is None:
-        raise InputMissing(f"'{stage.name}' has no table.")
-    return stage.table

@@ -15,12 +15,13 @@ import polars_hash as plh
 
 from tillage.core.errors import InputMissing, UnknownName
 from tillage.core.keys import hash_text
-from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, ids, low, high
+from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, high, ids, low
 from tillage.core.step import Group
 from tillage.flow.keyed import INDEX, PORT
 from tillage.flow.run import Project
-from tillage.flow.source import OBJECT, PLACES, RECORD, known
+from tillage.flow.source import OBJECT, PLACES, RECORD
 from tillage.flow.stages import Stage
+from tillage.flow.survey import known
 from tillage.store.index import KEY, Index
 from tillage.store.locate import locate
 from tillage.store.tables import LEFT, ROWS

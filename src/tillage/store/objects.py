@@ -1,7 +1,8 @@
 """Objects: immutable files, whole or absent, each verified against its SHA-256 at every read.
 
-Temporary name, fsync, rename, and fsync of the folder before the catalog names the file. The name is that of the work it came from and of its content, so
-the same work finds the same file. Parquet readers do not notice a flipped bit; the checksum does (0.6 ms a megabyte).
+Temporary name, fsync, rename, and fsync of the folder before the catalog names the file. The name is that of the work
+it came from and of its content, so the same work finds the same file. Parquet readers do not notice a flipped bit; the
+checksum does (0.6 ms a megabyte).
 """
 
 from __future__ import annotations
@@ -87,11 +88,21 @@ class Objects:
         """Make the names of all files put so far durable; the catalog calls it before it names them."""
         with self._lock:
             folders, self._unsynced = self._unsynced, set()
-        for folder in sorted(folders):
-            reach("object.folder")
-            sync_folder(folder)
-        if folders:
-            sync_folder(self.root)
+        try:
+            for folder in sorted(folders):
+                reach("object.folder")
+                sync_folder(folder)
+            if folders:
+                sync_folder(self.root)
+        except BaseException as error:
+            with self._lock:
+                self._unsynced |= folders
+            if isinstance(error, OSError):
+                raise Unavailable(
+                    f"The names of files in {self.root} cannot be made durable: {error.strerror or error}.",
+                    fix="Mend the disk, then run again: finished work is kept.",
+                ) from error
+            raise
 
     def put_frame(self, key: str, frame: pl.DataFrame) -> Stored:
         """Write rows as Parquet (zstd, UInt128 in halves)."""
@@ -122,8 +133,10 @@ class Objects:
             )
         return data
 
-    def get_frame(self, name: str, checksum: str, columns: list[str] | None = None) -> pl.DataFrame:
-        """The rows of an object, or some columns of them."""
+    def get_frame(
+        self, name: str, checksum: str, columns: list[str] | None = None, *, but: str | None = None
+    ) -> pl.DataFrame:
+        """The rows of an object: all columns, some of them, or all `but` one."""
         with self._lock:
             found = self._cache.get(name)
             if found is not None:
@@ -134,17 +147,21 @@ class Objects:
         if found is None:
             data = self.get(name, checksum)
             try:
-                if columns is None:
+                if columns is None and but is None:
                     found = from_storage(pl.read_parquet(BytesIO(data)))
                     self._remember(name, found)
                 else:
                     stored = pl.read_parquet_schema(BytesIO(data))
-                    wanted = [c for c in stored if c.rsplit(":", 1)[0] in columns or c in columns]
-                    return from_storage(pl.read_parquet(BytesIO(data), columns=wanted)).select(columns)
+                    names = {c: c[:-3] if c.startswith("_") and c[-3:] in (":lo", ":hi") else c for c in stored}
+                    wanted = [c for c, name in names.items() if (name in columns if columns else name != but)]
+                    some = from_storage(pl.read_parquet(BytesIO(data), columns=wanted))
+                    return some.select(columns) if columns else some
             except pl.exceptions.PolarsError as error:
                 raise VerifyFailed(
                     f"The object {name} cannot be decoded: {error}.", fix="Run `tillage verify`."
                 ) from error
+        if but is not None:
+            return found.drop(but)
         return found if columns is None else found.select(columns)
 
     def delete(self, name: str) -> int:

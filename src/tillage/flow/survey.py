@@ -1,0 +1,117 @@
+"""What a source holds now beside what its table was read from: decided from stamps and checksums, before a row is read.
+
+An object whose stamp is unchanged is not opened; one with a new stamp and the old checksum was touched or renamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tillage.core.errors import ConfigurationError, InputMissing, Problem, unknown_name
+from tillage.core.step import Source
+from tillage.flow.plan import Table
+from tillage.flow.stages import Stage
+from tillage.store.catalog import load
+from tillage.store.tables import LEFT, Store
+
+
+@dataclass
+class Known:
+    """One object as the catalog knows it."""
+
+    ordinal: int
+    path: str
+    stamp: dict[str, Any]
+    checksum: str
+    state: Any
+    fresh: bool = False
+    """It must be read: it is new, or its content or the plan's way to read it changed."""
+
+
+@dataclass
+class Survey:
+    """What is there now beside what was there: decided before a row is read."""
+
+    live: list[Known]
+    gone: list[Known]
+    columns: dict[str, str]
+    retype: list[str] = field(default_factory=list)
+    """Columns whose type changed, so that the table is read again."""
+
+    @property
+    def fresh(self) -> list[Known]:
+        return [k for k in self.live if k.fresh]
+
+
+def survey(
+    store: Store, stage: Stage, root: Path, *, reread: bool = False, force: frozenset[int] = frozenset()
+) -> Survey:
+    """Compare the source with the catalog; opens new and changed objects to learn their types, reads no row into it."""
+    source = source_of(stage)
+    old = {k.path: k for k in known(store, stage.name)}
+    unclaimed = dict(old)
+    live: list[Known] = []
+    strangers = []
+    for found in source.scan(root):
+        before = unclaimed.pop(found.path, None)
+        if before is not None and before.stamp == found.stamp and not reread:
+            live.append(Known(before.ordinal, found.path, found.stamp, before.checksum, before.state))
+        else:
+            strangers.append((found, before))
+    last = store.latest(stage.name)
+    movable = bool(table_of(stage).key) and not store.chunks(stage.name, LEFT)
+    by_checksum = {k.checksum: k for k in unclaimed.values()} if movable else {}
+    ordinal = 1 + max((k.ordinal for k in _ever(store, stage.name)), default=-1)
+    for found, before in strangers:
+        checksum = source.checksum(root, found.path)
+        same = before if before is not None and before.checksum == checksum else None
+        if before is None and checksum in by_checksum:
+            same = by_checksum.pop(checksum)
+            del unclaimed[same.path]
+        if same is not None and not reread:
+            live.append(Known(same.ordinal, found.path, found.stamp, checksum, same.state))
+            continue
+        number = before.ordinal if before is not None else ordinal
+        ordinal += before is None
+        live.append(Known(number, found.path, found.stamp, checksum, source.observe(root, found.path), fresh=True))
+    live.sort(key=lambda k: k.path)
+    for k in live:
+        k.fresh = k.fresh or k.ordinal in force
+    columns = source.column_types([k.state for k in live])
+    absent = [Problem(unknown_name("column", c, columns)) for c in table_of(stage).key if columns and c not in columns]
+    if absent:
+        raise ConfigurationError(absent, fix=f"Mend 'key' of table '{stage.target}', or the files.")
+    retype = [
+        c
+        for c in {**columns, **(last.columns if last else {})}
+        if last and last.facts["types"].get(c) != columns.get(c)
+    ]
+    if retype and last is not None:
+        for k in live:
+            k.fresh = True
+    return Survey(live, list(unclaimed.values()), columns, retype)
+
+
+def known(store: Store, stage: str) -> list[Known]:
+    """The objects that the newest version was read from."""
+    found = store.catalog.rows("SELECT * FROM sources WHERE stage = ? AND ended IS NULL ORDER BY path", stage)
+    return [Known(r["ordinal"], r["path"], load(r["stamp"]), r["checksum"], load(r["state"])) for r in found]
+
+
+def _ever(store: Store, stage: str) -> list[Known]:
+    found = store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage)
+    return [Known(r["ordinal"], r["path"], {}, "", None) for r in found]
+
+
+def source_of(stage: Stage) -> Source:
+    if not isinstance(stage.step, Source):
+        raise InputMissing(f"'{stage.name}' has no source.")
+    return stage.step
+
+
+def table_of(stage: Stage) -> Table:
+    if stage.table is None:
+        raise InputMissing(f"'{stage.name}' has no table.")
+    return stage.table
