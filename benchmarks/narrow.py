@@ -1,4 +1,4 @@
-"""The data of the figures on narrow rows: Parquet files of seven columns, from a seed.
+"""The data of the figures on narrow rows: Parquet files of six columns, from a seed.
 
 Usage: python benchmarks/narrow.py FOLDER --rows 10000000 --files 20 [--start N]
 """
@@ -30,7 +30,7 @@ def write(folder: Path, rows: int, files: int, start: int = 0) -> None:
                 "count": rng.integers(0, 100, size),
             }
         )
-        frame.write_parquet(folder / f"part-{first:010d}.parquet", compression="zstd", statistics=False)
+        frame.write_parquet(folder / f"part-{first:010d}.parquet", compression="zstd")
 
 
 if __name__ == "__main__":

@@ -138,6 +138,29 @@ def test_several_ways_and_groups(tmp_path: Path, ask: Ask, monkeypatch: pytest.M
     assert ask("score", "grouped", *files, "--from", "days")["predicted"] == 1
 
 
+RANK = """\
+import polars as pl
+from tillage.core import Whole
+
+class Rank(Whole):
+    def compute(self, inputs):
+        return inputs["rows"].with_columns(rank=pl.col("text").rank("dense"))
+"""
+
+
+def test_a_step_that_adds_columns_from_all_rows_is_refused(garden: Path, ask: Ask) -> None:
+    (garden / "ranks.py").write_text(RANK)
+    (garden / "tillage.yaml").write_text(
+        "tables:\n  notes: {collect: {files: data/*.csv}, key: id}\n  ranked: {from: notes, steps: [ranks.Rank]}\n"
+        "models:\n  m: {learn: naive_bayes, from: ranked, input: text, target: topic, split: {leak: false}}\n"
+    )
+    assert ask("run")["_code"] == 0
+    (garden / "in.csv").write_text("text\nx\n")
+    value = ask("score", "m", "--input", "in.csv", "--output", "o.csv")
+    assert value["_code"] == 2
+    assert "rank of ranked makes rows out of many" in value["message"]
+
+
 def test_an_untrained_model(garden: Path, ask: Ask) -> None:
     plan = (garden / "tillage.yaml").read_text()
     later = "  later: {learn: naive_bayes, from: clean, input: text, target: topic}\n"

@@ -101,6 +101,13 @@ def test_a_column_that_is_nearly_always_the_majority_gives_nothing_away() -> Non
     assert {one.name: one.role for one in decide(rare, "y").looks}["x"] == "number"
 
 
+def test_a_good_column_is_not_taken_away() -> None:
+    """Right nine times in ten is a feature, not the answer."""
+    y = ["a", "b"] * 100
+    x = [("b" if v == "a" else "a") if i % 10 == 0 else v for i, v in enumerate(y)]
+    assert {one.name: one.role for one in decide(pl.DataFrame({"x": x, "y": y}), "y").looks}["x"] == "category"
+
+
 def test_whole_numbers_without_repetition_are_not_always_ids() -> None:
     frame = pl.DataFrame({"price": [i * i + 7 for i in range(50)], "row": range(50), "y": ["a", "b"] * 25})
     found = {one.name: one.role for one in decide(frame, "y").looks}
@@ -146,8 +153,11 @@ def test_a_table_is_tried(here: Path, tell: Tell, ask: Ask) -> None:
     assert plan.tables["things"].key == ("id",)
     text = (here / "tillage.yaml").read_text()
     assert "# colour_code: tells 'colour' almost without fail" in text
+    before = (here / "tillage.yaml").stat()
     value = ask("try", "things.csv", "--target", "colour")
     assert value["schema"] == "tillage.try/1"
+    after = (here / "tillage.yaml").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns), "not written again"
     assert value["run"]["tables"]["things"]["touched"] == 0, "an equal plan is used again"
     assert set(value["dropped"]) == {"id", "uuid", "colour_code", "same", "nothing"}
     model = value["run"]["models"]["model"]

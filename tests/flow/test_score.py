@@ -181,6 +181,8 @@ def test_values_are_read_in_the_recorded_type(given_values: list[Any], dtype: pl
         ("3.5", pl.Int64(), "'3.5' in column 'v' is not a whole number"),
         (3.5, pl.Int64(), "'3.5' in column 'v' is not a whole number"),
         ("9" * 30, pl.Int64(), "is not a whole number"),
+        (2.0**60, pl.Int64(), "is not a whole number"),
+        ("1e17", pl.Int64(), "is not a whole number"),
         (300, pl.Int8(), "'300' in column 'v' is not a whole number"),
         ("inf", pl.Float64(), "'inf' in column 'v' is not a number"),
         ("maybe", pl.Boolean(), "is not true or false"),

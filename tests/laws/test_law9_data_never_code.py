@@ -135,12 +135,15 @@ def test_hostile_bytes_in_any_object_are_found_and_never_read(kept: World) -> No
         other = next(o for o in ((objects / x).read_bytes() for x in random.sample(names, len(names))) if o != data)
         (objects / name).write_bytes(WAYS[n % len(WAYS)](data, random, other))
         with kept.open() as p:
+            refusal = None
             try:
                 assert read_everything(p) == expected, name
             except VerifyFailed as error:
+                refusal = error
+            if refusal is not None:
                 refused += 1
-                assert error.exit_code == 70
-                assert name in error.message
+                assert refusal.exit_code == 70
+                assert name in refusal.message
             if n % 8 == 0:  # a whole verification reads all of them, so it is asked now and then
                 assert name in {f.object for f in verify(p.store).findings}
         (objects / name).write_bytes(data)
@@ -167,7 +170,9 @@ def test_a_run_over_hostile_bytes_stops_or_is_right(count: int, kept: World, tmp
         expected = digests(p)
     stopped = 0
     with kept.open() as p:
-        rows = p.store.catalog.rows("SELECT DISTINCT object FROM chunks WHERE ended IS NULL UNION SELECT object FROM runs")
+        rows = p.store.catalog.rows(
+            "SELECT DISTINCT object FROM chunks WHERE ended IS NULL UNION SELECT object FROM runs"
+        )
         names = sorted(r["object"] for r in rows)
     for n in range(count):
         world = copy(f"hostile{n}")
@@ -176,13 +181,13 @@ def test_a_run_over_hostile_bytes_stops_or_is_right(count: int, kept: World, tmp
             data = (objects / name).read_bytes()
             (objects / name).write_bytes(random.choice(WAYS)(data, random, (objects / names[0]).read_bytes() + b"."))
         with world.open() as p:
+            told = None
             try:
                 p.run()
                 told = digests(p)
             except VerifyFailed:
                 stopped += 1
-            else:
-                assert told == expected, "a silent wrong result"
+            assert told in (None, expected), "a silent wrong result"
             assert verify(p.store).findings
     assert stopped > count // 4
 

@@ -32,7 +32,6 @@ def listen(event: str, arguments: tuple[Any, ...]) -> None:
 def everything(folder: str) -> None:
     from tests.flow.world import digests
     from tillage.face.rooms import project
-    from tillage.promises import trace
     from tillage.store.verify import verify
 
     with project(Path(folder)) as p:
@@ -43,7 +42,6 @@ def everything(folder: str) -> None:
         for model in p.plan.models:
             p.model(model).apply(p.read("clean"))
             p.report(model)
-        trace(p, "cities", min(p.read("cities")["_id"].to_list()))
         assert not verify(p.store).findings
 
 

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tillage.core.errors import InputMissing
+from tillage.core.errors import InputMissing, Locked
 from tillage.core.rows import ID, ids, without
 from tillage.store import index
 from tillage.store.gc import collect, owned_objects
@@ -391,4 +391,25 @@ def test_a_draft_takes_an_id_out_once(tmp_path: Path) -> None:
     store.commit(draft)
     assert store.count(A) == 3
     assert without(store.frame(A), ids([0, 3, 4])).is_empty()
+    store.close()
+
+
+def test_a_draft_that_was_overtaken_is_refused(tmp_path: Path) -> None:
+    """A compaction came between its making and its commit: its removals would miss the rows where they are now."""
+    store = Store(tmp_path)
+    draft = Draft(A, "first", "f", columns=COLUMNS)
+    draft.added = [NewChunk(ROWS, store.objects.put_frame("0" * 32, frame_of({i: (i, "") for i in range(5)})))]
+    store.commit(draft)
+    [chunk] = store.chunks(A)
+    late = Draft(A, "late", "f", columns=COLUMNS)
+    late.remove(chunk, ids([1]))
+    ending = Draft(A, "ending", "f", columns=COLUMNS, ended=[chunk.id])
+    compaction = Draft(A, "compaction", "f", columns=COLUMNS, ended=[chunk.id])
+    compaction.added = [NewChunk(ROWS, store.objects.put_frame("1" * 32, store.read(chunk)))]
+    store.commit(compaction)
+    for overtaken in (late, ending):
+        with pytest.raises(Locked, match="was changed by someone else"):
+            store.commit(Draft(B, "beside", "f"), overtaken)
+    assert store.stages() == [A]
+    assert (store.count(A), len(store.versions(A))) == (5, 2)
     store.close()

@@ -16,16 +16,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from tillage.core.code import source_digest
 from tillage.core.rows import ID
 from tillage.core.state import State
 
@@ -250,13 +249,6 @@ class Source(Step):
     @abstractmethod
     def read(self, root: Path, path: str, schema: Mapping[str, str]) -> Iterator[Batch]:
         """The object's records, cast to `schema`, in order, in batches of bounded size."""
-
-
-@lru_cache(maxsize=None)
-def source_digest(module: str) -> str:
-    """SHA-256 of a module's source file; empty when it has none (an interactive session)."""
-    path = getattr(sys.modules.get(module), "__file__", None)
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
 
 
 __all__ = [

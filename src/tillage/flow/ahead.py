@@ -7,6 +7,7 @@ chunk that later turns out to show fewer rows is simply made again.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ import polars as pl
 
 from tillage.core.rows import ids
 from tillage.core.step import Fold, Map
-from tillage.flow.engine import Engine
+from tillage.flow.engine import SAVE_SECONDS, Engine
 from tillage.flow.maps import map_rows, work_key
 from tillage.flow.results import clean, fold_key, fold_rows
 from tillage.flow.stages import Stage
@@ -45,6 +46,7 @@ class Ahead:
         self._waiting: deque[Future[list[Done]]] = deque()
         self._done: list[Done] = []
         self._failed = False
+        self._saved = time.monotonic()
 
     def __enter__(self) -> Ahead:
         return self
@@ -69,6 +71,9 @@ class Ahead:
         future = self._waiting.popleft()
         if future.exception() is None:
             self._done += future.result()
+            if time.monotonic() - self._saved > SAVE_SECONDS:
+                self.store.remember(self._done)
+                self._done, self._saved = [], time.monotonic()
         else:  # the stage itself will meet the same error, and report it as its own
             self._failed = True
 

@@ -131,11 +131,16 @@ def map_rows(
     counts.count_left(left, stage)
     result: dict[str, Any] = {
         "rows": vars(store.objects.put_frame(key, stay)),
-        "left": vars(store.objects.put_frame(key, left)) if left.height else None,
+        "left": vars(store.objects.put_frame(key, _slim(left))) if left.height else None,
         "counts": counts.value(),
         "columns": [(c, str(t)) for c, t in stay.schema.items() if not c.startswith("_")],
     }
     return result, stay
+
+
+def _slim(left: pl.DataFrame) -> pl.DataFrame:
+    """Entries without the columns that say nothing here."""
+    return left.drop([c for c in (INTO, PARENT) if left[c].null_count() == left.height])
 
 
 def apply_maps(maps: Sequence[Map], rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

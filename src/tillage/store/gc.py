@@ -59,12 +59,12 @@ def collect(store: Store, keep: int = KEEP) -> Collected:
         memo = store.catalog.rows("SELECT key, value FROM memo")
         stale = [r["key"] for r in memo if not object_names(load(r["value"])) <= owned]
         store.catalog.write_many("DELETE FROM memo WHERE key = ?", [(k,) for k in stale])
-    files = size = 0
-    for name in store.objects.files():
-        if name not in owned:
-            reach("gc.file")
-            size += store.objects.delete(name)
-            files += 1
+    orphans = sorted(set(store.objects.files()) - owned)
+    size = store.objects.delete_small(orphans)
+    for name in orphans:
+        reach("gc.file")
+        size += store.objects.delete(name)
+    files = len(orphans)
     erase_replaced(store)
     reach("gc.after")
     return Collected(versions, files, size)

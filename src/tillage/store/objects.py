@@ -1,4 +1,7 @@
-"""Objects: immutable files, whole or absent, each verified against its SHA-256 at every read.
+"""Objects: immutable pieces of bytes, whole or absent, each verified against its SHA-256 at every read.
+
+A large one is a file, a small one (a ledger entry of a chunk, a state) a row of the catalog: a file costs 2 ms, most
+of it the wait for the disk.
 
 Temporary name, fsync, rename, and fsync of the folder before the catalog names the file. The name is that of the work
 it came from and of its content, so the same work finds the same file. Parquet readers do not notice a flipped bit; the
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -20,15 +24,22 @@ import polars as pl
 
 from tillage.core.errors import Unavailable, VerifyFailed
 from tillage.core.rows import from_storage, to_storage
+from tillage.store.catalog import Catalog
 from tillage.store.failpoints import reach
 
 CACHE_BYTES = 192 << 20
 """Frames just written or read are kept in memory up to this size in all."""
 
 
+SMALL = 48 << 10
+"""Bytes up to which an object lives in the catalog."""
+
+_SMALL = "small/"
+
+
 @dataclass(frozen=True)
 class Stored:
-    """A file that has been written: its name, its SHA-256, its size."""
+    """An object that has been written: its name, its SHA-256, its size."""
 
     name: str
     checksum: str
@@ -37,10 +48,11 @@ class Stored:
 
 
 class Objects:
-    """The folder of objects."""
+    """The folder of objects, and the catalog's table of small ones (without a catalog, all are files)."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, catalog: Catalog | None = None) -> None:
+        self.root, self.catalog = root, catalog
+        self._pending: dict[str, bytes] = {}
         self._cache: OrderedDict[str, pl.DataFrame] = OrderedDict()
         self._cached = 0
         self._lock = Lock()
@@ -49,6 +61,11 @@ class Objects:
     def put(self, key: str, data: bytes | memoryview, suffix: str, rows: int = 0) -> Stored:
         """Write `data`: whole when this returns, durable after the next `sync`. Unavailable when the disk refuses."""
         checksum = sha256(data).hexdigest()
+        if self.catalog is not None and len(data) <= SMALL:
+            name = f"{_SMALL}{key}-{checksum[:16]}.{suffix}"
+            with self._lock:
+                self._pending[name] = bytes(data)
+            return Stored(name, checksum, len(data), rows)
         name = f"{key[:1]}/{key}-{checksum[:16]}.{suffix}"
         try:
             self._settle(self.root / name, data, checksum)
@@ -85,9 +102,16 @@ class Objects:
             self._unsynced.add(folder)
 
     def sync(self) -> None:
-        """Make the names of all files put so far durable; the catalog calls it before it names them."""
+        """Make all that was put so far durable; the catalog calls it before it names them."""
         with self._lock:
             folders, self._unsynced = self._unsynced, set()
+            pending = list(self._pending.items())
+        if pending and self.catalog is not None:
+            with self.catalog.transaction():
+                self.catalog.write_many("INSERT OR IGNORE INTO small VALUES (?, ?)", pending)
+            with self._lock:
+                for name, _ in pending:
+                    self._pending.pop(name, None)
         try:
             for folder in sorted(folders):
                 reach("object.folder")
@@ -115,7 +139,7 @@ class Objects:
     def get(self, name: str, checksum: str) -> bytes:
         """The bytes of an object; VerifyFailed when they are missing or not what was written."""
         try:
-            data = (self.root / name).read_bytes()
+            data = self._bytes(name)
         except FileNotFoundError:
             raise VerifyFailed(
                 f"The object {name} is missing from {self.root}.",
@@ -133,6 +157,25 @@ class Objects:
             )
         return data
 
+    def _bytes(self, name: str) -> bytes:
+        if not name.startswith(_SMALL) or self.catalog is None:
+            return (self.root / name).read_bytes()
+        with self._lock:
+            data = self._pending.get(name)
+        if data is None:
+            row = self.catalog.row("SELECT data FROM small WHERE name = ?", name)
+            if row is None:
+                raise FileNotFoundError(name)
+            data = bytes(row[0])
+        return data
+
+    def _there(self, name: str) -> bool:
+        if not name.startswith(_SMALL) or self.catalog is None:
+            return (self.root / name).exists()
+        with self._lock:
+            pending = name in self._pending
+        return pending or self.catalog.row("SELECT 1 FROM small WHERE name = ?", name) is not None
+
     def get_frame(
         self, name: str, checksum: str, columns: list[str] | None = None, *, but: str | None = None
     ) -> pl.DataFrame:
@@ -141,7 +184,7 @@ class Objects:
             found = self._cache.get(name)
             if found is not None:
                 self._cache.move_to_end(name)
-        if found is not None and not (self.root / name).exists():  # another process purged it
+        if found is not None and not self._there(name):  # another process purged it
             self.forget(name)
             found = None
         if found is None:
@@ -167,6 +210,8 @@ class Objects:
     def delete(self, name: str) -> int:
         """Remove a file; the bytes freed (0 when it was not there)."""
         self.forget(name)
+        if name.startswith(_SMALL):
+            return self.delete_small([name])
         path = self.root / name
         try:
             size = path.stat().st_size
@@ -175,9 +220,22 @@ class Objects:
             return 0
         return size
 
+    def delete_small(self, names: Iterable[str]) -> int:
+        """Remove those of these objects that live in the catalog, in one transaction; the bytes freed."""
+        size = 0
+        if self.catalog is not None:
+            with self.catalog.transaction():
+                for name in (n for n in names if n.startswith(_SMALL)):
+                    self.forget(name)
+                    row = self.catalog.row("SELECT length(data) FROM small WHERE name = ?", name)
+                    self.catalog.write("DELETE FROM small WHERE name = ?", name)
+                    size += int(row[0]) if row else 0
+        return size
+
     def files(self) -> dict[str, int]:
-        """Every file below the folder, half-written ones too, with its size."""
-        found = {}
+        """Every object there is, half-written files too, with its size."""
+        small = self.catalog.rows("SELECT name, length(data) FROM small") if self.catalog is not None else []
+        found = {str(name): int(size) for name, size in small}
         for path in self.root.rglob("*"):
             try:
                 if path.is_file():

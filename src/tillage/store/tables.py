@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tillage.core.errors import InputMissing
+from tillage.core.errors import InputMissing, Locked
 from tillage.core.keys import Keyring
 from tillage.core.rows import ID, high, ids, low, only, wide, without
 from tillage.store.catalog import Catalog, dump, load
@@ -122,7 +122,7 @@ class Store:
         self.root = root
         self.keys = Keyring.open(root / "key")
         self.catalog = Catalog(root / "catalog.db")
-        self.objects = Objects(root / "objects")
+        self.objects = Objects(root / "objects", self.catalog)
 
     def close(self) -> None:
         """Let go of the catalog and of frames in memory."""
@@ -168,6 +168,7 @@ class Store:
     def _write(self, draft: Draft) -> Version:
         last = self.latest(draft.stage)
         number = (last.version if last else 0) + 1
+        self._must_be_alive(draft)
         self.catalog.write(
             "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             draft.stage,
@@ -192,6 +193,19 @@ class Store:
             [(chunk, number, pack(gone)) for chunk, gone in draft.removals.items() if len(gone)],
         )
         return self.version(draft.stage, number)
+
+    def _must_be_alive(self, draft: Draft) -> None:
+        """A draft that was made beside another version of its stage would bring back what that one took out."""
+        named = sorted({*draft.ended, *draft.removals})
+        for at in range(0, len(named), 500):
+            some = named[at : at + 500]
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT count(*) FROM chunks WHERE ended IS NULL AND id IN ({marks})"  # noqa: S608
+            if self.catalog.rows(query, *some)[0][0] != len(some):
+                raise Locked(
+                    f"'{draft.stage}' was changed by someone else while this version of it was made.",
+                    fix="Run again: finished work is kept.",
+                )
 
     def _insert(self, stage: str, new: NewChunk, version: int) -> None:
         stored = new.stored

@@ -1,0 +1,58 @@
+"""A command as a child process, and what it cost: CPU seconds of it and all its descendants, peak memory, time.
+
+`wait4` gives the usage of exactly this child with those that it waited for. The parent must stay small: the kernel
+counts the parent's memory at the fork into the child's peak, so no figure imports polars or numpy into itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = Path(__file__).parent
+TILLAGE = ("-m", "tillage.face.main")
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a child cost; `cpu` and `wall` in seconds, `peak` in MB (2^20 bytes)."""
+
+    cpu: float
+    peak: float
+    wall: float
+    out: str
+
+
+def python(*arguments: str | Path, cwd: Path | None = None) -> Used:
+    """Run `python ARGUMENTS` with the project on its path and a fixed key; RuntimeError with its words if it fails."""
+    return run([sys.executable, *map(str, arguments)], cwd)
+
+
+def tillage(*arguments: str, cwd: Path) -> Used:
+    """Run `tillage ARGUMENTS` in a folder."""
+    return python(*TILLAGE, *arguments, cwd=cwd)
+
+
+def run(command: Sequence[str], cwd: Path | None = None) -> Used:
+    """Run a command to its end; its standard output is kept, its errors are told only when it fails."""
+    path = os.pathsep.join(p for p in (str(ROOT / "src"), os.environ.get("PYTHONPATH")) if p)
+    environment = {**os.environ, "PYTHONPATH": path, "TILLAGE_KEY": "ab" * 32, "PYTHONHASHSEED": "0"}
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        begun = time.monotonic()
+        started = subprocess.Popen(command, cwd=cwd, env=environment, stdout=out, stderr=errors)
+        _, status, used = os.wait4(started.pid, 0)
+        wall = time.monotonic() - begun
+        started.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait for it again
+        out.seek(0)
+        errors.seek(0)
+        said, failed = out.read().decode(errors="replace"), errors.read().decode(errors="replace")
+    if started.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {started.returncode}:\n{said[-2000:]}{failed[-4000:]}")
+    return Used(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, wall, said)
