@@ -89,7 +89,10 @@ class World:
 
     def write_lines(self, name: str) -> None:
         r = self.random
-        rows = [{"text": self.text(), "n": r.randint(1, 3), "m": r.choice((1, 2**70 if r.random() < 0.1 else 3))} for _ in range(r.randint(1, 9))]
+        rows = [
+            {"text": self.text(), "n": r.randint(1, 3), "m": r.choice((1, 2**70 if r.random() < 0.1 else 3))}
+            for _ in range(r.randint(1, 9))
+        ]
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (self.root / "lines" / name).write_text(text, encoding="utf-8")
 
@@ -154,7 +157,8 @@ def digests(p: Project, outcome: Outcome | None = None) -> dict[str, Any]:
     tables = {
         name: {k: v for k, v in t.items() if k not in ("version", "touched")} for name, t in value["tables"].items()
     }
-    models = {name: {k: m[k] for k in ("digest", "metrics", "baseline", "interval", "train", "test", "left")} for name, m in value["models"].items()}
+    kept = ("digest", "metrics", "baseline", "interval", "train", "test", "left")
+    models = {name: {k: m[k] for k in kept} for name, m in value["models"].items()}
     return {"tables": tables, "models": models}
 
 

@@ -195,7 +195,7 @@ class Project:
 
     def _wanted(self, targets: Iterable[str]) -> list[str]:
         """The stages of these targets and of all that they need, in order."""
-        names = {t: None for t in targets}
+        names = dict.fromkeys(targets)
         known = {*self.plan.tables, *self.plan.models}
         for name in names:
             if name not in known:
@@ -235,7 +235,7 @@ class Project:
             raise InputMissing(f"Table '{table}' has no version yet.", fix="Run `tillage run`.")
         frame = self.store.frame(table, version=at.version)
         if not frame.height and not frame.width > 1:
-            return pl.DataFrame(schema={"_id": pl.UInt128, **{c: pl.String for c in at.columns}})
+            return pl.DataFrame(schema={"_id": pl.UInt128, **dict.fromkeys(at.columns, pl.String)})
         return frame.select("_id", *at.columns)
 
     def model(self, name: str, version: int | None = None) -> Fitted:

@@ -507,11 +507,6 @@ class SourceRun:
                     (name, k.ordinal, k.path, *values, number),
                 )
             )
-        for k in self.found.gone:
-            out.append(
-                (
-                    "UPDATE sources SET ended = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL",
-                    (number, name, k.ordinal),
-                )
-            )
+        end = "UPDATE sources SET ended = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL"
+        out += [(end, (number, name, k.ordinal)) for k in self.found.gone]
         return out

@@ -249,8 +249,7 @@ def _inputs(project: Project, stage: str, version: int) -> tuple[Node, ...]:
         facts |= {k: before.counts[k] for k in ("in", "rows") if k in before.counts}
         out.append(Node(kind, f"{name} version {seen}", facts, _inputs(project, name, seen)))
     if not at.inputs:
-        for k in known(project.store, stage):
-            out.append(Node("object", k.path, {"sha256": k.checksum}))
+        out += [Node("object", k.path, {"sha256": k.checksum}) for k in known(project.store, stage)]
     return tuple(out)
 
 
