@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BASE := $(VENV)/base.stamp
 DEV := $(VENV)/dev.stamp
 CODE := src tests $(wildcard benchmarks)
-BENCHES := $(wildcard benchmarks/[!_]*.py)
+BENCHES := $(wildcard benchmarks/figure_*.py)
 LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group build
 
@@ -21,7 +21,7 @@ help:
 	@echo "make test      the tests of every change"
 	@echo "make test-all  the same and the nightly ones"
 	@echo "make check     style, types, imports"
-	@echo "make bench     the figures of docs/benchmarks.md"
+	@echo "make bench     the figures of docs/benchmarks.md; BENCH_FLAGS=--quick for small sizes"
 	@echo "make lock      write requirements/*.txt anew (needs uv); LOCK_FLAGS=--upgrade for newer versions"
 
 demo: $(BASE)
@@ -40,8 +40,7 @@ check: $(DEV)
 	$(BIN)/lint-imports
 
 bench: $(DEV)
-	@test -n "$(BENCHES)" || { echo "benchmarks/ holds no benchmark"; exit 1; }
-	@set -e; for file in $(BENCHES); do echo "== $$file"; $(BIN)/python "$$file"; done
+	@set -e; for file in $(BENCHES); do $(BIN)/python "$$file" $(BENCH_FLAGS); done
 
 lock:
 	$(LOCK) $(LOCK_FLAGS) --output-file requirements/base.txt

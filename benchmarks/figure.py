@@ -27,7 +27,9 @@ Side = Callable[[int], Used]
 def arguments(about: str | None, *, repetitions: int) -> argparse.Namespace:
     """`--quick`, `--repetitions`, `--write`: the options of every figure."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes, one turn: shows that it runs, judges nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, one turn: shows that it runs, judges nothing"
+    )
     parser.add_argument("--repetitions", type=int, default=repetitions, metavar="N", help="turns (default %(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace this figure's block in FILE")
     given = parser.parse_args()
@@ -85,17 +87,28 @@ class Figure:
             self.say(f"| {name} | `{commands[name]}` | {len(used)} | {cpu} | {peak} |")
 
     def judge(
-        self, what: str, values: Sequence[float], unit: str, *, limit: float | None, at_least: bool = False
+        self,
+        what: str,
+        values: Sequence[float],
+        unit: str,
+        *,
+        limit: float | None,
+        at_least: bool = False,
+        sized: bool = True,
     ) -> None:
-        """What was reached beside what is asked for; the median decides. No limit: reported only."""
+        """What was reached beside what is asked for; the median decides. No limit: reported only.
+
+        `sized`: it depends on how much data there is, so that a quick run cannot judge it.
+        """
         if limit is None:
             asked, verdict = "–", "–"
         else:
             reached = statistics.median(values)
             passed = reached >= limit if at_least else reached <= limit
             asked = f"{'at least' if at_least else 'at most'} {limit:g}{unit}"
-            verdict = "not judged" if self.given.quick else "PASS" if passed else "**FALLS SHORT**"
-        digits = 0 if unit == " MB" or all(float(v).is_integer() for v in values) else 2 if unit != " s" else 3
+            verdict = "not judged" if self.given.quick and sized else "PASS" if passed else "**FALLS SHORT**"
+        whole = unit == " MB" or all(float(v).is_integer() for v in values)
+        digits = 0 if whole else 3 if abs(statistics.median(values)) < 1 else 2
         self.judged.append(f"| {what} | {spread(values, unit, digits)} | {asked} | {verdict} |")
 
     def hold(self, what: str, reached: int, of: int) -> None:

@@ -60,7 +60,17 @@ class Narrow:
         used = self.fresh(self.big)
         self.idle.append(tillage("run", cwd=self.big))
         one = self.rows // 100
-        python(BENCHMARKS / "narrow.py", "data", "--rows", str(one), "--files", "1", "--start", str(self.rows), cwd=self.big)
+        python(
+            BENCHMARKS / "narrow.py",
+            "data",
+            "--rows",
+            str(one),
+            "--files",
+            "1",
+            "--start",
+            str(self.rows),
+            cwd=self.big,
+        )
         self.append.append(tillage("run", cwd=self.big))
         (self.big / f"data/part-{self.rows:010d}.parquet").unlink()
         start = self.idle[-1].cpu
@@ -126,7 +136,9 @@ def main() -> None:
     grown = [a.peak - b.peak - more_rows for a, b in zip(full, fifth, strict=True)]
     what = f"memory from {rows // 5:,} to {rows:,} rows beyond {ROW_BYTES} bytes a row (a tenth of the first)"
     figure.judge(what, grown, " MB", limit=round(least / 10))
-    figure.judge("1 % appended: share of the full run's CPU, start-up apart", [100 * s for s in narrow.share], " %", limit=3)
+    figure.judge(
+        "1 % appended: share of the full run's CPU, start-up apart", [100 * s for s in narrow.share], " %", limit=3
+    )
     figure.close()
 
 

@@ -19,7 +19,8 @@ BACKEND = {"tillage (pyproject.toml:build)", "hatchling", "editables"}
 
 def packages(lock: str) -> tuple[set[str], set[str]]:
     """(what the project needs to run, what only builds it), from the lock's own account of who asks for what."""
-    run, build = set(), set()
+    run: set[str] = set()
+    build: set[str] = set()
     for entry in re.split(r"\n(?=[a-z0-9])", lock):
         named = ENTRY.match(entry)
         if named is None:
@@ -44,8 +45,8 @@ def main() -> None:
     found = figure.turns({"tillage --help": helped, "Python alone": bare})
     figure.table(found, {"tillage --help": "python -m tillage.face.main --help", "Python alone": "python -c pass"})
     run, build = packages((ROOT / "requirements" / "base.txt").read_text())
-    figure.judge("`tillage --help`, CPU", [u.cpu for u in found["tillage --help"]], " s", limit=HELP_LIMIT)
-    figure.judge("packages of a base install", [len(run)], "", limit=PACKAGE_LIMIT)
+    figure.judge("`tillage --help`, CPU", [u.cpu for u in found["tillage --help"]], " s", limit=HELP_LIMIT, sized=False)
+    figure.judge("packages of a base install", [len(run)], "", limit=PACKAGE_LIMIT, sized=False)
     figure.judge("packages that only build the project, besides", [len(build)], "", limit=None)
     figure.close()
 

@@ -1,4 +1,4 @@
-"""The floor under the narrow-rows figure: a bare script that keeps the promises of ids, uniqueness, checksums, durability.
+"""The floor under the narrow-rows figure: a bare script that keeps the same promises, and nothing else.
 
 It writes the source table and the clean table as checked, durable chunks and folds the clean one, as Tillage does, with
 no plan, no ledger, no catalog, no change tracking. `--promises` leaves promises out, to show what each costs; with

@@ -1,7 +1,7 @@
 """Runs of a project that are cut off: a server that has imported everything and forks one process a run.
 
-A line of JSON in, `{"folder", "failpoint", "cpu_s"}`; a line out, `{"signal", "code", "cpu_s", "passed"}`. A fork spares
-each run a second of imports; nothing is computed before it, so the child starts with no thread but its own.
+A line of JSON in, `{"folder", "failpoint", "cpu_s"}`; a line out, `{"signal", "code", "cpu_s", "passed"}`. A fork
+spares each run a second of imports; nothing is computed before it, so the child starts with no thread but its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import tillage.face.rooms
 from tillage.core import TillageError
 from tillage.flow import chunking
-from tillage.store import failpoints, index, locate
+from tillage.store import failpoints, index, locate, objects
 
 tillage.face.rooms.registry()
 
@@ -30,6 +30,7 @@ def shrink() -> None:
     chunking.LEAST_ROWS, chunking.MOST_CHUNKS = 5, 8
     index.PAGE_ROWS, index.MANY_DELTAS = 4, 3
     locate.MANY_RUNS = 2
+    objects.SMALL = 1200
     import tillage.flow.compact
 
     tillage.flow.compact.SLACK = 6
@@ -44,7 +45,7 @@ def live(order: dict[str, Any], report: int) -> None:
     if order.get("list"):
         failpoints.reach = seen.append
         from tillage.flow import compact
-        from tillage.store import catalog, objects, tables
+        from tillage.store import catalog, tables
 
         for module in (objects, tables, compact, catalog):
             if hasattr(module, "reach"):

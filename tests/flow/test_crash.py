@@ -118,6 +118,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     deaths = Deaths()
     with pytest.MonkeyPatch.context() as patch:
         small_chunks(patch)
+        patch.setattr("tillage.store.objects.SMALL", 1200)  # so that there are files beside what the catalog holds
         yield Scene(tmp_path_factory.mktemp("dying"), deaths)
     deaths.end()
 

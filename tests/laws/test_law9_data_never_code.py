@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -98,6 +100,23 @@ def made_up(data: bytes, random: Random, other: bytes) -> bytes:
 WAYS: tuple[Callable[[bytes, Random, bytes], bytes], ...] = (flipped, truncated, swapped, made_up)
 
 
+def bytes_of(world: World, name: str) -> bytes:
+    """An object as it lies in the store: a file, or a row of the catalog."""
+    if not name.startswith("small/"):
+        return (world.root / ".tillage" / "objects" / name).read_bytes()
+    with closing(sqlite3.connect(world.root / ".tillage" / "catalog.db")) as db:
+        return bytes(db.execute("SELECT data FROM small WHERE name = ?", (name,)).fetchone()[0])
+
+
+def plant(world: World, name: str, data: bytes) -> None:
+    """Put other bytes in its place."""
+    if not name.startswith("small/"):
+        (world.root / ".tillage" / "objects" / name).write_bytes(data)
+        return
+    with closing(sqlite3.connect(world.root / ".tillage" / "catalog.db")) as db, db:
+        db.execute("UPDATE small SET data = ? WHERE name = ?", (data, name))
+
+
 def read_everything(p: Project) -> list[Any]:
     """All that a reader may ask for."""
     tables = [p.read(name).sort("_id").to_dicts() for name in p.plan.tables]
@@ -111,6 +130,7 @@ def read_everything(p: Project) -> list[Any]:
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world that was run, with versions, deltas and locator runs behind it."""
     small_chunks(monkeypatch)
+    monkeypatch.setattr("tillage.store.objects.SMALL", 1200)  # so that there are files beside what the catalog holds
     world = World(tmp_path / "w", 5)
     with world.open() as p:
         p.run()
@@ -122,18 +142,18 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_hostile_bytes_in_any_object_are_found_and_never_read(kept: World) -> None:
-    objects = kept.root / ".tillage" / "objects"
     with kept.open() as p:
         expected = read_everything(p)
         live = {r["object"] for r in p.store.catalog.rows("SELECT object FROM chunks UNION SELECT object FROM runs")}
     random = Random(6)
     names = sorted(live)
     assert len(names) > 60
+    assert 10 < sum(name.startswith("small/") for name in names) < len(names) - 10
     refused = 0
     for n, name in enumerate(names):
-        data = (objects / name).read_bytes()
-        other = next(o for o in ((objects / x).read_bytes() for x in random.sample(names, len(names))) if o != data)
-        (objects / name).write_bytes(WAYS[n % len(WAYS)](data, random, other))
+        data = bytes_of(kept, name)
+        other = next(o for o in (bytes_of(kept, x) for x in random.sample(names, len(names))) if o != data)
+        plant(kept, name, WAYS[n % len(WAYS)](data, random, other))
         with kept.open() as p:
             refusal = None
             try:
@@ -146,7 +166,7 @@ def test_hostile_bytes_in_any_object_are_found_and_never_read(kept: World) -> No
                 assert name in refusal.message
             if n % 8 == 0:  # a whole verification reads all of them, so it is asked now and then
                 assert name in {f.object for f in verify(p.store).findings}
-        (objects / name).write_bytes(data)
+        plant(kept, name, data)
     assert refused > len(names) // 4
     with kept.open() as p:
         assert read_everything(p) == expected
@@ -176,10 +196,8 @@ def test_a_run_over_hostile_bytes_stops_or_is_right(count: int, kept: World, tmp
         names = sorted(r["object"] for r in rows)
     for n in range(count):
         world = copy(f"hostile{n}")
-        objects = world.root / ".tillage" / "objects"
         for name in random.sample(names, 4):
-            data = (objects / name).read_bytes()
-            (objects / name).write_bytes(random.choice(WAYS)(data, random, (objects / names[0]).read_bytes() + b"."))
+            plant(world, name, random.choice(WAYS)(bytes_of(world, name), random, bytes_of(world, names[0]) + b"."))
         with world.open() as p:
             told = None
             try:

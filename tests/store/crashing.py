@@ -16,6 +16,7 @@ import polars as pl
 from tillage.core.rows import ID, ids, only
 from tillage.flow.compact import compact
 from tillage.flow.stages import Stage
+from tillage.store import objects
 from tillage.store.gc import collect
 from tillage.store.index import KEY, Index
 from tillage.store.locate import locate
@@ -27,6 +28,8 @@ from tillage.store.verify import verify
 ROWS_A_PIECE = 40
 PIECES = 26
 """More small chunks than compaction leaves alone."""
+SMALL = 1600
+"""Bytes of an object that is kept in the catalog: some are, most are files."""
 STAGES = {"t": Stage("t", "t", "group"), "u": Stage("u", "u", "gate", {"rows": "t"})}
 PURGED = "crashing.purged"
 
@@ -191,6 +194,7 @@ def state(store: Store) -> dict[str, Any]:
 
 
 def main() -> None:
+    objects.SMALL = SMALL
     print("ready", flush=True)
     store = Store(Path(sys.argv[1]))
     live(store, int(sys.argv[2]) if len(sys.argv) > 2 else PIECES)

@@ -27,7 +27,7 @@ import pytest
 from tests.store import crashing
 
 from tillage.core.errors import TillageError
-from tillage.store import failpoints
+from tillage.store import failpoints, objects
 from tillage.store.gc import PURGING, owned_objects
 from tillage.store.tables import Store
 from tillage.store.verify import verify
@@ -53,6 +53,8 @@ def unbroken(folder: Path, pieces: int) -> Life:
     life, store = Life(), Store(folder)
     crashing.live(store, pieces, life.saw)
     life.end = crashing.state(store)
+    kinds = {name.startswith("small/") for name in store.objects.files()}
+    assert kinds == {True, False}, "some objects must be files, some rows of the catalog"
     store.close()
     began = time.monotonic()
     again = Store(folder.parent / "timed")
@@ -67,6 +69,7 @@ def unbroken(folder: Path, pieces: int) -> Life:
 def key() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TILLAGE_KEY", "5a" * 32)
+        patch.setattr(objects, "SMALL", crashing.SMALL)
         yield
 
 

@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 
 from tillage.core.errors import InputMissing, Locked
 from tillage.core.rows import ID, ids, without
-from tillage.store import index
+from tillage.store import index, objects
 from tillage.store.gc import collect, owned_objects
 from tillage.store.index import KEY, Index
 from tillage.store.objects import Stored
@@ -128,6 +128,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.tags: dict[tuple[str, str], int] = {}
         self.next, self.epoch, self.fresh, self.written = 1, 0, 0, 0
         self.swept = True
+        self.patch = pytest.MonkeyPatch()
         self.scratch = self._opened("scratch")
         self.store = self._opened("store")
 
@@ -137,6 +138,15 @@ class StoreMachine(RuleBasedStateMachine):
         return store
 
     def teardown(self) -> None:
+        """At the end of each life, what the rules try for some versions is tried for all."""
+        for stage, own in self.known.items():
+            kept = [0, *sorted(own)]
+            for n, until in enumerate(kept):
+                for since in kept[: n + 1]:
+                    self.leads(stage, since, until)
+            for version in own:
+                self.is_of_its_rows(stage, version, [3, 5])
+        self.patch.undo()
         self.store.close()
         self.scratch.close()
         shutil.rmtree(self.folder)
@@ -162,8 +172,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     # -- what may happen ----------------------------------------------------------------------------------------
 
-    @initialize(count=st.integers(0, 12))
-    def first(self, count: int) -> None:
+    @initialize(count=st.integers(0, 12), small=st.sampled_from([0, 1100, objects.SMALL]))
+    def first(self, count: int, small: int) -> None:
+        self.patch.setattr(objects, "SMALL", small)  # files alone, some files, rows of the catalog alone
         self.write(Change(count, cuts=[3, 7]))
 
     @rule(change=CHANGES)
@@ -332,7 +343,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(stage=st.sampled_from([A, B]), one=st.integers(0, 20), other=st.integers(0, 20))
     def changes_lead_from_one_version_to_the_other(self, stage: str, one: int, other: int) -> None:
         kept = [0, *sorted(self.known[stage])]
-        since, until = sorted((kept[one % len(kept)], kept[other % len(kept)]))
+        self.leads(stage, *sorted((kept[one % len(kept)], kept[other % len(kept)])))
+
+    def leads(self, stage: str, since: int, until: int) -> None:
         changes = self.store.changes(stage, since, until)
         state = dict(self.known[stage][since].rows) if since else {}
         for _, frame in self.store.removed_rows(changes):
@@ -347,11 +360,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(stage=st.sampled_from([A, B]), which=st.integers(0, 20), cuts=st.lists(st.integers(0, 30), max_size=3))
     def the_digest_is_that_of_the_rows(self, stage: str, which: int, cuts: list[int]) -> None:
-        """Against a fresh store with the same rows in other chunks and another order."""
         kept = sorted(self.known[stage])
-        if not kept:
-            return
-        version = kept[which % len(kept)]
+        if kept:
+            self.is_of_its_rows(stage, kept[which % len(kept)], cuts)
+
+    def is_of_its_rows(self, stage: str, version: int, cuts: list[int]) -> None:
+        """Against a fresh store with the same rows in other chunks and another order."""
         rows = dict(reversed(self.known[stage][version].rows.items()))
         self.fresh += 1
         draft = Draft(f"fresh {self.fresh}", "fresh", "f", columns=COLUMNS)

@@ -17,6 +17,7 @@ import pytest
 from tillage.core.errors import Unavailable, VerifyFailed
 from tillage.core.rows import ID, ids
 from tillage.store import failpoints, objects
+from tillage.store.catalog import Catalog
 from tillage.store.locate import locate
 from tillage.store.objects import Objects, Stored
 from tillage.store.purge import purge
@@ -216,6 +217,61 @@ def test_the_cache_serves_no_deleted_object(folder: Objects) -> None:
         (folder.root / stored.name).unlink()
         assert folder.delete(stored.name) == 0
         assert not folder._cache
+
+
+def test_small_objects_are_rows_of_the_catalog(tmp_path: Path) -> None:
+    """Seen at once by who wrote them, by others after `sync`; checked, mended, deleted as files are."""
+    one, other = Catalog(tmp_path / "catalog.db"), Catalog(tmp_path / "catalog.db")
+    writer, reader = Objects(tmp_path, one), Objects(tmp_path, other)
+    stored = writer.put_frame(KEY, FRAME)
+    assert stored.name == f"small/{KEY}-{stored.checksum[:16]}.parquet"
+    writer.forget()
+    assert writer.get_frame(stored.name, stored.checksum).equals(FRAME, null_equal=True)
+    with pytest.raises(VerifyFailed, match="is missing"):
+        reader.get(stored.name, stored.checksum)
+    writer.sync()
+    assert reader.get_frame(stored.name, stored.checksum).equals(FRAME, null_equal=True)
+    assert reader.files() == {stored.name: stored.size} | {
+        p.name: p.stat().st_size for p in tmp_path.iterdir() if p.is_file()
+    }
+    whole = reader.get(stored.name, stored.checksum)
+    for place in range(0, len(whole), 97):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        other.write("UPDATE small SET data = ?", bytes(damaged))
+        for each in (writer, reader):
+            each.forget()
+            with pytest.raises(VerifyFailed, match="damaged"):
+                each.get_frame(stored.name, stored.checksum)
+    assert writer.put_frame(KEY, FRAME) == stored
+    writer.sync()
+    assert reader.get(stored.name, stored.checksum) == whole
+    assert reader.get_frame(stored.name, stored.checksum).height == 3
+    assert writer.delete(stored.name) == stored.size
+    assert writer.delete(stored.name) == 0
+    for each in (writer, reader):
+        with pytest.raises(VerifyFailed, match="is missing"):
+            each.get_frame(stored.name, stored.checksum)
+    one.close()
+    other.close()
+
+
+def test_small_objects_that_were_refused_are_written_at_the_next_sync(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.db")
+    writer = Objects(tmp_path / "objects", catalog)
+    writer.root.mkdir()
+    stored = writer.put(KEY, b"small", "state")
+    large = writer.put(KEY, b"x" * (objects.SMALL + 1), "state")
+    assert large.name.startswith("0/")
+    catalog.rows("PRAGMA query_only=ON")
+    with pytest.raises(Unavailable, match="mend the permissions"):
+        writer.sync()
+    assert writer._unsynced
+    catalog.rows("PRAGMA query_only=OFF")
+    writer.sync()
+    assert catalog.row("SELECT data FROM small WHERE name = ?", stored.name) is not None
+    assert not writer._unsynced
+    catalog.close()
 
 
 def test_the_cache_stays_within_its_size(folder: Objects, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from tillage.core.rows import ID, ids
-from tillage.store import failpoints
+from tillage.store import failpoints, objects
 from tillage.store.gc import PURGING, collect
 from tillage.store.locate import MANY_RUNS, locate
 from tillage.store.objects import Stored
@@ -39,8 +40,10 @@ def frame(*numbers: int) -> pl.DataFrame:
     return pl.DataFrame({ID: ids(map(spread, numbers)), "text": [secret(n) for n in numbers]})
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(params=["files", "rows of the catalog"])
+def store(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    if request.param == "files":
+        monkeypatch.setattr(objects, "SMALL", 0)
     opened = Store(tmp_path)
     yield opened
     opened.close()
@@ -63,12 +66,27 @@ def reference(store: Store, stage: str, source: str, hidden: list[int]) -> None:
 
 
 def texts(store: Store) -> set[str]:
-    """Every text in any file of the store, wherever it stands."""
-    found: set[str] = set()
-    for path in (store.root / "objects").rglob("*.parquet"):
-        rows = pl.read_parquet(path)
-        found |= set(rows["text"].to_list()) if "text" in rows.columns else set()
-    return found
+    """Every text in any object of the store, whether or not a chunk stands on it."""
+    whole = [path.read_bytes() for path in (store.root / "objects").rglob("*.parquet")]
+    whole += [bytes(r[0]) for r in store.catalog.rows("SELECT data FROM small WHERE name LIKE '%.parquet'")]
+    frames = [pl.read_parquet(BytesIO(data)) for data in whole]
+    return {text for rows in frames if "text" in rows.columns for text in rows["text"].to_list()}
+
+
+def overwrite(store: Store, name: str, data: bytes | None) -> bytes:
+    """Put other bytes (None: nothing) in the place of an object's; what was there."""
+    row = store.catalog.row("SELECT data FROM small WHERE name = ?", name)
+    if row is not None or name.startswith("small/"):
+        store.catalog.write("DELETE FROM small WHERE name = ?", name)
+        if data is not None:
+            store.catalog.write("INSERT INTO small VALUES (?, ?)", name, data)
+        return bytes(row["data"]) if row else b""
+    path = store.root / "objects" / name
+    before = path.read_bytes() if path.exists() else b""
+    path.unlink(missing_ok=True)
+    if data is not None:
+        path.write_bytes(data)
+    return before
 
 
 def named(store: Store) -> set[int]:
@@ -122,11 +140,11 @@ def test_a_purge_that_was_cut_off_is_ended_by_the_next_or_by_gc(store: Store, mo
         first(store, 1, 2, 3, stage=f"t{n}")
         locate(store, f"t{n}", ids([spread(1)]))
         failpoints._passed.clear()
-        monkeypatch.setattr(failpoints, "_armed", "purge.vacuum:1:EIO")
-        monkeypatch.setattr(store.objects, "delete", lambda name: 0)
-        with pytest.raises(OSError, match="Input/output"):
-            purge(store, {f"t{n}": ids([spread(1)])})
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(failpoints, "_armed", "purge.vacuum:1:EIO")
+            patch.setattr(store.objects, "delete", lambda name: 0)
+            with pytest.raises(OSError, match="Input/output"):
+                purge(store, {f"t{n}": ids([spread(1)])})
         assert secret(1) in texts(store)
         assert [f.object for f in verify(store).findings] == ["catalog.db"]
         end()
@@ -207,24 +225,21 @@ def test_damage_is_found_and_told(store: Store) -> None:
     assert verify(store).findings == ()
     for part in (ROWS, LEFT):
         [chunk] = store.chunks("t", part)
-        path = store.root / "objects" / chunk.object
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        whole = overwrite(store, chunk.object, b"")
+        overwrite(store, chunk.object, whole[:-1] + bytes([whole[-1] ^ 1]))
         [finding] = verify(store).findings
         assert (finding.stage, finding.object) == ("t", chunk.object)
         assert "damaged" in finding.message
-        path.unlink()
+        overwrite(store, chunk.object, None)
         [finding] = verify(store).findings
         assert "missing" in finding.message
-        path.write_bytes(whole)
+        overwrite(store, chunk.object, whole)
     locate(store, "t", ids([spread(1)]))
     [run] = store.catalog.rows("SELECT object FROM runs")
-    path = store.root / "objects" / run["object"]
-    whole = path.read_bytes()
-    path.write_bytes(whole + b"x")
+    whole = overwrite(store, run["object"], b"x")
     assert [f.object for f in verify(store).findings] == [run["object"]]
-    path.write_bytes(whole)
-    (path.parent / ".half.tmp").write_bytes(b"x")
+    overwrite(store, run["object"], whole)
+    (store.root / "objects" / ".half.tmp").write_bytes(b"x")
     assert verify(store).orphans == 1
     assert verify(store).findings == ()
     for counts in ({"rows": 3}, {"dropped": {"old": 2}}, {"dropped": {"new": 1}}, {"merged": 1}):

@@ -87,7 +87,7 @@ def bring_up(
     try:
         outcome = project.run(tuple(targets), wait=wait, refit=tuple(refit), replay=tuple(replay))
     except BadData as error:
-        return {**project.summary(digest=digest), "error": described(error)}, None
+        return {**project.summary(project.outcome, digest=digest), "error": described(error)}, None
     value = project.summary(outcome, digest=digest)
     if outcome.notes:
         value["notes"] = list(outcome.notes)

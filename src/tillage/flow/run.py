@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import InputMissing, UnknownName
+from tillage.core.errors import BadData, InputMissing, UnknownName
 from tillage.core.step import Fitted, Map, Verdict
 from tillage.flow.ahead import Ahead
 from tillage.flow.compact import compact
@@ -68,6 +68,8 @@ class Project:
         self.stages = compile_plan(plan, registry)
         self.store = Store(plan.store)
         self.engine = Engine(workers)
+        self.outcome = Outcome()
+        """What the last run did, also when it raised."""
 
     def close(self) -> None:
         """Let go of the store."""
@@ -92,10 +94,11 @@ class Project:
         """Bring the targets (default: everything) and what they need up to date.
 
         `refit`: fitted steps to fit again (`TABLE`, or the step's stage); `replay`: tables whose quarantined records
-        are read again.
+        are read again. Raises BadData after everything else has been brought up to date.
         """
         wanted = self._wanted(targets)
-        outcome = Outcome()
+        outcome = self.outcome = Outcome()
+        bad: BadData | None = None
         cpu, wall = time.process_time(), time.monotonic()
         locks = {self.stages[name].target for name in wanted}
         folder = self.store.root / "locks"
@@ -106,7 +109,12 @@ class Project:
                 if stage.needs() & blocked:
                     blocked.add(name)
                     continue
-                self._bring(stage, outcome, refit, replay)
+                try:
+                    self._bring(stage, outcome, refit, replay)
+                except BadData as error:  # what does not stand on it goes on
+                    bad = bad or error
+                    blocked.add(name)
+                    continue
                 if stage.kind == "gate" and not self._passes(stage, outcome):
                     blocked.add(name)
                     outcome.failed.append(stage.target)
@@ -114,6 +122,8 @@ class Project:
                 compact(self.store, self.stages)
         outcome.cpu_s = time.process_time() - cpu
         outcome.wall_s = time.monotonic() - wall
+        if bad is not None:
+            raise bad
         return outcome
 
     def _bring(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:

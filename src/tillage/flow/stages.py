@@ -63,6 +63,8 @@ class Stage:
             parts.append([self.name, list(self.table.key)])
         if self.model:
             parts.append([self.model.name, self.model.split.model_dump(), self.model.test_table])
+        if self.pin is not None:
+            parts.append(["pin", self.pin])
         return sha256(dump(parts).encode()).hexdigest()[:32]
 
     def pinned(self) -> set[str]:

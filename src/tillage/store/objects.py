@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from tillage.core.errors import Unavailable, VerifyFailed
+from tillage.core.errors import TillageError, Unavailable, VerifyFailed
 from tillage.core.rows import from_storage, to_storage
 from tillage.store.catalog import Catalog
 from tillage.store.failpoints import reach
@@ -106,13 +106,13 @@ class Objects:
         with self._lock:
             folders, self._unsynced = self._unsynced, set()
             pending = list(self._pending.items())
-        if pending and self.catalog is not None:
-            with self.catalog.transaction():
-                self.catalog.write_many("INSERT OR IGNORE INTO small VALUES (?, ?)", pending)
-            with self._lock:
-                for name, _ in pending:
-                    self._pending.pop(name, None)
         try:
+            if pending and self.catalog is not None:
+                with self.catalog.transaction():  # what is damaged there is mended
+                    self.catalog.write_many("INSERT OR REPLACE INTO small VALUES (?, ?)", pending)
+                with self._lock:
+                    for name, _ in pending:
+                        self._pending.pop(name, None)
             for folder in sorted(folders):
                 reach("object.folder")
                 sync_folder(folder)
@@ -121,7 +121,7 @@ class Objects:
         except BaseException as error:
             with self._lock:
                 self._unsynced |= folders
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, TillageError):
                 raise Unavailable(
                     f"The names of files in {self.root} cannot be made durable: {error.strerror or error}.",
                     fix="Mend the disk, then run again: finished work is kept.",

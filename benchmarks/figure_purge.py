@@ -1,0 +1,90 @@
+"""One row of 1,000,000 purged from a source and the table made of it, in every version, against a rebuild.
+
+Start-up apart: the rebuild less a run with nothing to do, the purge less a process that opens the store and finds the
+row's id. The first purge of a store also builds the index by which rows are found; a later one does not.
+
+Usage: python benchmarks/figure_purge.py [--quick] [--repetitions N] [--write docs/benchmarks.md]
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from child import BENCHMARKS, Used, python, tillage
+from figure import Figure, arguments
+
+PLAN = """\
+project: purge
+tables:
+  readings: {collect: {files: data/*.parquet}, key: id}
+  clean:
+    from: readings
+    steps:
+      - derive: {columns: {fahrenheit: "value * 1.8 + 32"}}
+      - filter: "load >= 0.02"
+"""
+
+LIMIT = 2
+"""Percent of a rebuild."""
+
+
+class Purging:
+    """One turn: a rebuild, and what is measured on the store that it makes."""
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self.folder, self.rows = folder, rows
+        python(BENCHMARKS / "narrow.py", folder / "data", "--rows", str(rows), "--files", "2")
+        (folder / "tillage.yaml").write_text(PLAN)
+        self.idle: list[Used] = []
+        self.find: list[Used] = []
+        self.first: list[Used] = []
+        self.later: list[Used] = []
+
+    def rebuild(self, turn: int) -> Used:
+        """From nothing; then two purges of one row each."""
+        used = tillage("run", cwd=self.folder)
+        self.idle.append(tillage("run", cwd=self.folder))
+        self.find.append(self.purge(turn, "--only-find"))
+        self.first.append(self.purge(turn))
+        self.later.append(self.purge(self.rows // 2 + turn))
+        shown = json.loads(tillage("show", "--json", cwd=self.folder).out)["tables"]["readings"]["rows"]
+        if shown != self.rows - 2:
+            raise RuntimeError(f"{self.rows - 2:,} rows were to be left, and {shown:,} are")
+        tillage("verify", cwd=self.folder)
+        shutil.rmtree(self.folder / ".tillage")
+        return used
+
+    def purge(self, key: int, *options: str) -> Used:
+        return python(BENCHMARKS / "purge_row.py", self.folder / ".tillage", str(key), *options)
+
+    def share(self, purged: list[Used], rebuilt: list[Used]) -> list[float]:
+        """Percent of the rebuild that each purge cost, start-up apart."""
+        turns = zip(purged, self.find, rebuilt, self.idle, strict=True)
+        return [100 * (p.cpu - find.cpu) / (full.cpu - idle.cpu) for p, find, full, idle in turns]
+
+
+def main() -> None:
+    """Measure and tell."""
+    given = arguments(__doc__, repetitions=5)
+    rows = 20_000 if given.quick else 1_000_000
+    figure = Figure("purge", f"One row of {rows:,} purged", given)
+    with tempfile.TemporaryDirectory(prefix="tillage-figure-") as root:
+        purging = Purging(Path(root), rows)
+        found = figure.turns({"rebuild": purging.rebuild})
+    found |= {"nothing to do": purging.idle, "the row's id found": purging.find}
+    found |= {"the first purge": purging.first, "a later purge": purging.later}
+    script = "python benchmarks/purge_row.py .tillage KEY"
+    commands = dict.fromkeys(("rebuild", "nothing to do"), "python -m tillage.face.main run")
+    commands |= {"the row's id found": f"{script} --only-find", "the first purge": script, "a later purge": script}
+    figure.table(found, commands)
+    for name, purged in (("the first purge", purging.first), ("a later purge", purging.later)):
+        share = purging.share(purged, found["rebuild"])
+        figure.judge(f"{name}: share of a rebuild's CPU, start-up apart", share, " %", limit=LIMIT)
+    figure.close()
+
+
+if __name__ == "__main__":
+    main()
