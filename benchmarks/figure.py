@@ -33,6 +33,7 @@ def arguments(about: str | None, *, repetitions: int) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=repetitions, metavar="N", help="turns (default %(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace this figure's block in FILE")
     given = parser.parse_args()
+    given.usual = given.repetitions == repetitions
     if given.quick:
         given.repetitions = 1
     if given.quick and given.write:
@@ -52,7 +53,7 @@ class Figure:
         self.say(f"### {title}")
         self.say()
         command = f"python benchmarks/figure_{name}.py"
-        if given.repetitions != 3 or given.quick:
+        if given.quick or not given.usual:
             command += " --quick" if given.quick else f" --repetitions {given.repetitions}"
         self.say(f"`{command}` on {machine()}")
         self.say(f"at {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}, {load('at the start')}.")

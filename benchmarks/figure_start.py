@@ -45,7 +45,7 @@ def main() -> None:
     found = figure.turns({"tillage --help": helped, "Python alone": bare})
     figure.table(found, {"tillage --help": "python -m tillage.face.main --help", "Python alone": "python -c pass"})
     run, build = packages((ROOT / "requirements" / "base.txt").read_text())
-    figure.judge("`tillage --help`, CPU", [u.cpu for u in found["tillage --help"]], " s", limit=HELP_LIMIT, sized=False)
+    figure.judge("`tillage --help`, CPU", [u.cpu for u in found["tillage --help"]], " s", limit=HELP_LIMIT)
     figure.judge("packages of a base install", [len(run)], "", limit=PACKAGE_LIMIT, sized=False)
     figure.judge("packages that only build the project, besides", [len(build)], "", limit=None)
     figure.close()

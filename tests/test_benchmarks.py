@@ -58,7 +58,7 @@ def test_a_figure_runs_and_tells(script: Path) -> None:
     sides, judged = said.split("| figure | reached")
     assert len(re.findall(r"^\| .* \| `python .*` \| \d+ \| [\d.]", sides, re.MULTILINE)) >= 2
     assert len(re.findall(r"^\| .* \| at (?:most|least) \d", judged, re.MULTILINE)) >= 1
-    assert "FALLS SHORT" not in judged  # what quick sizes do judge (counts, digests) depends on no machine
+    assert "FALLS SHORT" not in judged  # what quick sizes judge (counts, digests, scores) depends on no machine
 
 
 def test_the_page_has_a_block_for_every_figure() -> None:
@@ -89,7 +89,7 @@ def test_sides_take_turns_and_the_median_is_judged(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- figure x -->\nold\n<!-- end x -->\nafter\n")
+    page.write_text("before\n<!-- figure x -->\nstale words\n<!-- end x -->\nafter\n")
     monkeypatch.setattr(sys, "argv", ["figure_x.py", "--write", str(page)])
     child, figure = load("child"), load("figure")
     given = figure.arguments("about", repetitions=3)
@@ -124,7 +124,7 @@ def test_sides_take_turns_and_the_median_is_judged(
     written = page.read_text()
     assert written.startswith("before\n<!-- figure x -->\n### Title\n")
     assert written.endswith("| held | 2 of 3 | 3 of 3 | **FALLS SHORT** |\n<!-- end x -->\nafter\n")
-    assert "old" not in written
+    assert "stale words" not in written
 
 
 def test_packages_that_only_build_are_told_apart() -> None:

@@ -70,7 +70,12 @@ class Service(Part):
 
 
 class Plan(Part):
-    """Everything that one `tillage.yaml` says."""
+    """Everything that one `tillage.yaml` says.
+
+    >>> plan = Plan(project="empty", root=Path("."), store=Path(".tillage"))
+    >>> plan.tables, plan.models
+    ({}, {})
+    """
 
     project: str
     root: Path

@@ -59,6 +59,13 @@ class Project:
     """A plan beside its store.
 
     `workers`: threads of the local engine; `listen`: told of progress.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> root = Path(tempfile.mkdtemp())
+    >>> with Project(Plan(project="empty", root=root, store=root / ".tillage"), Registry({})) as project:
+    ...     project.run().changed
+    []
     """
 
     def __init__(

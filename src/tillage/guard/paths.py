@@ -86,6 +86,13 @@ def open_inside(root: Path, path: str | Path) -> BinaryIO:
     """Open a file for reading below `root` through folder handles; no component may be a link or `..`.
 
     Raises Denied for a link, FileNotFoundError when it is not there.
+
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> _ = (root / "a.txt").write_text("hello")
+    >>> with open_inside(root, "a.txt") as file:
+    ...     file.read()
+    b'hello'
     """
     parts = PurePosixPath(path).parts
     if not parts or PurePosixPath(path).is_absolute() or ".." in parts:

@@ -113,7 +113,7 @@ class Index:
 class Overlay:
     """An index that is not stored yet, or a change laid over one: what a law or a first run uses.
 
-    >>> Overlay().read(ids([1])).height
+    >>> Overlay().read(pl.Series([1], dtype=pl.UInt128)).height
     0
     """
 

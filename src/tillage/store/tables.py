@@ -114,7 +114,21 @@ class Changes:
 
 
 class Store:
-    """One project's store: objects, catalog, keys."""
+    """One project's store: objects, catalog, keys.
+
+    >>> import tempfile
+    >>> store = Store(Path(tempfile.mkdtemp()))
+    >>> rows = pl.DataFrame({ID: ids([1, 2]), "x": [10, 20]})
+    >>> draft = Draft("numbers", "example", "0")
+    >>> draft.added.append(NewChunk(ROWS, store.objects.put_frame("0" * 32, rows)))
+    >>> [first] = store.commit(draft)
+    >>> second = Draft("numbers", "example", "0")
+    >>> second.remove(store.chunks("numbers")[0], ids([1]))
+    >>> _ = store.commit(second)
+    >>> store.frame("numbers")["x"].to_list(), store.frame("numbers", version=1)["x"].to_list()
+    ([20], [10, 20])
+    >>> store.close()
+    """
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
