@@ -40,10 +40,16 @@ def tillage(*arguments: str, cwd: Path) -> Used:
     return python(*TILLAGE, *arguments, cwd=cwd)
 
 
+def compiled() -> None:
+    """Make the byte code of the project, as an installation has it."""
+    python("-m", "compileall", "-q", ROOT / "src" / "tillage")
+
+
 def run(command: Sequence[str], cwd: Path | None = None) -> Used:
     """Run a command to its end; its standard output is kept, its errors are told only when it fails."""
     path = os.pathsep.join(p for p in (str(ROOT / "src"), os.environ.get("PYTHONPATH")) if p)
     environment = {**os.environ, "PYTHONPATH": path, "TILLAGE_KEY": "ab" * 32, "PYTHONHASHSEED": "0"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has byte code, so the figures have it too
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         begun = time.monotonic()
         started = subprocess.Popen(command, cwd=cwd, env=environment, stdout=out, stderr=errors)

@@ -18,7 +18,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from child import Used
+from child import Used, compiled
 
 Side = Callable[[int], Used]
 """Run one side once; the argument is the turn, from 0."""
@@ -47,6 +47,7 @@ class Figure:
     """One figure as it comes about."""
 
     def __init__(self, name: str, title: str, given: argparse.Namespace) -> None:
+        compiled()
         self.name, self.given = name, given
         self.lines: list[str] = []
         self.judged: list[str] = []

@@ -34,7 +34,6 @@ def main() -> None:
     """Measure and tell."""
     given = arguments(__doc__, repetitions=5)
     figure = Figure("start", "The command line answers, and the base install is small", given)
-    python(*TILLAGE, "--help")  # so that the byte code is there
 
     def helped(_: int) -> Used:
         return python(*TILLAGE, "--help")

@@ -2,7 +2,7 @@
 
 Mutations caught: catalog: the schema not compared; `_explained` called for a bug of ours; `write` outside
 `_asking`; `transaction` without ROLLBACK; nested use that commits on its own; opening under a write lock;
-`secure_delete` or the checkpoint left out of `vacuum`; `synchronous=OFF`.
+`vacuum` without VACUUM, or with a checkpoint that does not wait; `synchronous=OFF`.
 """
 
 from __future__ import annotations

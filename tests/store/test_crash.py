@@ -190,7 +190,7 @@ def test_a_refused_object_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
     failpoints._passed.clear()
     store = Store(tmp_path / "store")
     with pytest.raises(TillageError, match=r"No space left on device.*Free space") as refused:
-        store.objects.put("ab" * 16, b"text", "state")
+        store.objects.put("ab" * 16, b"x" * (objects.SMALL + 1), "state")
     assert refused.value.exit_code == 69
     assert store.objects.files() == {}
     store.close()

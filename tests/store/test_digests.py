@@ -1,8 +1,8 @@
 """Digests: blind to chunking and order, and to nothing else; the same in every version of the libraries.
 
-Mutations caught: digests: `_id` left out of the hash; a column left out; `_canonical` without `+ 0.0`, without the
-NaN; the row count or the schema left out of `table_digest`; only the lower halves summed; the carry of a limb lost;
-the seed of the hash changed.
+Mutations caught: digests: half of `_id` left out of the hash; the row count or the schema left out of `table_digest`;
+only the lower halves summed; the carry of a limb lost; the seed of the hash changed. (`_canonical` may be left out
+unnoticed with polars-hash 0.9, which makes one NaN and one zero itself.)
 """
 
 from __future__ import annotations

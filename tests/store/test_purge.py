@@ -2,7 +2,7 @@
 
 Mutations caught: purge: the debt not recorded or not paid; the rows asked for by the second of two stages on one
 object left out; removed ids of a stage that was not named kept; the memo kept; a ledger row made inside its table
-counted; locate: dead chunks on the list of a merged run; catalog: no `secure_delete` and no vacuum.
+counted; locate: dead chunks on the list of a merged run.
 """
 
 from __future__ import annotations

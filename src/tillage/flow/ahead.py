@@ -80,7 +80,8 @@ class Ahead:
     def _ready(self, stage: Stage) -> bool:
         """Row by row, and nothing it needs is still unknown."""
         known = all(self.store.latest(name) is not None for name in stage.pinned())
-        folds = stage.kind == "result" and isinstance(stage.step, Fold) and stage.pin is None
+        wanted = stage.follows or (stage.pin is None and self.store.latest(stage.name) is None)
+        folds = stage.kind == "result" and isinstance(stage.step, Fold) and wanted
         alone = stage.kind == "map" and len(stage.inputs) == 1
         return known and (alone or stage.kind == "gate" or folds)
 

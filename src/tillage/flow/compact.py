@@ -61,7 +61,7 @@ def _compact_stage(store: Store, stage: Stage, stages: Mapping[str, Stage]) -> l
     merges = [_merge_rows(store, stage.name, ROWS, group, n) for n, group in enumerate(groups)]
     _derive(store, stage.name, groups, stages, merges)
     with store.catalog.transaction():
-        rewritten = _commit(store, stage.name, merges, {}, stages)
+        rewritten = _commit(store, merges, stages)
         reach("compact.commit")
     return rewritten
 
@@ -134,24 +134,33 @@ def _is_current(store: Store, stage: Stage, source: str) -> bool:
     return mine is not None and theirs is not None and mine.inputs.get(source) == theirs.version
 
 
-def _commit(
-    store: Store, name: str, merges: Sequence[Merge], renamed: dict[int, int], stages: Mapping[str, Stage]
-) -> list[str]:
-    """Write the merges of one stage as its next version, then those of its readers; inside a transaction."""
-    own = [m for m in merges if m.stage == name]
-    last = store.latest(name)
-    if last is None or not own:
-        return []
-    readers = [s for s in stages.values() if name in s.inputs.values() and _is_current(store, s, name)]
-    made = _next_version(store, last, own, renamed)
-    out = [name]
-    for reader in readers:
-        _has_seen(store, reader.name, name, made.version)
-        if reader.kind in ROW_WISE:
-            out += _commit(store, reader.name, merges, renamed, stages)
-        else:
-            _replace_states(store, reader.name, [m for m in merges if m.stage == reader.name], renamed)
-    return out
+def _commit(store: Store, merges: Sequence[Merge], stages: Mapping[str, Stage]) -> list[str]:
+    """Write the merges as the next version of each stage that has some; inside a transaction.
+
+    In the plan's order: a stage that stands on the compacted table by two ways comes after both, and once.
+    """
+    root = merges[0].stage
+    merged: dict[str, list[Merge]] = {}
+    for m in merges:
+        merged.setdefault(m.stage, []).append(m)
+    renamed: dict[int, int] = {}
+    moved: dict[str, tuple[int, int]] = {}
+    """Stage to its version before and after."""
+    for name, stage in stages.items():
+        last = store.latest(name)
+        if last is None:
+            continue
+        seen = {s: moved[s] for s in stage.inputs.values() if s in moved}
+        current = {s: after for s, (before, after) in seen.items() if last.inputs.get(s) == before}
+        if current:
+            last = replace(last, inputs={**last.inputs, **current})
+            store.set_inputs(last)
+        own = merged.get(name, [])
+        if name != root and stage.kind not in ROW_WISE:
+            _replace_states(store, name, own, renamed)
+        elif own:
+            moved[name] = last.version, _next_version(store, last, own, renamed).version
+    return list(moved)
 
 
 def _next_version(store: Store, last: Version, own: Sequence[Merge], renamed: dict[int, int]) -> Version:
@@ -175,9 +184,3 @@ def _replace_states(store: Store, stage: str, merges: Sequence[Merge], renamed: 
     for m in merges:
         source = renamed[m.chunks[0].source or 0]
         store.replace_chunks(m.chunks, NewChunk(m.part, m.stored, source=source))
-
-
-def _has_seen(store: Store, reader: str, source: str, version: int) -> None:
-    last = store.latest(reader)
-    if last is not None:
-        store.set_inputs(replace(last, inputs={**last.inputs, source: version}))

@@ -164,6 +164,8 @@ class Project:
             with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
                 reading = SourceRun(store, stage, self.plan.root, found, ahead, listen).run()
             return reading.draft, reading.touched, reading.sources
+        if self._stands(stage, fingerprint) and not refit:
+            return None, 0, []
         if stage.kind == "map":
             draft, touched = run_maps(store, stage, self.chains(stage), fingerprint, self.engine, listen)
         elif stage.kind == "group":
@@ -178,6 +180,14 @@ class Project:
         else:
             draft, touched = run_learn(store, stage, self.plan, fingerprint, self.registry, self.engine, listen)
         return draft, touched, []
+
+    def _stands(self, stage: Stage, fingerprint: str) -> bool:
+        """Its last version saw just what its inputs show now."""
+        last = self.store.latest(stage.name)
+        if last is None or last.fingerprint != fingerprint:
+            return False
+        newest = {name: self.store.latest(name) for name in stage.inputs.values()}
+        return last.inputs == {name: version.version for name, version in newest.items() if version is not None}
 
     def _quarantined(self, stage: Stage) -> frozenset[int]:
         found: set[int] = set()

@@ -409,14 +409,14 @@ class SourceRun:
                 draft.remove(chunk, pl.concat(gone).unique())
         left = [f for f in self.new_left if f.height]
         if left:
-            self._add(
-                LEFT,
-                pl.concat(left, how="diagonal_relaxed").with_columns(
-                    pl.lit(SUPERSEDED).alias(REASON),
-                    pl.lit(None, dtype=pl.UInt128).alias("_into"),
-                    pl.lit("key").alias("_step"),
-                ),
+            entries = pl.concat(left, how="diagonal_relaxed").with_columns(
+                pl.lit(SUPERSEDED).alias(REASON),
+                pl.lit(None, dtype=pl.UInt128).alias("_into"),
+                pl.lit("key").alias("_step"),
+                (pl.int_range(pl.len()).over(ID)).alias("_nth"),
             )
+            for rows in entries.partition_by("_nth", include_key=False):  # ids are removed from a chunk by id
+                self._add(LEFT, rows)
         if self.quarantined:
             self._add(QUARANTINE, pl.concat(self.quarantined))
         for ordinal, moved in self.places:
