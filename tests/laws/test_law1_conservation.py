@@ -144,3 +144,18 @@ def test_mended_and_replayed_is_as_if_good_at_first(seed: int, tmp_path: Path, m
         assert not verify(p.store).findings
         again = p.run(replay=["notes"])
         assert p.summary(again, digest=True)["tables"]["notes"]["digest"] == digests(p)["tables"]["notes"]["digest"]
+
+
+def test_a_child_outlives_a_parent_that_was_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parent that leaves after its children were made takes none of them along, neither at once nor later."""
+    small_chunks(monkeypatch)
+    world = KindsWorld(tmp_path / "w", 1)
+    for path in world.files():
+        path.unlink()
+    rows = [[str(i), f"same rest{i}", "Ulm", "", "1"] for i in range(12)]
+    with world.open() as p:
+        for count in range(1, 13, 2):  # sooner or later the keeper is one that came later, and an older parent goes
+            world.write_rows(world.root / "data" / "base.csv", rows[:count])
+            told = p.summary(p.run(["words"]))["tables"]["words"]
+            assert agrees(told, account(p, "words")) == []
+            assert sorted(p.read("words")["text"]) == sorted(["same", *(f"rest{i}" for i in range(count))])

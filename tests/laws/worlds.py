@@ -19,6 +19,7 @@ tables:
       - filter: "n >= 0"
       - drop_duplicates: {columns: [text, city]}
       - derive: {columns: {big: "n > 2"}}
+  once: {from: notes, steps: [{drop_duplicates: {columns: [text]}}]}
   cities: {from: words, steps: [{aggregate: {by: [city], columns: {rows: count(), most: max(n)}}}]}
   beside:
     from: {left: words, right: cities}

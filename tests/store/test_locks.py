@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from select import select
 
 import pytest
 
@@ -41,6 +42,7 @@ def holding(folder: Path, *targets: str, shared: bool = False) -> Iterator[subpr
     assert process.stdout is not None
     assert process.stdin is not None
     try:
+        assert select([process.stdout], [], [], 30)[0], "it waits for what should be free"
         assert process.stdout.readline() == "held\n"
         yield process
     finally:

@@ -348,6 +348,9 @@ class StoreMachine(RuleBasedStateMachine):
     def leads(self, stage: str, since: int, until: int) -> None:
         changes = self.store.changes(stage, since, until)
         state = dict(self.known[stage][since].rows) if since else {}
+        for _, gone in changes.removed:
+            assert set(gone) <= set(state), "an id that had gone before does not go again"
+            assert len(set(gone)) == len(gone)
         for _, frame in self.store.removed_rows(changes):
             for i, row in rows_of(frame).items():
                 assert state.pop(i) == row, "a row that went must be told as it stood"

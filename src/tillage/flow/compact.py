@@ -16,7 +16,7 @@ import polars as pl
 from tillage.core.state import decode, encode
 from tillage.core.step import Fold
 from tillage.flow.chunking import chunk_rows
-from tillage.flow.results import STATE
+from tillage.flow.results import STATE, merged
 from tillage.flow.stages import Stage
 from tillage.store.catalog import dump
 from tillage.store.failpoints import reach
@@ -122,9 +122,7 @@ def _merge_states(store: Store, stage: Stage, chunks: Sequence[Chunk], group: in
     step = stage.step
     if not isinstance(step, Fold):
         raise TypeError(stage.name)
-    total = step.start()
-    for chunk in chunks:
-        total = step.merge(total, decode(store.objects.get(chunk.object, chunk.checksum)))
+    total = merged(step, [decode(store.objects.get(c.object, c.checksum)) for c in chunks])
     key = sha256(dump(["compact", stage.name, [c.object for c in chunks]]).encode()).hexdigest()[:32]
     return Merge(stage.name, STATE, tuple(chunks), store.objects.put(key, encode(total), "state"), group)
 

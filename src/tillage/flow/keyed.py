@@ -20,6 +20,7 @@ from tillage.flow.chunking import chunk_rows
 from tillage.flow.counts import Counts
 from tillage.flow.maps import ledger
 from tillage.flow.progress import Listener, Progress
+from tillage.flow.schema import recorded
 from tillage.flow.stages import Stage
 from tillage.store.digests import content_hashes
 from tillage.store.index import KEY, Index
@@ -119,8 +120,7 @@ def run_group(store: Store, stage: Stage, fingerprint: str, listen: Listener) ->
     run.counts.consumed += _originals(run, added) - _originals(run, removed)
     run.counts.rows += new.height - old.height
     run.counts.created = run.counts.rows
-    columns = {c: str(t) for c, t in new.schema.items() if not c.startswith("_")}
-    run.draft.columns = columns if new.height or run.last is None else run.last.columns
+    run.draft.columns = {c: str(t) for c, t in new.schema.items() if not c.startswith("_")}
     return run.ended()
 
 
@@ -189,11 +189,7 @@ def _typed(run: KeyedRun, port: str, rows: pl.DataFrame) -> pl.DataFrame:
     if not rows.is_empty():
         drop = [c for c in rows.columns if not c.startswith("_") and c not in _columns(run, port)]
         return rows.drop(drop)
-    schema = {KEY: pl.UInt128, ID: pl.UInt128}
-    for chunk in run.store.chunks(run.stage.inputs[port], ROWS)[:1]:
-        frame = run.store.objects.get_frame(chunk.object, chunk.checksum)
-        schema |= {c: t for c, t in frame.schema.items() if not c.startswith("_")}  # type: ignore[misc]
-    return pl.DataFrame(schema=schema)
+    return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128, **recorded(_columns(run, port))})
 
 
 def _columns(run: KeyedRun, port: str) -> dict[str, str]:
@@ -385,7 +381,8 @@ def _compute(run: KeyedRun, step: Whole) -> tuple[Draft, int]:
     inputs = {}
     for port, source in run.stage.inputs.items():
         frames = [run.clean(f) for f in run.store.frames(source)]
-        inputs[port] = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame(schema={ID: pl.UInt128})
+        nothing = pl.DataFrame(schema={ID: pl.UInt128, **recorded(_columns(run, port))})
+        inputs[port] = pl.concat(frames, how="diagonal_relaxed") if frames else nothing
         run.touched += inputs[port].height
     out = step.compute(inputs)
     stay = out.filter(pl.col(REASON).is_null()).drop(REASON, INTO, strict=False) if REASON in out.columns else out

@@ -16,18 +16,25 @@ from tillage.flow.engine import Engine
 from tillage.flow.plan import Model, Plan
 from tillage.flow.progress import Listener
 from tillage.flow.registry import Registry
-from tillage.flow.results import ResultRun, clean
+from tillage.flow.results import Refit, ResultRun
 from tillage.flow.stages import SIDE, Stage, hidden
 from tillage.store.catalog import dump
 from tillage.store.tables import Draft, Store
 
 
 def run_learn(
-    store: Store, stage: Stage, plan: Plan, fingerprint: str, registry: Registry, engine: Engine, listen: Listener
+    store: Store,
+    stage: Stage,
+    plan: Plan,
+    fingerprint: str,
+    registry: Registry,
+    engine: Engine,
+    listen: Listener,
+    refit: Refit | None = None,
 ) -> tuple[Draft | None, int]:
     """Train and evaluate; nothing when the training and test rows stand where they stood."""
-    run = ResultRun(store, stage, fingerprint, engine, listen)
-    if run.last is not None and run.since == run.until:
+    run = ResultRun(store, stage, fingerprint, engine, listen, refit)
+    if run.last is not None and run.since == run.until and refit is None:
         return None, 0
     model = _model(stage)
     learner = model.learner
@@ -55,7 +62,7 @@ def _fit(run: ResultRun, learner: Step, train: Any) -> Fitted:
     elif isinstance(learner, Fit):
         result = learner.finish(run.fit(learner, train))
     elif isinstance(learner, Whole):
-        frames = [train(clean(f)) for f in run.store.frames(run.source, version=run.until)]
+        frames = [train(f) for f in run.frames()]
         rows = pl.concat(frames, how="diagonal_relaxed").sort(ID)
         run.touched += rows.height
         if rows.is_empty():
@@ -78,8 +85,7 @@ def _evaluate(run: ResultRun, model: Model, fitted: Fitted, train: Any, registry
     baseline = registry.baseline.model_validate({"target": target, "task": task})
     state = baseline.start()
     tests, trained = [], 0
-    for frame in run.store.frames(run.source, version=run.until):
-        rows = clean(frame)
+    for rows in run.frames():
         training = train(rows)
         trained += training.height
         state = baseline.update(state, training)

@@ -19,6 +19,7 @@ from tillage.core.step import Map
 from tillage.flow.counts import Counts
 from tillage.flow.engine import Engine
 from tillage.flow.progress import Listener, Progress
+from tillage.flow.schema import recorded
 from tillage.flow.stacking import Shape, common_shape, fitted
 from tillage.flow.stages import Stage
 from tillage.store.catalog import dump
@@ -89,9 +90,11 @@ def run_maps(
         columns = dict(result["columns"]) if columns is None or result["counts"]["rows"] else columns
         progress.done += rows[task.chunk]
         listen(progress)
-    draft.columns = columns if columns is not None else (last.columns if last and same else {})
-    if columns is None and not draft.columns:
-        draft.columns = _columns_of_nothing(store, stage, chains)
+    if columns is None:
+        port, source = next(iter(stage.inputs.items()))
+        schema = shape or _made_of_nothing(store, source, chains[port])
+        columns = {c: str(t) for c, t in schema.items() if not c.startswith("_")}
+    draft.columns = columns
     draft.counts = counts.value()
     return draft, touched
 
@@ -100,12 +103,8 @@ def stacked_shape(store: Store, stage: Stage, chains: dict[str, tuple[Map, ...]]
     """The schema that all inputs take when there are several; None when there is one."""
     if len(stage.inputs) == 1:
         return None
-    tables = {}
-    for port, source in stage.inputs.items():
-        for chunk in store.chunks(source, ROWS)[:1]:
-            none = store.objects.get_frame(chunk.object, chunk.checksum).clear()
-            tables[source] = apply_maps(chains[port], none.drop("_object", "_record", "_key", strict=False))[0].schema
-    return common_shape(tables, stage.target)
+    made = {source: _made_of_nothing(store, source, chains[port]) for port, source in stage.inputs.items()}
+    return common_shape(made, stage.target)
 
 
 def work_key(fingerprint: str, port: str, name: str, gone: pl.Series) -> str:
@@ -208,16 +207,18 @@ def _take_out(store: Store, stage: Stage, draft: Draft, changes: Changes, counts
             touched += rows.height
             going = only(rows, gone)
             if stage.children and PARENT in rows.columns:
-                going = _with_descendants(rows, gone)
+                going = _with_descendants(rows, gone, store.read(chunk, changes.until, [ID])[ID])
             draft.remove(own, going[ID])
             _uncount(counts, own, going, stage)
     return touched
 
 
-def _with_descendants(rows: pl.DataFrame, gone: pl.Series) -> pl.DataFrame:
+def _with_descendants(rows: pl.DataFrame, gone: pl.Series, shown: pl.Series) -> pl.DataFrame:
+    """The rows of `gone` and what this stage made of them; a child that its input shows was made before, and stays."""
     found = gone
     while True:
-        children = rows.filter(pl.col(PARENT).is_in(found.implode()) & ~pl.col(ID).is_in(found.implode()))
+        made = pl.col(PARENT).is_in(found.implode()) & ~pl.col(ID).is_in(found.implode())
+        children = without(rows.filter(made), shown)
         if children.is_empty():
             return only(rows, found)
         found = pl.concat([found, children[ID]])
@@ -230,13 +231,8 @@ def _uncount(counts: Counts, own: Chunk, rows: pl.DataFrame, stage: Stage) -> No
         counts.count_left(rows, stage, sign=-1)
 
 
-def _columns_of_nothing(store: Store, stage: Stage, chains: dict[str, tuple[Map, ...]]) -> dict[str, str]:
-    port, source = next(iter(stage.inputs.items()))
+def _made_of_nothing(store: Store, source: str, maps: Sequence[Map]) -> pl.Schema:
+    """What the Maps make of no row of a table: its columns, also when it has no chunk to look at."""
     at = store.latest(source)
-    schema: dict[str, Any] = {ID: pl.UInt128, **{c: _dtype(t) for c, t in (at.columns if at else {}).items()}}
-    stay, _ = apply_maps(chains[port], pl.DataFrame(schema=schema))
-    return {c: str(t) for c, t in stay.schema.items() if not c.startswith("_")}
-
-
-def _dtype(name: str) -> Any:
-    return getattr(pl, name)() if hasattr(pl, name) else pl.String()
+    none = pl.DataFrame(schema={ID: pl.UInt128, **recorded(at.columns if at else {})})
+    return apply_maps(maps, none)[0].schema

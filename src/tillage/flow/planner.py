@@ -40,7 +40,7 @@ def _source(project: Project, stage: Stage) -> Intent:
     elif reread:
         reasons.append("the way it is read changed")
     elif seen.retype:
-        reasons.append(f"the type of {', '.join(seen.retype)} changes: everything is read again")
+        reasons.append(f"the type or place of {', '.join(seen.retype)} changes: everything is read again")
     elif seen.fresh:
         reasons.append(f"{len(seen.fresh)} new or changed: {_named([k.path for k in seen.fresh])}")
     if seen.gone:

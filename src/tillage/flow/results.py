@@ -7,7 +7,7 @@ exact and free of order, so this equals folding everything again. A fitted Map s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from tillage.core.errors import InputMissing, VerifyFailed
-from tillage.core.rows import ID
+from tillage.core.rows import ID, without
 from tillage.core.state import State, decode, encode
 from tillage.core.step import Fit, Fitted, Fold, Result, Step, Verdict
 from tillage.flow.engine import Engine
@@ -31,6 +31,14 @@ View = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 @dataclass(frozen=True)
+class Refit:
+    """A fitted step is fitted again: on the version that it is pinned to less the `hidden` rows of each chunk, since
+    someone was forgotten; without `hidden` on the newest."""
+
+    hidden: Callable[[Chunk], pl.Series] | None = None
+
+
+@dataclass(frozen=True)
 class FoldTask:
     """One chunk to be folded."""
 
@@ -42,10 +50,20 @@ class FoldTask:
 class ResultRun:
     """One version of a result in the making: where its input stands, its draft, the rows read."""
 
-    def __init__(self, store: Store, stage: Stage, fingerprint: str, engine: Engine, listen: Listener) -> None:
+    def __init__(
+        self,
+        store: Store,
+        stage: Stage,
+        fingerprint: str,
+        engine: Engine,
+        listen: Listener,
+        refit: Refit | None = None,
+    ) -> None:
         self.store, self.stage, self.engine, self.listen = store, stage, engine, listen
         last = store.latest(stage.name)
-        self.last: Version | None = last if last is not None and last.fingerprint == fingerprint else None
+        stands = last is not None and last.fingerprint == fingerprint and "erased" not in last.facts
+        self.last: Version | None = last if stands else None
+        self.hidden = refit.hidden if refit else None
         why = "first run" if last is None else "input changed" if self.last else "plan changed"
         self.draft = Draft(stage.name, why, fingerprint)
         self.source = stage.inputs["rows"]
@@ -54,6 +72,8 @@ class ResultRun:
             raise InputMissing(f"'{self.source}' has no version yet.", fix="Run `tillage run`.")
         self.until = stage.pin if stage.pin is not None else newest.version
         self.since = self.last.inputs.get(self.source, 0) if self.last else 0
+        if self.hidden is not None and self.last is not None and stage.pin is None:
+            self.until = self.since
         self.draft.inputs = {self.source: self.until}
         self.touched = 0
         if self.last is None:
@@ -67,7 +87,9 @@ class ResultRun:
         redo = [c for c, _ in changes.removed] + list(changes.new)
         if self.stage.pin is not None and not self.last:
             redo = store.chunks(self.source, ROWS, self.until)
-        for chunk in [*changes.gone, *(c for c, _ in changes.removed)]:
+        elif self.hidden is not None and self.last is not None:
+            redo = [c for c in store.chunks(self.source, ROWS, self.until) if len(self.hidden(c))]
+        for chunk in [*changes.gone, *(c for c, _ in changes.removed), *(redo if self.hidden is not None else ())]:
             if chunk.id in own:
                 self.draft.ended.append(own.pop(chunk.id).id)
         tasks = [FoldTask(c.id, self.until, self._key(c)) for c in redo]
@@ -75,7 +97,7 @@ class ResultRun:
         progress = Progress(self.stage.target, sum(sizes.values()), note=self.stage.name)
 
         def work(task: FoldTask) -> dict[str, Any]:
-            return fold_rows(store, step, view(clean(store.read(store.chunk(task.chunk), task.version))), task.key)
+            return fold_rows(store, step, view(clean(self.rows(store.chunk(task.chunk)))), task.key)
 
         fresh: list[State] = []
         for task, result in self.engine.map(store, work, tasks):
@@ -85,11 +107,9 @@ class ResultRun:
             self.touched += sizes[task.chunk]
             progress.done += sizes[task.chunk]
             self.listen(progress)
-        grown = self.last is not None and not changes.gone and not changes.removed
+        grown = self.last is not None and not changes.gone and not changes.removed and self.hidden is None
         kept = self._total() if grown else [self._state(c) for c in own.values()]
-        total = step.start()
-        for state in [*kept, *fresh]:
-            total = step.merge(total, state)
+        total = merged(step, [*kept, *fresh])
         self._put(TOTAL, encode(total), "state")
         return total
 
@@ -100,18 +120,31 @@ class ResultRun:
         return decode(self.store.objects.get(chunk.object, chunk.checksum))
 
     def _key(self, chunk: Chunk) -> str:
-        return fold_key(self.draft.fingerprint, chunk.object, self.store.removed(chunk, self.until))
+        gone = self.store.removed(chunk, self.until)
+        if self.hidden is not None:
+            gone = pl.concat([gone, self.hidden(chunk)]).unique()
+        return fold_key(self.draft.fingerprint, chunk.object, gone)
+
+    def rows(self, chunk: Chunk) -> pl.DataFrame:
+        """The rows of a chunk of the input that this version sees."""
+        rows = self.store.read(chunk, self.until)
+        return rows if self.hidden is None else without(rows, self.hidden(chunk))
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """The rows of the input that this version sees, chunk by chunk, as a step sees them."""
+        for chunk in self.store.chunks(self.source, ROWS, self.until):
+            yield clean(self.rows(chunk))
 
     def fit(self, step: Fit, view: View) -> State:
         """The state after each row once, in the recorded order: commit, then hash of row_id; continued where it can."""
         changes = self.store.changes(self.source, self.since, self.until)
-        if self.last is not None and not changes.gone and not changes.removed:
+        if self.last is not None and not changes.gone and not changes.removed and self.hidden is None:
             state = self._total()[0]
         else:
             state = step.start()
             changes = self.store.changes(self.source, 0, self.until)
         for added in sorted({c.added for c in changes.new}):
-            rows = [r for c, r in self.store.added_rows(changes) if c.added == added]
+            rows = [self.rows(c) for c in changes.new if c.added == added]
             whole = view(clean(pl.concat(rows, how="diagonal_relaxed"))).sort(ID)
             self.touched += whole.height
             state = step.update(state, whole)
@@ -121,8 +154,6 @@ class ResultRun:
     def publish(self, result: Result, step: Step, registry: Registry) -> None:
         """Put the result into the draft, as data."""
         value = packed(result)
-        if isinstance(result, Fitted):
-            value["name"] = registry.name_of(type(result))
         if isinstance(result, Fitted):
             value["name"] = registry.name_of(type(result))  # a class of the project is found by its dotted name
         data = encode(value)
@@ -150,11 +181,11 @@ def run_result(
     engine: Engine,
     listen: Listener,
     *,
-    refit: bool = False,
+    refit: Refit | None = None,
 ) -> tuple[Draft | None, int]:
     """A fitted step (pinned unless `refit`), expectations or a profile (which follow their input)."""
-    run = ResultRun(store, stage, fingerprint, engine, listen)
-    if run.last is not None and not refit and (not stage.follows or run.since == run.until):
+    run = ResultRun(store, stage, fingerprint, engine, listen, refit)
+    if run.last is not None and refit is None and (not stage.follows or run.since == run.until):
         return None, 0
     step = stage.step
     if isinstance(step, Fold):
@@ -165,6 +196,14 @@ def run_result(
         raise TypeError(stage.name)
     run.publish(result, step, registry)
     return run.draft, run.touched
+
+
+def merged(step: Fold, states: list[State]) -> State:
+    """All states in one, neighbours first: a state that grows with what it has seen is copied log n times, not n."""
+    while len(states) > 1:
+        pairs = [states[i : i + 2] for i in range(0, len(states), 2)]
+        states = [step.merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return step.merge(step.start(), states[0]) if states else step.start()
 
 
 def fold_key(fingerprint: str, name: str, gone: pl.Series) -> str:
@@ -204,7 +243,9 @@ def load_result(store: Store, stage: str, registry: Registry, version: int | Non
     """The result of a stage; InputMissing before its first run."""
     found = store.chunks(stage, RESULT, version)
     if not found:
-        raise InputMissing(f"'{stage}' has no result yet.", fix="Run `tillage run`.")
+        last = store.latest(stage)
+        why = "was erased with the rows that it had seen" if last and "erased" in last.facts else "has no result yet"
+        raise InputMissing(f"'{stage}' {why}.", fix="Run `tillage run`.")
     value = decode(store.objects.get(found[-1].object, found[-1].checksum))
     if value["kind"] == "map":
         cls = registry.find(value["name"])

@@ -8,7 +8,8 @@ chunks are found again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -21,22 +22,26 @@ from tillage.flow.ahead import Ahead
 from tillage.flow.compact import compact
 from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
+from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfinished
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
 from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
 from tillage.flow.registry import Registry
-from tillage.flow.results import load_fitted, load_report, load_result, run_result
+from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
 from tillage.flow.source import SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan
 from tillage.flow.survey import survey
+from tillage.flow.tombstones import Mark
 from tillage.store.catalog import dump
 from tillage.store.locks import hold
 from tillage.store.tables import Draft, Store, Version
 
 SCHEMA = "tillage.run/1"
 STORE_LOCK = "store"
+PACE = "pace"
+"""Names in the catalog how many rows the last run read, and in how many CPU seconds."""
 
 
 @dataclass
@@ -51,6 +56,8 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     """Tables whose expectations failed; what they feed was not run."""
+    waiting: list[str] = field(default_factory=list)
+    """Objects that changed after records of them were forgotten, and were not read: they await a decision."""
     cpu_s: float = 0.0
     wall_s: float = 0.0
 
@@ -108,8 +115,7 @@ class Project:
         bad: BadData | None = None
         cpu, wall = time.process_time(), time.monotonic()
         locks = {self.stages[name].target for name in wanted}
-        folder = self.store.root / "locks"
-        with hold(folder, [STORE_LOCK], wait=True, shared=True), hold(folder, locks, wait=wait):
+        with self._locked(locks, wait):
             blocked: set[str] = set()
             for name in wanted:
                 stage = self.stages[name]
@@ -128,10 +134,56 @@ class Project:
             if outcome.changed:
                 compact(self.store, self.stages)
         outcome.cpu_s = time.process_time() - cpu
+        if rows := sum(outcome.touched.values()):
+            self.store.catalog.set_meta(PACE, dump({"rows": rows, "cpu_s": round(outcome.cpu_s, 3)}))
         outcome.wall_s = time.monotonic() - wall
         if bad is not None:
             raise bad
         return outcome
+
+    @contextmanager
+    def _locked(self, locks: Iterable[str], wait: bool) -> Iterator[None]:
+        """The locks of a run; an erasure that was cut off is ended first, by whoever comes."""
+        folder = self.store.root / "locks"
+        while True:
+            with hold(folder, [STORE_LOCK], wait=True, shared=True):
+                if not unfinished(self.store):
+                    with hold(folder, locks, wait=wait):
+                        yield
+                    return
+            with self.alone():
+                self.end_erasure()
+
+    @contextmanager
+    def alone(self, *, wait: bool = True) -> Iterator[None]:
+        """Hold the whole store: nothing else runs."""
+        folder = self.store.root / "locks"
+        targets = {stage.target for stage in self.stages.values()}
+        with hold(folder, [STORE_LOCK], wait=wait), hold(folder, targets, wait=wait):
+            yield
+
+    def erase(self, erasure: Erasure, marks: Sequence[Mark]) -> dict[str, Any]:
+        """Forget rows for good; the caller holds the store (`alone`). What was done, as its receipt tells it."""
+        begin(self.store, erasure, marks)
+        return self.end_erasure() or {}
+
+    def end_erasure(self) -> dict[str, Any] | None:
+        """End the erasure that is under way, if one is; the caller holds the store (`alone`)."""
+        erasure = under_way(self.store)
+        if erasure is None:
+            return None
+        outcome = Outcome()
+
+        def bring(stage: Stage, refit: Refit | None) -> Draft | None:
+            fingerprint = self.fingerprint(stage)
+            if refit is None and self._stands(stage, fingerprint):
+                return None
+            return self._make(stage, fingerprint, refit)[0]
+
+        def passes(gate: Stage) -> bool:
+            return self._passes(gate, outcome)
+
+        return carry_through(self.store, self.stages, erasure, bring, passes)
 
     def _bring(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
         if stage.kind == "gate" and not all(v.passed for v in self._verdicts(stage)):
@@ -159,13 +211,21 @@ class Project:
             found = survey(store, stage, self.plan.root, reread=reread, force=force)
             if found.retype:
                 outcome.notes.append(
-                    f"{stage.target}: the type of {', '.join(found.retype)} changed, so the table is read again."
+                    f"{stage.target}: the type or place of {', '.join(found.retype)} changed, so the table is read again."
                 )
             with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
                 reading = SourceRun(store, stage, self.plan.root, found, ahead, listen).run()
+            outcome.waiting += [f"{stage.target}: {path}" for path in found.waiting]
             return reading.draft, reading.touched, reading.sources
         if self._stands(stage, fingerprint) and not refit:
             return None, 0, []
+        again = stage.name in refit or stage.target in refit or stage.name.partition("-")[2] in refit
+        draft, touched = self._make(stage, fingerprint, Refit() if again and stage.kind == "result" else None)
+        return draft, touched, []
+
+    def _make(self, stage: Stage, fingerprint: str, refit: Refit | None) -> tuple[Draft | None, int]:
+        """The draft of a stage that is made of others, and the rows read for it."""
+        store, listen = self.store, self.listen
         if stage.kind == "map":
             draft, touched = run_maps(store, stage, self.chains(stage), fingerprint, self.engine, listen)
         elif stage.kind == "group":
@@ -175,16 +235,16 @@ class Project:
         elif stage.kind == "gate":
             draft, touched = run_gate(store, stage, fingerprint, listen)
         elif stage.kind == "result":
-            again = stage.name in refit or stage.target in refit or stage.name.partition("-")[2] in refit
-            draft, touched = run_result(store, stage, fingerprint, self.registry, self.engine, listen, refit=again)
+            draft, touched = run_result(store, stage, fingerprint, self.registry, self.engine, listen, refit=refit)
         else:
-            draft, touched = run_learn(store, stage, self.plan, fingerprint, self.registry, self.engine, listen)
-        return draft, touched, []
+            registry, engine = self.registry, self.engine
+            draft, touched = run_learn(store, stage, self.plan, fingerprint, registry, engine, listen, refit)
+        return draft, touched
 
     def _stands(self, stage: Stage, fingerprint: str) -> bool:
         """Its last version saw just what its inputs show now."""
         last = self.store.latest(stage.name)
-        if last is None or last.fingerprint != fingerprint:
+        if last is None or last.fingerprint != fingerprint or "erased" in last.facts:
             return False
         newest = {name: self.store.latest(name) for name in stage.inputs.values()}
         return last.inputs == {name: version.version for name, version in newest.items() if version is not None}

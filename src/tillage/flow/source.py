@@ -29,6 +29,7 @@ from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.flow.quarantine import sealed
 from tillage.flow.stages import Stage
 from tillage.flow.survey import Known, Survey, known, source_of, table_of
+from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import dump
 from tillage.store.digests import content_hashes
 from tillage.store.locate import locate, prefixes
@@ -68,6 +69,7 @@ class SourceRun:
         """Objects whose rows the table shows now."""
         self.draft = Draft(stage.name, "source", stage.fingerprint(), columns={}, facts={"types": found.columns})
         self.paths = {k.ordinal: k.path for k in [*found.live, *found.gone]}
+        self.forgotten = Tombstones(store, stage.name)
         self.touched = 0
         self.bad = self.records = 0
         self.examples: list[str] = []
@@ -122,19 +124,22 @@ class SourceRun:
         self._clear(k.ordinal, QUARANTINE)
         self._clear(k.ordinal, LEFT)
         for batch in source_of(self.stage).read(self.root, k.path, self.found.columns):
-            rows = self._placed(self._with_keys(batch, k), k)
-            self.records += batch.rows.height + len(batch.bad)
             self.touched += batch.rows.height
-            self._set_aside(batch.bad, k)
+            self.progress.done += batch.rows.height
+            keyed = self._with_keys(batch, k)
+            rows = self._placed(keyed, k)
             if not self.table.key:
                 rows = rows.hstack([self._by_content(rows.select(self.columns), k.path, occurrences)])
-            elif before is not None:
+            elif before is not None or self.forgotten.by_row:
                 rows = self._identified(rows)
+            rows = self.forgotten.screen(rows, k.checksum)
+            bad = self.forgotten.readable(keyed.bad, k.checksum)
+            self.records += rows.height + len(bad)
+            self._set_aside(bad, k)
             if before is not None:
                 seen.append(rows[ID])
                 rows = self._difference(rows, before, held)
             self._buffer(rows, k.ordinal)
-            self.progress.done += batch.rows.height
             self.listen(self.progress)
         if before is not None:
             self._compare(k, before, pl.concat(seen) if seen else ids(), held)
@@ -159,7 +164,7 @@ class SourceRun:
 
     def _with_keys(self, batch: Batch, k: Known) -> Batch:
         """The batch, with records whose key is missing set aside."""
-        missing = [c for c in self.table.key if batch.rows[c].null_count()]
+        missing = [c for c in self.table.key if batch.rows.height and batch.rows[c].null_count()]
         if not missing:
             return batch
         lacks = batch.rows.select(pl.any_horizontal(pl.col(c).is_null() for c in missing)).to_series()

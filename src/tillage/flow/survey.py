@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tillage.core.errors import ConfigurationError, InputMissing, Problem, unknown_name
+from tillage.core.errors import ConfigurationError, GateFailed, InputMissing, Problem, unknown_name
 from tillage.core.step import Source
 from tillage.flow.plan import Table
 from tillage.flow.stages import Stage
+from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import load
 from tillage.store.tables import LEFT, Store
 
@@ -38,7 +39,10 @@ class Survey:
     gone: list[Known]
     columns: dict[str, str]
     retype: list[str] = field(default_factory=list)
-    """Columns whose type changed, so that the table is read again."""
+    """Columns whose type or place changed, so that the table is read again."""
+
+    waiting: list[str] = field(default_factory=list)
+    """Objects that changed after records of them were forgotten: what they hold now awaits a decision."""
 
     @property
     def fresh(self) -> list[Known]:
@@ -64,8 +68,15 @@ def survey(
     movable = bool(table_of(stage).key) and not store.chunks(stage.name, LEFT)
     by_checksum = {k.checksum: k for k in unclaimed.values()} if movable else {}
     ordinal = 1 + max((k.ordinal for k in _ever(store, stage.name)), default=-1)
+    forgotten = Tombstones(store, stage.name)
+    waiting: list[str] = []
     for found, before in strangers:
         checksum = source.checksum(root, found.path)
+        if not table_of(stage).key and forgotten.awaits(found.path, checksum):
+            waiting.append(found.path)
+            if before is not None:
+                live.append(before)
+            continue
         same = before if before is not None and before.checksum == checksum else None
         if before is None and checksum in by_checksum:
             same = by_checksum.pop(checksum)
@@ -78,7 +89,7 @@ def survey(
         live.append(Known(number, found.path, found.stamp, checksum, source.observe(root, found.path), fresh=True))
     live.sort(key=lambda k: k.path)
     for k in live:
-        k.fresh = k.fresh or k.ordinal in force
+        k.fresh = k.fresh or (k.ordinal in force and k.path not in waiting)
     columns = source.column_types([k.state for k in live])
     absent = [Problem(unknown_name("column", c, columns)) for c in table_of(stage).key if columns and c not in columns]
     if absent:
@@ -88,10 +99,18 @@ def survey(
         for c in {**columns, **(last.columns if last else {})}
         if last and last.facts["types"].get(c) != columns.get(c)
     ]
+    if last is not None and not retype and last.columns.keys() == columns.keys():  # digests and ids know the order
+        retype = [c for c, was in zip(columns, last.columns, strict=True) if c != was]
     if retype and last is not None:
         for k in live:
             k.fresh = True
-    return Survey(live, list(unclaimed.values()), columns, retype)
+    if waiting and (retype or reread):
+        raise GateFailed(
+            f"Table '{stage.target}' has to be read again, but {', '.join(waiting)} changed after records of it were "
+            "forgotten.",
+            fix=f"Take those records out of the file, then run: tillage forget {stage.target} --release {waiting[0]}",
+        )
+    return Survey(live, list(unclaimed.values()), columns, retype, waiting)
 
 
 def known(store: Store, stage: str) -> list[Known]:

@@ -48,6 +48,10 @@ CREATE TABLE looks (model TEXT NOT NULL, exam TEXT NOT NULL, count INTEGER NOT N
     PRIMARY KEY (model, exam)) WITHOUT ROWID;
 CREATE TABLE tags (stage TEXT NOT NULL, tag TEXT NOT NULL, version INTEGER NOT NULL,
     PRIMARY KEY (stage, tag)) WITHOUT ROWID;
+CREATE TABLE tombstones (
+    stage TEXT NOT NULL, mark BLOB NOT NULL, hint INTEGER NOT NULL, checksum TEXT NOT NULL,
+    PRIMARY KEY (stage, mark)) WITHOUT ROWID;
+CREATE TABLE receipts (number INTEGER PRIMARY KEY, erased TEXT NOT NULL, signed TEXT NOT NULL);
 CREATE TABLE erasures (epoch INTEGER NOT NULL, stage TEXT NOT NULL, version INTEGER NOT NULL,
     rows INTEGER NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, created TEXT NOT NULL,
     PRIMARY KEY (epoch, stage, version)) WITHOUT ROWID;

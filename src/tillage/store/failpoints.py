@@ -30,6 +30,11 @@ POINTS = (
     "purge.commit",
     "purge.vacuum",
     "compact.commit",
+    "forget.begin",
+    "forget.decided",
+    "forget.stage",
+    "forget.purged",
+    "forget.ended",
 )
 """Every failpoint; a test kills at each and fails when one is never reached."""
 

@@ -3,33 +3,46 @@
 An entry is the top 48 bits of the id and the chunk's place in the run in the low 16; a run is one sorted array. A
 look-up is a binary search; the one in 2^48 a row that only looks like it is told apart by reading the chunk.
 Runs are built when first asked for and merged when they are many (as in O'Neil et al., The LSM-tree, 1996).
+A process keeps the runs that it has read, up to 64 MB a store: they are immutable, and a name means one content.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import sha256
+from threading import Lock
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import polars as pl
 
 from tillage.core.rows import ID, high, only
 from tillage.store.catalog import dump, load
+from tillage.store.objects import Objects
 from tillage.store.tables import ROWS, Chunk, Store
 
 MANY_RUNS = 6
 LARGEST_RUN = 1 << 16
 """Chunks a run can tell apart."""
 
+CACHE_BYTES = 64 << 20
+"""Runs kept in memory for each store, in all."""
+
 _LOW16 = np.uint64(0xFFFF)
 _HIGH48 = ~_LOW16
 
+_read: WeakKeyDictionary[Objects, OrderedDict[str, np.ndarray]] = WeakKeyDictionary()
+_reading = Lock()
 
-def locate(store: Store, stage: str, wanted: pl.Series, part: str = ROWS) -> list[tuple[Chunk, pl.DataFrame]]:
-    """The chunks alive now that show any of `wanted`, each with the rows found there, whole."""
+
+def locate(
+    store: Store, stage: str, wanted: pl.Series, part: str = ROWS, columns: Sequence[str] | None = None
+) -> list[tuple[Chunk, pl.DataFrame]]:
+    """The chunks alive now that show any of `wanted`, each with the rows found there: whole, or `_id` and `columns`."""
     found = []
     for chunk in holding(store, stage, wanted, part, store.chunks(stage, part)):
-        rows = only(store.read(chunk), wanted)
+        rows = only(store.read(chunk, columns=columns), wanted)
         if rows.height:
             found.append((chunk, rows))
     return found
@@ -64,16 +77,30 @@ def _search(entries: np.ndarray, chunks: Sequence[int], needles: np.ndarray) -> 
 
 def _runs(store: Store, stage: str, part: str, alive: list[Chunk]) -> list[tuple[np.ndarray, list[int]]]:
     kept = store.catalog.rows("SELECT * FROM runs WHERE stage = ? AND part = ?", stage, part)
-    runs = []
-    for row in kept:
-        data = np.frombuffer(store.objects.get(row["object"], row["checksum"]), dtype="<u8")
-        runs.append((row["id"], data, load(row["chunks"])))
+    runs: list[tuple[int | None, np.ndarray, list[int]]] = [
+        (row["id"], _run(store.objects, row["object"], row["checksum"]), load(row["chunks"])) for row in kept
+    ]
     covered = {c for _, _, chunks in runs for c in chunks}
     missing = [c for c in alive if c.id not in covered]
     runs += [(None, *_build(store, missing[at : at + LARGEST_RUN])) for at in range(0, len(missing), LARGEST_RUN)]
     if missing:
         _keep(store, stage, part, runs, {c.id for c in alive})
     return [(entries, chunks) for _, entries, chunks in runs]
+
+
+def _run(objects: Objects, name: str, checksum: str) -> np.ndarray:
+    """One run, read and verified once a process."""
+    with _reading:
+        kept = _read.setdefault(objects, OrderedDict())
+        if name in kept:
+            kept.move_to_end(name)
+            return kept[name]
+    entries = np.frombuffer(objects.get(name, checksum), dtype="<u8")
+    with _reading:
+        kept[name] = entries
+        while len(kept) > 1 and sum(e.nbytes for e in kept.values()) > CACHE_BYTES:
+            kept.popitem(last=False)
+    return entries
 
 
 def _build(store: Store, chunks: list[Chunk]) -> tuple[np.ndarray, list[int]]:

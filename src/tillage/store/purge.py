@@ -7,15 +7,15 @@ records what is still to be deleted: a purge that was killed after it is ended b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 import polars as pl
 
-from tillage.core.rows import ID, MERGED, PARENT, REASON, only, without
+from tillage.core.rows import ID, MERGED, PARENT, REASON, ids, only, without
 from tillage.store.catalog import dump, load
 from tillage.store.digests import MODULUS, row_sum
 from tillage.store.failpoints import reach
@@ -38,12 +38,38 @@ class Purged:
     """Rows read."""
 
 
+@dataclass
+class Doomed:
+    """What a purge takes away, found beforehand by someone who knows where to look."""
+
+    objects: dict[str, tuple[Chunk, pl.Series]] = field(default_factory=dict)
+    """By object: a chunk on it, and the row_ids that it loses."""
+    chunks: list[int] = field(default_factory=list)
+    """Chunks that go whole, with their objects unless others stand on those."""
+    versions: dict[str, set[int]] = field(default_factory=dict)
+    """By stage: versions that lose what they show; they stay on record."""
+    ids: pl.Series = field(default_factory=ids)
+    """Row_ids that leave every list of removals."""
+
+
 def purge(store: Store, gone: Mapping[str, pl.Series], *, vacuum: bool = True) -> Purged:
     """Take these row_ids, by stage, out of every part and every version that is kept.
 
     An object on which several stages stand is rewritten for all of them.
     """
-    work = _rewritten(store, gone)
+    return purge_doomed(store, Doomed(_holders(store, gone)), stripped=gone, vacuum=vacuum)
+
+
+def purge_doomed(
+    store: Store,
+    doomed: Doomed,
+    *,
+    stripped: Mapping[str, pl.Series] | None = None,
+    vacuum: bool = True,
+    within: Callable[[int], None] | None = None,
+) -> Purged:
+    """Take away what is listed; `within` is called with the epoch inside the transaction."""
+    work = _rewritten(store, doomed.objects)
     reach("purge.rewritten")
     store.objects.sync()
     with store.catalog.transaction():
@@ -52,9 +78,15 @@ def purge(store: Store, gone: Mapping[str, pl.Series], *, vacuum: bool = True) -
         debt = {*load(store.catalog.meta(PURGING) or "[]"), *work}
         for name, (_, stored, lost) in work.items():
             debt |= _swap(store, name, stored, lost, epoch)
-        for stage, wanted in gone.items():
+        for stage, wanted in (stripped or {}).items():
             _strip_removals(store, "c.stage", stage, wanted)
-        _forget_memo(store, set(work))
+        if len(doomed.ids):
+            _strip_removals(store, "1", 1, doomed.ids)
+        debt |= _drop_chunks(store, doomed.chunks)
+        _mark_erased(store, doomed.versions, epoch)
+        _forget_memo(store, debt)
+        if within is not None:
+            within(epoch)
         store.catalog.set_meta(PURGING, dump(sorted(debt)))
         reach("purge.commit")
     erase_replaced(store, vacuum=vacuum)
@@ -62,8 +94,8 @@ def purge(store: Store, gone: Mapping[str, pl.Series], *, vacuum: bool = True) -
     return Purged(epoch, lost_rows, len(work), sum(c.rows for c, _, _ in work.values()))
 
 
-def _rewritten(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[Chunk, Stored, pl.DataFrame]]:
-    """By old object: a chunk on it, the object written in its place, the rows it loses."""
+def _holders(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[Chunk, pl.Series]]:
+    """By object that may hold rows to go: a chunk on it, and those row_ids."""
     wanted: dict[str, tuple[Chunk, list[pl.Series]]] = {}
     for stage, going in gone.items():
         for part in store.parts(stage):
@@ -72,14 +104,50 @@ def _rewritten(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[C
             chunks = store.every_chunk(stage, part)
             for chunk in holding(store, stage, going, part, chunks) if part in (ROWS, LEFT) else chunks:
                 wanted.setdefault(chunk.object, (chunk, []))[1].append(going)
+    return {name: (chunk, pl.concat(asked).unique()) for name, (chunk, asked) in wanted.items()}
+
+
+def _rewritten(
+    store: Store, wanted: Mapping[str, tuple[Chunk, pl.Series]]
+) -> dict[str, tuple[Chunk, Stored, pl.DataFrame]]:
+    """By old object: a chunk on it, the object written in its place, the rows it loses."""
     work = {}
-    for name, (chunk, asked) in wanted.items():
-        frame, going = store.objects.get_frame(name, chunk.checksum), pl.concat(asked).unique()
+    for name, (chunk, going) in wanted.items():
+        frame = store.objects.get_frame(name, chunk.checksum)
         lost = only(frame, going)
         if lost.height:
             key = sha256(dump(["purge", name]).encode()).hexdigest()[:32]
             work[name] = (chunk, store.objects.put_frame(key, without(frame, going)), lost)
     return work
+
+
+def _drop_chunks(store: Store, chunks: Iterable[int]) -> set[str]:
+    """Take chunks out of every version; the objects that nobody stands on any more, their locators' among them."""
+    numbers = set(chunks)
+    names = {store.chunk(number).object for number in numbers}
+    for table in ("removals", "digests", "placed"):
+        store.catalog.write_many(f"DELETE FROM {table} WHERE chunk = ?", [(n,) for n in numbers])  # noqa: S608
+    store.catalog.write_many("DELETE FROM chunks WHERE id = ?", [(n,) for n in numbers])
+    for run in store.catalog.rows("SELECT id, object, chunks FROM runs"):
+        if numbers & set(load(run["chunks"])):
+            store.catalog.write("DELETE FROM runs WHERE id = ?", run["id"])
+            names.add(str(run["object"]))
+    return names
+
+
+def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> None:
+    """Leave of a version its place in time, its inputs and its digest; what it was made of may name its rows."""
+    for stage, numbers in versions.items():
+        for number in numbers:
+            facts = store.version(stage, number).facts
+            kept = {k: facts[k] for k in ("kind", "digest") if k in facts}
+            store.catalog.write(
+                "UPDATE versions SET epoch = ?, facts = ? WHERE stage = ? AND version = ?",
+                epoch,
+                dump({**kept, "erased": epoch}),
+                stage,
+                number,
+            )
 
 
 def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: int) -> set[str]:

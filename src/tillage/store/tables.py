@@ -259,9 +259,28 @@ class Store:
             values.append(page)  # type: ignore[arg-type]
         return [_chunk(r) for r in self.catalog.rows(query + " ORDER BY id", *values)]
 
+    def chunks_from(self, stage: str, part: str, sources: Iterable[int], version: int | None = None) -> list[Chunk]:
+        """Those chunks of a part, alive at a version (default: the newest), that were made from these chunks."""
+        named = sorted(set(sources))
+        query, values = "SELECT * FROM chunks WHERE stage = ? AND part = ?", [stage, part]
+        if version is None:
+            query += " AND ended IS NULL"
+        else:
+            query += " AND added <= ? AND (ended IS NULL OR ended > ?)"
+            values += [version, version]  # type: ignore[list-item]
+        out = []
+        for at in range(0, len(named), 500):
+            some = named[at : at + 500]
+            marks = ", ".join("?" * len(some))
+            out += self.catalog.rows(f"{query} AND source IN ({marks}) ORDER BY id", *values, *some)
+        return [_chunk(r) for r in out]
+
     def _must_be_kept(self, stage: str, version: int) -> None:
-        if version:  # 0 is before the first, where there is nothing
-            self.version(stage, version)
+        if version and (epoch := self.version(stage, version).facts.get("erased")):  # 0 is before the first
+            raise InputMissing(
+                f"Version {version} of '{stage}' was erased (erasure {epoch}): someone was forgotten whom it showed.",
+                fix="Use the newest version, which never saw them.",
+            )
 
     def every_chunk(self, stage: str, part: str) -> list[Chunk]:
         """All chunks of a part, of whatever version is kept."""

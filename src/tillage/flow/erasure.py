@@ -1,0 +1,291 @@
+"""Carrying an erasure through: the rows leave at the source, an ordinary run follows, then history is purged.
+
+What is to be done is a record in the catalog (row_ids, never the question that chose them), written in one transaction
+with the tombstones; so an erasure that was cut off anywhere is ended by whoever comes next, a run or another erasure.
+It costs the chunks that hold the rows and what was made of them, in every version that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import TillageError
+from tillage.core.rows import ID, REASON, only
+from tillage.flow.results import Refit
+from tillage.flow.seen import Seen
+from tillage.flow.stages import Stage
+from tillage.flow.tombstones import Mark, write_marks
+from tillage.store.catalog import dump, load
+from tillage.store.failpoints import reach
+from tillage.store.gc import PURGING, erase_replaced, object_names, owned_objects
+from tillage.store.locate import locate
+from tillage.store.purge import QUARANTINE, purge_doomed
+from tillage.store.tables import LEFT, ROWS, Draft, Store, pack, unpack
+
+FORGETTING = "forgetting"
+"""Names in the catalog the erasure that is under way."""
+
+WHY = "forget"
+REPORT = "report.html"
+
+Bring = Callable[[Stage, Refit | None], Draft | None]
+"""The draft of a stage as an ordinary run would make it."""
+
+Passes = Callable[[Stage], bool]
+"""Whether the expectations before a gate hold now."""
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """One erasure: which rows go, and where every stage stood before it."""
+
+    gone: pl.Series
+    """Row_ids that leave every version."""
+    past: pl.Series
+    """Row_ids whose earlier states leave."""
+    before: dict[str, int]
+    """Stage to its version when the erasure began."""
+    told: dict[str, Any]
+    """What the receipt says of it."""
+
+
+def begin(store: Store, erasure: Erasure, marks: Sequence[Mark]) -> None:
+    """Decide on an erasure: from here on it will be carried through, whatever happens."""
+    reach("forget.begin")
+    value = {
+        "gone": pack(erasure.gone).hex(),
+        "past": pack(erasure.past).hex(),
+        "before": erasure.before,
+        "told": erasure.told,
+    }
+    with store.catalog.transaction():
+        write_marks(store, marks)
+        store.catalog.set_meta(FORGETTING, dump(value))
+        reach("forget.decided")
+
+
+def under_way(store: Store) -> Erasure | None:
+    """The erasure that was begun and not ended."""
+    kept = store.catalog.meta(FORGETTING)
+    if kept is None:
+        return None
+    value = load(kept)
+    gone, past = (unpack(bytes.fromhex(value[k])) for k in ("gone", "past"))
+    return Erasure(gone, past, value["before"], value["told"])
+
+
+def unfinished(store: Store) -> bool:
+    """Whether an erasure waits to be ended."""
+    return store.catalog.meta(FORGETTING) is not None
+
+
+def carry_through(
+    store: Store, stages: Mapping[str, Stage], erasure: Erasure, bring: Bring, passes: Passes
+) -> dict[str, Any]:
+    """End an erasure; the caller holds the store alone. What was done, as the receipt tells it."""
+    ready = _ready(store, stages)
+    seen = Seen(store, stages, erasure.gone, erasure.past, ready)
+    notes: list[str] = []
+    refitted: list[str] = []
+    for name in ready:
+        stage = stages[name]
+        under = seen.influence(name)
+        began = erasure.before.get(name, 0)
+        try:
+            draft = _draft(store, stage, seen, erasure, under, bring, passes)
+        except TillageError as error:
+            if stage.kind != "learn":
+                raise
+            notes.append(f"{name} could not be trained without these rows, and has no version now: {error.message}")
+            ready = [n for n in ready if n != name]
+            continue
+        if draft is not None:
+            store.commit(draft)
+            reach("forget.stage")
+        if stage.kind == "result" and not stage.follows and _learnt_otherwise(store, name, began, seen):
+            seen.changed.add(name)
+        if stage.kind == "result" and not stage.follows and _newest(store, name) > began:
+            refitted.append(name)
+    return _purge(store, stages, erasure, ready, seen, refitted, notes)
+
+
+def _ready(store: Store, stages: Mapping[str, Stage]) -> list[str]:
+    """The stages that have been run, all that they need included, in order."""
+    ready: list[str] = []
+    for name, stage in stages.items():
+        if store.latest(name) is not None and all(need in ready for need in stage.needs()):
+            ready.append(name)
+    return ready
+
+
+def _draft(
+    store: Store, stage: Stage, seen: Seen, erasure: Erasure, under: bool, bring: Bring, passes: Passes
+) -> Draft | None:
+    last = store.latest(stage.name)
+    done = last is not None and last.version > erasure.before.get(stage.name, 0)
+    if stage.kind == "source":
+        return rows_out(store, stage.name, erasure.gone)
+    if stage.kind == "gate" and not under and not passes(stage):
+        return rows_out(store, stage.name, erasure.gone)  # what an expectation holds back stays back
+    pinned = stage.pin is not None or (stage.kind == "result" and not stage.follows)
+    if not pinned or last is None:
+        return bring(stage, None)
+    source = stage.inputs["rows"]
+    if done or not seen.shows(source, last.inputs.get(source, 0)):
+        return None
+    if source in seen.influenced:
+        return bring(stage, Refit(None))
+    return bring(stage, Refit(lambda chunk: seen.of(source, chunk)))
+
+
+def _learnt_otherwise(store: Store, name: str, began: int, seen: Seen) -> bool:
+    """Whether any version of a fitted step that saw the rows had learnt something that the newest has not."""
+    newest = store.latest(name)
+    if newest is None:
+        return False
+    was = {v.facts.get("digest") for v in store.versions(name) if v.version <= began and seen.saw(v)}
+    return bool(was - {newest.facts.get("digest")})
+
+
+def _newest(store: Store, name: str) -> int:
+    last = store.latest(name)
+    return last.version if last else 0
+
+
+def rows_out(store: Store, name: str, gone: pl.Series) -> Draft | None:
+    """The draft of a stage's next version: the newest one without these rows; None when it shows none of them."""
+    last = store.latest(name)
+    if last is None:
+        return None
+    draft = Draft(
+        name, WHY, last.fingerprint, dict(last.inputs), dict(last.counts), dict(last.columns), dict(last.facts)
+    )
+    counts = draft.counts = load(dump(last.counts))
+    for part in (ROWS, LEFT):
+        for chunk, rows in locate(store, name, gone, part):
+            draft.remove(chunk, rows[ID])
+            _uncount(counts, part, rows)
+    for chunk in store.chunks(name, QUARANTINE):
+        rows = only(store.read(chunk), gone)
+        draft.remove(chunk, rows[ID])
+        _uncount(counts, QUARANTINE, rows)
+    return draft if draft.removals else None
+
+
+def _uncount(counts: dict[str, Any], part: str, rows: pl.DataFrame) -> None:
+    counts["in"] -= rows.height
+    if part == ROWS:
+        counts["rows"] -= rows.height
+        counts["created"] = min(counts["created"], counts["rows"])
+        return
+    column, named = (REASON, counts["dropped"]) if part == LEFT else ("reason", counts["quarantined"])
+    for reason, n in rows[column].value_counts().rows() if rows.height else ():
+        named[reason] -= n
+        if not named[reason]:
+            del named[reason]
+
+
+# -- history --------------------------------------------------------------------------------------------------------
+
+
+def _purge(
+    store: Store,
+    stages: Mapping[str, Stage],
+    erasure: Erasure,
+    ready: list[str],
+    run: Seen,
+    refitted: list[str],
+    notes: list[str],
+) -> dict[str, Any]:
+    seen = Seen(store, stages, erasure.gone, erasure.past, ready)
+    seen.changed = run.changed
+    doomed = seen.doom(erasure.before)
+    told = {**erasure.told, "refitted": refitted, "notes": notes}
+    commitments = _commitments(told["salt"], erasure.gone)
+
+    def within(epoch: int) -> None:
+        value = {**told, "epoch": epoch, "rows": commitments, "erased_versions": _numbers(doomed.versions)}
+        store.catalog.write("INSERT INTO receipts (erased, signed) VALUES (?, '')", dump(value))
+
+    number = _already(store, erasure)
+    if number is None:
+        purge_doomed(store, doomed, vacuum=False, within=within)
+    reach("forget.purged")
+    clear_unowned(store)
+    (store.root / REPORT).unlink(missing_ok=True)
+    told = _told_after(store, erasure)
+    with store.catalog.transaction():
+        store.catalog.set_meta(PURGING, store.catalog.meta(PURGING) or "[]")  # owed: the vacuum
+        store.catalog.write("DELETE FROM meta WHERE key = ?", FORGETTING)
+        reach("forget.ended")
+    erase_replaced(store)
+    return told
+
+
+def _already(store: Store, erasure: Erasure) -> int | None:
+    """The number of the receipt to be, when the purge was committed before the process died."""
+    row = store.catalog.row("SELECT number, erased FROM receipts ORDER BY number DESC LIMIT 1")
+    return int(row["number"]) if row and load(row["erased"])["salt"] == erasure.told["salt"] else None
+
+
+def _told_after(store: Store, erasure: Erasure) -> dict[str, Any]:
+    """Complete what the receipt tells with the digests as they are now."""
+    row = store.catalog.row("SELECT number, erased FROM receipts ORDER BY number DESC LIMIT 1")
+    if row is None:
+        raise TypeError("an erasure ended without its record")
+    value: dict[str, Any] = load(row["erased"])
+    value["tables_after"] = {name: known_digest(store, name) for name in value["tables_before"]}
+    value["models_after"] = {name: model_digest(store, name) for name in value["models_before"]}
+    with store.catalog.transaction():
+        store.catalog.write("UPDATE receipts SET erased = ? WHERE number = ?", dump(value), row["number"])
+    return value
+
+
+def _commitments(salt: str, gone: pl.Series) -> list[str]:
+    """Salted SHA-256 of each row_id, sorted: who knows a row_id and the salt can look it up, nobody can list them."""
+    key = bytes.fromhex(salt)
+    raw = pack(gone)
+    return sorted(sha256(key + raw[at : at + 16]).hexdigest() for at in range(0, len(raw), 16))
+
+
+def _numbers(versions: Mapping[str, Iterable[int]]) -> dict[str, list[int]]:
+    return {stage: sorted(numbers) for stage, numbers in sorted(versions.items()) if numbers}
+
+
+def known_digest(store: Store, stage: str) -> str | None:
+    """The digest of a table's newest version, where the sums of nearly all its chunks are known; else None."""
+    last = store.latest(stage)
+    if last is None or "erased" in last.facts:
+        return None
+    row = store.catalog.row(
+        "SELECT count(*), count(d.chunk) FROM chunks c LEFT JOIN (SELECT DISTINCT chunk FROM digests) d "
+        "ON d.chunk = c.id WHERE c.stage = ? AND c.part = ? AND c.ended IS NULL",
+        stage,
+        ROWS,
+    )
+    chunks, known = (int(row[0]), int(row[1])) if row else (0, 0)
+    return store.digest(stage) if known * 2 >= chunks else None
+
+
+def model_digest(store: Store, model: str) -> str | None:
+    """The digest of a model's newest version; None when it has none."""
+    last = store.latest(model)
+    return None if last is None or "erased" in last.facts else last.facts.get("digest")
+
+
+def clear_unowned(store: Store) -> None:
+    """Delete what no version owns: work ahead, temporary files, remembered results that name either."""
+    owned = owned_objects(store)
+    memo = store.catalog.rows("SELECT key, value FROM memo")
+    stale = [(r["key"],) for r in memo if not object_names(load(r["value"])) <= owned]
+    orphans = sorted(set(store.objects.files()) - owned)
+    with store.catalog.transaction():
+        store.catalog.write_many("DELETE FROM memo WHERE key = ?", stale)
+        store.objects.delete_small(orphans)
+    for name in orphans:
+        store.objects.delete(name)

@@ -1,0 +1,280 @@
+"""Who saw the rows that are to be forgotten: which chunks hold them, which versions showed them, what must go.
+
+Where a stage's chunks say from which chunk of the input they were made, only those made from a chunk that holds such
+rows are opened; elsewhere the locator says where to look. Memory: the row_ids that are to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from tillage.core.rows import ID, ids, only
+from tillage.flow.results import STATE, TOTAL
+from tillage.flow.stages import Stage
+from tillage.store.index import KEY
+from tillage.store.locate import holding
+from tillage.store.purge import QUARANTINE, Doomed
+from tillage.store.tables import LEFT, ROWS, Chunk, Store, Version
+
+PLACES = "places"
+_BYTES = ("result", "learn")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A chunk and the row_ids in its object that are to go."""
+
+    chunk: Chunk
+    ids: pl.Series
+
+
+class Seen:
+    """The rows that go, wherever the store holds them.
+
+    `gone`: row_ids that leave every version; `past`: row_ids whose earlier states leave, while the newest one stays.
+    `current`: the stages whose newest version counts as the newest state of a row.
+    """
+
+    def __init__(
+        self, store: Store, stages: Mapping[str, Stage], gone: pl.Series, past: pl.Series, current: Collection[str]
+    ) -> None:
+        self.store, self.stages, self.current = store, stages, set(current)
+        self.gone, self.past = gone, past
+        self.versions = {name: store.versions(name) for name in store.stages()}
+        self.inputs = {name: {i for v in own for i in v.inputs} for name, own in self.versions.items()}
+        self.order = _sorted(self.inputs, list(stages))
+        self.hits: dict[str, list[Hit]] = {}
+        self.influenced: set[str] = set()
+        """Stages whose other rows may say something of the rows that go: they keep their newest version alone."""
+        self.changed: set[str] = set()
+        """Fitted steps that learnt otherwise without these rows."""
+        self._found: dict[str, pl.Series] = {}
+        self._shown: dict[str, pl.Series | None] = {}
+
+    def look(self, stage: str) -> list[Hit]:
+        """The chunks of a stage's rows that hold rows to go; its inputs must have been looked at before."""
+        if stage not in self.hits:
+            chunks = self.store.every_chunk(stage, ROWS)
+            self.hits[stage] = list(self._hits(self._candidates(stage, chunks)))
+        return self.hits[stage]
+
+    def look_everywhere(self) -> None:
+        """Look at every stage of the store, in order."""
+        for name in self.order:
+            self.look(name)
+
+    def shows(self, stage: str, version: int) -> bool:
+        """Whether a version of a stage's rows showed any of them, or anything that they had an influence on."""
+        if stage in self.influenced:
+            return True
+        for hit in self.look(stage):
+            c = hit.chunk
+            if c.added <= version and (c.ended is None or version < c.ended):
+                hidden = self.store.removed(c, version)
+                if only(hit.ids.to_frame(ID), hidden).height < len(hit.ids):
+                    return True
+        return False
+
+    def saw(self, version: Version) -> bool:
+        """Whether any input of a version showed them."""
+        return any(self.shows(source, number) for source, number in version.inputs.items())
+
+    def of(self, stage: str, chunk: Chunk) -> pl.Series:
+        """The rows to go of one chunk."""
+        return next((hit.ids for hit in self.look(stage) if hit.chunk.id == chunk.id), ids())
+
+    def _candidates(self, stage: str, chunks: list[Chunk]) -> list[Chunk]:
+        wanted = pl.concat([self.gone, self.past])
+        if not chunks or wanted.is_empty():
+            return []
+        inputs = self.inputs.get(stage, set())
+        if not inputs or any(c.source is None for c in chunks):
+            return holding(self.store, stage, wanted, ROWS, chunks)
+        held = {hit.chunk.id for source in inputs for hit in self.look(source)}
+        marks = ", ".join("?" * len(inputs))
+        query = f"SELECT id FROM chunks WHERE stage IN ({marks})"  # noqa: S608
+        kept = {int(r[0]) for r in self.store.catalog.rows(query, *inputs)}
+        return [c for c in chunks if c.source in held or c.source not in kept]
+
+    def _hits(self, chunks: Iterable[Chunk]) -> Iterable[Hit]:
+        for chunk in chunks:
+            if chunk.object not in self._found:
+                self._found[chunk.object] = self.doomed(chunk)
+            if len(self._found[chunk.object]):
+                yield Hit(chunk, self._found[chunk.object])
+
+    def doomed(self, chunk: Chunk) -> pl.Series:
+        """The row_ids of a chunk's object that go: from all versions, or since the newest state stands elsewhere."""
+        here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID])
+        going = only(here, self.gone)[ID]
+        if len(self.past):
+            earlier = only(here, self.past)[ID]
+            going = pl.concat([going, self.not_shown(chunk.object, earlier)])
+        return going.unique()
+
+    def not_shown(self, name: str, wanted: pl.Series) -> pl.Series:
+        """Those of `wanted` that no newest version shows from this object."""
+        if wanted.is_empty():
+            return wanted
+        shown = []
+        for row in self.store.catalog.rows("SELECT id FROM chunks WHERE object = ? AND ended IS NULL", name):
+            chunk = self.store.chunk(int(row[0]))
+            if chunk.stage in self.current:
+                frame = wanted.unique().to_frame(ID)
+                shown.append(frame.join(self.store.removed(chunk).to_frame(ID), on=ID, how="anti")[ID])
+        if not shown:
+            return wanted
+        return wanted.to_frame(ID).join(pl.concat(shown).unique().to_frame(ID), on=ID, how="anti")[ID]
+
+    # -- what goes ----------------------------------------------------------------------------------------------------
+
+    def influence(self, name: str) -> bool:
+        """Note whether other rows of a stage may say something of the rows that go; its inputs were asked before."""
+        stage = self.stages.get(name)
+        under = bool(self.influenced & self.inputs.get(name, set()))
+        if stage is not None:
+            under = under or bool(stage.pinned() & self.changed)
+        whole = stage is not None and stage.kind == "whole" and not getattr(stage.step, "incremental", False)
+        if whole or self._made_of_many(name):
+            under = under or any(self.saw(v) for v in self.versions.get(name, []))
+        if under:
+            self.influenced.add(name)
+        return under
+
+    def doom(self, before: Mapping[str, int]) -> Doomed:
+        """Everything that a purge must take away, once the stages in `current` stand without these rows.
+
+        `before`: the version that each stage had when the erasure began; later ones never saw the rows.
+        """
+        out = Doomed(ids=self.gone)
+        wanted: dict[str, tuple[Chunk, list[pl.Series]]] = {}
+        for name in self.order:
+            stage = self.stages.get(name)
+            if name in self.current and stage is not None and stage.kind == "group":
+                self._stale(name)
+            for hit in self.look(name):
+                wanted.setdefault(hit.chunk.object, (hit.chunk, []))[1].append(hit.ids)
+            for chunk, going in self._beside(name):
+                wanted.setdefault(chunk.object, (chunk, []))[1].append(going)
+            if self.influence(name):
+                self._end(name, before, out)
+                for chunk, going in self._hidden(name):
+                    wanted.setdefault(chunk.object, (chunk, []))[1].append(going)
+            self._results(name, before, out)
+        dropped = set(out.chunks)
+        out.objects = {
+            name: (chunk, pl.concat(asked).unique())
+            for name, (chunk, asked) in wanted.items()
+            if chunk.id not in dropped or self._others(name, dropped)
+        }
+        return out
+
+    def _others(self, name: str, dropped: set[int]) -> bool:
+        found = self.store.catalog.rows("SELECT id FROM chunks WHERE object = ?", name)
+        return any(int(r[0]) not in dropped for r in found)
+
+    def _made_of_many(self, name: str) -> bool:
+        """Rows of a stage that no plan knows any more, and that do not say which rows they were made of."""
+        if name in self.current or not self.inputs.get(name):
+            return False
+        return any(c.source is None for c in self.store.every_chunk(name, ROWS))
+
+    def _stale(self, name: str) -> None:
+        """Outputs of a Group that no longer stand: their row_ids join `past`, for what was made of them too."""
+        wanted = pl.concat([self.gone, self.past])
+        keys = []
+        for part in self.store.parts(name):
+            if part.startswith("index:"):
+                for chunk in self.store.every_chunk(name, part):
+                    entries = self.store.objects.get_frame(chunk.object, chunk.checksum, [KEY, ID])
+                    keys.append(only(entries, wanted)[KEY])
+        touched = pl.concat(keys).unique() if keys else ids().rename(KEY)
+        if touched.is_empty():
+            return
+        stale = []
+        for chunk in self.store.every_chunk(name, ROWS):
+            rows = self.store.objects.get_frame(chunk.object, chunk.checksum, [KEY, ID])
+            mine = rows.join(touched.to_frame(KEY), on=KEY, how="semi")[ID]
+            stale.append(self.not_shown(chunk.object, mine))
+        found = pl.concat(stale).unique()
+        if len(found):
+            self.past = pl.concat([self.past, found]).unique()
+            self.hits.pop(name, None)
+            self._found.clear()
+
+    def _beside(self, name: str) -> Iterable[tuple[Chunk, pl.Series]]:
+        """The ledger, the indexes, the places and the quarantine: (chunk, row_ids that leave it)."""
+        wanted = pl.concat([self.gone, self.past])
+        if wanted.is_empty():
+            return
+        for part in self.store.parts(name):
+            if part == LEFT:
+                chunks = holding(self.store, name, wanted, part, self.store.every_chunk(name, part))
+            elif part in (PLACES, QUARANTINE) or part.startswith("index:"):
+                chunks = self.store.every_chunk(name, part)
+            else:
+                continue
+            for hit in self._hits(chunks):
+                yield hit.chunk, hit.ids
+
+    def _hidden(self, name: str) -> Iterable[tuple[Chunk, pl.Series]]:
+        """Of a stage that was under the influence: rows that its living chunks hold and show no more."""
+        for part in self.store.parts(name):
+            if part in (ROWS, LEFT) or part.startswith("index:"):
+                for chunk in self.store.chunks(name, part):
+                    going = self.not_shown(chunk.object, self.store.removed(chunk))
+                    if len(going):
+                        yield chunk, going
+
+    def _end(self, name: str, before: Mapping[str, int], out: Doomed) -> None:
+        """Every version but the newest loses what it shows; all, where the plan does not bring a new one."""
+        alive = name in self.current
+        for part in self.store.parts(name):
+            for chunk in self.store.every_chunk(name, part):
+                if chunk.ended is not None or not alive:
+                    out.chunks.append(chunk.id)
+        gone = {v.version for v in self.versions[name] if v.version <= before.get(name, 0)}
+        out.versions.setdefault(name, set()).update(gone)
+
+    def _results(self, name: str, before: Mapping[str, int], out: Doomed) -> None:
+        """Results, states and reports of the versions that saw them."""
+        chunks = [
+            c
+            for part in self.store.parts(name)
+            if not (part in (ROWS, LEFT, PLACES, QUARANTINE) or part.startswith("index:"))
+            for c in self.store.every_chunk(name, part)
+        ]
+        if not chunks:
+            return
+        bad = {v.version for v in self.versions[name] if v.version <= before.get(name, 0) and self.saw(v)}
+        if not bad:
+            return
+        newest = self.versions[name][-1].version
+        for chunk in chunks:
+            end = chunk.ended if chunk.ended is not None else newest + 1
+            during = any(chunk.added <= version < end for version in bad)
+            state = chunk.part in (STATE, TOTAL) and chunk.ended is not None
+            alive = chunk.ended is None and newest not in bad
+            if (during and not alive) or state:
+                out.chunks.append(chunk.id)
+        out.versions.setdefault(name, set()).update(bad)
+
+
+def _sorted(inputs: Mapping[str, set[str]], first: list[str]) -> list[str]:
+    """Every stage of the store after what it was made from."""
+    done: dict[str, None] = {}
+
+    def visit(name: str, above: frozenset[str]) -> None:
+        if name in done or name in above:
+            return
+        for source in sorted(inputs.get(name, ())):
+            visit(source, above | {name})
+        if name in inputs:
+            done[name] = None
+
+    for name in [*first, *sorted(inputs)]:
+        visit(name, frozenset())
+    return list(done)

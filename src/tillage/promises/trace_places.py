@@ -1,0 +1,165 @@
+"""Where rows are: the chunk of a stage that shows a row_id at a version, without reading the table.
+
+A stage that keeps ids makes one chunk of one chunk and names it, so a row found where it came in is followed from
+chunk to chunk by number; only where rows come in (a source, a Group, a Whole that computes, a Map with children) is
+the locator asked. One chunk a stage is read, and of it the columns asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import polars as pl
+
+from tillage.core.errors import InputMissing
+from tillage.core.rows import ID, ids, only
+from tillage.core.step import Map, Whole
+from tillage.flow.run import Project
+from tillage.flow.stages import Stage
+from tillage.store.locate import holding
+from tillage.store.tables import LEFT, ROWS, Chunk, Version
+
+CHUNK = "_chunk"
+VERDICTS = "verdicts"
+
+
+def rows_in(stage: Stage) -> list[str]:
+    """The stages whose rows come into a stage."""
+    return [source for port, source in stage.inputs.items() if port != VERDICTS]
+
+
+def makes_children(stage: Stage) -> bool:
+    """Whether a Map of this very stage may make rows from rows."""
+    return any(isinstance(m, Map) and m.makes_children for chain in stage.maps.values() for m in chain)
+
+
+def follows_changes(stage: Stage) -> bool:
+    """Whether a stage is a Whole that only takes rows out, and shows its input's chunks."""
+    return stage.kind == "whole" and isinstance(stage.step, Whole) and stage.step.incremental
+
+
+def keeps_chunks(stage: Stage) -> bool:
+    """Whether each chunk of rows of a stage was made from one chunk of its input."""
+    return stage.kind == "gate" or follows_changes(stage) or (stage.kind == "map" and not makes_children(stage))
+
+
+class Places:
+    """The store of a project, asked for single rows; what the catalog said is remembered for one trace."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.store, self.stages = project, project.store, project.stages
+        self._latest: dict[str, Version | None] = {}
+        self._versions: dict[tuple[str, int], Version | None] = {}
+        self._chunks: dict[tuple[str, str, int], list[Chunk]] = {}
+        self._candidates: dict[tuple[str, int, str, tuple[int, ...]], list[Chunk]] = {}
+
+    @cached_property
+    def readers(self) -> dict[str, list[Stage]]:
+        """Stage to the stages that its rows go into."""
+        out: dict[str, list[Stage]] = {}
+        for stage in self.stages.values():
+            for source in dict.fromkeys(stage.inputs.values()):
+                out.setdefault(source, []).append(stage)
+        return out
+
+    @cached_property
+    def users(self) -> dict[str, list[Stage]]:
+        """Result to the stages that use it as a Map."""
+        out: dict[str, list[Stage]] = {}
+        for stage in self.stages.values():
+            for name in sorted(stage.pinned()):
+                out.setdefault(name, []).append(stage)
+        return out
+
+    def latest(self, stage: str) -> Version | None:
+        """The newest version of a stage."""
+        if stage not in self._latest:
+            self._latest[stage] = found = self.store.latest(stage)
+            if found is not None:
+                self._versions[stage, found.version] = found
+        return self._latest[stage]
+
+    def version(self, stage: str, number: int) -> Version | None:
+        """A version of a stage; None when it is not kept any more."""
+        if (stage, number) not in self._versions:
+            self.latest(stage)
+        if (stage, number) not in self._versions:
+            try:
+                self._versions[stage, number] = self.store.version(stage, number)
+            except InputMissing:
+                self._versions[stage, number] = None
+        return self._versions[stage, number]
+
+    def seen(self, stage: str, version: int, source: str) -> int | None:
+        """The version of an input that a version of a stage was made from; None when that is not known or kept."""
+        at = self.version(stage, version)
+        number = at.inputs.get(source) if at is not None else None
+        return number if number is not None and self.version(source, number) is not None else None
+
+    def find(
+        self, stage: Stage, version: int, wanted: Iterable[int], part: str = ROWS, columns: Sequence[str] | None = ()
+    ) -> pl.DataFrame:
+        """Those of the rows that a part of a stage shows at a version: `_id`, `_chunk` and the columns (None: all)."""
+        asked = tuple(wanted)
+        series = ids(asked)
+        found = []
+        for chunk in self._holding(stage, version, asked, part):
+            rows = self.read(chunk, version, columns)
+            rows = only(rows, series)
+            if rows.height:
+                found.append(rows.with_columns(pl.lit(chunk.id, dtype=pl.Int64).alias(CHUNK)))
+        none = pl.DataFrame(schema={ID: pl.UInt128, CHUNK: pl.Int64})
+        return pl.concat([none, *found], how="diagonal_relaxed") if found else none
+
+    def there(self, stage: Stage, version: int, wanted: Iterable[int]) -> set[int]:
+        """Those of the rows that a stage shows, or saw leave."""
+        asked = tuple(wanted)
+        here = set(self.find(stage, version, asked)[ID].to_list())
+        missing = [i for i in asked if i not in here]
+        return here | set(self.find(stage, version, missing, LEFT, None)[ID].to_list()) if missing else here
+
+    def made_from(
+        self, stage: Stage, version: int, part: str, chunks: Iterable[int], columns: Sequence[str] | None
+    ) -> pl.DataFrame:
+        """The rows of the chunks that a stage made from these chunks, with `_chunk`."""
+        out = [pl.DataFrame(schema={ID: pl.UInt128, CHUNK: pl.Int64})]
+        for chunk in self.store.chunks_from(stage.name, part, chunks, self._at(stage.name, version)):
+            rows = self.read(chunk, version, columns)
+            out.append(rows.with_columns(pl.lit(chunk.id, dtype=pl.Int64).alias(CHUNK)))
+        return pl.concat(out, how="diagonal_relaxed")
+
+    def read(self, chunk: Chunk, version: int, columns: Sequence[str] | None) -> pl.DataFrame:
+        """The rows that a chunk shows at a version."""
+        return self.store.read(chunk, version, columns)
+
+    def chunks(self, stage: str, part: str, version: int) -> list[Chunk]:
+        """The chunks of a part at a version."""
+        key = (stage, part, version)
+        if key not in self._chunks:
+            self._chunks[key] = self.store.chunks(stage, part, self._at(stage, version))
+        return self._chunks[key]
+
+    def _at(self, stage: str, version: int) -> int | None:
+        newest = self.latest(stage)
+        return None if newest is not None and newest.version == version else version
+
+    def _holding(self, stage: Stage, version: int, wanted: tuple[int, ...], part: str) -> list[Chunk]:
+        """The chunks of a part that may show any of these rows; nearly always they do."""
+        if not wanted:
+            return []
+        key = (stage.name, version, part, wanted)
+        if key not in self._candidates:
+            if keeps_chunks(stage) and (part == ROWS or stage.kind == "map"):
+                above: list[Chunk] = []
+                for source in rows_in(stage):
+                    number = self.seen(stage.name, version, source)
+                    if number is not None:
+                        above += self._holding(self.stages[source], number, wanted, ROWS)
+                found = self.store.chunks_from(stage.name, part, [c.id for c in above], self._at(stage.name, version))
+            elif chunks := self.chunks(stage.name, part, version):
+                found = holding(self.store, stage.name, ids(wanted), part, chunks)
+            else:
+                found = []
+            self._candidates[key] = found
+        return self._candidates[key]

@@ -1,0 +1,143 @@
+"""How rows are joined at a stage that looks across rows: members of a Group, rows beside one another in a Whole.
+
+A Group's key is computed from the row and hashed as at the run; members come from the pages of its index that hold
+the key. A Whole is asked itself, by its own `change`, which rows would fare otherwise if these were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import polars_hash as plh
+
+from tillage.core.keys import hash_text
+from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, high, ids, low, only
+from tillage.core.step import Group, Whole
+from tillage.flow.keyed import INDEX, PORT
+from tillage.flow.stages import Stage
+from tillage.promises.trace_places import Places, rows_in
+from tillage.store.index import KEY, Index
+from tillage.store.tables import LEFT, ROWS
+
+AHEAD = 512
+"""Output rows of one key that are looked for at once, beyond those that are to be named."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """Rows that stand under one key: those named, and how many there are in all."""
+
+    named: tuple[tuple[int, str], ...]
+    """(row, port), by row."""
+    total: int
+
+
+def members(places: Places, stage: Stage, keys: Sequence[int], limit: int | None) -> dict[int, Members]:
+    """The rows of a Group that stand under these keys, `limit` of each by name."""
+    entries = Index(places.store, stage.name, INDEX).read(pl.Series(KEY, list(keys), dtype=pl.UInt128))
+    if entries.is_empty():
+        return {}
+    single = next(iter(stage.inputs))
+    port = pl.col(PORT) if PORT in entries.columns else pl.lit(single).alias(PORT)
+    slim = entries.select(KEY, ID, port).sort(ID)
+    out = {}
+    for (key,), rows in slim.partition_by(KEY, as_dict=True).items():
+        shown = rows if limit is None else rows.head(limit)
+        out[int(key)] = Members(tuple(shown.select(ID, PORT).rows()), rows.height)
+    return out
+
+
+def keys_of(stage: Stage, port: str, rows: pl.DataFrame) -> pl.Series:
+    """The hashed keys of rows that come into a Group by a port."""
+    if not isinstance(stage.step, Group):
+        raise TypeError(stage.name)
+    return hash_text(rows, stage.step.key(rows, port))
+
+
+def outputs(places: Places, stage: Stage, version: int, key: int, limit: int | None) -> tuple[list[int], int]:
+    """The rows that a Group made of a key, `limit` of them by name, and how many there are in all."""
+    found: list[int] = []
+    at, size = 0, AHEAD if limit is None else limit + 1
+    while True:
+        wanted = _made(places, stage, key, at, size)
+        here = set(places.find(stage, version, wanted)[ID].to_list())
+        found += [i for i in wanted if i in here]
+        if len(here) < len(wanted):
+            return found if limit is None else found[:limit], len(found)
+        at, size = at + size, AHEAD
+
+
+def _made(places: Places, stage: Stage, key: int, at: int, size: int) -> list[int]:
+    """The ids that the rows of a key bear, from occurrence `at` on."""
+    numbers = pl.DataFrame({"n": pl.Series(range(at, at + size), dtype=pl.Int64)})
+    keyed = numbers.with_columns(pl.Series(KEY, [key] * size, dtype=pl.UInt128))
+    unit = keyed.select(plh.hash_rows(low(KEY), high(KEY), pl.col("n")).alias("u"))
+    hashed = unit.select(plh.col("u").nchash.xxh3_128().alias("u"))["u"]
+    return [int(i) for i in places.store.keys.key_ids(stage.target, hashed)]
+
+
+def clean(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows as a stage that looks across rows saw them."""
+    drop = [c for c in rows.columns if c.startswith("_") and c not in (ID, PARENT)]
+    return rows.drop([*drop, PARENT] if stage.first else drop, strict=False)
+
+
+def otherwise(places: Places, stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
+    """The other rows that a Whole would decide otherwise if these were gone: `_id`, `_reason`, `_into`."""
+    step = stage.step
+    if not isinstance(step, Whole):
+        raise TypeError(stage.name)
+    removed = step.entries(clean(stage, rows))
+    decided = step.change(Index(places.store, stage.name, INDEX), removed.clear(), removed)
+    return decided.join(removed.select(ID), on=ID, how="anti")
+
+
+def beside(places: Places, stage: Stage, rows: pl.DataFrame) -> pl.Series:
+    """The ids of the rows that a Whole compared with these."""
+    step = stage.step
+    if not isinstance(step, Whole):
+        raise TypeError(stage.name)
+    own = step.entries(clean(stage, rows))
+    found = Index(places.store, stage.name, INDEX).read(own[KEY])
+    if found.is_empty():
+        return ids()
+    return found.select(ID).join(own.select(ID), on=ID, how="anti")[ID].unique().sort()
+
+
+def merged_into(places: Places, stage: Stage, version: int, keepers: Iterable[int]) -> dict[int, list[int]]:
+    """Keeper to the rows that were merged into it.
+
+    Where the Whole follows changes and stands at its newest version, its index says which rows to look at; else the
+    ledger of the stage is read.
+    """
+    wanted = ids(keepers)
+    chunks = places.chunks(stage.name, LEFT, version)
+    if not chunks or wanted.is_empty():
+        return {}
+    frames = []
+    newest = places.latest(stage.name)
+    if newest is not None and newest.version == version and sum(c.rows for c in chunks) > AHEAD:
+        rows = _rows_behind(places, stage, version, wanted)
+        compared = beside(places, stage, rows).to_list() if rows.height else []
+        frames = [places.find(stage, version, compared, LEFT, None)]
+    else:
+        frames = [places.read(c, version, None) for c in chunks]
+    out: dict[int, list[int]] = {}
+    for frame in frames:
+        if INTO in frame.columns:
+            merged = frame.filter((pl.col(REASON) == MERGED) & pl.col(INTO).is_in(wanted.implode()))
+            for row, keeper in merged.select(ID, INTO).rows():
+                out.setdefault(keeper, []).append(row)
+    return {keeper: sorted(rows) for keeper, rows in out.items()}
+
+
+def _rows_behind(places: Places, stage: Stage, version: int, wanted: pl.Series) -> pl.DataFrame:
+    out = pl.DataFrame(schema={ID: pl.UInt128})
+    for source in rows_in(stage):
+        number = places.seen(stage.name, version, source)
+        if number is not None:
+            found = places.find(places.stages[source], number, wanted.to_list(), ROWS, None)
+            out = found if out.is_empty() else pl.concat([out, found], how="diagonal_relaxed")
+    return only(out, wanted)
