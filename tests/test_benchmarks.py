@@ -134,6 +134,15 @@ def test_packages_that_only_build_are_told_apart() -> None:
     assert not run & build
 
 
+def test_a_package_that_both_ask_for_is_one_of_the_base_install() -> None:
+    lock = (
+        "# made by make lock\nboth==1 \\\n    --hash=sha256:00\n    # via\n    #   hatchling\n    #   typer\n"
+        "built==2\n    # via hatchling\nhatchling==3\n    # via tillage (pyproject.toml:build)\n"
+        "typer==4\n    # via tillage (pyproject.toml)\n"
+    )
+    assert load("figure_start").packages(lock) == ({"both", "typer"}, {"built", "hatchling"})
+
+
 def test_the_floor_refuses_an_unknown_promise(tmp_path: Path) -> None:
     floor = str(ROOT / "benchmarks" / "floor.py")
     for promises in ("speed", "unique"):

@@ -17,8 +17,8 @@ from typing import Any
 
 import tillage.face.rooms
 from tillage.core import TillageError
-from tillage.flow import chunking
-from tillage.store import failpoints, index, locate, objects
+from tillage.flow import chunking, compact
+from tillage.store import failpoints, index, locate, objects, tables
 
 tillage.face.rooms.registry()
 
@@ -31,9 +31,7 @@ def shrink() -> None:
     index.PAGE_ROWS, index.MANY_DELTAS = 4, 3
     locate.MANY_RUNS = 2
     objects.SMALL = 1200
-    import tillage.flow.compact
-
-    tillage.flow.compact.SLACK = 6
+    compact.SLACK = 6
 
 
 def live(order: dict[str, Any], report: int) -> None:
@@ -43,13 +41,8 @@ def live(order: dict[str, Any], report: int) -> None:
     failpoints._armed = armed
     seen: list[str] = []
     if order.get("list"):
-        failpoints.reach = seen.append
-        from tillage.flow import compact
-        from tillage.store import catalog, tables
-
-        for module in (objects, tables, compact, catalog):
-            if hasattr(module, "reach"):
-                module.reach = seen.append
+        for module in (objects, tables, compact):
+            vars(module)["reach"] = seen.append
     if order.get("cpu_s"):
         # SIGPROF's default action ends a process at once, as SIGKILL does, and its clock runs only while this one does.
         signal.signal(signal.SIGPROF, signal.SIG_DFL)

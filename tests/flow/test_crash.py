@@ -44,7 +44,7 @@ tables:
 models:
   bayes: {learn: naive_bayes, from: clean, input: text, target: label, split: {test: 0.3}}
 """
-ELSEWHERE = ("gc.", "purge.")
+ELSEWHERE = ("gc.", "purge.", "forget.")
 """Failpoints that no run passes; `tests/store/test_crash.py` kills at them."""
 
 HERE = [point for point in POINTS if not point.startswith(ELSEWHERE)]

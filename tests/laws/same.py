@@ -51,7 +51,7 @@ def shuffle_listings(seed: int) -> None:
         draw.shuffle(found)
         return found
 
-    os.scandir, os.listdir = scanned, listed
+    vars(os).update(scandir=scanned, listdir=listed)
 
 
 def main(folder: str, store: str, workers: str, shuffle: str) -> None:

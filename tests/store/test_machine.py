@@ -1,9 +1,8 @@
 """A store against a dictionary: whatever is done in whatever order, every version kept shows what it showed.
 
-Mutations caught: tables: `changes` with `>=` for `>`, removals of the wrong versions, `removed` that ignores `since`;
-`digest` kept under the wrong removal; `ended` set on a chunk that ended before; gc: inputs of kept versions
-forgotten, tags forgotten, a chunk collected one version early; purge: old versions left out, counts not taken again,
-removed ids not stripped, epochs not set; index: a removed id not looked for in the deltas.
+Mutations caught: tables: `changes` with `>=` for `>`, `removed` with `>=` for `>` or without `since`; `digest` kept
+under another removal; `remove` that keeps an id twice; gc: what kept versions were made from forgotten, tags
+forgotten, a chunk collected one version early; purge: the ledger's counts not taken again, an epoch not set.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,11 +17,24 @@ KEEP = 10
 """As `tillage.store.gc.KEEP`, which is not imported before it is needed; a test holds them equal."""
 
 
-def verify(plan: PlanFile = None, as_json: AsJson = False) -> None:
+def verify(
+    *,
+    receipt: Annotated[
+        Path | None, typer.Option("--receipt", metavar="FILE", help="Check a receipt of `forget` instead.")
+    ] = None,
+    public_key: Annotated[
+        str | None, typer.Option("--public-key", metavar="KEY", help="Whose receipt it is. Default: the project's own.")
+    ] = None,
+    plan: PlanFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Read everything back: checksums, counts. Exits 70 when something is not what was written."""
     from tillage.store.verify import verify as read_back
 
     screen = Screen(as_json)
+    if receipt is not None:
+        _verify_receipt(screen, receipt, public_key, plan)
+        return
     with open_project(plan, ran=True) as project:
         found = read_back(project.store)
     value = {
@@ -48,6 +62,21 @@ def verify(plan: PlanFile = None, as_json: AsJson = False) -> None:
     screen.result(value)
     if found.findings:
         raise typer.Exit(DAMAGED)
+
+
+def _verify_receipt(screen: Screen, file: Path, key: str | None, plan: Path | None) -> None:
+    """With a key this needs no project."""
+    from tillage.core.errors import InputMissing
+    from tillage.promises import public_key, verify_receipt
+
+    if not file.is_file():
+        raise InputMissing(f"There is no file {file}.", fix="Check the path after --receipt.")
+    if key is None:
+        with open_project(plan, ran=True) as project:
+            key = public_key(project.store.keys)
+    value = verify_receipt(file.read_bytes(), key)
+    screen.line(f"ok  receipt {value['number']} of '{value['project']}', {value['time']}: it is whole, and signed.")
+    screen.result({"schema": "tillage.verify-receipt/1", "ok": True, "receipt": value})
 
 
 def gc(

@@ -13,6 +13,7 @@ import typer
 
 from tillage.face import failure
 from tillage.face.checking import check, plan
+from tillage.face.forgetting import forget
 from tillage.face.keeping import gc, verify
 from tillage.face.new import new
 from tillage.face.running import replay, run
@@ -33,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("try")(try_file)
-for _command in (new, check, plan, run, show, replay, score, trace, verify, gc, steps):
+for _command in (new, check, plan, run, show, replay, score, trace, forget, verify, gc, steps):
     app.command()(_command)
 
 

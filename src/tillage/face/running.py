@@ -46,10 +46,12 @@ def run(
         for name in refit or ():
             known("fitted step, or table that has one", name, _fitted(project))
         value, outcome = bring_up(project, targets or (), wait=wait, refit=refit or (), digest=digest)
-        code = value["error"]["exit_code"] if "error" in value else FAILED if outcome and outcome.failed else 0
+        stopped = outcome and (outcome.failed or outcome.waiting)
+        code = value["error"]["exit_code"] if "error" in value else FAILED if stopped else 0
         place = None
-        changed = bool(outcome and outcome.changed)
-        if "error" not in value and (report or changed or not report_path(project).exists()):
+        changed = bool(outcome and outcome.changed) and bool(project.plan.models)
+        missing = bool(project.plan.models) and not report_path(project).exists()
+        if "error" not in value and (report or changed or missing):  # a page tells of models; tables have `show`
             place = write_report(project, value, report)
         elif report_path(project).exists():
             place = report_path(project)
@@ -93,7 +95,18 @@ def bring_up(
         value["notes"] = list(outcome.notes)
     if outcome.failed:
         value["failed"] = list(outcome.failed)
+    if outcome.waiting:
+        value["waiting"] = list(outcome.waiting)
+        value["notes"] = [*value.get("notes", ()), *(_waits(place) for place in outcome.waiting)]
     return value, outcome
+
+
+def _waits(place: str) -> str:
+    table, _, path = place.partition(": ")
+    return (
+        f"{path} changed after records of it were forgotten, so it was not read: table '{table}' shows it as it was. "
+        f"Take those records out of the file, then run `tillage forget {table} --release {path}`."
+    )
 
 
 def _fitted(project: Project) -> set[str]:

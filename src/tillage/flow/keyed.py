@@ -38,8 +38,9 @@ class KeyedRun:
     def __init__(self, store: Store, stage: Stage, fingerprint: str, listen: Listener) -> None:
         self.store, self.stage, self.listen = store, stage, listen
         last = store.latest(stage.name)
-        self.last: Version | None = last if last is not None and last.fingerprint == fingerprint else None
-        why = "first run" if last is None else "input changed" if self.last else "plan changed"
+        same = last is not None and last.fingerprint == fingerprint
+        self.last: Version | None = last if last is not None and same and self._same_columns(last) else None
+        why = "first run" if last is None else "input changed" if same else "plan changed"
         self.draft = Draft(stage.name, why, fingerprint)
         self.counts = Counts(self.last.counts if self.last else None)
         self.touched = 0
@@ -55,6 +56,18 @@ class KeyedRun:
             self.changes[port] = store.changes(source, since, until)
         total = sum(c.rows for changes in self.changes.values() for c in changes.new)
         self.progress = Progress(stage.target, total, note=stage.name)
+
+    def _same_columns(self, last: Version) -> bool:
+        """The inputs have the columns and types that the index was made of: entries of two types would not mix.
+
+        Where they have not, every row of the input came anew, so that beginning again costs no more.
+        """
+        for source in self.stage.inputs.values():
+            now, since = self.store.latest(source), last.inputs.get(source)
+            was = self.store.version(source, since).columns if since else {}
+            if list(was.items()) != list(now.columns.items() if now else ()):
+                return False
+        return True
 
     def nothing(self) -> bool:
         """The inputs stand where they stood."""

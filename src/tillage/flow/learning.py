@@ -63,7 +63,7 @@ def _fit(run: ResultRun, learner: Step, train: Any) -> Fitted:
         result = learner.finish(run.fit(learner, train))
     elif isinstance(learner, Whole):
         frames = [train(f) for f in run.frames()]
-        rows = pl.concat(frames, how="diagonal_relaxed").sort(ID)
+        rows = pl.concat(frames, how="diagonal_relaxed").sort(ID) if frames else pl.DataFrame()
         run.touched += rows.height
         if rows.is_empty():
             raise BadData(

@@ -30,11 +30,12 @@ from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
-from tillage.flow.source import SourceRun
+from tillage.flow.source import Reading, SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan
 from tillage.flow.survey import survey
 from tillage.flow.tombstones import Mark
 from tillage.store.catalog import dump
+from tillage.store.locate import note
 from tillage.store.locks import hold
 from tillage.store.tables import Draft, Store, Version
 
@@ -188,20 +189,20 @@ class Project:
     def _bring(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
         if stage.kind == "gate" and not all(v.passed for v in self._verdicts(stage)):
             return
-        draft, touched, statements = self._draft(stage, outcome, refit, replay)
-        outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + touched
-        if draft is None and not statements:
+        done = self._draft(stage, outcome, refit, replay)
+        outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + done.touched
+        if done.draft is None and not done.sources:
             return
         with self.store.catalog.transaction():
-            if draft is not None:
-                self.store.commit(draft)
+            if done.draft is not None:
+                self.store.commit(done.draft)
                 outcome.changed.append(stage.name)
-            for query, values in statements:
+            for query, values in done.sources:
                 self.store.catalog.write(query, *values)
+        if done.run is not None:
+            note(self.store, stage.name, done.run)
 
-    def _draft(
-        self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]
-    ) -> tuple[Draft | None, int, list[tuple[str, tuple[Any, ...]]]]:
+    def _draft(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> Reading:
         store, listen = self.store, self.listen
         fingerprint = self.fingerprint(stage)
         if stage.kind == "source":
@@ -216,12 +217,12 @@ class Project:
             with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
                 reading = SourceRun(store, stage, self.plan.root, found, ahead, listen).run()
             outcome.waiting += [f"{stage.target}: {path}" for path in found.waiting]
-            return reading.draft, reading.touched, reading.sources
+            return reading
         if self._stands(stage, fingerprint) and not refit:
-            return None, 0, []
+            return Reading(None, 0)
         again = stage.name in refit or stage.target in refit or stage.name.partition("-")[2] in refit
         draft, touched = self._make(stage, fingerprint, Refit() if again and stage.kind == "result" else None)
-        return draft, touched, []
+        return Reading(draft, touched)
 
     def _make(self, stage: Stage, fingerprint: str, refit: Refit | None) -> tuple[Draft | None, int]:
         """The draft of a stage that is made of others, and the rows read for it."""

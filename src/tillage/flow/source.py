@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from tillage.flow.progress import Listener, Progress, silent
 from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.flow.quarantine import sealed
 from tillage.flow.stages import Stage
-from tillage.flow.survey import Known, Survey, known, source_of, table_of
+from tillage.flow.survey import Known, Survey, held_objects, source_of, table_of
 from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import dump
 from tillage.store.digests import content_hashes
-from tillage.store.locate import locate, prefixes
+from tillage.store.locate import PLACE, Run, locate, prefixes, sorted_entries
 from tillage.store.tables import LEFT, ROWS, Chunk, Draft, NewChunk, Store, Version
 
 OBJECT = "_object"
@@ -45,12 +45,15 @@ LEAST_BAD = 10
 
 @dataclass
 class Reading:
-    """The draft of a source's next version, and what it cost."""
+    """The draft of a stage's next version, and what it cost."""
 
     draft: Draft | None
     touched: int
-    sources: list[tuple[str, tuple[Any, ...]]]
+    sources: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     """Statements that record the objects, to run in the commit."""
+
+    run: Run | None = None
+    """Where the rows just written are, for the locator, by the objects' names."""
 
 
 class SourceRun:
@@ -65,13 +68,12 @@ class SourceRun:
         self.last: Version | None = store.latest(stage.name)
         self.rewrite = self.last is None or bool(found.retype)
         self.columns = list(found.columns)
-        self.held = set() if self.rewrite else {k.ordinal for k in known(store, stage.name)}
+        self.held = set() if self.rewrite else set(held_objects(store, stage.name))
         """Objects whose rows the table shows now."""
         self.draft = Draft(stage.name, "source", stage.fingerprint(), columns={}, facts={"types": found.columns})
         self.paths = {k.ordinal: k.path for k in [*found.live, *found.gone]}
         self.forgotten = Tombstones(store, stage.name)
         self.touched = 0
-        self.bad = self.records = 0
         self.examples: list[str] = []
         total = sum(int(k.state.get("records", 0)) for k in found.fresh)
         self.size = chunk_rows(sum(int(k.state.get("records", 0)) for k in found.live))
@@ -81,6 +83,9 @@ class SourceRun:
         self.buffered = 0
         self.written: list[tuple[NewChunk, np.ndarray]] = []
         self.schema: pl.Schema | None = None
+        self.entries = np.empty(0, dtype="<u8")
+        self.numbered = 0
+        """Chunks written by reading, which `entries` numbers; settling may add others."""
         self.gone_ids: list[pl.Series] = []
         self.removals: dict[int, tuple[Chunk, list[pl.Series]]] = {}
         self.new_left: list[pl.DataFrame] = []
@@ -102,17 +107,31 @@ class SourceRun:
         for k in found.fresh:
             self._read(k)
         self._cut(final=True)
-        if self.bad >= LEAST_BAD and self.bad > self.table.max_quarantine * max(self.records, 1):
-            raise BadData(
-                f"Table '{self.table.name}': {self.bad:,} of {self.records:,} records cannot be read, more than the "
-                f"limit of {self.table.max_quarantine:.1%}. The last version stays. For example:\n  "
-                + "\n  ".join(self.examples),
-                fix="Mend the files or the way they are read (delimiter, encoding, types), or raise max_quarantine.",
-            )
+        self.numbered = len(self.written)
         if self.table.key:
+            self.entries = sorted_entries([own for _, own in self.written])
             self._settle()
         self._finish()
-        return Reading(self.draft, self.touched, sources)
+        self._judge()
+        return Reading(self.draft, self.touched, sources, self._run())
+
+    def _run(self) -> Run | None:
+        return (self.entries, [new.stored.name for new, _ in self.written[: self.numbered]]) if self.table.key else None
+
+    def _judge(self) -> None:
+        """Refuse a version with too many bad records: of the whole table, so that a rebuild would be refused too."""
+        bad, records = sum(self.draft.counts["quarantined"].values()), int(self.draft.counts["in"])
+        nothing = bool(bad) and not self.columns and self.table.max_quarantine < 1
+        if not nothing and (bad < LEAST_BAD or bad <= self.table.max_quarantine * records):
+            return
+        limit = f"more than the limit of {self.table.max_quarantine:.1%}"
+        examples = "".join(f"\n  {one}" for one in self.examples)
+        raise BadData(
+            f"Table '{self.table.name}': {bad:,} of {records:,} records cannot be read, "
+            f"{'so it would have no column' if nothing else limit}. The last version stays."
+            + (f" For example:{examples}" if examples else ""),
+            fix="Mend the files or the way they are read (delimiter, encoding, types), or raise max_quarantine.",
+        )
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -134,7 +153,6 @@ class SourceRun:
                 rows = self._identified(rows)
             rows = self.forgotten.screen(rows, k.checksum)
             bad = self.forgotten.readable(keyed.bad, k.checksum)
-            self.records += rows.height + len(bad)
             self._set_aside(bad, k)
             if before is not None:
                 seen.append(rows[ID])
@@ -305,7 +323,6 @@ class SourceRun:
             self.ahead.chunk(self.stage.name, stored, rows)
 
     def _set_aside(self, bad: list[BadRecord], k: Known) -> None:
-        self.bad += len(bad)
         for b in bad[: max(0, 5 - len(self.examples))]:
             column = f", column '{b.column}'" if b.column else ""
             self.examples.append(f"{k.path} record {b.record}{column}: {b.reason}: {b.message}")
@@ -374,9 +391,8 @@ class SourceRun:
 
     def _twice(self) -> pl.DataFrame:
         """Ids that stand more than once in what was just written (by their first 48 bits, then exactly)."""
-        every = np.concatenate([p for _, p in self.written]) if self.written else np.empty(0, dtype="<u8")
-        every.sort()
-        same = every[1:][every[1:] == every[:-1]]
+        every = self.entries
+        same = every[1:][(every[1:] ^ every[:-1]) <= PLACE] & ~PLACE
         none = pl.DataFrame(schema={ID: pl.UInt128})
         if not len(same):
             return none
@@ -485,19 +501,15 @@ class SourceRun:
     def _source_statements(self) -> list[tuple[str, tuple[Any, ...]]]:
         number = (self.last.version if self.last else 0) + 1
         name = self.stage.name
-        before = {k.ordinal: k for k in known(self.store, name)}
+        before = held_objects(self.store, name)
         out: list[tuple[str, tuple[Any, ...]]] = []
         for k in self.found.live:
             old = before.get(k.ordinal)
-            values = (dump(k.stamp), k.checksum, dump(k.state))
+            stamp = dump(k.stamp)
             if old is not None and not k.fresh:
-                if (old.path, old.stamp) != (k.path, k.stamp):
-                    out.append(
-                        (
-                            "UPDATE sources SET path = ?, stamp = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL",
-                            (k.path, values[0], name, k.ordinal),
-                        )
-                    )
+                if old != (k.path, stamp):
+                    query = "UPDATE sources SET path = ?, stamp = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL"
+                    out.append((query, (k.path, stamp, name, k.ordinal)))
                 continue
             if old is not None:
                 out.append(
@@ -509,7 +521,7 @@ class SourceRun:
             out.append(
                 (
                     "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-                    (name, k.ordinal, k.path, *values, number),
+                    (name, k.ordinal, k.path, stamp, k.checksum, dump(k.state), number),
                 )
             )
         end = "UPDATE sources SET ended = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL"

@@ -113,6 +113,12 @@ def survey(
     return Survey(live, list(unclaimed.values()), columns, retype, waiting)
 
 
+def held_objects(store: Store, stage: str) -> dict[int, tuple[str, str]]:
+    """Number to path and stamp (as the catalog writes it) of the objects that the newest version was read from."""
+    found = store.catalog.rows("SELECT ordinal, path, stamp FROM sources WHERE stage = ? AND ended IS NULL", stage)
+    return {r[0]: (r[1], r[2]) for r in found}
+
+
 def known(store: Store, stage: str) -> list[Known]:
     """The objects that the newest version was read from."""
     found = store.catalog.rows("SELECT * FROM sources WHERE stage = ? AND ended IS NULL ORDER BY path", stage)

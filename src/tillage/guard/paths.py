@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterator
 from fnmatch import translate
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -38,6 +39,12 @@ def checked_name(name: str, what: str = "name") -> str:
     return name
 
 
+@lru_cache(maxsize=64)
+def _real(root: str) -> str:
+    """The real path of a root: asked for with every file, and the same for all of a run."""
+    return os.path.realpath(root)
+
+
 def inside(root: Path, path: str | Path) -> Path:
     """The real path of `path`, which must lie in `root` after every link is followed; else Denied.
 
@@ -47,7 +54,7 @@ def inside(root: Path, path: str | Path) -> Path:
     Traceback (most recent call last):
     tillage.core.errors.Denied: '../etc' leads out of /usr. ...
     """
-    base = os.path.realpath(root)
+    base = _real(str(root))
     real = os.path.realpath(Path(base, path))
     if real != base and not real.startswith(base.rstrip("/") + "/"):
         raise Denied(

@@ -2,17 +2,16 @@
 
 Carried edges go by row_id: a step that keeps ids costs nothing to follow, children name their parent, merged rows their
 keeper, a Group's key its rows. A result or a model is an influenced edge, to the table version that it saw.
-Cost: one chunk a stage and way, some 5 ms a stage; the first trace after a run builds the locator of the tables where
-rows come in (8 bytes a row). Memory does not grow with the table beyond that.
+Cost: one chunk a stage and way, 2 to 4 ms a stage; the first trace after a run may have to build the locator of the
+stages where rows come in (8 bytes a row). Memory does not grow with the table beyond that.
 
-A beginning is a row, a source record, a table or a model; each is one function here, and a scored row will be one more
-(the model version that its prediction record names, and the rows behind the request).
+A beginning is a row, a whole version of a table or a model (here), or a source record (`trace_record`). A scored row is
+one more: its prediction record names a model's version, and both walks begin there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import polars as pl
@@ -20,17 +19,16 @@ import polars as pl
 from tillage.core.errors import InputMissing, UnknownName, UsageError, unknown_name
 from tillage.core.rows import ID, ids
 from tillage.flow.plan import Table
-from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.flow.run import Project
-from tillage.flow.source import OBJECT, PLACES, RECORD
 from tillage.flow.stages import Stage
 from tillage.promises.trace_back import Back
 from tillage.promises.trace_forward import Forward
-from tillage.promises.trace_graph import CARRIED, INFLUENCED, Edge, Item, Node, Thread
+from tillage.promises.trace_graph import INFLUENCED, Edge, Item, Node, Thread
 from tillage.promises.trace_items import Items
 from tillage.promises.trace_places import VERDICTS, Places
+from tillage.promises.trace_record import as_read, from_record
 from tillage.store.locate import holding
-from tillage.store.tables import LEFT, ROWS, Chunk
+from tillage.store.tables import ROWS, Chunk
 
 MOST = 200
 """Rows of one stage that are named; the rest are counted."""
@@ -80,7 +78,9 @@ def trace_record(
 
     `record` counts as `trace` prints it. Raises InputMissing when no table reads the object, or it has no such record.
     """
-    return _Asked(project, direction, depth, limit).record(path, record)
+    asked = _Asked(project, direction, depth, limit)
+    where = as_read(project, path)
+    return from_record(asked.items, where, record, forward=direction != "back", limit=limit, depth=depth).node()
 
 
 def row_of_key(project: Project, name: str, values: Sequence[str]) -> int:
@@ -222,126 +222,6 @@ class _Asked:
                 return at.version
         return version
 
-    # -- a record ---------------------------------------------------------------------------------------------------
-
-    def record(self, path: str, record: int) -> Node:
-        """The thread of a source record."""
-        found = self._objects(path)
-        root = Item(f"record:{path}#{record}", "record", f"{path} record {record}", {"object": path, "record": record})
-        thread, seen = Thread(root), False
-        for stage, version, ordinal in found:
-            root.facts["sha256"] = self.items.object(stage.name, version, ordinal)[1]
-            bad = self._quarantined(stage, version, ordinal, record)
-            for facts in bad:
-                item = Item(f"{stage.name}@{version}:bad#{record}", "quarantined", f"{stage.name} quarantine", facts)
-                thread.forward(root.id, item, CARRIED, "set aside")
-            rows = self._rows_of_record(stage, version, ordinal, record)
-            seen = seen or bool(rows or bad)
-            for row, superseded in rows:
-                self._from_record(thread, stage, version, row, superseded=superseded)
-        if not seen:
-            records = [str(self._records(s, v, o)) for s, v, o in found]
-            raise InputMissing(
-                f"{path} has no record {record} in any table.",
-                fix=f"It was read as {' and '.join(dict.fromkeys(records))} records, counted from 0.",
-            )
-        return thread.node()
-
-    def _from_record(self, thread: Thread, stage: Stage, version: int, row: int, *, superseded: bool) -> None:
-        if self.direction == "back":
-            return
-        facts = {"state": "superseded", "reason": "another record of the same key wins"} if superseded else None
-        item = self.items.row(stage, version, row, facts)
-        thread.forward(thread.root, item, CARRIED, self.items.steps(stage))
-        if superseded:
-            item = self.items.row(stage, version, row)
-            item = Item(f"{item.id}/shown", item.kind, item.label, {**item.facts, "by": "another record"})
-            thread.forward(self.items.row_id(stage, version, row), item, INFLUENCED, "would take its place")
-            return
-        depth = None if self.depth is None else self.depth - 1
-        if depth is None or depth > 0:
-            Forward(self.items, thread, limit=self.limit, depth=depth).rows(stage, version, [row])
-
-    def _objects(self, path: str) -> list[tuple[Stage, int, int]]:
-        """(source stage, its version, number of the object) of each table that reads an object."""
-        out = []
-        names: set[str] = set()
-        for stage in self.places.stages.values():
-            newest = self.places.latest(stage.name) if stage.kind == "source" else None
-            if newest is None:
-                continue
-            query = "SELECT ordinal, path FROM sources WHERE stage = ? AND ended IS NULL AND path = ?"
-            found = self.places.store.catalog.rows(query, stage.name, path)
-            out += [(stage, newest.version, int(r[0])) for r in found]
-            if not found:
-                listed = "SELECT path FROM sources WHERE stage = ? AND ended IS NULL ORDER BY path LIMIT 10000"
-                names |= {str(r[0]) for r in self.places.store.catalog.rows(listed, stage.name)}
-        if not out:
-            known = names | {*self.project.plan.tables, *self.project.plan.models}
-            raise (
-                UnknownName("table, model or source file", path, known)
-                if known
-                else InputMissing("Nothing has been run yet.", fix="Run `tillage run`.")
-            )
-        return out
-
-    def _records(self, stage: Stage, version: int, ordinal: int) -> int:
-        counted = 0
-        for part in (ROWS, LEFT, QUARANTINE):
-            for chunk in self.places.store.chunks_of_origin(stage.name, part, ordinal):
-                rows = self.places.read(chunk, version, [OBJECT])
-                counted += int((rows[OBJECT] == ordinal).sum())
-        return counted
-
-    def _quarantined(self, stage: Stage, version: int, ordinal: int, record: int) -> list[dict[str, Any]]:
-        out = []
-        columns = [OBJECT, "record", "byte_start", "byte_end", "stage", "reason", "column", "expires"]
-        for chunk in self.places.store.chunks_of_origin(stage.name, QUARANTINE, ordinal):
-            rows = self.places.read(chunk, version, columns)
-            for bad in rows.filter((pl.col(OBJECT) == ordinal) & (pl.col("record") == record)).iter_rows(named=True):
-                facts = {"table": stage.target, "state": "quarantined", "reason": bad["reason"], "step": bad["stage"]}
-                facts |= {"column": bad["column"]} if bad["column"] else {}
-                facts |= {"bytes": [bad["byte_start"], bad["byte_end"]], "expires": str(bad["expires"])}
-                out.append(facts)
-        return out
-
-    def _rows_of_record(self, stage: Stage, version: int, ordinal: int, record: int) -> list[tuple[int, bool]]:
-        """(row, whether another record of its key stands in its place) of a record; nearly always one."""
-        store = self.places.store
-        moved: dict[int, int] = {}
-        for chunk in self.places.chunks(stage.name, PLACES, version):
-            if chunk.page == ordinal:
-                moved |= dict(self.places.read(chunk, version, [RECORD]).select(ID, RECORD).rows())
-        here = pl.col(OBJECT) == ordinal
-        out: list[tuple[int, bool]] = []
-        for chunk in store.chunks_of_origin(stage.name, LEFT, ordinal):
-            rows = self.places.read(chunk, version, [OBJECT, RECORD])
-            out += [(row, True) for row in rows.filter(here & (pl.col(RECORD) == record))[ID].to_list()]
-        elsewhere = [row for row, at in moved.items() if at == record]
-        if elsewhere or out:
-            return [(row, False) for row in elsewhere] + out
-        for chunk in self._likely(store.chunks_of_origin(stage.name, ROWS, ordinal), version, ordinal, record):
-            rows = self.places.read(chunk, version, [OBJECT, RECORD])
-            for row in rows.filter(here & (pl.col(RECORD) == record))[ID].to_list():
-                if row not in moved:
-                    return [(row, False)]
-        return []
-
-    def _likely(self, chunks: list[Chunk], version: int, ordinal: int, record: int) -> list[Chunk]:
-        """The chunks in the order in which they are worth reading: a first reading lays records down in order."""
-        low, high, probed = 0, len(chunks), []
-        while low < high:
-            middle = (low + high) // 2
-            probed.append(chunks[middle])
-            rows = self.places.read(chunks[middle], version, [OBJECT, RECORD])
-            own = rows.filter(pl.col(OBJECT) == ordinal)[RECORD]
-            least, most = own.min(), own.max()
-            if not isinstance(least, int) or not isinstance(most, int) or least <= record <= most:
-                break
-            low, high = (middle + 1, high) if most < record else (low, middle)
-        first = list(reversed(probed))
-        return first + [c for c in chunks if c not in first]
-
     # -- a table or a model -----------------------------------------------------------------------------------------
 
     def version(self, name: str, version: int) -> Node:
@@ -383,14 +263,3 @@ class _Asked:
         if most >= 0 and more > 0:
             item = Item(f"{start}:more", "rows", f"{stage} and {more:,} more objects", {"objects": more})
             thread.back(start, item, INFLUENCED, "not named")
-
-
-def beginning(project: Project, path: str) -> str:
-    """A path as the catalog names it: relative to the plan's folder."""
-    given = Path(path)
-    root = project.plan.root.resolve()
-    for candidate in (given, Path.cwd() / given):
-        whole = candidate if candidate.is_absolute() else root / candidate
-        if whole.exists() and whole.resolve().is_relative_to(root):
-            return whole.resolve().relative_to(root).as_posix()
-    return given.as_posix()

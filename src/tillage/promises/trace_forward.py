@@ -9,6 +9,7 @@ passed once each, first to last, with all rows that the walk has there.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -109,7 +110,7 @@ class Forward:
             facts |= {"state": "held back", "failing": failing}
             self._shake(reader.name, 1 + min(d for _, d in front.values()))
         for row in front:
-            self._edge(stage, row, Item(item.id, item.kind, item.label, facts), INFLUENCED, "not yet there")
+            self._edge(stage, row, replace(item, facts=facts), INFLUENCED, "not yet there")
         if seen is None or self.places.version(stage.name, seen) is None:
             return {}
         found = self.places.find(stage, seen, front)
@@ -165,11 +166,13 @@ class Forward:
             left = self.places.made_from(reader, version, LEFT, chunks, None)
         else:
             left = self.places.find(reader, version, front, LEFT, None)
-        gone = departures(self._own(left, front, children=mothers))
+        before = self._children_of(reader, stage, front) if mothers else None
+        gone = departures(self._own(left, front, before))
         staying = [row for row in front if row not in gone]
         shown = left.clear()
         if staying or mothers:
-            shown = self._own(self.places.made_from(reader, version, ROWS, chunks, columns), front, children=mothers)
+            shown = self.places.made_from(reader, version, ROWS, chunks, columns)
+            shown = self._own(shown, front, before)
         came = self._origins([shown, left], front)
         for row, chunk in shown.select(ID, CHUNK).rows():
             self._carry(stage, came[row], reader, row, chunk, how if row == came[row] else f"child by {how}")
@@ -180,13 +183,20 @@ class Forward:
         if follows_changes(reader):
             self._decided(reader, stage, front, gone)
 
-    def _own(self, rows: pl.DataFrame, front: Front, *, children: bool) -> pl.DataFrame:
-        """Of the rows of some chunks those that the walk has, and with `children` those made of them."""
+    def _children_of(self, reader: Stage, stage: Stage, front: Front) -> pl.Series:
+        """The rows of these chunks that the input shows: children among them were made before this stage."""
+        seen = self._seen(reader, stage)
+        chunks = {chunk for chunk, _ in front.values()}
+        shown = [self.places.read(self.places.store.chunk(c), seen, [])[ID] for c in sorted(chunks)]
+        return pl.concat([ids(), *shown])
+
+    def _own(self, rows: pl.DataFrame, front: Front, before: pl.Series | None) -> pl.DataFrame:
+        """Of the rows of some chunks those that the walk has and, given what was there `before`, those made of them."""
         found = ids(front)
-        if not children or PARENT not in rows.columns:
+        if before is None or PARENT not in rows.columns:
             return only(rows, found)
         while True:
-            more = without(rows.filter(pl.col(PARENT).is_in(found.implode())), found)
+            more = without(rows.filter(pl.col(PARENT).is_in(found.implode())), pl.concat([found, before]))
             if more.is_empty():
                 return only(rows, found)
             found = pl.concat([found, more[ID]])

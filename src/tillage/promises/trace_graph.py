@@ -38,6 +38,9 @@ class Item:
     kind: str
     label: str
     facts: dict[str, Any] = field(default_factory=dict)
+    stage: str = ""
+    """Of a row or a version: the stage in which it stands, and its version."""
+    version: int = 0
 
 
 class Thread:

@@ -46,7 +46,7 @@ class Items:
     def row(self, stage: Stage, version: int, row: int, facts: Mapping[str, Any] | None = None) -> Item:
         """A row in a stage; without facts it is one that the stage shows."""
         known = {"table": stage.target, "state": "kept", **(facts or {})}
-        return Item(self.row_id(stage, version, row), "row", f"{stage.name} {row:032x}", known)
+        return Item(self.row_id(stage, version, row), "row", f"{stage.name} {row:032x}", known, stage.name, version)
 
     def state(self, stage: Stage, version: int, row: int) -> dict[str, Any] | None:
         """What a row is in a stage: its values, or why it left; None when it was never there."""
@@ -115,8 +115,10 @@ class Items:
             facts |= {"why": at.why} | {k: at.counts[k] for k in ("in", "rows") if k in at.counts}
             facts |= {k: at.facts[k] for k in TOLD if k in at.facts}
             if at.epoch:
-                facts["erased"] = self._erased(name, version)
-        return Item(f"{name}@{version}", kind, f"{name} version {version}", facts)
+                facts["erased"] = self._erased(name, version)  # rows taken out of this version after it was made
+            if "erased" in at.facts:
+                facts["state"] = "erased: what it was made of is gone"
+        return Item(f"{name}@{version}", kind, f"{name} version {version}", facts, name, version)
 
     def _erased(self, stage: str, version: int) -> int:
         query = "SELECT sum(rows) FROM erasures WHERE stage = ? AND version = ?"

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import sha256
 from threading import Lock
+from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -29,8 +30,13 @@ LARGEST_RUN = 1 << 16
 CACHE_BYTES = 64 << 20
 """Runs kept in memory for each store, in all."""
 
-_LOW16 = np.uint64(0xFFFF)
-_HIGH48 = ~_LOW16
+PLACE = np.uint64(0xFFFF)
+"""The bits of an entry that number a chunk of its run."""
+
+_HIGH48 = ~PLACE
+
+Run: TypeAlias = tuple[np.ndarray, list[str]]
+"""Sorted entries, and the objects that their places number."""
 
 _read: WeakKeyDictionary[Objects, OrderedDict[str, np.ndarray]] = WeakKeyDictionary()
 _reading = Lock()
@@ -66,12 +72,15 @@ def prefixes(wanted: pl.Series) -> np.ndarray:
 
 
 def _search(entries: np.ndarray, chunks: Sequence[int], needles: np.ndarray) -> set[int]:
+    if not len(entries):
+        return set()
     start = np.searchsorted(entries, needles, side="left")
-    stop = np.searchsorted(entries, needles | _LOW16, side="right")
+    first = entries[np.minimum(start, len(entries) - 1)]
+    hits = (start < len(entries)) & (first & _HIGH48 == needles)
+    stop = np.searchsorted(entries, needles[hits] | PLACE, side="right")
     out: set[int] = set()
-    hits = stop > start
-    for a, b in zip(start[hits].tolist(), stop[hits].tolist(), strict=True):
-        out.update(chunks[int(e)] for e in entries[a:b] & _LOW16)
+    for a, b in zip(start[hits].tolist(), stop.tolist(), strict=True):
+        out.update(chunks[int(e)] for e in entries[a:b] & PLACE)
     return out
 
 
@@ -104,24 +113,45 @@ def _run(objects: Objects, name: str, checksum: str) -> np.ndarray:
 
 
 def _build(store: Store, chunks: list[Chunk]) -> tuple[np.ndarray, list[int]]:
-    parts = []
-    for place, chunk in enumerate(chunks):
-        found = store.objects.get_frame(chunk.object, chunk.checksum, [ID])
-        parts.append(prefixes(found[ID]) | np.uint64(place))
-    entries = np.concatenate(parts) if parts else np.empty(0, dtype="<u8")
+    frames = (store.objects.get_frame(c.object, c.checksum, [ID]) for c in chunks)
+    return sorted_entries([prefixes(found[ID]) for found in frames]), [c.id for c in chunks]
+
+
+def sorted_entries(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The entries of a run whose n-th chunk shows the ids of the n-th array of prefixes."""
+    if not parts or len(parts) > LARGEST_RUN:
+        return np.empty(0, dtype="<u8")
+    entries = np.concatenate(parts)
+    at = 0
+    for place, part in enumerate(parts):
+        entries[at : at + len(part)] |= np.uint64(place)
+        at += len(part)
     entries.sort()
-    return entries, [c.id for c in chunks]
+    return entries
+
+
+def note(store: Store, stage: str, run: Run) -> None:
+    """Keep the run of chunks that were just committed, so that the first look-up need not read them back."""
+    entries, names = run
+    numbers = {c.object: c.id for c in store.chunks(stage, ROWS)}
+    if len(entries) and all(name in numbers for name in names):
+        kept = store.catalog.rows("SELECT * FROM runs WHERE stage = ? AND part = ?", stage, ROWS)
+        old = [(r["id"], _run(store.objects, r["object"], r["checksum"]), load(r["chunks"])) for r in kept]
+        fresh = (None, entries, [numbers[name] for name in names])
+        _keep(store, stage, ROWS, [*old, fresh], set(numbers.values()))
 
 
 def _keep(
     store: Store, stage: str, part: str, runs: list[tuple[int | None, np.ndarray, list[int]]], alive: set[int]
 ) -> None:
     fresh = [r for r in runs if r[0] is None]
+    stale: list[int] = []
     if len(runs) > MANY_RUNS and sum(len(c) for _, _, c in runs) < LARGEST_RUN:
-        fresh = [_merge(runs, alive)]
-        stale = [r[0] for r in runs if r[0] is not None]
-    else:
-        stale = []
+        *few, large = sorted(runs, key=lambda r: len(r[1]))
+        light = large[0] is not None and sum(len(r[1]) for r in few) * 4 < len(large[1])
+        merging = few if light else runs  # a large run is left alone while the others are light beside it
+        fresh = [_merge(merging, alive)]
+        stale = [r[0] for r in merging if r[0] is not None]
     kept = []
     for _, entries, chunks in fresh:
         key = sha256(dump([stage, part, chunks]).encode()).hexdigest()[:32]
@@ -147,7 +177,7 @@ def _merge(runs: list[tuple[int | None, np.ndarray, list[int]]], alive: set[int]
     for _, entries, own in runs:
         kept = np.array([c in alive for c in own], dtype=bool)
         place = (len(chunks) + np.cumsum(kept) - 1).astype(np.uint64)
-        at = (entries & _LOW16).astype(np.int64)
+        at = (entries & PLACE).astype(np.int64)
         here = kept[at]
         parts.append((entries[here] & _HIGH48) | place[at[here]])
         chunks += [c for c in own if c in alive]

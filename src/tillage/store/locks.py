@@ -40,7 +40,7 @@ def _hold_one(folder: Path, target: str, wait: bool, shared: bool) -> Iterator[N
                 f"'{target}' is being worked on by {_holder(path)}.",
                 fix="Wait for it to end, or run again with --wait.",
             ) from None
-        who = {"pid": os.getpid(), "command": " ".join(sys.argv)[:200], "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        who = {"pid": os.getpid(), "command": " ".join(sys.argv[:2]), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps(who).encode(), 0)  # of several that share it, the last to come is named
         try:

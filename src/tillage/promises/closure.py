@@ -1,0 +1,354 @@
+"""Which rows a question means, and which rows are theirs too: back to the source records, on to the same subject.
+
+A table is read once for a condition or a subject; a key is looked up. Earlier versions count as well: a row that the
+newest version does not show any more is taken by its last state, and an earlier state that named another subject
+leaves without the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from tillage.core.errors import InputMissing, UnknownName, UsageError
+from tillage.core.expression import Expression, parse
+from tillage.core.rows import ID, PARENT, ids, only, without
+from tillage.flow.plan import Table
+from tillage.flow.run import Project
+from tillage.flow.stages import Stage
+from tillage.store.locate import holding, locate
+from tillage.store.tables import LEFT, ROWS, Chunk
+
+Condition = Callable[[pl.DataFrame], pl.Series]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked for in a table: rows by a condition, by key, or all of some subjects."""
+
+    table: str
+    where: str | None = None
+    keys: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+
+    def by(self) -> str:
+        """How the rows are named; what names them is told to nobody."""
+        return "where" if self.where is not None else "key" if self.keys else "subject"
+
+
+@dataclass
+class Closure:
+    """The rows that a question means, with all that are theirs."""
+
+    gone: pl.Series = field(default_factory=ids)
+    past: pl.Series = field(default_factory=ids)
+    """Row_ids of which only earlier states are meant."""
+    subjects: tuple[str, ...] = ()
+    sources: dict[str, pl.Series] = field(default_factory=dict)
+    """Source stage to the row_ids among `gone` that it holds or held."""
+    keys: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    """Source stage to the key values of those rows, as text."""
+    records: int = 0
+    """Source rows that there are, or were, among `gone`."""
+    asked: int = 0
+    """Rows of the table that the question itself meant."""
+    notes: list[str] = field(default_factory=list)
+
+
+def close(project: Project, question: Question) -> Closure:
+    """Everything that a question means; raises UsageError where it cannot be answered in this table."""
+    if question.table not in project.plan.tables:
+        raise UnknownName("table", question.table, project.plan.tables)
+    if sum((question.where is not None, bool(question.keys), bool(question.subjects))) != 1:
+        raise UsageError("Say which rows: one of --where, --key, --subject.")
+    if project.store.latest(question.table) is None:
+        raise InputMissing(f"Table '{question.table}' has no version yet.", fix="Run `tillage run`.")
+    out = Closure()
+    upstream = _upstream(project, question.table)
+    family = _family(project)
+    if question.subjects:
+        declared = [t for t in upstream if t.subject]
+        if not declared:
+            named = ", ".join(t.name for t in project.plan.tables.values() if t.subject) or "none does"
+            raise UsageError(
+                f"Neither '{question.table}' nor a table that it is made from declares a subject.",
+                fix=f"Tables that do: {named}. Or use --key or --where.",
+            )
+        out.subjects = tuple(dict.fromkeys(question.subjects))
+    else:
+        asked, before = _asked(project, question, upstream, out)
+        asked = asked.unique()
+        out.asked = len(asked) + len(before)
+        out.gone = _up(family, pl.concat([asked, before]))
+        _must_have_sources(project, question.table, out.gone, asked)
+        out.subjects = _subjects_of(project, out.gone)
+    if out.subjects:
+        _same_subjects(project, out, family)
+        if question.subjects:
+            out.asked = len(out.gone)
+    out.gone = _down(family, _up(family, out.gone))
+    out.past = without(_down(family, _up(family, out.past)).to_frame(ID), out.gone)[ID]
+    for stage in _source_stages(project):
+        held = _ever(project, stage, out.gone)
+        if len(held):
+            out.records += len(held)
+            out.sources[stage.name] = pl.concat([out.sources.get(stage.name, ids()), held]).unique()
+            out.keys.setdefault(stage.name, []).extend(_key_values(project, stage, held))
+    return out
+
+
+def source_tables(project: Project, table: str) -> list[Table]:
+    """The tables that collect what a table is made from."""
+    return [t for t in _upstream(project, table) if t.source is not None]
+
+
+def _upstream(project: Project, table: str) -> list[Table]:
+    found: dict[str, Table] = {}
+    waiting = [table]
+    while waiting:
+        t = project.plan.tables[waiting.pop()]
+        if t.name not in found:
+            found[t.name] = t
+            waiting += [source for _, source in t.inputs]
+    return list(found.values())
+
+
+def _source_stages(project: Project) -> list[Stage]:
+    return [s for s in project.stages.values() if s.kind == "source" and project.store.latest(s.name) is not None]
+
+
+# -- the question itself --------------------------------------------------------------------------------------------
+
+
+def _asked(project: Project, question: Question, upstream: list[Table], out: Closure) -> tuple[pl.Series, pl.Series]:
+    if question.keys:
+        origin = _keyed(upstream, question.table)
+        values = _by_columns(origin, question.keys)
+        stage = next(s for s in _source_stages(project) if s.target == origin.name)
+        out.keys[stage.name] = [tuple(v) for v in zip(*values.values(), strict=True)]
+        wanted = project.store.keys.row_ids(origin.name, pl.DataFrame(values), origin.key).unique()
+        out.sources[stage.name] = wanted
+        return wanted, ids()
+    expression = parse(question.where or "")
+    newest = project.store.latest(question.table)
+    if newest is not None and (wrong := expression.check(newest.columns)):
+        raise UsageError("\n".join(wrong))
+    condition = _condition(expression, out)
+    stage = project.stages[question.table]
+    return _matching(project, stage, expression.columns, condition, states=False)
+
+
+def _keyed(upstream: list[Table], name: str) -> Table:
+    origins = [t for t in upstream if t.source is not None and t.key]
+    if not origins:
+        raise UsageError(f"No table behind '{name}' declares a key.", fix="Use --where.")
+    if len(origins) > 1:
+        named = ", ".join(t.name for t in origins)
+        raise UsageError(f"'{name}' comes from several tables with keys: {named}.", fix="Forget in one of them.")
+    return origins[0]
+
+
+def _by_columns(origin: Table, values: Sequence[str]) -> dict[str, list[str]]:
+    width = len(origin.key)
+    if len(values) % width:
+        columns = ", ".join(origin.key)
+        raise UsageError(
+            f"The key of '{origin.name}' has {width} columns ({columns}), got {len(values)} values.",
+            fix=f"Give {' '.join(f'--key {c.upper()}' for c in origin.key)}.",
+        )
+    return {column: list(values[n::width]) for n, column in enumerate(origin.key)}
+
+
+def _condition(expression: Expression, out: Closure) -> Condition:
+    def holds(rows: pl.DataFrame) -> pl.Series:
+        if expression.check_types(rows.schema, condition=True):
+            if not out.notes:
+                out.notes.append("Earlier rows have columns of other types, and the condition says nothing of them.")
+            return pl.Series([False], dtype=pl.Boolean).new_from_index(0, rows.height)
+        return rows.select(expression.polars().fill_null(value=False).alias("h"))["h"]
+
+    return holds
+
+
+def _matching(
+    project: Project, stage: Stage, columns: Sequence[str], holds: Condition, *, states: bool
+) -> tuple[pl.Series, pl.Series]:
+    """(rows for which a condition holds in the newest version, others for which it held before).
+
+    The second are rows that the newest version does not show; with `states` also those that it shows otherwise.
+    """
+    store = project.store
+    now, before = [ids()], [ids()]
+    parts = [ROWS, LEFT] if stage.kind == "source" else [ROWS]
+    seen: dict[str, pl.Series] = {}
+    for part in parts:
+        for chunk in store.every_chunk(stage.name, part):
+            if chunk.object not in seen:
+                seen[chunk.object] = _holding_true(project, chunk, columns, holds)
+            hits = seen[chunk.object]
+            if hits.is_empty():
+                continue
+            if chunk.ended is None:
+                shown = without(hits.to_frame(ID), store.removed(chunk))[ID]
+                now.append(shown)
+                hits = without(hits.to_frame(ID), shown)[ID]
+            before.append(hits)
+    shown, earlier = pl.concat(now).unique(), pl.concat(before).unique()
+    earlier = without(earlier.to_frame(ID), shown)[ID]
+    if states or earlier.is_empty():
+        return shown, earlier
+    alive = [rows[ID] for part in parts for _, rows in locate(store, stage.name, earlier, part, columns=[])]
+    return shown, without(earlier.to_frame(ID), pl.concat([ids(), *alive]).unique())[ID]
+
+
+def _holding_true(project: Project, chunk: Chunk, columns: Sequence[str], holds: Condition) -> pl.Series:
+    try:
+        rows = project.store.objects.get_frame(chunk.object, chunk.checksum, [ID, *columns])
+    except pl.exceptions.ColumnNotFoundError:  # an earlier version, without a column of the condition
+        return ids()
+    return rows.filter(holds(rows))[ID]
+
+
+def _must_have_sources(project: Project, table: str, roots: pl.Series, asked: pl.Series) -> None:
+    """Rows that a Group made belong to many: a forget must name whose."""
+    if asked.is_empty():
+        return
+    held = pl.concat([ids(), *(_ever(project, s, roots) for s in _source_stages(project))]).unique()
+    if only(roots.to_frame(ID), held).height:
+        return
+    path = _upstream(project, table)
+    if not any(s.kind == "group" for t in path for s in project.stages.values() if s.target == t.name):
+        return
+    named = ", ".join(f"'{t.name}'" for t in path if t.source is not None)
+    raise UsageError(
+        f"A row of '{table}' is made of many rows, which may be of many people.",
+        fix=f"Forget in a table that holds the rows themselves: {named}.",
+    )
+
+
+# -- lineage --------------------------------------------------------------------------------------------------------
+
+
+def _family(project: Project) -> pl.DataFrame:
+    """Every child that a Map ever made beside its parent: `_id`, `_parent`."""
+    store = project.store
+    found = [pl.DataFrame(schema={ID: pl.UInt128, PARENT: pl.UInt128})]
+    for name in store.stages():
+        stage = project.stages.get(name)
+        made = stage is None or any(
+            getattr(step, "makes_children", False) for chain in stage.maps.values() for step in chain
+        )
+        for part in (ROWS, LEFT) if made else ():
+            for chunk in store.every_chunk(name, part):
+                try:
+                    rows = store.objects.get_frame(chunk.object, chunk.checksum, [ID, PARENT])
+                except pl.exceptions.ColumnNotFoundError:
+                    continue
+                found.append(rows.filter(pl.col(PARENT).is_not_null()))
+    return pl.concat(found).unique()
+
+
+def _up(family: pl.DataFrame, wanted: pl.Series) -> pl.Series:
+    return _spread(family, wanted, ID, PARENT)
+
+
+def _down(family: pl.DataFrame, wanted: pl.Series) -> pl.Series:
+    return _spread(family, wanted, PARENT, ID)
+
+
+def _spread(family: pl.DataFrame, wanted: pl.Series, near: str, far: str) -> pl.Series:
+    found = wanted.unique().rename(ID)
+    if family.is_empty():
+        return found
+    while True:
+        more = family.join(found.rename(near).to_frame(), on=near, how="semi")[far].rename(ID)
+        grown = pl.concat([found, more]).unique()
+        if len(grown) == len(found):
+            return found
+        found = grown
+
+
+def _ever(project: Project, stage: Stage, wanted: pl.Series) -> pl.Series:
+    """Those of the rows that a source's stage holds, in whatever version."""
+    store = project.store
+    found = [ids()]
+    for part in (ROWS, LEFT):
+        for chunk in holding(store, stage.name, wanted, part, store.every_chunk(stage.name, part)):
+            rows = store.objects.get_frame(chunk.object, chunk.checksum, [ID])
+            found += [only(rows, wanted)[ID]]
+    return pl.concat(found).unique()
+
+
+def _key_values(project: Project, stage: Stage, held: pl.Series) -> Iterable[tuple[str, ...]]:
+    """The key of each of these rows, as text."""
+    table = stage.table
+    if table is None or not table.key:
+        return []
+    found = set()
+    store = project.store
+    for part in (ROWS, LEFT):
+        for chunk in holding(store, stage.name, held, part, store.every_chunk(stage.name, part)):
+            rows = only(store.objects.get_frame(chunk.object, chunk.checksum, [ID, *table.key]), held)
+            found |= set(rows.select(pl.col(c).cast(pl.String) for c in table.key).rows())
+    return sorted(found)
+
+
+# -- subjects -------------------------------------------------------------------------------------------------------
+
+
+def _declared(project: Project) -> list[tuple[Table, list[Stage]]]:
+    """Each table that declares a subject, with the stages whose rows show that column first."""
+    out = []
+    for table in project.plan.tables.values():
+        if not table.subject:
+            continue
+        own = [s for s in project.stages.values() if s.target == table.name and s.kind not in ("result", "learn")]
+        feeding = [project.stages[i] for i in own[0].inputs.values()] if own else []
+        feeding = [s for s in feeding if not project.plan.tables[s.target].subject]
+        showing = []
+        for stage in [*feeding, *own]:
+            last = project.store.latest(stage.name)
+            if last is not None and table.subject in last.columns:
+                showing.append(stage)
+        if own and own[0].kind == "source":
+            showing = showing[:1]
+        out.append((table, showing))
+    return out
+
+
+def _subjects_of(project: Project, rows: pl.Series) -> tuple[str, ...]:
+    """The subjects whose rows these are."""
+    found: set[str] = set()
+    store = project.store
+    for table, stages in _declared(project):
+        for stage in stages:
+            parts = [ROWS, LEFT] if stage.kind == "source" else [ROWS]
+            for part in parts:
+                for chunk in holding(store, stage.name, rows, part, store.every_chunk(stage.name, part)):
+                    column = str(table.subject)
+                    try:
+                        frame = store.objects.get_frame(chunk.object, chunk.checksum, [ID, column])
+                    except pl.exceptions.ColumnNotFoundError:
+                        continue
+                    values = only(frame, rows)[column].drop_nulls().cast(pl.String)
+                    found |= set(values.to_list())
+    return tuple(sorted(found - {""}))
+
+
+def _same_subjects(project: Project, out: Closure, family: pl.DataFrame) -> None:
+    """Every row of these subjects, wherever a table says whose its rows are."""
+    wanted = pl.Series(out.subjects, dtype=pl.String)
+    for table, stages in _declared(project):
+        column = str(table.subject)
+
+        def holds(rows: pl.DataFrame, column: str = column) -> pl.Series:
+            return rows[column].cast(pl.String).is_in(wanted.implode()).fill_null(value=False)
+
+        for stage in stages:
+            shown, earlier = _matching(project, stage, [column], holds, states=True)
+            alive = [rows[ID] for _, rows in locate(project.store, stage.name, earlier, columns=[])]
+            otherwise = pl.concat([ids(), *alive]).unique()
+            out.gone = pl.concat([out.gone, shown, without(earlier.to_frame(ID), otherwise)[ID]]).unique()
+            out.past = pl.concat([out.past, otherwise]).unique()

@@ -1,0 +1,168 @@
+"""What may also be of the person and bears no subject: quarantined records that name them, and copies elsewhere.
+
+Quarantined records are opened and searched, word by word, for the subject and for the whole key. Copies in tables
+without a subject are only listed: whether they are of the same person is for someone to decide who knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import Denied
+from tillage.core.rows import ID, INTO, MERGED, REASON, ids, only, without
+from tillage.flow.plan import Table
+from tillage.flow.quarantine import opened
+from tillage.flow.run import Project
+from tillage.flow.stages import Stage
+from tillage.promises.closure import Closure
+from tillage.store.catalog import load
+from tillage.store.purge import QUARANTINE
+from tillage.store.tables import LEFT, ROWS
+
+MOST = 20
+"""Row_ids that are named of a copy; the rest are counted."""
+
+_FIELDS = re.compile(r"[,;|\t\r\n\"'{}\[\]:]+")
+_WORDS = re.compile(r"[\s,;|\"'{}\[\]:]+")
+
+
+@dataclass(frozen=True)
+class Named:
+    """Quarantined records that name the person: their ids, their places, their bytes."""
+
+    ids: pl.Series
+    places: list[tuple[str, int]]
+    raw: list[bytes]
+    unopened: int
+    """Records that no longer open: nobody can say whether they name anyone."""
+
+
+def quarantined(project: Project, stage: Stage, closure: Closure) -> Named:
+    """The quarantined records of a source that name a subject, or hold a key of the rows whole."""
+    wanted = [(s,) for s in closure.subjects] + list(closure.keys.get(stage.name, ()))
+    wanted = [values for values in wanted if all(values)]
+    chunks = project.store.every_chunk(stage.name, QUARANTINE)
+    if not wanted or not chunks:
+        return Named(ids(), [], [], 0)
+    alone = {values[0] for values in wanted if len(values) == 1}
+    several = [values for values in wanted if len(values) > 1]
+    split = {value for value in alone if _FIELDS.search(value)}
+    places: dict[int, list[tuple[str, str, str]]] = {}
+    for row in project.store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage.name):
+        codec = str((load(row["state"]) or {}).get("encoding") or "utf-8")
+        places.setdefault(row["ordinal"], []).append((row["path"], row["checksum"], codec))
+    found: dict[int, tuple[str, int, bytes]] = {}
+    unopened = 0
+    for name, checksum in {(c.object, c.checksum) for c in chunks}:
+        for record in project.store.objects.get_frame(name, checksum).iter_rows(named=True):
+            known = places.get(record["_object"], [])
+            raw = _raw(project, stage, record, [path for path, _, _ in known])
+            if raw is None:
+                unopened += 1
+                continue
+            codec = known[-1][2] if known else "utf-8"
+            if _names(_text(raw, codec), alone, split, several):
+                found[record[ID]] = (known[-1][1] if known else "", int(record["record"]), raw)
+    return Named(
+        ids(found), [(c, n) for c, n, _ in found.values() if c], [raw for _, _, raw in found.values()], unopened
+    )
+
+
+def _raw(project: Project, stage: Stage, record: dict[str, Any], paths: Iterable[str]) -> bytes | None:
+    for path in dict.fromkeys(paths):
+        try:
+            return opened({**record, "expires": None}, stage.target, path, project.store.keys)
+        except Denied:  # it was sealed under a name that the object had before
+            continue
+    return None
+
+
+def _text(raw: bytes, codec: str) -> str:
+    try:
+        return raw.decode(codec, "replace")
+    except LookupError:
+        return raw.decode("utf-8", "replace")
+
+
+def _names(text: str, alone: set[str], split: set[str], several: Sequence[tuple[str, ...]]) -> bool:
+    """Whether a text holds one of the values as a field or a word of its own, or all values of a compound key."""
+    words = {word.strip() for word in (*_FIELDS.split(text), *_WORDS.split(text))}
+    if words & alone or any(value in text for value in split):
+        return True
+    return any(all(value in words or (_FIELDS.search(value) and value in text) for value in key) for key in several)
+
+
+# -- copies ---------------------------------------------------------------------------------------------------------
+
+
+def undecided(project: Project, closure: Closure) -> list[dict[str, Any]]:
+    """Rows without a subject that hold the same key or subject, or that were merged with a row that goes."""
+    out = []
+    values = {key[0] for keys in closure.keys.values() for key in keys if len(key) == 1} | set(closure.subjects)
+    for stage in project.stages.values():
+        table = stage.table
+        if stage.kind == "source" and table is not None and table.key and not _has_subject(project, table):
+            out += _same_key(project, stage, table, closure, values)
+    out += _merged(project, closure)
+    return out
+
+
+def _has_subject(project: Project, table: Table) -> bool:
+    return bool(table.subject)
+
+
+def _same_key(project: Project, stage: Stage, table: Table, closure: Closure, values: set[str]) -> list[dict[str, Any]]:
+    if len(table.key) != 1 or not values or project.store.latest(stage.name) is None:
+        return []
+    frame = pl.DataFrame({table.key[0]: sorted(values)})
+    wanted = project.store.keys.row_ids(table.name, frame, table.key)
+    wanted = without(wanted.to_frame(ID), closure.gone)[ID]
+    found = [rows[ID] for _, rows in _locate(project, stage.name, wanted)]
+    return _copy(table.name, "holds the same key", pl.concat([ids(), *found]).unique())
+
+
+def _locate(project: Project, stage: str, wanted: pl.Series) -> list[tuple[Any, pl.DataFrame]]:
+    from tillage.store.locate import locate
+
+    return locate(project.store, stage, wanted, ROWS, columns=[])
+
+
+def _merged(project: Project, closure: Closure) -> list[dict[str, Any]]:
+    """Rows of equal content that were merged into a row that goes (they come back), or into which it was merged."""
+    out = []
+    for stage in project.stages.values():
+        if stage.kind != "whole" or stage.model is not None or stage.target in project.plan.models:
+            continue
+        back, keepers = [ids()], [ids()]
+        for entries in project.store.frames(stage.name, LEFT):
+            if INTO not in entries.columns:
+                continue
+            merged = entries.filter(pl.col(REASON) == MERGED)
+            back.append(merged.filter(pl.col(INTO).is_in(closure.gone.implode()))[ID])
+            keepers.append(only(merged, closure.gone)[INTO])
+        came = without(pl.concat(back).to_frame(ID), closure.gone)[ID].unique()
+        kept = without(pl.concat(keepers).rename(ID).to_frame(), closure.gone)[ID].unique()
+        out += _copy(stage.target, "was merged into a row that goes, and comes back", _without_subject(project, came))
+        out += _copy(stage.target, "is the row into which one that goes was merged", _without_subject(project, kept))
+    return out
+
+
+def _without_subject(project: Project, wanted: pl.Series) -> pl.Series:
+    """Those whose source declares no subject: of the others it is known that they are someone else's."""
+    for stage in project.stages.values():
+        if stage.kind == "source" and stage.table is not None and stage.table.subject and len(wanted):
+            for _, rows in _locate(project, stage.name, wanted):
+                wanted = without(wanted.to_frame(ID), rows[ID])[ID]
+    return wanted
+
+
+def _copy(table: str, why: str, found: pl.Series) -> list[dict[str, Any]]:
+    if found.is_empty():
+        return []
+    named = [f"{row:032x}" for row in sorted(found.to_list())[:MOST]]
+    return [{"table": table, "why": why, "rows": len(found), "ids": named}]

@@ -1,0 +1,261 @@
+"""Forgetting: rows leave every table, every version and every model, and a signed receipt says so.
+
+What is to go is found first (`estimate`), then decided on in one transaction and carried through by `flow.erasure`.
+The question that chose the rows is kept nowhere.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import InputMissing, UsageError
+from tillage.core.rows import ID, ids, only, without
+from tillage.core.step import Fold
+from tillage.flow.erasure import Erasure, known_digest, model_digest
+from tillage.flow.run import PACE, Project
+from tillage.flow.seen import Seen
+from tillage.flow.source import OBJECT, PLACES, RECORD
+from tillage.flow.stages import Stage
+from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks
+from tillage.promises.closure import Closure, Question, close
+from tillage.promises.copies import Named, quarantined, undecided
+from tillage.promises.receipt import issue
+from tillage.store.catalog import load
+from tillage.store.index import KEY
+from tillage.store.locate import holding
+from tillage.store.tables import ROWS
+
+SCHEMA = "tillage.forget/1"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a question means, and what forgetting it takes."""
+
+    question: Question
+    closure: Closure
+    named: dict[str, Named]
+    undecided: list[dict[str, Any]]
+    gone: pl.Series
+    """Row_ids that leave every version, those of quarantined records among them."""
+
+    def is_empty(self) -> bool:
+        """Nothing in the store is meant."""
+        named = any(len(n.ids) for n in self.named.values())
+        return not (self.closure.records or named or len(self.closure.past))
+
+
+def estimate(
+    project: Project,
+    table: str,
+    *,
+    where: str | None = None,
+    key: Sequence[str] = (),
+    subject: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The `tillage.forget/1` object of a dry run: what would change, what it would cost, what awaits a decision."""
+    with project.alone():
+        project.end_erasure()
+        found = _find(project, Question(table, where, tuple(key), tuple(subject)))
+        return _told(project, found, dry=True)
+
+
+def forget(
+    project: Project,
+    table: str,
+    *,
+    where: str | None = None,
+    key: Sequence[str] = (),
+    subject: Sequence[str] = (),
+    wait: bool = True,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Forget rows, and all rows of their subjects: the `tillage.forget/1` object and the signed receipt.
+
+    `where`: a condition on the rows of `table`; `key`: values of its key columns (several keys one after another);
+    `subject`: values of the subject. Waits for runs under way, unless `wait` is false. Raises InputMissing when
+    nothing is meant, UsageError where rows are made of many.
+    """
+    with project.alone(wait=wait):
+        project.end_erasure()
+        issue(project)
+        found = _find(project, Question(table, where, tuple(key), tuple(subject)))
+        told = _told(project, found, dry=False)
+        marks = _marks(project, found)
+        erasure = Erasure(
+            found.gone,
+            found.closure.past,
+            {name: version.version for name in project.store.stages() if (version := project.store.latest(name))},
+            _for_receipt(project, found, told, len(marks)),
+        )
+        done = project.erase(erasure, marks)
+        receipt = issue(project)[-1]
+    told["notes"] = [*told["notes"], *done["notes"]]
+    told["refitted"] = done["refitted"]
+    return told, receipt
+
+
+def release_object(project: Project, table: str, path: str) -> int:
+    """Decide that an object which changed after records of it were forgotten is read as it stands; marks dropped."""
+    stage = next((s for s in project.stages.values() if s.target == table and s.kind == "source"), None)
+    if stage is None:
+        raise UsageError(f"Table '{table}' collects nothing.", fix="Name the table that collects the file.")
+    with project.alone(), project.store.catalog.transaction():
+        dropped = release(project.store, stage.name, path)
+    if not dropped:
+        raise InputMissing(
+            f"No record of '{path}' in table '{table}' was forgotten.", fix="Name the file as the run named it."
+        )
+    return dropped
+
+
+def _find(project: Project, question: Question) -> Found:
+    closure = close(project, question)
+    named = {}
+    for stage in project.stages.values():
+        if stage.kind == "source" and project.store.latest(stage.name) is not None:
+            named[stage.name] = quarantined(project, stage, closure)
+            if named[stage.name].unopened:
+                closure.notes.append(
+                    f"{named[stage.name].unopened:,} quarantined records of '{stage.target}' could not be opened."
+                )
+    held = [*closure.sources.values(), *(n.ids for n in named.values())]
+    gone = pl.concat([closure.gone, *held]).unique()
+    found = Found(question, closure, named, undecided(project, closure), gone)
+    if found.is_empty():
+        raise InputMissing(
+            f"Nothing in table '{question.table}' is meant by this --{question.by()}.",
+            fix="See `tillage show`; it may have been forgotten before.",
+        )
+    return found
+
+
+def _marks(project: Project, found: Found) -> list[Mark]:
+    """The tombstones that keep these records from being read again."""
+    keys = project.store.keys
+    marks: list[Mark] = []
+    for stage in project.stages.values():
+        if stage.kind != "source" or stage.table is None:
+            continue
+        held = found.closure.sources.get(stage.name, ids())
+        if stage.table.key:
+            marks += row_marks(keys, stage.name, held)
+        elif len(held):
+            marks += place_marks(keys, stage.name, _places(project, stage, held))
+        bad = found.named.get(stage.name)
+        if bad is not None:
+            marks += place_marks(keys, stage.name, bad.places)
+            marks += raw_marks(keys, stage.name, bad.raw)
+    return marks
+
+
+def _places(project: Project, stage: Stage, held: pl.Series) -> set[tuple[str, int]]:
+    """(checksum of the object, record) of rows, in every state of their objects that is on record."""
+    store = project.store
+    objects = store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage.name)
+    moved: dict[int, dict[int, int]] = {}
+    for chunk in store.chunks(stage.name, PLACES):
+        rows = only(store.read(chunk), held)
+        moved.setdefault(chunk.page, {}).update(zip(rows[ID].to_list(), rows[RECORD].to_list(), strict=True))
+    out: set[tuple[str, int]] = set()
+    for chunk in holding(store, stage.name, held, ROWS, store.every_chunk(stage.name, ROWS)):
+        rows = only(store.objects.get_frame(chunk.object, chunk.checksum, [ID, OBJECT, RECORD]), held)
+        for row, ordinal, record in rows.rows():
+            for known in objects:
+                last = known["ended"] is None
+                if known["ordinal"] == ordinal and (known["ended"] is None or known["ended"] > chunk.added):
+                    place = moved.get(ordinal, {}).get(row, record) if last else record
+                    out.add((str(known["checksum"]), int(place)))
+    return out
+
+
+# -- telling --------------------------------------------------------------------------------------------------------
+
+
+def _told(project: Project, found: Found, *, dry: bool) -> dict[str, Any]:
+    store, stages = project.store, project.stages
+    ran = [name for name in stages if store.latest(name) is not None]
+    seen = Seen(store, stages, found.gone, found.closure.past, ran)
+    seen.look_everywhere()
+    tables: dict[str, dict[str, int]] = {}
+    read = 0
+    for name in project.plan.tables:
+        own = [s.name for s in stages.values() if s.target == name]
+        if name not in ran:
+            continue
+        hits = [hit for stage in own for hit in seen.look(stage)]
+        shown = sum(
+            without(hit.ids.to_frame(ID), store.removed(hit.chunk)).height
+            for hit in seen.look(name)
+            if hit.chunk.ended is None
+        )
+        chunks = {hit.chunk.object: hit.chunk.rows for hit in hits}
+        keys = sum(_keys(project, stage, found.gone) for stage in own if stages[stage].kind == "group")
+        bad = sum(len(found.named[stage].ids) for stage in own if stage in found.named)
+        facts = {"rows": shown, "keys": keys, "chunks": len(chunks), "quarantined": bad}
+        if any(facts.values()):
+            tables[name] = facts
+        read += sum(chunks.values())
+    models: list[str] = []
+    refits: list[str] = []
+    for stage in stages.values():
+        if stage.kind not in ("result", "learn") or stage.name not in ran:
+            continue
+        last = store.latest(stage.name)
+        source = stage.inputs["rows"]
+        if last is None or not seen.shows(source, last.inputs.get(source, 0)):
+            continue
+        (models if stage.kind == "learn" else refits).append(stage.name)
+        if isinstance(stage.step, Fold):
+            read += sum(h.chunk.rows for h in seen.look(source) if h.chunk.ended is None)
+        else:
+            read += store.count(source)
+    pace = load(store.catalog.meta(PACE) or "null")
+    cpu = round(read * pace["cpu_s"] / max(pace["rows"], 1), 3) if pace else None
+    return {
+        "schema": SCHEMA,
+        "dry_run": dry,
+        "project": project.plan.project,
+        "table": found.question.table,
+        "by": found.question.by(),
+        "asked": found.closure.asked,
+        "subjects": len(found.closure.subjects),
+        "records": found.closure.records,
+        "tables": tables,
+        "models": models,
+        "refits": [r for r in refits if not stages[r].follows],
+        "cost": {"rows": read, "cpu_s": cpu},
+        "undecided": found.undecided,
+        "notes": list(found.closure.notes),
+    }
+
+
+def _keys(project: Project, stage: str, gone: pl.Series) -> int:
+    """How many keys of a Group have one of these rows among their members."""
+    found = [pl.Series(KEY, [], dtype=pl.UInt128)]
+    for part in project.store.parts(stage):
+        if part.startswith("index:"):
+            for chunk in project.store.chunks(stage, part):
+                found += [only(project.store.read(chunk, columns=[KEY]), gone)[KEY]]
+    return pl.concat(found).n_unique()
+
+
+def _for_receipt(project: Project, found: Found, told: dict[str, Any], tombstones: int) -> dict[str, Any]:
+    store = project.store
+    tables = [name for name in project.plan.tables if store.latest(name) is not None]
+    models = [name for name in project.plan.models if store.latest(name) is not None]
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "salt": secrets.token_hex(16),
+        "table": found.question.table,
+        "counts": {name: {k: v for k, v in facts.items() if v} for name, facts in told["tables"].items()},
+        "tables_before": {name: known_digest(store, name) for name in tables},
+        "models_before": {name: model_digest(store, name) for name in models},
+        "tombstones": tombstones,
+        "undecided": sum(copy["rows"] for copy in found.undecided),
+    }

@@ -1,0 +1,155 @@
+"""From a record of a source: what each table that reads its object made of it, and where that went.
+
+A record is found by its number: in the ledger (superseded, quarantined), among the rows that moved within the object,
+else in the object's chunks, which a first reading lays down in order, so that log n of them are probed before all are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import InputMissing, UnknownName
+from tillage.core.rows import ID
+from tillage.flow.quarantine import PART as QUARANTINE
+from tillage.flow.run import Project
+from tillage.flow.source import OBJECT, PLACES, RECORD
+from tillage.flow.stages import Stage
+from tillage.promises.trace_forward import Forward
+from tillage.promises.trace_graph import CARRIED, Item, Thread
+from tillage.promises.trace_items import Items
+from tillage.promises.trace_places import Places
+from tillage.store.catalog import load
+from tillage.store.tables import LEFT, ROWS, Chunk
+
+NAMES = 10_000
+"""Paths among which the nearest to a wrong one is looked for."""
+
+
+def from_record(items: Items, path: str, record: int, *, forward: bool, limit: int | None, depth: int | None) -> Thread:
+    """The thread of a record, forward if asked; InputMissing when there is no such record, UnknownName no such file."""
+    found = _objects(items.places, path)
+    facts: dict[str, Any] = {"object": path, "record": record}
+    thread = Thread(Item(f"record:{path}#{record}", "record", f"{path} record {record}", facts))
+    seen = False
+    for stage, version, ordinal in found:
+        facts["sha256"] = items.object(stage.name, version, ordinal)[1]
+        for entry in _quarantined(items.places, stage, version, ordinal, record):
+            seen = True
+            identity = f"{stage.name}@{version}:quarantine#{ordinal}#{record}"
+            item = Item(identity, "quarantined", f"{stage.name} quarantine", entry, stage.name, version)
+            if forward:
+                thread.forward(thread.root, item, CARRIED, "set aside")
+        for row, superseded in _rows(items.places, stage, version, ordinal, record):
+            seen = True
+            if superseded and forward:
+                why = {"state": "superseded", "reason": "another record of this key is shown"}
+                item = items.row(stage, version, row, why)
+                item = replace(item, id=f"{item.id}/superseded")
+                thread.forward(thread.root, item, CARRIED, items.steps(stage))
+            elif forward:
+                thread.forward(thread.root, items.row(stage, version, row), CARRIED, items.steps(stage))
+                walk = Forward(items, thread, limit=limit, depth=None if depth is None else depth - 1)
+                walk.rows(stage, version, [row])
+    if not seen:
+        read = dict.fromkeys(_records(items.places, s, o) for s, _, o in found)
+        raise InputMissing(
+            f"No table has a record {record} of {path}: it is not there, or it was forgotten.",
+            fix=f"{' and '.join(f'{n:,}' for n in read)} records were read, counted from 0.",
+        )
+    return thread
+
+
+def as_read(project: Project, path: str) -> str:
+    """A path as tables name it: relative to the plan's folder, whether it is given from there or from here."""
+    root = project.plan.root.resolve()
+    for whole in (root / path, Path(path).absolute()):
+        if whole.exists() and whole.resolve().is_relative_to(root):
+            return whole.resolve().relative_to(root).as_posix()
+    return Path(path).as_posix()
+
+
+def is_read(project: Project, path: str) -> bool:
+    """Whether a table reads this object now."""
+    query = "SELECT 1 FROM sources WHERE ended IS NULL AND path = ? LIMIT 1"
+    return project.store.catalog.row(query, as_read(project, path)) is not None
+
+
+def _objects(places: Places, path: str) -> list[tuple[Stage, int, int]]:
+    """(source stage, its version, number of the object) of each table that reads an object."""
+    out: list[tuple[Stage, int, int]] = []
+    names: set[str] = set()
+    for stage in places.stages.values():
+        newest = places.latest(stage.name) if stage.kind == "source" else None
+        if newest is None:
+            continue
+        own = "FROM sources WHERE stage = ? AND ended IS NULL"
+        for row in places.store.catalog.rows(f"SELECT ordinal {own} AND path = ?", stage.name, path):
+            out.append((stage, newest.version, int(row[0])))  # noqa: PERF401
+        listed = places.store.catalog.rows(f"SELECT path {own} ORDER BY path LIMIT {NAMES}", stage.name)
+        names |= {str(r[0]) for r in listed}
+    if out:
+        return out
+    if not names:
+        raise InputMissing("No table has read a file yet.", fix="Run `tillage run`.")
+    raise UnknownName("table, model or source file", path, {*names, *places.project.plan.tables})
+
+
+def _records(places: Places, stage: Stage, ordinal: int) -> int:
+    query = "SELECT state FROM sources WHERE stage = ? AND ordinal = ? AND ended IS NULL"
+    found = places.store.catalog.row(query, stage.name, ordinal)
+    state = load(found[0]) if found else {}
+    return int(state.get("records", 0)) if isinstance(state, dict) else 0
+
+
+def _quarantined(places: Places, stage: Stage, version: int, ordinal: int, record: int) -> list[dict[str, Any]]:
+    out = []
+    columns = [OBJECT, "record", "byte_start", "byte_end", "stage", "reason", "column", "expires"]
+    for chunk in places.store.chunks_of_origin(stage.name, QUARANTINE, ordinal):
+        rows = places.read(chunk, version, columns)
+        for bad in rows.filter((pl.col(OBJECT) == ordinal) & (pl.col("record") == record)).iter_rows(named=True):
+            facts = {"table": stage.target, "state": "quarantined", "reason": bad["reason"], "step": bad["stage"]}
+            facts |= {"column": bad["column"]} if bad["column"] else {}
+            out.append({**facts, "bytes": [bad["byte_start"], bad["byte_end"]], "expires": str(bad["expires"])})
+    return out
+
+
+def _rows(places: Places, stage: Stage, version: int, ordinal: int, record: int) -> list[tuple[int, bool]]:
+    """(row, whether another record of its key is shown instead) of a record: one, or none."""
+    moved: dict[int, int] = {}
+    for chunk in places.chunks(stage.name, PLACES, version):
+        if chunk.page == ordinal:
+            moved |= dict(places.read(chunk, version, [RECORD]).select(ID, RECORD).rows())
+    here = (pl.col(OBJECT) == ordinal) & (pl.col(RECORD) == record)
+    for row, at in moved.items():
+        if at == record:
+            return [(row, False)]
+    for chunk in places.store.chunks_of_origin(stage.name, LEFT, ordinal):
+        waiting = places.read(chunk, version, [OBJECT, RECORD]).filter(here)
+        if waiting.height:
+            return [(waiting[ID][0], True)]
+    for chunk in _likely(places, places.store.chunks_of_origin(stage.name, ROWS, ordinal), version, ordinal, record):
+        for row in places.read(chunk, version, [OBJECT, RECORD]).filter(here)[ID].to_list():
+            if row not in moved:
+                return [(row, False)]
+    return []
+
+
+def _likely(places: Places, chunks: list[Chunk], version: int, ordinal: int, record: int) -> list[Chunk]:
+    """The chunks in the order in which they are worth reading."""
+    low, high = 0, len(chunks)
+    probed: list[Chunk] = []
+    while low < high:
+        middle = (low + high) // 2
+        probed.append(chunks[middle])
+        rows = places.read(chunks[middle], version, [OBJECT, RECORD])
+        own = rows.filter(pl.col(OBJECT) == ordinal)[RECORD]
+        least, most = own.min(), own.max()
+        if not isinstance(least, int) or not isinstance(most, int) or least <= record <= most:
+            break
+        low, high = (middle + 1, high) if most < record else (low, middle)
+    first = list(reversed(probed))
+    return first + [c for c in chunks if c not in first]
