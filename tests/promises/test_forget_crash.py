@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,13 @@ import pytest
 from tests.flow.test_crash import PLAN
 from tests.flow.world import KEY, World, differences, digests, small_chunks
 
+from tillage.core import InputMissing, Locked
 from tillage.flow.erasure import unfinished
-from tillage.promises import forget
+from tillage.flow.run import STORE_LOCK
+from tillage.promises import forget, receipts, verify_receipt
 from tillage.store.failpoints import POINTS
 from tillage.store.gc import PURGING
+from tillage.store.locks import hold
 from tillage.store.verify import verify
 
 HERE = [point for point in POINTS if point.startswith(("forget.", "purge.", "version."))] + ["object.rename"]
@@ -99,17 +103,16 @@ def test_killed_at_each_point(point: str, by: str, scene: Scene) -> None:
     passages = scene.passed[point]
     count = 1 if by == "run" else (passages + 1) // 2
     assert scene.forget(world, failpoint=f"{point}:{count}") == {"signal": signal.SIGKILL}
+    decided = point not in NOTHING_YET
     with world.open() as p:
-        assert unfinished(p.store) or point in (*NOTHING_YET, "forget.ended", "purge.vacuum") or point.startswith("obj")
         if by == "run":
             p.run()
-        if by == "forget" or point in NOTHING_YET or p.read("notes")["id"].cast(str).is_in(scene.keys).any():
-            more = [] if point not in NOTHING_YET and not p.read("notes")["id"].cast(str).is_in(scene.keys).any() else 0
-            if more == 0 or by == "forget":
-                try:
-                    forget(p, "notes", key=scene.keys)
-                except FileNotFoundError:
-                    assert point not in NOTHING_YET
+        if not decided:
+            assert p.read("notes")["id"].cast(str).is_in(scene.keys).sum() == len(scene.keys)
+            forget(p, "notes", key=scene.keys)
+        elif by == "forget":
+            with pytest.raises(InputMissing, match="forgotten before"):
+                forget(p, "notes", key=scene.keys)
         assert differences(scene.expected, json.loads(json.dumps(digests(p)))) == []
         assert not unfinished(p.store)
         assert p.store.catalog.meta(PURGING) is None
@@ -117,3 +120,57 @@ def test_killed_at_each_point(point: str, by: str, scene: Scene) -> None:
         assert (found.findings, found.orphans) == ((), 0)
         assert p.run().changed == []
     shutil.rmtree(world.root)
+
+
+def test_a_receipt_comes_of_an_erasure_that_a_run_ended(scene: Scene) -> None:
+    world = scene.copy()
+    scene.forget(world, failpoint="forget.purged")
+    with world.open() as p:
+        p.run()
+        other = str(p.read("notes")["id"][0])
+        _, receipt = forget(p, "notes", key=[other])
+        first, second = receipts(p.store)
+        assert second == receipt
+        assert (first["number"], second["number"]) == (1, 2)
+        assert len(first["rows"]) == len(scene.keys)
+        for each in (first, second):
+            verify_receipt(json.dumps(each))
+
+
+def test_beside_a_run_it_waits_and_two_serialise(scene: Scene) -> None:
+    world = scene.copy()
+    with world.open() as p, world.open() as q:
+        keys = [str(k) for k in p.read("notes")["id"].to_list()[4:6]]
+        go_on = threading.Event()
+        done: list[int] = []
+
+        def erase(which: int) -> None:
+            forget((p, q)[which], "notes", key=[keys[which]])
+            done.append(which)
+
+        with hold(p.store.root / "locks", [STORE_LOCK], shared=True):  # as a run does
+            with pytest.raises(Locked, match="is being worked on") as refused:
+                forget(p, "notes", key=keys, wait=False)
+            assert refused.value.exit_code == 75
+            both = [threading.Thread(target=erase, args=(n,)) for n in (0, 1)]
+            for each in both:
+                each.start()
+            assert not go_on.wait(0.2)
+            assert done == []
+        for each in both:
+            each.join(60)
+        assert sorted(done) == [0, 1]
+        assert not p.read("notes")["id"].cast(str).is_in(keys).any()
+        assert [r["number"] for r in receipts(p.store)] == [1, 2]
+        assert not verify(p.store).findings
+
+
+def test_the_question_is_written_nowhere(scene: Scene) -> None:
+    """Not even where a lock names its holder."""
+    world = scene.copy()
+    words = ["tillage", "forget", "notes", "--where", "text = 'whispered'"]
+    with pytest.MonkeyPatch.context() as patch, world.open() as p:
+        patch.setattr(sys, "argv", words)
+        with hold(p.store.root / "locks", [STORE_LOCK]):
+            assert b"forget" in (p.store.root / "locks" / "store.lock").read_bytes()
+            assert b"whispered" not in (p.store.root / "locks" / "store.lock").read_bytes()

@@ -80,8 +80,8 @@ def under_way(store: Store) -> Erasure | None:
 
 
 def unfinished(store: Store) -> bool:
-    """Whether an erasure waits to be ended."""
-    return store.catalog.meta(FORGETTING) is not None
+    """Whether an erasure, or the purge that is its last part, waits to be ended."""
+    return any(store.catalog.meta(name) is not None for name in (FORGETTING, PURGING))
 
 
 def carry_through(

@@ -35,6 +35,7 @@ from tillage.flow.stages import Pinned, Stage, compile_plan
 from tillage.flow.survey import survey
 from tillage.flow.tombstones import Mark
 from tillage.store.catalog import dump
+from tillage.store.gc import erase_replaced
 from tillage.store.locate import note
 from tillage.store.locks import hold
 from tillage.store.tables import Draft, Store, Version
@@ -172,6 +173,7 @@ class Project:
         """End the erasure that is under way, if one is; the caller holds the store (`alone`)."""
         erasure = under_way(self.store)
         if erasure is None:
+            erase_replaced(self.store)
             return None
         outcome = Outcome()
 
@@ -211,8 +213,9 @@ class Project:
             force = self._quarantined(stage) if stage.target in replay else frozenset()
             found = survey(store, stage, self.plan.root, reread=reread, force=force)
             if found.retype:
+                moved = ", ".join(found.retype)
                 outcome.notes.append(
-                    f"{stage.target}: the type or place of {', '.join(found.retype)} changed, so the table is read again."
+                    f"{stage.target}: the type or place of {moved} changed, so the table is read again."
                 )
             with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
                 reading = SourceRun(store, stage, self.plan.root, found, ahead, listen).run()

@@ -7,7 +7,7 @@ without a subject are only listed: whether they are of the same person is for so
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,14 +44,11 @@ class Named:
 
 def quarantined(project: Project, stage: Stage, closure: Closure) -> Named:
     """The quarantined records of a source that name a subject, or hold a key of the rows whole."""
-    wanted = [(s,) for s in closure.subjects] + list(closure.keys.get(stage.name, ()))
-    wanted = [values for values in wanted if all(values)]
+    keys = [values for values in closure.keys.get(stage.name, ()) if all(values)]
     chunks = project.store.every_chunk(stage.name, QUARANTINE)
-    if not wanted or not chunks:
+    if not (closure.subjects or keys) or not chunks:
         return Named(ids(), [], [], 0)
-    alone = {values[0] for values in wanted if len(values) == 1}
-    several = [values for values in wanted if len(values) > 1]
-    split = {value for value in alone if _FIELDS.search(value)}
+    search = Search(closure.subjects, keys)
     places: dict[int, list[tuple[str, str, str]]] = {}
     for row in project.store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage.name):
         codec = str((load(row["state"]) or {}).get("encoding") or "utf-8")
@@ -66,7 +63,7 @@ def quarantined(project: Project, stage: Stage, closure: Closure) -> Named:
                 unopened += 1
                 continue
             codec = known[-1][2] if known else "utf-8"
-            if _names(_text(raw, codec), alone, split, several):
+            if search.names(_text(raw, codec)):
                 found[record[ID]] = (known[-1][1] if known else "", int(record["record"]), raw)
     return Named(
         ids(found), [(c, n) for c, n, _ in found.values() if c], [raw for _, _, raw in found.values()], unopened
@@ -89,12 +86,28 @@ def _text(raw: bytes, codec: str) -> str:
         return raw.decode("utf-8", "replace")
 
 
-def _names(text: str, alone: set[str], split: set[str], several: Sequence[tuple[str, ...]]) -> bool:
-    """Whether a text holds one of the values as a field or a word of its own, or all values of a compound key."""
-    words = {word.strip() for word in (*_FIELDS.split(text), *_WORDS.split(text))}
-    if words & alone or any(value in text for value in split):
-        return True
-    return any(all(value in words or (_FIELDS.search(value) and value in text) for value in key) for key in several)
+class Search:
+    """Texts that name somebody: a subject as a word or a field of its own, a key as whole fields.
+
+    >>> search = Search(["Ann"], [("7",)])
+    >>> [search.names(text) for text in ("1,to Ann and Bob", "7,short", "1,seven of 7", "1,Anna")]
+    [True, True, False, False]
+    """
+
+    def __init__(self, subjects: Iterable[str], keys: Iterable[tuple[str, ...]]) -> None:
+        self._subjects = set(subjects)
+        self._keys = {values[0] for values in keys if len(values) == 1}
+        self._compound = [values for values in keys if len(values) > 1]
+        self._split = {v for v in self._subjects | self._keys if _FIELDS.search(v)}
+
+    def names(self, text: str) -> bool:
+        """Whether a text names one of them."""
+        fields = {field.strip() for field in _FIELDS.split(text)}
+        if fields & self._keys or (fields | set(_WORDS.split(text))) & self._subjects:
+            return True
+        if any(value in text for value in self._split):
+            return True
+        return any(all(v in fields or (_FIELDS.search(v) and v in text) for v in key) for key in self._compound)
 
 
 # -- copies ---------------------------------------------------------------------------------------------------------

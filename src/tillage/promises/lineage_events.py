@@ -21,6 +21,7 @@ from tillage.core.step import Step
 from tillage.flow.run import Project
 from tillage.flow.stages import Pinned, Stage
 from tillage.prepare import Aggregate, Derive, Drop, Filter, Normalize, Rename, Select, Split
+from tillage.prepare.aggregate import read_call
 from tillage.promises.trace_graph import Node
 from tillage.promises.trace_places import VERDICTS, follows_changes, rows_in
 from tillage.store.tables import Version
@@ -95,7 +96,12 @@ class _Events:
             job = {"namespace": self.namespace, "name": stage.name, "facets": self._job(stage)}
             about = {"eventTime": at.created, "producer": self.producer, "schemaURL": SPEC, "run": run, "job": job}
             yield {**about, "eventType": "START", "inputs": [], "outputs": []}
-            yield {**about, "eventType": "COMPLETE", "inputs": self._inputs(stage, at), "outputs": [self._made(stage, at)]}
+            yield {
+                **about,
+                "eventType": "COMPLETE",
+                "inputs": self._inputs(stage, at),
+                "outputs": [self._made(stage, at)],
+            }
 
     def _facet(self, kind: str, /, **values: Any) -> dict[str, Any]:
         url = ROWS_FACET if kind == "tillage_rows" else f"{FACETS}/{_SCHEMAS[kind]}.json"
@@ -126,7 +132,9 @@ class _Events:
         facets = {"version": self._facet("version", datasetVersion=str(number))}
         for at in kept:
             if at.columns:
-                fields = [{"name": c, "type": t, "ordinal_position": n} for n, (c, t) in enumerate(at.columns.items(), 1)]
+                fields = [
+                    {"name": c, "type": t, "ordinal_position": n} for n, (c, t) in enumerate(at.columns.items(), 1)
+                ]
                 facets["schema"] = self._facet("schema", fields=fields)
         if rows := self.rows.get((name, number)):
             facets["tillage_rows"] = self._facet("tillage_rows", rows=rows)
@@ -228,6 +236,7 @@ def _from(now: Mapping[str, set[Column]], names: Iterable[str]) -> set[Column]:
 
 def _aggregated(step: Aggregate, now: dict[str, set[Column]]) -> tuple[dict[str, set[Column]], set[Column]]:
     made: dict[str, set[Column]] = {c: {(c, IDENTITY)} for c in step.by if c in now}
-    for name, column in step.sources().items():
+    for name, text in step.columns.items():
+        column = read_call(text).column
         made[name] = {(column, AGGREGATION)} if column else set()
     return made, {(c, GROUP_BY) for c in step.by}

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, ids, only
-from tillage.flow.source import OBJECT, PLACES, RECORD
+from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON
+from tillage.flow.source import OBJECT, RECORD
 from tillage.flow.stages import Stage
 from tillage.promises.trace_graph import CARRIED, INFLUENCED, Item, Thread
 from tillage.promises.trace_items import Items
@@ -129,18 +129,9 @@ class Back:
             if found.is_empty():
                 continue
             for row, ordinal, record in found.select(ID, OBJECT, RECORD).rows():
-                place = self._moved(stage, version, ordinal, row, record) if part == ROWS else record
+                place = self.items.place(stage, version, ordinal, row, record) if part == ROWS else record
                 item = self.items.record(stage, version, ordinal, place, superseded=part == LEFT)
                 self.thread.back(self.items.row_id(stage, version, row), item, CARRIED, self.items.steps(stage))
-
-    def _moved(self, stage: Stage, version: int, ordinal: int, row: int, record: int) -> int:
-        """The record where a row stands now, when others before it came or went."""
-        for chunk in self.places.chunks(stage.name, PLACES, version):
-            if chunk.page == ordinal:
-                moved = only(self.places.read(chunk, version, [RECORD]), ids([row]))
-                if moved.height:
-                    return int(moved[RECORD][0])
-        return record
 
     # -- across rows ------------------------------------------------------------------------------------------------
 

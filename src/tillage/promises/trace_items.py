@@ -12,10 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.rows import ID, INTO, REASON
+from tillage.core.rows import ID, INTO, REASON, ids, only
 from tillage.core.step import Step, Verdict
 from tillage.flow.maps import STEP
 from tillage.flow.results import load_result
+from tillage.flow.source import PLACES, RECORD
 from tillage.flow.stages import Pinned, Stage
 from tillage.promises.trace_graph import INFLUENCED, Item, Thread
 from tillage.promises.trace_places import Places
@@ -97,6 +98,15 @@ class Items:
         if superseded:
             facts["state"] = "superseded"
         return Item(f"record:{path}#{record}", "record", f"{path} record {record}", facts)
+
+    def place(self, stage: Stage, version: int, ordinal: int, row: int, record: int) -> int:
+        """The record where a row stands now, when others before it came or went since it was read as `record`."""
+        for chunk in self.places.chunks(stage.name, PLACES, version):
+            if chunk.page == ordinal:
+                moved = only(self.places.read(chunk, version, [RECORD]), ids([row]))
+                if moved.height:
+                    return int(moved[RECORD][0])
+        return record
 
     # -- versions ---------------------------------------------------------------------------------------------------
 

@@ -46,7 +46,11 @@ def from_record(items: Items, path: str, record: int, *, forward: bool, limit: i
         for row, superseded in _rows(items.places, stage, version, ordinal, record):
             seen = True
             if superseded and forward:
-                why = {"state": "superseded", "reason": "another record of this key is shown"}
+                why = {"state": "superseded", "reason": "another record of its key is shown"}
+                shown = items.places.find(stage, version, [row], ROWS, [OBJECT, RECORD])
+                for number, at in shown.select(OBJECT, RECORD).rows():
+                    place = items.place(stage, version, number, row, at)
+                    why["shown"] = items.record(stage, version, number, place).label
                 item = items.row(stage, version, row, why)
                 item = replace(item, id=f"{item.id}/superseded")
                 thread.forward(thread.root, item, CARRIED, items.steps(stage))
@@ -78,10 +82,15 @@ def is_read(project: Project, path: str) -> bool:
     return project.store.catalog.row(query, as_read(project, path)) is not None
 
 
+def paths(project: Project) -> list[str]:
+    """The objects that tables read now, as they name them."""
+    query = "SELECT DISTINCT path FROM sources WHERE ended IS NULL ORDER BY path LIMIT ?"
+    return [str(row[0]) for row in project.store.catalog.rows(query, NAMES)]
+
+
 def _objects(places: Places, path: str) -> list[tuple[Stage, int, int]]:
     """(source stage, its version, number of the object) of each table that reads an object."""
     out: list[tuple[Stage, int, int]] = []
-    names: set[str] = set()
     for stage in places.stages.values():
         newest = places.latest(stage.name) if stage.kind == "source" else None
         if newest is None:
@@ -89,13 +98,12 @@ def _objects(places: Places, path: str) -> list[tuple[Stage, int, int]]:
         own = "FROM sources WHERE stage = ? AND ended IS NULL"
         for row in places.store.catalog.rows(f"SELECT ordinal {own} AND path = ?", stage.name, path):
             out.append((stage, newest.version, int(row[0])))  # noqa: PERF401
-        listed = places.store.catalog.rows(f"SELECT path {own} ORDER BY path LIMIT {NAMES}", stage.name)
-        names |= {str(r[0]) for r in listed}
     if out:
         return out
+    names = paths(places.project)
     if not names:
         raise InputMissing("No table has read a file yet.", fix="Run `tillage run`.")
-    raise UnknownName("table, model or source file", path, {*names, *places.project.plan.tables})
+    raise UnknownName("source file", path, names)
 
 
 def _records(places: Places, stage: Stage, ordinal: int) -> int:

@@ -9,7 +9,7 @@ A process keeps the runs that it has read, up to 64 MB a store: they are immutab
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from threading import Lock
 from typing import TypeAlias
@@ -20,7 +20,7 @@ import polars as pl
 
 from tillage.core.rows import ID, high, only
 from tillage.store.catalog import dump, load
-from tillage.store.objects import Objects
+from tillage.store.objects import Objects, Stored
 from tillage.store.tables import ROWS, Chunk, Store
 
 MANY_RUNS = 6
@@ -139,6 +139,24 @@ def note(store: Store, stage: str, run: Run) -> None:
         old = [(r["id"], _run(store.objects, r["object"], r["checksum"]), load(r["chunks"])) for r in kept]
         fresh = (None, entries, [numbers[name] for name in names])
         _keep(store, stage, ROWS, [*old, fresh], set(numbers.values()))
+
+
+def thinned(store: Store, lost: Mapping[int, pl.Series]) -> list[tuple[int, str, Stored]]:
+    """Runs written again without the ids that chunks lose: (its number, the object it was, the object it is now)."""
+    out = []
+    for row in store.catalog.rows("SELECT * FROM runs"):
+        numbers = load(row["chunks"])
+        places = [(place, lost[number]) for place, number in enumerate(numbers) if number in lost]
+        if not places:
+            continue
+        entries = _run(store.objects, row["object"], row["checksum"])
+        going = np.concatenate([np.unique(prefixes(gone)) | np.uint64(place) for place, gone in places])
+        at = np.searchsorted(entries, going)
+        found = at[(at < len(entries)) & (entries[np.minimum(at, len(entries) - 1)] == going)]
+        kept = np.delete(entries, found)
+        key = sha256(dump(["thinned", row["object"]]).encode()).hexdigest()[:32]
+        out.append((row["id"], str(row["object"]), store.objects.put(key, kept.tobytes(), "run", len(kept))))
+    return out
 
 
 def _keep(

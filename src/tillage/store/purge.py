@@ -20,7 +20,7 @@ from tillage.store.catalog import dump, load
 from tillage.store.digests import MODULUS, row_sum
 from tillage.store.failpoints import reach
 from tillage.store.gc import PURGING, erase_replaced, object_names
-from tillage.store.locate import holding
+from tillage.store.locate import holding, thinned
 from tillage.store.objects import Stored
 from tillage.store.tables import LEFT, ROWS, Chunk, Store, pack, unpack
 
@@ -70,6 +70,10 @@ def purge_doomed(
 ) -> Purged:
     """Take away what is listed; `within` is called with the epoch inside the transaction."""
     work = _rewritten(store, doomed.objects)
+    losing: dict[int, pl.Series] = {}
+    for name, (_, _, lost) in work.items():
+        losing |= {int(r[0]): lost[ID] for r in store.catalog.rows("SELECT id FROM chunks WHERE object = ?", name)}
+    runs = thinned(store, losing)
     reach("purge.rewritten")
     store.objects.sync()
     with store.catalog.transaction():
@@ -77,7 +81,10 @@ def purge_doomed(
         store.catalog.set_meta("epoch", str(epoch))
         debt = {*load(store.catalog.meta(PURGING) or "[]"), *work}
         for name, (_, stored, lost) in work.items():
-            debt |= _swap(store, name, stored, lost, epoch)
+            _swap(store, name, stored, lost, epoch)
+        for run, old, new in runs:
+            store.catalog.write("UPDATE runs SET object = ?, checksum = ? WHERE id = ?", new.name, new.checksum, run)
+            debt.add(old)
         for stage, wanted in (stripped or {}).items():
             _strip_removals(store, "c.stage", stage, wanted)
         if len(doomed.ids):
@@ -97,13 +104,39 @@ def purge_doomed(
 def _holders(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[Chunk, pl.Series]]:
     """By object that may hold rows to go: a chunk on it, and those row_ids."""
     wanted: dict[str, tuple[Chunk, list[pl.Series]]] = {}
-    for stage, going in gone.items():
-        for part in store.parts(stage):
+    every = {s: {p: store.every_chunk(s, p) for p in store.parts(s)} for s in gone}
+    home = {c.id: s for s, parts in every.items() for c in parts.get(ROWS, ())}
+    hit: set[int] = set()
+
+    def follows(chunk: Chunk, going: pl.Series) -> bool:
+        """Its rows are among those of a chunk that is looked at for the same ids."""
+        origin = home.get(chunk.source or -1)
+        return origin is not None and without(going.to_frame(ID), gone[origin]).is_empty()
+
+    seen: set[str] = set()
+
+    def look(stage: str) -> None:
+        """Find the chunks of a stage, after those of the stages that its chunks were made from."""
+        if stage in seen:
+            return
+        seen.add(stage)
+        going = gone[stage]
+        for part, chunks in every[stage].items():
             if part not in (ROWS, LEFT, QUARANTINE, "places") and not part.startswith("index:"):
                 continue
-            chunks = store.every_chunk(stage, part)
-            for chunk in holding(store, stage, going, part, chunks) if part in (ROWS, LEFT) else chunks:
+            found = chunks
+            if part in (ROWS, LEFT):
+                for origin in {home[c.source] for c in chunks if c.source in home}:
+                    look(origin)
+                near = {c.id for c in chunks if follows(c, going)}
+                far = holding(store, stage, going, part, [c for c in chunks if c.id not in near])
+                found = [*far, *(c for c in chunks if c.id in near and c.source in hit)]
+                hit.update(c.id for c in found)
+            for chunk in found:
                 wanted.setdefault(chunk.object, (chunk, []))[1].append(going)
+
+    for stage in gone:
+        look(stage)
     return {name: (chunk, pl.concat(asked).unique()) for name, (chunk, asked) in wanted.items()}
 
 
@@ -150,11 +183,8 @@ def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> 
             )
 
 
-def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: int) -> set[str]:
-    """Put the rewritten object in the place of the old one in every chunk that stands on it.
-
-    Returned are the locators' objects that named its rows.
-    """
+def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: int) -> None:
+    """Put the rewritten object in the place of the old one in every chunk that stands on it."""
     chunks = {int(row["id"]) for row in store.catalog.rows("SELECT id FROM chunks WHERE object = ?", name)}
     for number in sorted(chunks):
         chunk = store.chunk(number)
@@ -172,12 +202,6 @@ def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: in
         )
         store.catalog.write("DELETE FROM digests WHERE chunk = ?", chunk.id)
         _strip_removals(store, "c.id", chunk.id, lost[ID])
-    locators = set()
-    for run in store.catalog.rows("SELECT id, object, chunks FROM runs"):
-        if chunks & set(load(run["chunks"])):
-            store.catalog.write("DELETE FROM runs WHERE id = ?", run["id"])
-            locators.add(str(run["object"]))
-    return locators
 
 
 def _record(store: Store, chunk: Chunk, stored: Stored, lost: pl.DataFrame, epoch: int) -> None:
