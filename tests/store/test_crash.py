@@ -4,7 +4,7 @@ The same life of a store (`crashing.py`) is lived unbroken, and cut off at each 
 is begun again must end in the same state, and nothing on the way may be a version that the unbroken life never had.
 
 Mutations caught: objects: `put` writes under the final name at once, and takes a file that is there for whole; tables:
-`commit` outside a transaction; gc: files deleted before the catalog lets go of them; purge: the debt not recorded; gc:
+`commit` outside a transaction; gc: files deleted before the catalog lets go of them, or
 a `reach` removed.
 """
 

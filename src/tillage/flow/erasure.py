@@ -239,7 +239,7 @@ def _told_after(store: Store, erasure: Erasure) -> dict[str, Any]:
     if row is None:
         raise TypeError("an erasure ended without its record")
     value: dict[str, Any] = load(row["erased"])
-    value["tables_after"] = {name: known_digest(store, name) for name in value["tables_before"]}
+    value["tables_after"] = {n: store.digest(n) if was else None for n, was in value["tables_before"].items()}
     value["models_after"] = {name: model_digest(store, name) for name in value["models_before"]}
     with store.catalog.transaction():
         store.catalog.write("UPDATE receipts SET erased = ? WHERE number = ?", dump(value), row["number"])
@@ -258,7 +258,7 @@ def _numbers(versions: Mapping[str, Iterable[int]]) -> dict[str, list[int]]:
 
 
 def known_digest(store: Store, stage: str) -> str | None:
-    """The digest of a table's newest version, where the sums of nearly all its chunks are known; else None."""
+    """The digest of a table's newest version, where the sums of most of its chunks are known; else None."""
     last = store.latest(stage)
     if last is None or "erased" in last.facts:
         return None

@@ -135,6 +135,10 @@ def _asked(project: Project, question: Question, upstream: list[Table], out: Clo
     newest = project.store.latest(question.table)
     if newest is not None and (wrong := expression.check(newest.columns)):
         raise UsageError("\n".join(wrong))
+    for chunk in project.store.chunks(question.table)[:1]:
+        schema = project.store.objects.get_frame(chunk.object, chunk.checksum).schema
+        if wrong := expression.check_types(schema, condition=True):
+            raise UsageError("\n".join(wrong))
     condition = _condition(expression, out)
     stage = project.stages[question.table]
     return _matching(project, stage, expression.columns, condition, states=False)

@@ -59,7 +59,18 @@ def estimate(
     key: Sequence[str] = (),
     subject: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The `tillage.forget/1` object of a dry run: what would change, what it would cost, what awaits a decision."""
+    """The `tillage.forget/1` object of a dry run: what would change, what it would cost, what awaits a decision.
+
+    >>> import tempfile, pathlib, tillage
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (root / "a.csv").write_text("id,n\\n1,5\\n2,6\\n")
+    >>> _ = (root / "tillage.yaml").write_text("project: p\\ntables: {notes: {collect: {files: '*.csv'}, key: id}}")
+    >>> with tillage.project(root) as project:
+    ...     _ = project.run()
+    ...     told = estimate(project, "notes", key=["2"])
+    >>> told["dry_run"], told["records"], told["tables"]["notes"]["rows"]
+    (True, 1, 1)
+    """
     with project.alone():
         project.end_erasure()
         found = _find(project, Question(table, where, tuple(key), tuple(subject)))
@@ -80,6 +91,16 @@ def forget(
     `where`: a condition on the rows of `table`; `key`: values of its key columns (several keys one after another);
     `subject`: values of the subject. Waits for runs under way, unless `wait` is false. Raises InputMissing when
     nothing is meant, UsageError where rows are made of many.
+
+    >>> import tempfile, pathlib, tillage
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (root / "a.csv").write_text("id,n\\n1,5\\n2,6\\n")
+    >>> _ = (root / "tillage.yaml").write_text("project: p\\ntables: {notes: {collect: {files: '*.csv'}, key: id}}")
+    >>> with tillage.project(root) as project:
+    ...     _ = project.run()
+    ...     told, receipt = forget(project, "notes", where="n = 6")
+    ...     project.read("notes")["id"].to_list(), len(receipt["rows"])
+    ([1], 1)
     """
     with project.alone(wait=wait):
         project.end_erasure()
@@ -101,7 +122,21 @@ def forget(
 
 
 def release_object(project: Project, table: str, path: str) -> int:
-    """Decide that an object which changed after records of it were forgotten is read as it stands; marks dropped."""
+    """Decide that an object which changed after records of it were forgotten is read as it stands; marks dropped.
+
+    >>> import tempfile, pathlib, tillage
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (root / "a.csv").write_text("n\\n5\\n6\\n")
+    >>> _ = (root / "tillage.yaml").write_text("project: p\\ntables: {notes: {collect: {files: '*.csv'}}}")
+    >>> with tillage.project(root) as project:
+    ...     _ = project.run()
+    ...     _ = forget(project, "notes", where="n = 6")
+    ...     _ = (root / "a.csv").write_text("n\\n5\\n7\\n")
+    ...     waits = project.run().waiting
+    ...     _ = release_object(project, "notes", "a.csv"), project.run()
+    ...     waits, project.read("notes")["n"].sort().to_list()
+    (['notes: a.csv'], [5, 7])
+    """
     stage = next((s for s in project.stages.values() if s.target == table and s.kind == "source"), None)
     if stage is None:
         raise UsageError(f"Table '{table}' collects nothing.", fix="Name the table that collects the file.")

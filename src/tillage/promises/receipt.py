@@ -77,7 +77,14 @@ def issue(project: Project) -> list[dict[str, Any]]:
 
 
 def receipts(store: Store) -> list[dict[str, Any]]:
-    """Every receipt that the store has issued, oldest first."""
+    """Every receipt that the store has issued, oldest first.
+
+    >>> import tempfile, pathlib
+    >>> store = Store(pathlib.Path(tempfile.mkdtemp()))
+    >>> receipts(store)
+    []
+    >>> store.close()
+    """
     rows = store.catalog.rows("SELECT signed FROM receipts WHERE signed != '' ORDER BY number")
     return [load(row["signed"]) for row in rows]
 

@@ -35,13 +35,16 @@ class Forward:
         self.front: dict[str, Front] = {}
         self.at: dict[str, int] = {}
         """The version that the walk looks at: of the start the one asked for, else the newest."""
+        self.values: dict[str, pl.DataFrame] = {}
+        """The rows of the walk by stage, whole where what comes next asks for it."""
         self.shaken: dict[str, int] = {}
         """Stage to the least number of edges by which it is shaken."""
 
     def rows(self, stage: Stage, version: int, rows: Iterable[int]) -> None:
         """Follow rows of a stage to their end."""
         self.at[stage.name] = version
-        found = self.places.find(stage, version, rows)
+        found = self.places.find(stage, version, rows, ROWS, None)
+        self.values[stage.name] = found
         self.front[stage.name] = {row: (chunk, 0) for row, chunk in found.select(ID, CHUNK).rows()}
         left = found.clear()
         if stage.kind in ("source", "whole"):
@@ -160,28 +163,59 @@ class Forward:
         """Maps, gates, and Wholes that only take rows out: rows keep their ids, and chunks name theirs."""
         version, how = self.at[reader.name], self.items.steps(reader)
         chunks = sorted({chunk for chunk, _ in front.values()})
-        mothers = makes_children(reader)
-        columns: list[str] | None = None if reader.children else []
-        if reader.kind == "map":
-            left = self.places.made_from(reader, version, LEFT, chunks, None)
+        before = self._children_of(reader, stage, front) if makes_children(reader) else None
+        if before is not None:
+            left = self._own(self.places.all_made_from(reader, version, LEFT, chunks), front, before)
+            shown = self._own(self.places.all_made_from(reader, version, ROWS, chunks), front, before)
+        elif reader.kind == "map":
+            left = self.places.made_from(reader, version, LEFT, chunks, front, None)
+            staying = sorted(set(front) - set(left[ID].to_list()))
+            columns = None if self._asked_for_values(reader) else ()
+            shown = self.places.made_from(reader, version, ROWS, chunks, staying, columns) if staying else left.clear()
         else:
             left = self.places.find(reader, version, front, LEFT, None)
-        before = self._children_of(reader, stage, front) if mothers else None
-        gone = departures(self._own(left, front, before))
-        staying = [row for row in front if row not in gone]
-        shown = left.clear()
-        if staying or mothers:
-            shown = self.places.made_from(reader, version, ROWS, chunks, columns)
-            shown = self._own(shown, front, before)
+            shown = self._passed(reader, version, stage, front)
         came = self._origins([shown, left], front)
         for row, chunk in shown.select(ID, CHUNK).rows():
             self._carry(stage, came[row], reader, row, chunk, how if row == came[row] else f"child by {how}")
+        gone = departures(left)
         for row, facts in gone.items():
             if row in came:
                 own = {**facts, "table": reader.target}
                 self._carry(stage, came[row], reader, row, None, how if row == came[row] else f"child by {how}", own)
+        self.values[reader.name] = shown
         if follows_changes(reader):
             self._decided(reader, stage, front, gone)
+
+    def _passed(self, reader: Stage, version: int, stage: Stage, front: Front) -> pl.DataFrame:
+        """The rows that a stage shows of chunks that it took over as they were: nothing is read that was read."""
+        found = []
+        rows = self._values(stage, self._seen(reader, stage), front)
+        objects = {c: self.places.store.chunk(c).object for c in {chunk for chunk, _ in front.values()}}
+        for chunk in self.places.store.chunks_from(reader.name, ROWS, objects, self.places.at(reader.name, version)):
+            if chunk.source is not None and chunk.object == objects[chunk.source]:
+                own = rows.filter(pl.col(CHUNK) == chunk.source)
+                own = without(own, self.places.store.removed(chunk, version))
+                found.append(own.with_columns(pl.lit(chunk.id, dtype=pl.Int64).alias(CHUNK)))
+            else:  # rows that came back, or that compaction moved
+                found.append(self.places.pick(chunk, version, list(front), None))
+        return pl.concat([rows.clear(), *found], how="diagonal_relaxed")
+
+    def _asked_for_values(self, stage: Stage) -> bool:
+        """Whether a stage that the rows go to next computes a key from them."""
+        for reader in self.places.readers.get(stage.name, []):
+            if reader.kind in ("whole", "group", "learn") or (reader.kind == "gate" and self._asked_for_values(reader)):
+                return True
+        return False
+
+    def _values(self, stage: Stage, version: int, front: Front) -> pl.DataFrame:
+        """The rows of the walk as a stage shows them, whole, with `_chunk`."""
+        held = self.values.get(stage.name)
+        if held is not None and version == self.at[stage.name] and held.width > len((ID, CHUNK)):
+            rows = only(held, ids(front))
+            if rows.height == len(front):
+                return rows
+        return self.places.find(stage, version, front, ROWS, None)
 
     def _children_of(self, reader: Stage, stage: Stage, front: Front) -> pl.Series:
         """The rows of these chunks that the input shows: children among them were made before this stage."""
@@ -190,10 +224,10 @@ class Forward:
         shown = [self.places.read(self.places.store.chunk(c), seen, [])[ID] for c in sorted(chunks)]
         return pl.concat([ids(), *shown])
 
-    def _own(self, rows: pl.DataFrame, front: Front, before: pl.Series | None) -> pl.DataFrame:
-        """Of the rows of some chunks those that the walk has and, given what was there `before`, those made of them."""
+    def _own(self, rows: pl.DataFrame, front: Front, before: pl.Series) -> pl.DataFrame:
+        """Of the rows of some chunks those that the walk has and, but for what was there `before`, those made of them."""
         found = ids(front)
-        if before is None or PARENT not in rows.columns:
+        if PARENT not in rows.columns:
             return only(rows, found)
         while True:
             more = without(rows.filter(pl.col(PARENT).is_in(found.implode())), pl.concat([found, before]))
@@ -223,7 +257,7 @@ class Forward:
             if "into" in facts and self._near(front[row][1] + 1):
                 self._merged(reader, row, facts)
         seen = self._seen(reader, stage)
-        rows = self.places.find(stage, seen, front, ROWS, None).drop(CHUNK)
+        rows = self._values(stage, seen, front).drop(CHUNK)
         changed = otherwise(self.places, reader, rows)
         if changed.is_empty():
             return
@@ -264,7 +298,7 @@ class Forward:
         for port, source in reader.inputs.items():
             if source != stage.name:
                 continue
-            rows = self.places.find(stage, seen, front, ROWS, None)
+            rows = self._values(stage, seen, front)
             keys = keys_of(reader, port, rows.drop(CHUNK)).to_list()
             named: dict[int, tuple[list[int], int]] = {}
             for row, key in zip(rows[ID].to_list(), keys, strict=True):
@@ -286,7 +320,7 @@ class Forward:
         sides: dict[int, str] = {}
         if reader.kind == "learn":
             seen = self._seen(reader, stage)
-            rows = self.places.find(stage, seen, front, ROWS, [SIDE])
+            rows = self._values(stage, seen, front)
             sides = {row: f"{side} side" for row, side in rows.select(ID, SIDE).rows()}
         for row, (_, depth) in front.items():
             self._edge(stage, row, item, INFLUENCED, sides.get(row, "saw"))

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from io import BytesIO
 
+import numpy as np
 import polars as pl
 
 from tillage.core.errors import InputMissing
-from tillage.core.rows import ID, ids, only
+from tillage.core.rows import ID, PARENT, from_storage, ids, without
 from tillage.core.step import Map, Whole
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
+from tillage.store.index import KEY
 from tillage.store.locate import holding
 from tillage.store.tables import LEFT, ROWS, Chunk, Version
 
 CHUNK = "_chunk"
+_LOW = (1 << 64) - 1
 VERDICTS = "verdicts"
+
+_HALVES = {name: (f"{name}:lo", f"{name}:hi") for name in (ID, KEY, PARENT)}
+"""How 128-bit columns are stored."""
 
 
 def rows_in(stage: Stage) -> list[str]:
@@ -53,6 +60,8 @@ class Places:
         self._versions: dict[tuple[str, int], Version | None] = {}
         self._chunks: dict[tuple[str, str, int], list[Chunk]] = {}
         self._candidates: dict[tuple[str, int, str, tuple[int, ...]], list[Chunk]] = {}
+        self._found: dict[tuple[str, int, str, tuple[int, ...]], pl.DataFrame] = {}
+        """Single rows that were read whole."""
 
     @cached_property
     def readers(self) -> dict[str, list[Stage]]:
@@ -102,32 +111,55 @@ class Places:
     ) -> pl.DataFrame:
         """Those of the rows that a part of a stage shows at a version: `_id`, `_chunk` and the columns (None: all)."""
         asked = tuple(wanted)
-        series = ids(asked)
-        found = []
-        for chunk in self._holding(stage, version, asked, part):
-            rows = self.read(chunk, version, columns)
-            rows = only(rows, series)
-            if rows.height:
-                found.append(rows.with_columns(pl.lit(chunk.id, dtype=pl.Int64).alias(CHUNK)))
-        none = pl.DataFrame(schema={ID: pl.UInt128, CHUNK: pl.Int64})
-        return pl.concat([none, *found], how="diagonal_relaxed") if found else none
-
-    def there(self, stage: Stage, version: int, wanted: Iterable[int]) -> set[int]:
-        """Those of the rows that a stage shows, or saw leave."""
-        asked = tuple(wanted)
-        here = set(self.find(stage, version, asked)[ID].to_list())
-        missing = [i for i in asked if i not in here]
-        return here | set(self.find(stage, version, missing, LEFT, None)[ID].to_list()) if missing else here
+        key = (stage.name, version, part, asked)
+        if columns is None and key in self._found:
+            return self._found[key]
+        frames = [self.pick(chunk, version, asked, columns) for chunk in self._holding(stage, version, asked, part)]
+        found = _joined(frames)
+        if columns is None and len(asked) == 1:
+            self._found[key] = found
+        return found
 
     def made_from(
-        self, stage: Stage, version: int, part: str, chunks: Iterable[int], columns: Sequence[str] | None
+        self,
+        stage: Stage,
+        version: int,
+        part: str,
+        chunks: Iterable[int],
+        wanted: Iterable[int],
+        columns: Sequence[str] | None,
     ) -> pl.DataFrame:
-        """The rows of the chunks that a stage made from these chunks, with `_chunk`."""
-        out = [pl.DataFrame(schema={ID: pl.UInt128, CHUNK: pl.Int64})]
-        for chunk in self.store.chunks_from(stage.name, part, chunks, self._at(stage.name, version)):
-            rows = self.read(chunk, version, columns)
-            out.append(rows.with_columns(pl.lit(chunk.id, dtype=pl.Int64).alias(CHUNK)))
-        return pl.concat(out, how="diagonal_relaxed")
+        """Those of the rows that a stage shows in what it made of these chunks: `_id`, `_chunk` and the columns."""
+        asked = tuple(wanted)
+        made = self.store.chunks_from(stage.name, part, chunks, self.at(stage.name, version))
+        return _joined([self.pick(chunk, version, asked, columns) for chunk in made])
+
+    def all_made_from(self, stage: Stage, version: int, part: str, chunks: Iterable[int]) -> pl.DataFrame:
+        """All rows that a stage shows in what it made of these chunks, whole, with `_chunk`."""
+        made = self.store.chunks_from(stage.name, part, chunks, self.at(stage.name, version))
+        return _joined([_placed(self.read(chunk, version, None), chunk) for chunk in made])
+
+    def pick(self, chunk: Chunk, version: int, wanted: Sequence[int], columns: Sequence[str] | None) -> pl.DataFrame:
+        """Those of the rows that a chunk shows at a version, with `_chunk`."""
+        return _placed(self.pick_by(chunk, wanted, ID, columns, version), chunk)
+
+    def pick_by(
+        self, chunk: Chunk, wanted: Sequence[int], by: str, columns: Sequence[str] | None, version: int | None = None
+    ) -> pl.DataFrame:
+        """The rows that a chunk shows whose 128-bit column `by` is among `wanted`: that column and others (None: all).
+
+        Halves are compared as they are stored, so that of a chunk only the rows asked for become a frame.
+        """
+        data = BytesIO(self.store.objects.get(chunk.object, chunk.checksum))
+        names = None if columns is None else dict.fromkeys((ID, by, *columns))
+        stored = None if names is None else [half for c in names for half in _HALVES.get(c, (c,))]
+        frame = pl.read_parquet(data, columns=stored)
+        low, high = (frame[half].to_numpy() for half in _HALVES[by])
+        asked = set(wanted)
+        here = [i for i in np.flatnonzero(_among(low, asked)).tolist() if (int(high[i]) << 64 | int(low[i])) in asked]
+        rows = from_storage(frame[here])
+        gone = self.store.removed(chunk, version) if here else ids()
+        return without(rows, gone) if len(gone) else rows
 
     def read(self, chunk: Chunk, version: int, columns: Sequence[str] | None) -> pl.DataFrame:
         """The rows that a chunk shows at a version."""
@@ -137,10 +169,11 @@ class Places:
         """The chunks of a part at a version."""
         key = (stage, part, version)
         if key not in self._chunks:
-            self._chunks[key] = self.store.chunks(stage, part, self._at(stage, version))
+            self._chunks[key] = self.store.chunks(stage, part, self.at(stage, version))
         return self._chunks[key]
 
-    def _at(self, stage: str, version: int) -> int | None:
+    def at(self, stage: str, version: int) -> int | None:
+        """The version as the store takes it: None for the newest, which it finds faster."""
         newest = self.latest(stage)
         return None if newest is not None and newest.version == version else version
 
@@ -156,10 +189,31 @@ class Places:
                     number = self.seen(stage.name, version, source)
                     if number is not None:
                         above += self._holding(self.stages[source], number, wanted, ROWS)
-                found = self.store.chunks_from(stage.name, part, [c.id for c in above], self._at(stage.name, version))
+                found = self.store.chunks_from(stage.name, part, [c.id for c in above], self.at(stage.name, version))
             elif chunks := self.chunks(stage.name, part, version):
                 found = holding(self.store, stage.name, ids(wanted), part, chunks)
             else:
                 found = []
             self._candidates[key] = found
         return self._candidates[key]
+
+
+def _among(low: np.ndarray, wanted: Iterable[int]) -> np.ndarray:
+    """Where the lower halves of ids are those of one of the ids wanted."""
+    needles = np.array(sorted({i & _LOW for i in wanted}), dtype="<u8")
+    if len(needles) == 1:
+        return np.asarray(low == needles[0])
+    at = np.searchsorted(needles, low).clip(max=len(needles) - 1)
+    return np.asarray(needles[at] == low)
+
+
+def _placed(rows: pl.DataFrame, chunk: Chunk) -> pl.DataFrame:
+    return rows.hstack([pl.Series(CHUNK, [chunk.id] * rows.height, dtype=pl.Int64)])
+
+
+def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The frames that have rows in one; a frame of ids and chunks without rows when none has."""
+    found = [f for f in frames if f.height]
+    if not found:
+        return pl.DataFrame(schema={ID: pl.UInt128, CHUNK: pl.Int64})
+    return found[0] if len(found) == 1 else pl.concat(found, how="diagonal_relaxed")

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import polars as pl
 import polars_hash as plh
 
 from tillage.core.keys import hash_text
-from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, high, ids, low, only
+from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, high, ids, low, without
 from tillage.core.step import Group, Whole
 from tillage.flow.keyed import INDEX, PORT
 from tillage.flow.stages import Stage
 from tillage.promises.trace_places import Places, rows_in
-from tillage.store.index import KEY, Index
+from tillage.store.index import DELTA, KEY, Index
 from tillage.store.tables import LEFT, ROWS
 
 AHEAD = 512
@@ -36,17 +37,28 @@ class Members:
 
 def members(places: Places, stage: Stage, keys: Sequence[int], limit: int | None) -> dict[int, Members]:
     """The rows of a Group that stand under these keys, `limit` of each by name."""
-    entries = Index(places.store, stage.name, INDEX).read(pl.Series(KEY, list(keys), dtype=pl.UInt128))
-    if entries.is_empty():
-        return {}
-    single = next(iter(stage.inputs))
-    port = pl.col(PORT) if PORT in entries.columns else pl.lit(single).alias(PORT)
-    slim = entries.select(KEY, ID, port).sort(ID)
+    found: dict[int, list[tuple[int, str]]] = {}
+    for key, row, port in _entries(places, stage, keys, [PORT]).rows():
+        found.setdefault(key, []).append((row, port))
     out = {}
-    for (key,), rows in slim.partition_by(KEY, as_dict=True).items():
-        shown = rows if limit is None else rows.head(limit)
-        out[int(key)] = Members(tuple(shown.select(ID, PORT).rows()), rows.height)
+    for key, rows in found.items():
+        named = sorted(rows) if limit is None else nsmallest(limit, rows)
+        out[key] = Members(tuple(named), len(rows))
     return out
+
+
+def _entries(places: Places, stage: Stage, keys: Iterable[int], columns: Sequence[str]) -> pl.DataFrame:
+    """What a stage's index holds under some keys: `_key`, `_id` and columns, of the pages that hold them."""
+    index = Index(places.store, stage.name, INDEX)
+    wanted = sorted(set(keys))
+    bits = index.pages.bit_length() - 1
+    pages = {index.pages + (key >> (128 - bits)) for key in wanted} if index.pages else set()
+    found = [pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128, **dict.fromkeys(columns, pl.String)})]
+    for chunk in index.chunks:
+        if chunk.page == DELTA or chunk.page in pages:
+            rows = places.pick_by(chunk, wanted, KEY, [ID, *columns])
+            found += [rows.select(KEY, ID, *columns)] if rows.height else []
+    return pl.concat(found) if len(found) > 1 else found[0]
 
 
 def keys_of(stage: Stage, port: str, rows: pl.DataFrame) -> pl.Series:
@@ -90,20 +102,24 @@ def otherwise(places: Places, stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
     if not isinstance(step, Whole):
         raise TypeError(stage.name)
     removed = step.entries(clean(stage, rows))
+    none = pl.DataFrame(schema={ID: pl.UInt128, REASON: pl.String, INTO: pl.UInt128})
+    if _beside(places, stage, removed).is_empty():  # `change` sees rows by their keys alone, and nobody shares these
+        return none
     decided = step.change(Index(places.store, stage.name, INDEX), removed.clear(), removed)
-    return decided.join(removed.select(ID), on=ID, how="anti")
+    return without(decided.select(none.columns), removed[ID].unique())
 
 
 def beside(places: Places, stage: Stage, rows: pl.DataFrame) -> pl.Series:
     """The ids of the rows that a Whole compared with these."""
-    step = stage.step
-    if not isinstance(step, Whole):
+    if not isinstance(stage.step, Whole):
         raise TypeError(stage.name)
-    own = step.entries(clean(stage, rows))
-    found = Index(places.store, stage.name, INDEX).read(own[KEY])
-    if found.is_empty():
-        return ids()
-    return found.select(ID).join(own.select(ID), on=ID, how="anti")[ID].unique().sort()
+    return _beside(places, stage, stage.step.entries(clean(stage, rows)))
+
+
+def _beside(places: Places, stage: Stage, own: pl.DataFrame) -> pl.Series:
+    shared = _entries(places, stage, own[KEY].to_list(), ())
+    mine = set(own[ID].to_list())
+    return ids(sorted({row for row in shared[ID].to_list() if row not in mine}))
 
 
 def merged_into(places: Places, stage: Stage, version: int, keepers: Iterable[int]) -> dict[int, list[int]]:
@@ -134,10 +150,9 @@ def merged_into(places: Places, stage: Stage, version: int, keepers: Iterable[in
 
 
 def _rows_behind(places: Places, stage: Stage, version: int, wanted: pl.Series) -> pl.DataFrame:
-    out = pl.DataFrame(schema={ID: pl.UInt128})
+    out = []
     for source in rows_in(stage):
         number = places.seen(stage.name, version, source)
         if number is not None:
-            found = places.find(places.stages[source], number, wanted.to_list(), ROWS, None)
-            out = found if out.is_empty() else pl.concat([out, found], how="diagonal_relaxed")
-    return only(out, wanted)
+            out.append(places.find(places.stages[source], number, wanted.to_list(), ROWS, None))
+    return pl.concat(out, how="diagonal_relaxed") if out else pl.DataFrame(schema={ID: pl.UInt128})

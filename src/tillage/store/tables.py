@@ -7,16 +7,19 @@ So versions, purge, verify, gc and time travel are written once. A commit costs 
 
 from __future__ import annotations
 
+import hmac
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from tillage.core.errors import InputMissing, Locked
+from tillage.core.errors import Denied, InputMissing, Locked
 from tillage.core.keys import Keyring
 from tillage.core.rows import ID, high, ids, low, only, wide, without
 from tillage.store.catalog import Catalog, dump, load
@@ -26,6 +29,11 @@ from tillage.store.objects import Objects, Stored
 
 ROWS = "rows"
 LEFT = "left"
+
+KEY_MARK = "key"
+"""Names in the catalog what tells the project's key from another: 128 bits made of it, by a name no table can have."""
+
+_OTHER_KEY = "Set TILLAGE_KEY to the key that the store was made with, or restore its key file; or start a new store."
 
 
 @dataclass(frozen=True)
@@ -134,8 +142,12 @@ class Store:
         root.mkdir(parents=True, exist_ok=True)
         (root / "objects").mkdir(exist_ok=True)
         self.root = root
-        self.keys = Keyring.open(root / "key")
         self.catalog = Catalog(root / "catalog.db")
+        try:
+            self.keys = _keys(root / "key", self.catalog)
+        except BaseException:
+            self.catalog.close()
+            raise
         self.objects = Objects(root / "objects", self.catalog)
 
     def close(self) -> None:
@@ -448,6 +460,24 @@ class Store:
         with self.catalog.transaction():
             self.catalog.write_many("INSERT OR REPLACE INTO memo VALUES (?, ?)", [(k, dump(v)) for k, v in results])
             reach("memo.commit")
+
+
+def _keys(path: Path, catalog: Catalog) -> Keyring:
+    """The project's key, once it is known to be the one that this store's row_ids were made with.
+
+    Under another key every row that is read again would get another id, and stand in its table twice.
+    """
+    known = catalog.meta(KEY_MARK)
+    if known is not None and not path.exists() and not os.environ.get("TILLAGE_KEY"):
+        raise Denied(f"The key of this store is gone: there is no {path}, and TILLAGE_KEY is not set.", fix=_OTHER_KEY)
+    keys = Keyring.open(path)
+    mark = hmac.digest(keys.subkey("seed"), b"\0mark", sha256).hex()[:32]
+    if known is None:
+        catalog.set_meta(KEY_MARK, mark)
+    elif known != mark:
+        where = "TILLAGE_KEY" if os.environ.get("TILLAGE_KEY") else path
+        raise Denied(f"The key in {where} is not the one that this store was made with.", fix=_OTHER_KEY)
+    return keys
 
 
 def pack(values: pl.Series) -> bytes:
