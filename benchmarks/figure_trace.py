@@ -49,9 +49,9 @@ tables:
       - aggregate: {by: [sensor, band], columns: {cells: count(), rows: sum(rows)}}
       - drop_duplicates: {columns: [sensor, band]}
   bands:
-    from: sensors
+    from: clean
     steps:
-      - aggregate: {by: [band], columns: {sensors: count(), rows: sum(rows)}}
+      - aggregate: {by: [band], columns: {rows: count(), total: sum(count)}}
       - derive: {columns: {tenth: "rows / 10"}}
 """
 STEPS = 20
@@ -62,7 +62,7 @@ QUESTIONS = {
     "a source row, both ways": ("readings", "both"),
     "a cleaned row, both ways": ("clean", "both"),
     "a row of a group of groups, back": ("sensors", "back"),
-    "a row that stands on half the table, back": ("bands", "back"),
+    "a row of a group of half the table, back": ("bands", "back"),
     "a record of a file, forward": ("record", "forward"),
 }
 
@@ -72,7 +72,8 @@ def ask(folder: Path, table: str, direction: str, turn: int) -> None:
     import resource
     import time
 
-    import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401 - loaded at the first use otherwise
+    import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401 - libraries that the first use loads
+    import numpy.ma  # noqa: F401
 
     from tillage.face.rooms import project
     from tillage.promises.trace import trace, trace_record
@@ -88,9 +89,9 @@ def ask(folder: Path, table: str, direction: str, turn: int) -> None:
             row = int(opened.store.read(chunks[(7 * turn) % len(chunks)], columns=[])["_id"][0])
         before, clock = peak(), time.process_time()
         if row is None:
-            node = trace_record(opened, path, 77 + turn, direction="forward", limit=50)
+            node = trace_record(opened, path, 77 + turn, direction="forward", limit=20)
         else:
-            node = trace(opened, table, row, direction="back" if direction == "back" else "both", limit=50)
+            node = trace(opened, table, row, direction="back" if direction == "back" else "both", limit=20)
         first = time.process_time() - clock
         grown = peak() - before
         nodes = len(node.thread.items)

@@ -188,7 +188,7 @@ class Seen:
         keys = []
         for part in self.store.parts(name):
             if part.startswith("index:"):
-                for chunk in self.store.every_chunk(name, part):
+                for chunk, _ in self._left_behind(name, part, wanted):
                     entries = self.store.objects.get_frame(chunk.object, chunk.checksum, [KEY, ID])
                     keys.append(only(entries, wanted)[KEY])
         touched = pl.concat(keys).unique() if keys else ids().rename(KEY)
@@ -211,14 +211,30 @@ class Seen:
         if wanted.is_empty():
             return
         for part in self.store.parts(name):
-            if part == LEFT:
-                chunks = holding(self.store, name, wanted, part, self.store.every_chunk(name, part))
-            elif part in (PLACES, QUARANTINE) or part.startswith("index:"):
-                chunks = self.store.every_chunk(name, part)
-            else:
-                continue
-            for hit in self._hits(chunks):
-                yield hit.chunk, hit.ids
+            if part == LEFT or part.startswith("index:"):
+                yield from self._left_behind(name, part, wanted)
+            elif part in (PLACES, QUARANTINE):
+                for hit in self._hits(self.store.every_chunk(name, part)):
+                    yield hit.chunk, hit.ids
+
+    def _left_behind(self, name: str, part: str, wanted: pl.Series) -> Iterable[tuple[Chunk, pl.Series]]:
+        """The chunks of a part that hold rows to go, and those rows.
+
+        A stage that was brought up to date has taken them out of its living chunks, so the lists of removed ids tell
+        without a read which ones hold them; chunks that ended are opened.
+        """
+        living = [c for c in self.store.every_chunk(name, part) if c.ended is None and name in self.current]
+        for chunk in living:
+            gone = self.store.removed(chunk)
+            going = only(gone.to_frame(ID), wanted)[ID].unique() if len(gone) else gone
+            if len(going):
+                yield chunk, going
+        known = {c.id for c in living}
+        others = [c for c in self.store.every_chunk(name, part) if c.id not in known]
+        if part == LEFT:
+            others = holding(self.store, name, wanted, part, others)
+        for hit in self._hits(others):
+            yield hit.chunk, hit.ids
 
     def _hidden(self, name: str) -> Iterable[tuple[Chunk, pl.Series]]:
         """Of a stage that was under the influence: rows that its living chunks hold and show no more."""

@@ -15,8 +15,9 @@ from typing import Any
 import polars as pl
 
 from tillage.core.errors import InputMissing, UsageError
+from tillage.core.keys import hash_text
 from tillage.core.rows import ID, ids, only, without
-from tillage.core.step import Fold
+from tillage.core.step import Fold, Group
 from tillage.flow.erasure import Erasure, known_digest, model_digest
 from tillage.flow.run import PACE, Project
 from tillage.flow.seen import Seen
@@ -230,7 +231,7 @@ def _told(project: Project, found: Found, *, dry: bool) -> dict[str, Any]:
             if hit.chunk.ended is None
         )
         chunks = {hit.chunk.object: hit.chunk.rows for hit in hits}
-        keys = sum(_keys(project, stage, found.gone) for stage in own if stages[stage].kind == "group")
+        keys = sum(_keys(project, stages[stage], seen) for stage in own)
         bad = sum(len(found.named[stage].ids) for stage in own if stage in found.named)
         facts = {"rows": shown, "keys": keys, "chunks": len(chunks), "quarantined": bad}
         if any(facts.values()):
@@ -270,13 +271,17 @@ def _told(project: Project, found: Found, *, dry: bool) -> dict[str, Any]:
     }
 
 
-def _keys(project: Project, stage: str, gone: pl.Series) -> int:
+def _keys(project: Project, stage: Stage, seen: Seen) -> int:
     """How many keys of a Group have one of these rows among their members."""
+    step = stage.step
+    if not isinstance(step, Group):
+        return 0
     found = [pl.Series(KEY, [], dtype=pl.UInt128)]
-    for part in project.store.parts(stage):
-        if part.startswith("index:"):
-            for chunk in project.store.chunks(stage, part):
-                found += [only(project.store.read(chunk, columns=[KEY]), gone)[KEY]]
+    for port, source in stage.inputs.items():
+        for hit in seen.look(source):
+            if hit.chunk.ended is None:
+                rows = only(project.store.read(hit.chunk), hit.ids)
+                found.append(hash_text(rows, step.key(rows, port)).rename(KEY))
     return pl.concat(found).n_unique()
 
 

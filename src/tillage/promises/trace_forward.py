@@ -225,7 +225,7 @@ class Forward:
         return pl.concat([ids(), *shown])
 
     def _own(self, rows: pl.DataFrame, front: Front, before: pl.Series) -> pl.DataFrame:
-        """Of the rows of some chunks those that the walk has and, but for what was there `before`, those made of them."""
+        """Those rows of some chunks that the walk has, and those made of them; what was there `before` is not."""
         found = ids(front)
         if PARENT not in rows.columns:
             return only(rows, found)

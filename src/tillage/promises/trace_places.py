@@ -18,12 +18,16 @@ from tillage.core.errors import InputMissing
 from tillage.core.rows import ID, PARENT, from_storage, ids, without
 from tillage.core.step import Map, Whole
 from tillage.flow.run import Project
+from tillage.flow.source import OBJECT, RECORD
 from tillage.flow.stages import Stage
 from tillage.store.index import KEY
 from tillage.store.locate import holding
-from tillage.store.tables import LEFT, ROWS, Chunk, Version
+from tillage.store.tables import ROWS, Chunk, Version
 
 CHUNK = "_chunk"
+FEW = 500
+"""Rows up to which putting their halves together one by one is cheaper than a query."""
+
 _LOW = (1 << 64) - 1
 VERDICTS = "verdicts"
 
@@ -150,16 +154,32 @@ class Places:
 
         Halves are compared as they are stored, so that of a chunk only the rows asked for become a frame.
         """
-        data = BytesIO(self.store.objects.get(chunk.object, chunk.checksum))
         names = None if columns is None else dict.fromkeys((ID, by, *columns))
-        stored = None if names is None else [half for c in names for half in _HALVES.get(c, (c,))]
-        frame = pl.read_parquet(data, columns=stored)
-        low, high = (frame[half].to_numpy() for half in _HALVES[by])
-        asked = set(wanted)
-        here = [i for i in np.flatnonzero(_among(low, asked)).tolist() if (int(high[i]) << 64 | int(low[i])) in asked]
-        rows = from_storage(frame[here])
-        gone = self.store.removed(chunk, version) if here else ids()
+        frame = self.stored(chunk, names)
+        low, high = _HALVES[by]
+        found = np.flatnonzero(_among(frame[low].to_numpy(), frame[high].to_numpy(), set(wanted)))
+        rows = frame[found.tolist()] if len(found) else frame.clear()
+        rows = _whole(rows) if len(found) <= FEW else from_storage(rows)
+        gone = self.store.removed(chunk, version) if len(found) else ids()
         return without(rows, gone) if len(gone) else rows
+
+    def stored(self, chunk: Chunk, columns: Iterable[str] | None) -> pl.DataFrame:
+        """Columns of a chunk as they are stored, with rows that were removed since."""
+        data = BytesIO(self.store.objects.get(chunk.object, chunk.checksum))
+        names = None if columns is None else [half for c in columns for half in _HALVES.get(c, (c,))]
+        return pl.read_parquet(data, columns=names, parallel="none", use_statistics=False)
+
+    def at_record(self, chunk: Chunk, version: int, ordinal: int, record: int) -> tuple[int, int, int | None]:
+        """(least, greatest record of an object in a chunk, the row of this record if the chunk shows it)."""
+        frame = self.stored(chunk, (OBJECT, RECORD, ID))
+        own = np.flatnonzero(frame[OBJECT].to_numpy() == ordinal)
+        records = frame[RECORD].to_numpy()[own]
+        if not len(records):
+            return 0, -1, None
+        here = own[records == record]
+        shown = without(_whole(frame[here.tolist()]), self.store.removed(chunk, version)) if len(here) else None
+        row = int(shown[ID][0]) if shown is not None and shown.height else None
+        return int(records.min()), int(records.max()), row
 
     def read(self, chunk: Chunk, version: int, columns: Sequence[str] | None) -> pl.DataFrame:
         """The rows that a chunk shows at a version."""
@@ -198,13 +218,30 @@ class Places:
         return self._candidates[key]
 
 
-def _among(low: np.ndarray, wanted: Iterable[int]) -> np.ndarray:
-    """Where the lower halves of ids are those of one of the ids wanted."""
-    needles = np.array(sorted({i & _LOW for i in wanted}), dtype="<u8")
+def _among(low: np.ndarray, high: np.ndarray, wanted: Iterable[int]) -> np.ndarray:
+    """Where two halves are those of one of the numbers wanted."""
+    needles = sorted((i & _LOW, i >> 64) for i in wanted)
+    lows = np.array([n[0] for n in needles], dtype="<u8")
+    if len({n[0] for n in needles}) < len(needles):  # alike in 64 bits: told apart one by one
+        return np.asarray(np.logical_or.reduce([(low == n[0]) & (high == n[1]) for n in needles]))
     if len(needles) == 1:
-        return np.asarray(low == needles[0])
-    at = np.searchsorted(needles, low).clip(max=len(needles) - 1)
-    return np.asarray(needles[at] == low)
+        return np.asarray((low == lows[0]) & (high == np.uint64(needles[0][1])))
+    at = np.searchsorted(lows, low).clip(max=len(needles) - 1)
+    return np.asarray((lows[at] == low) & (np.array([n[1] for n in needles], dtype="<u8")[at] == high))
+
+
+def _whole(rows: pl.DataFrame) -> pl.DataFrame:
+    """A few stored rows as `core.rows.from_storage` gives them; without a query, which costs more than the rows."""
+    columns: list[pl.Series] = []
+    for name in rows.columns:
+        base = name.removesuffix(":lo")
+        if name.startswith("_") and base != name:
+            pairs = zip(rows[name].to_list(), rows[f"{base}:hi"].to_list(), strict=True)
+            values = [None if lo is None else hi << 64 | lo for lo, hi in pairs]
+            columns.append(pl.Series(base, values, dtype=pl.UInt128))
+        elif not (name.startswith("_") and name.endswith(":hi")):
+            columns.append(rows[name])
+    return pl.DataFrame(columns)
 
 
 def _placed(rows: pl.DataFrame, chunk: Chunk) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from tillage.promises.trace_graph import CARRIED, Item, Thread
 from tillage.promises.trace_items import Items
 from tillage.promises.trace_places import Places
 from tillage.store.catalog import load
-from tillage.store.tables import LEFT, ROWS, Chunk
+from tillage.store.tables import LEFT, ROWS
 
 NAMES = 10_000
 """Paths among which the nearest to a wrong one is looked for."""
@@ -131,33 +131,28 @@ def _rows(places: Places, stage: Stage, version: int, ordinal: int, record: int)
     for chunk in places.chunks(stage.name, PLACES, version):
         if chunk.page == ordinal:
             moved |= dict(places.read(chunk, version, [RECORD]).select(ID, RECORD).rows())
-    here = (pl.col(OBJECT) == ordinal) & (pl.col(RECORD) == record)
     for row, at in moved.items():
         if at == record:
             return [(row, False)]
     for chunk in places.store.chunks_of_origin(stage.name, LEFT, ordinal):
-        waiting = places.read(chunk, version, [OBJECT, RECORD]).filter(here)
-        if waiting.height:
-            return [(waiting[ID][0], True)]
-    for chunk in _likely(places, places.store.chunks_of_origin(stage.name, ROWS, ordinal), version, ordinal, record):
-        for row in places.read(chunk, version, [OBJECT, RECORD]).filter(here)[ID].to_list():
-            if row not in moved:
-                return [(row, False)]
-    return []
-
-
-def _likely(places: Places, chunks: list[Chunk], version: int, ordinal: int, record: int) -> list[Chunk]:
-    """The chunks in the order in which they are worth reading."""
+        _, _, waiting = places.at_record(chunk, version, ordinal, record)
+        if waiting is not None:
+            return [(waiting, True)]
+    chunks = places.store.chunks_of_origin(stage.name, ROWS, ordinal)
     low, high = 0, len(chunks)
-    probed: list[Chunk] = []
+    probed = set()
     while low < high:
         middle = (low + high) // 2
-        probed.append(chunks[middle])
-        rows = places.read(chunks[middle], version, [OBJECT, RECORD])
-        own = rows.filter(pl.col(OBJECT) == ordinal)[RECORD]
-        least, most = own.min(), own.max()
-        if not isinstance(least, int) or not isinstance(most, int) or least <= record <= most:
+        probed.add(chunks[middle].id)
+        least, most, found = places.at_record(chunks[middle], version, ordinal, record)
+        if found is not None and found not in moved:
+            return [(found, False)]
+        if least <= record <= most or most < least:
             break
         low, high = (middle + 1, high) if most < record else (low, middle)
-    first = list(reversed(probed))
-    return first + [c for c in chunks if c not in first]
+    for chunk in chunks:  # a later change put it elsewhere, or it is in no row
+        if chunk.id not in probed:
+            _, _, found = places.at_record(chunk, version, ordinal, record)
+            if found is not None and found not in moved:
+                return [(found, False)]
+    return []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from heapq import nsmallest
 
 import polars as pl
 import polars_hash as plh
@@ -37,25 +36,27 @@ class Members:
 
 def members(places: Places, stage: Stage, keys: Sequence[int], limit: int | None) -> dict[int, Members]:
     """The rows of a Group that stand under these keys, `limit` of each by name."""
-    found: dict[int, list[tuple[int, str]]] = {}
-    for key, row, port in _entries(places, stage, keys, [PORT]).rows():
-        found.setdefault(key, []).append((row, port))
+    entries = _entries(places, stage, keys, [PORT])
     out = {}
-    for key, rows in found.items():
-        named = sorted(rows) if limit is None else nsmallest(limit, rows)
-        out[key] = Members(tuple(named), len(rows))
+    for (key,), rows in entries.partition_by(KEY, as_dict=True).items():
+        named = rows.sort(ID) if limit is None or rows.height <= limit else rows.bottom_k(limit, by=ID).sort(ID)
+        out[int(key)] = Members(tuple(named.select(ID, PORT).rows()), rows.height)
     return out
 
 
 def _entries(places: Places, stage: Stage, keys: Iterable[int], columns: Sequence[str]) -> pl.DataFrame:
     """What a stage's index holds under some keys: `_key`, `_id` and columns, of the pages that hold them."""
-    index = Index(places.store, stage.name, INDEX)
+    store, part = places.store, f"index:{INDEX}"
     wanted = sorted(set(keys))
-    bits = index.pages.bit_length() - 1
-    pages = {index.pages + (key >> (128 - bits)) for key in wanted} if index.pages else set()
+    query = "SELECT max(page) FROM chunks WHERE stage = ? AND part = ? AND ended IS NULL"
+    largest = store.catalog.row(query, stage.name, part)
+    pages = {DELTA}
+    if wanted and largest is not None and largest[0] is not None and largest[0] > 0:
+        bits = int(largest[0]).bit_length() - 1  # of 2^b pages, one is number 2^b + the key's top b bits
+        pages |= {(1 << bits) + (key >> (128 - bits)) for key in wanted}
     found = [pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128, **dict.fromkeys(columns, pl.String)})]
-    for chunk in index.chunks:
-        if chunk.page == DELTA or chunk.page in pages:
+    for page in sorted(pages):
+        for chunk in store.chunks(stage.name, part, page=page):
             rows = places.pick_by(chunk, wanted, KEY, [ID, *columns])
             found += [rows.select(KEY, ID, *columns)] if rows.height else []
     return pl.concat(found) if len(found) > 1 else found[0]

@@ -186,12 +186,15 @@ def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> 
 def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: int) -> None:
     """Put the rewritten object in the place of the old one in every chunk that stands on it."""
     chunks = {int(row["id"]) for row in store.catalog.rows("SELECT id FROM chunks WHERE object = ?", name)}
+    kept = store.objects.get_frame(stored.name, stored.checksum)
+    total: int | None = None
     for number in sorted(chunks):
         chunk = store.chunk(number)
         if chunk.part in (ROWS, LEFT, QUARANTINE):
             _recount(store, chunk, lost)
         if chunk.part == ROWS:
-            _record(store, chunk, stored, lost, epoch)
+            total = row_sum(kept) if total is None else total
+            _record(store, chunk, kept, total, lost, epoch)
         store.catalog.write(
             "UPDATE chunks SET object = ?, checksum = ?, size = ?, rows = ? WHERE id = ?",
             stored.name,
@@ -204,10 +207,12 @@ def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: in
         _strip_removals(store, "c.id", chunk.id, lost[ID])
 
 
-def _record(store: Store, chunk: Chunk, stored: Stored, lost: pl.DataFrame, epoch: int) -> None:
-    """Note, for each version that showed the chunk, the row sums of its touched chunks before and after."""
+def _record(store: Store, chunk: Chunk, kept: pl.DataFrame, total: int, lost: pl.DataFrame, epoch: int) -> None:
+    """Note, for each version that showed the chunk, the row sums of its touched chunks before and after.
+
+    `total`: the sum of the rows that the object keeps; what a version hides of them is taken off.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    kept = store.objects.get_frame(stored.name, stored.checksum)
     for version in store.versions(chunk.stage):
         if not (chunk.added <= version.version and (chunk.ended is None or version.version < chunk.ended)):
             continue
@@ -215,7 +220,7 @@ def _record(store: Store, chunk: Chunk, stored: Stored, lost: pl.DataFrame, epoc
         shown = without(lost, hidden)
         if shown.is_empty():
             continue
-        after = row_sum(without(kept, hidden))
+        after = (total - (row_sum(only(kept, hidden)) if len(hidden) else 0)) % MODULUS
         before = (after + row_sum(shown)) % MODULUS
         row = store.catalog.row(
             "SELECT rows, old, new FROM erasures WHERE epoch = ? AND stage = ? AND version = ?",
