@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tillage.flow.pipeline import folder
 
 # A change must not fail for the draw of another day: `ci` is the same each time, `nightly` looks further.
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,3 +35,11 @@ def stay_home(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(stay_home)
+
+
+@pytest.fixture(autouse=True)
+def current_folder() -> Iterator[None]:
+    """`tl.project(path)` sets the folder of what follows: no test may hand it on to the next."""
+    folder.set(None)
+    yield
+    folder.set(None)

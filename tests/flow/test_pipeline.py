@@ -139,8 +139,8 @@ class Told:
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Told]:
-    """The projects that are opened in a test, in order."""
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Told]]:
+    """The projects that are opened in a test, in order; the folder is none that an earlier test chose."""
     found: list[Told] = []
 
     def project(plan: Plan) -> Told:
@@ -149,7 +149,9 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Told]:
 
     monkeypatch.setattr(tillage, "project", project, raising=False)
     monkeypatch.chdir(tmp_path)
-    return found
+    token = folder.set(None)
+    yield found
+    folder.reset(token)
 
 
 def test_python_builds_the_tables_of_the_yaml() -> None:

@@ -71,12 +71,13 @@ def batches(piece: Piece, schema: Mapping[str, str], declared: Mapping[str, str]
     height = piece.frame.height
     failed: dict[int, str] = {}
     made: list[pl.Series] = []
+    given = {series.name: series for series in piece.frame.get_columns()}
     for name, to in schema.items():
-        if name not in piece.frame.columns:
+        if name not in given:
             made.append(_nulls(name, to, height))
             continue
         try:
-            values, lost = cast(piece.frame[name], to, declared=name in declared)
+            values, lost = cast(given[name], to, declared=name in declared)
         except ClashError as clash:
             raise ConfigurationError(f"Column '{name}' cannot be {to}: {clash}.", fix="Mend 'types'.") from clash
         made.append(values)
@@ -100,12 +101,13 @@ def _misfit(piece: Piece, row: int, name: str, to: str) -> BadRecord:
 def from_parsed(parsed: Parsed, schema: Mapping[str, str], declared: Mapping[str, str]) -> Iterable[Batch] | None:
     """Batches of what `observed` kept; None when its values no longer say what `schema` asks for."""
     made: list[pl.Series] = []
+    given = {series.name: series for series in parsed.frame.get_columns()}
     for name, to in schema.items():
         column = parsed.columns.get(name)
         if column is None:
             made.append(_nulls(name, to, len(parsed.numbers)))
             continue
-        values = parsed.frame[name] if name in parsed.frame.columns else _nulls(name, to, len(parsed.numbers))
+        values = given[name] if name in given else _nulls(name, to, len(parsed.numbers))
         if values.dtype != dtype_of(to):
             widened = column.type == INT and (to == FLOAT or (to == TEXT and not column.empty))
             if not (name in declared or widened or (column.type == NULL and not column.empty)):

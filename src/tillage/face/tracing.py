@@ -57,7 +57,7 @@ def trace(
     depth: Annotated[int | None, typer.Option("--depth", min=1, metavar="N", help="Steps to follow at most.")] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, metavar="N", help="Rows of one stage to name; the others are counted.")
-    ] = 20,
+    ] = 10,
     openlineage: Annotated[
         Path | None, typer.Option("--openlineage", metavar="FILE", help="Also write it as OpenLineage events.")
     ] = None,

@@ -104,6 +104,8 @@ def carry_through(
             notes.append(f"{name} could not be trained without these rows, and has no version now: {error.message}")
             ready = [n for n in ready if n != name]
             continue
+        if stage.pin is not None and draft is not None and draft.inputs != {stage.inputs["rows"]: stage.pin}:
+            notes.append(f"{name} is pinned to version {stage.pin}, which is erased: mend `fit_on` in the plan.")
         if draft is not None:
             store.commit(draft)
             reach("forget.stage")
@@ -139,7 +141,7 @@ def _draft(
     if done or not seen.shows(source, last.inputs.get(source, 0)):
         return None
     if source in seen.influenced:
-        return bring(stage, Refit(None))
+        return bring(stage, Refit(lost=True))
     return bring(stage, Refit(lambda chunk: seen.of(source, chunk)))
 
 

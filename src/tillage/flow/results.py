@@ -33,9 +33,10 @@ View = Callable[[pl.DataFrame], pl.DataFrame]
 @dataclass(frozen=True)
 class Refit:
     """A fitted step is fitted again: on the version that it is pinned to less the `hidden` rows of each chunk, since
-    someone was forgotten; without `hidden` on the newest."""
+    someone was forgotten; without `hidden` on the newest, or on the one that the plan names unless that is `lost`."""
 
     hidden: Callable[[Chunk], pl.Series] | None = None
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class ResultRun:
         newest = store.latest(self.source)
         if newest is None:
             raise InputMissing(f"'{self.source}' has no version yet.", fix="Run `tillage run`.")
-        self.until = stage.pin if stage.pin is not None else newest.version
+        lost = refit is not None and refit.lost
+        self.until = stage.pin if stage.pin is not None and not lost else newest.version
         self.since = self.last.inputs.get(self.source, 0) if self.last else 0
         if self.hidden is not None and self.last is not None and stage.pin is None:
             self.until = self.since

@@ -290,7 +290,8 @@ class SourceRun:
 
     def _buffer(self, rows: pl.DataFrame, ordinal: int) -> None:
         if self.schema is None:
-            self.schema = pl.Schema({c: rows.schema[c] for c in self.columns})
+            kinds = rows.schema  # asked once: it is made anew each time, which ten thousand columns would feel
+            self.schema = pl.Schema({c: kinds[c] for c in self.columns})
         if rows.height:
             self.buffer.append(rows)
             self.buffered += rows.height

@@ -15,7 +15,7 @@ from tillage.flow.source import OBJECT, RECORD
 from tillage.flow.stages import Stage
 from tillage.promises.trace_graph import CARRIED, INFLUENCED, Item, Thread
 from tillage.promises.trace_items import Items
-from tillage.promises.trace_places import CHUNK, VERDICTS, follows_changes, makes_children, rows_in
+from tillage.promises.trace_places import VERDICTS, follows_changes, makes_children, rows_in
 from tillage.promises.trace_steps import beside, members, merged_into
 from tillage.store.index import KEY
 from tillage.store.tables import LEFT, ROWS
@@ -184,7 +184,7 @@ class Back:
                 number = self.places.seen(stage.name, version, source)
                 if number is None:
                     continue
-                own = self.places.find(self.places.stages[source], number, [row], ROWS, None).drop(CHUNK)
+                own = self.places.find(self.places.stages[source], number, [row], ROWS, None)
                 others = beside(self.places, stage, own) if own.height else pl.Series(ID, [], dtype=pl.UInt128)
                 kept = self.places.find(stage, version, others.head(self.limit or len(others)).to_list())[ID]
                 for other in kept.to_list():

@@ -18,7 +18,7 @@ from tillage.core.rows import ID, PARENT, REASON, ids, only, without
 from tillage.flow.stages import SIDE, Stage
 from tillage.promises.trace_graph import CARRIED, INFLUENCED, EdgeKind, Item, Thread
 from tillage.promises.trace_items import Items, departures
-from tillage.promises.trace_places import CHUNK, VERDICTS, follows_changes, makes_children
+from tillage.promises.trace_places import CHUNK, VERDICTS, follows_changes, joined, makes_children, pairs, those
 from tillage.promises.trace_steps import keys_of, otherwise, outputs
 from tillage.store.tables import LEFT, ROWS
 
@@ -45,7 +45,7 @@ class Forward:
         self.at[stage.name] = version
         found = self.places.find(stage, version, rows, ROWS, None)
         self.values[stage.name] = found
-        self.front[stage.name] = {row: (chunk, 0) for row, chunk in found.select(ID, CHUNK).rows()}
+        self.front[stage.name] = {row: (chunk, 0) for row, chunk in pairs(found)}
         left = found.clear()
         if stage.kind in ("source", "whole"):
             left = self.places.find(stage, version, rows, LEFT, None)
@@ -117,7 +117,7 @@ class Forward:
         if seen is None or self.places.version(stage.name, seen) is None:
             return {}
         found = self.places.find(stage, seen, front)
-        return {row: (chunk, front[row][1]) for row, chunk in found.select(ID, CHUNK).rows()}
+        return {row: (chunk, front[row][1]) for row, chunk in pairs(found)}
 
     def _seen(self, reader: Stage, stage: Stage) -> int:
         """The version of a stage that its reader was made from."""
@@ -176,7 +176,7 @@ class Forward:
             left = self.places.find(reader, version, front, LEFT, None)
             shown = self._passed(reader, version, stage, front)
         came = self._origins([shown, left], front)
-        for row, chunk in shown.select(ID, CHUNK).rows():
+        for row, chunk in pairs(shown):
             self._carry(stage, came[row], reader, row, chunk, how if row == came[row] else f"child by {how}")
         gone = departures(left)
         for row, facts in gone.items():
@@ -194,12 +194,13 @@ class Forward:
         objects = {c: self.places.store.chunk(c).object for c in {chunk for chunk, _ in front.values()}}
         for chunk in self.places.store.chunks_from(reader.name, ROWS, objects, self.places.at(reader.name, version)):
             if chunk.source is not None and chunk.object == objects[chunk.source]:
-                own = rows.filter(pl.col(CHUNK) == chunk.source)
-                own = without(own, self.places.store.removed(chunk, version))
-                found.append(own.with_columns(pl.lit(chunk.id, dtype=pl.Int64).alias(CHUNK)))
+                gone = set(self.places.store.removed(chunk, version).to_list())
+                own = those(rows, {row for row, source in pairs(rows) if source == chunk.source and row not in gone})
+                place = pl.Series(CHUNK, [chunk.id] * own.height, dtype=pl.Int64)
+                found.append(own.clone().replace_column(own.columns.index(CHUNK), place))
             else:  # rows that came back, or that compaction moved
                 found.append(self.places.pick(chunk, version, list(front), None))
-        return pl.concat([rows.clear(), *found], how="diagonal_relaxed")
+        return joined(found)
 
     def _asked_for_values(self, stage: Stage) -> bool:
         """Whether a stage that the rows go to next computes a key from them."""
@@ -212,7 +213,7 @@ class Forward:
         """The rows of the walk as a stage shows them, whole, with `_chunk`."""
         held = self.values.get(stage.name)
         if held is not None and version == self.at[stage.name] and held.width > len((ID, CHUNK)):
-            rows = only(held, ids(front))
+            rows = those(held, front)
             if rows.height == len(front):
                 return rows
         return self.places.find(stage, version, front, ROWS, None)
@@ -257,7 +258,7 @@ class Forward:
             if "into" in facts and self._near(front[row][1] + 1):
                 self._merged(reader, row, facts)
         seen = self._seen(reader, stage)
-        rows = self._values(stage, seen, front).drop(CHUNK)
+        rows = self._values(stage, seen, front)
         changed = otherwise(self.places, reader, rows)
         if changed.is_empty():
             return
@@ -282,7 +283,7 @@ class Forward:
     def _computed(self, reader: Stage, stage: Stage, front: Front) -> None:
         """A Whole that computes anew: rows may keep their ids, and all the others have seen them."""
         version, how = self.at[reader.name], self.items.steps(reader)
-        for row, chunk in self.places.find(reader, version, front).select(ID, CHUNK).rows():
+        for row, chunk in pairs(self.places.find(reader, version, front)):
             self._carry(stage, row, reader, row, chunk, how)
         left = self.places.find(reader, version, front, LEFT, None)
         for row, facts in departures(left).items():
@@ -299,14 +300,14 @@ class Forward:
             if source != stage.name:
                 continue
             rows = self._values(stage, seen, front)
-            keys = keys_of(reader, port, rows.drop(CHUNK)).to_list()
+            keys = keys_of(reader, port, rows).to_list()
             named: dict[int, tuple[list[int], int]] = {}
             for row, key in zip(rows[ID].to_list(), keys, strict=True):
                 if key not in named:
                     named[key] = outputs(self.places, reader, version, key, self.limit)
                 made, total = named[key]
                 chunks = self.places.find(reader, version, made)
-                for new, chunk in chunks.select(ID, CHUNK).rows():
+                for new, chunk in pairs(chunks):
                     self._carry(stage, row, reader, new, chunk, how)
                 if total > len(made):
                     self._count(stage, row, reader, total - len(made))
@@ -321,7 +322,7 @@ class Forward:
         if reader.kind == "learn":
             seen = self._seen(reader, stage)
             rows = self._values(stage, seen, front)
-            sides = {row: f"{side} side" for row, side in rows.select(ID, SIDE).rows()}
+            sides = {row: f"{side} side" for row, side in zip(rows[ID].to_list(), rows[SIDE].to_list(), strict=True)}
         for row, (_, depth) in front.items():
             self._edge(stage, row, item, INFLUENCED, sides.get(row, "saw"))
             self._shake(reader.name, depth + 1)

@@ -156,7 +156,9 @@ class Items:
 def departures(left: pl.DataFrame) -> dict[int, dict[str, Any]]:
     """Entries of the ledger by row: reason, step, and the row that took this one in."""
     out: dict[int, dict[str, Any]] = {}
-    for entry in left.select(c for c in left.columns if c in (ID, REASON, STEP, INTO)).iter_rows(named=True):
+    if left.is_empty():
+        return out
+    for entry in left.rows(named=True):
         facts = {"state": "left", "reason": entry[REASON], "step": entry.get(STEP)}
         into = entry.get(INTO)
         out[entry[ID]] = facts if into is None else {**facts, "into": f"{into:032x}"}

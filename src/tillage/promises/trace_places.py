@@ -7,7 +7,7 @@ the locator asked. One chunk a stage is read, and of it the columns asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from io import BytesIO
 
@@ -119,7 +119,7 @@ class Places:
         if columns is None and key in self._found:
             return self._found[key]
         frames = [self.pick(chunk, version, asked, columns) for chunk in self._holding(stage, version, asked, part)]
-        found = _joined(frames)
+        found = joined(frames)
         if columns is None and len(asked) == 1:
             self._found[key] = found
         return found
@@ -136,12 +136,12 @@ class Places:
         """Those of the rows that a stage shows in what it made of these chunks: `_id`, `_chunk` and the columns."""
         asked = tuple(wanted)
         made = self.store.chunks_from(stage.name, part, chunks, self.at(stage.name, version))
-        return _joined([self.pick(chunk, version, asked, columns) for chunk in made])
+        return joined([self.pick(chunk, version, asked, columns) for chunk in made])
 
     def all_made_from(self, stage: Stage, version: int, part: str, chunks: Iterable[int]) -> pl.DataFrame:
         """All rows that a stage shows in what it made of these chunks, whole, with `_chunk`."""
         made = self.store.chunks_from(stage.name, part, chunks, self.at(stage.name, version))
-        return _joined([_placed(self.read(chunk, version, None), chunk) for chunk in made])
+        return joined([_placed(self.read(chunk, version, None), chunk) for chunk in made])
 
     def pick(self, chunk: Chunk, version: int, wanted: Sequence[int], columns: Sequence[str] | None) -> pl.DataFrame:
         """Those of the rows that a chunk shows at a version, with `_chunk`."""
@@ -162,6 +162,32 @@ class Places:
         rows = _whole(rows) if len(found) <= FEW else from_storage(rows)
         gone = self.store.removed(chunk, version) if len(found) else ids()
         return without(rows, gone) if len(gone) else rows
+
+    def smallest(
+        self, chunk: Chunk, keys: Iterable[int], told: str | None, limit: int | None
+    ) -> dict[int, tuple[list[tuple[int, str]], int]]:
+        """By key: the `limit` entries of least `_id` in a chunk of an index (row, column `told`), and their number.
+
+        A key may hold a large part of a table: its entries are compared and counted as they are stored.
+        """
+        asked = list(dict.fromkeys(keys))
+        columns = [told] if told else []
+        out = {}
+        if len(self.store.removed(chunk)):
+            for (key,), rows in self.pick_by(chunk, asked, KEY, columns).partition_by(KEY, as_dict=True).items():
+                out[int(key)] = (_told(rows.sort(ID), told)[:limit], rows.height)
+            return out
+        frame = self.stored(chunk, (KEY, ID, *columns))
+        low, high = (frame[half].to_numpy() for half in _HALVES[KEY])
+        for key in asked:
+            here = np.flatnonzero(_among(low, high, [key]))
+            total = len(here)
+            if limit is not None and total > limit:
+                first = frame[_HALVES[ID][1]].to_numpy()[here]
+                here = here[np.argpartition(first, limit)[:limit]]
+            if total:
+                out[key] = (sorted(_told(_whole(frame[here.tolist()]), told)), total)
+        return out
 
     def stored(self, chunk: Chunk, columns: Iterable[str] | None) -> pl.DataFrame:
         """Columns of a chunk as they are stored, with rows that were removed since."""
@@ -230,6 +256,11 @@ def _among(low: np.ndarray, high: np.ndarray, wanted: Iterable[int]) -> np.ndarr
     return np.asarray((lows[at] == low) & (np.array([n[1] for n in needles], dtype="<u8")[at] == high))
 
 
+def _told(rows: pl.DataFrame, column: str | None) -> list[tuple[int, str]]:
+    said = rows[column].to_list() if column else [""] * rows.height
+    return list(zip(rows[ID].to_list(), said, strict=True))
+
+
 def _whole(rows: pl.DataFrame) -> pl.DataFrame:
     """A few stored rows as `core.rows.from_storage` gives them; without a query, which costs more than the rows."""
     columns: list[pl.Series] = []
@@ -248,7 +279,18 @@ def _placed(rows: pl.DataFrame, chunk: Chunk) -> pl.DataFrame:
     return rows.hstack([pl.Series(CHUNK, [chunk.id] * rows.height, dtype=pl.Int64)])
 
 
-def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def those(rows: pl.DataFrame, wanted: Collection[int]) -> pl.DataFrame:
+    """Of a few rows those whose `_id` is wanted; without a query, which costs more than the rows."""
+    here = [place for place, row in enumerate(rows[ID].to_list()) if row in wanted]
+    return rows if len(here) == rows.height else rows[here] if here else rows.clear()
+
+
+def pairs(rows: pl.DataFrame) -> list[tuple[int, int]]:
+    """(row, chunk) of rows that were found."""
+    return list(zip(rows[ID].to_list(), rows[CHUNK].to_list(), strict=True))
+
+
+def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The frames that have rows in one; a frame of ids and chunks without rows when none has."""
     found = [f for f in frames if f.height]
     if not found:

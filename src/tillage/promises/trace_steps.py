@@ -19,7 +19,7 @@ from tillage.flow.keyed import INDEX, PORT
 from tillage.flow.stages import Stage
 from tillage.promises.trace_places import Places, rows_in
 from tillage.store.index import DELTA, KEY, Index
-from tillage.store.tables import LEFT, ROWS
+from tillage.store.tables import LEFT, ROWS, Chunk
 
 AHEAD = 512
 """Output rows of one key that are looked for at once, beyond those that are to be named."""
@@ -36,30 +36,26 @@ class Members:
 
 def members(places: Places, stage: Stage, keys: Sequence[int], limit: int | None) -> dict[int, Members]:
     """The rows of a Group that stand under these keys, `limit` of each by name."""
-    entries = _entries(places, stage, keys, [PORT])
-    out = {}
-    for (key,), rows in entries.partition_by(KEY, as_dict=True).items():
-        named = rows.sort(ID) if limit is None or rows.height <= limit else rows.bottom_k(limit, by=ID).sort(ID)
-        out[int(key)] = Members(tuple(named.select(ID, PORT).rows()), rows.height)
-    return out
+    found: dict[int, list[tuple[int, str]]] = {}
+    totals: dict[int, int] = {}
+    for chunk in _pages(places, stage, keys):
+        for key, (named, total) in places.smallest(chunk, keys, PORT if len(stage.inputs) > 1 else None, limit).items():
+            port = next(iter(stage.inputs))
+            found.setdefault(key, []).extend((row, said or port) for row, said in named)
+            totals[key] = totals.get(key, 0) + total
+    return {key: Members(tuple(sorted(rows)[:limit]), totals[key]) for key, rows in found.items()}
 
 
-def _entries(places: Places, stage: Stage, keys: Iterable[int], columns: Sequence[str]) -> pl.DataFrame:
-    """What a stage's index holds under some keys: `_key`, `_id` and columns, of the pages that hold them."""
+def _pages(places: Places, stage: Stage, keys: Iterable[int]) -> list[Chunk]:
+    """The chunks of a stage's index that may hold entries of some keys."""
     store, part = places.store, f"index:{INDEX}"
-    wanted = sorted(set(keys))
     query = "SELECT max(page) FROM chunks WHERE stage = ? AND part = ? AND ended IS NULL"
     largest = store.catalog.row(query, stage.name, part)
     pages = {DELTA}
-    if wanted and largest is not None and largest[0] is not None and largest[0] > 0:
+    if largest is not None and largest[0] is not None and largest[0] > 0:
         bits = int(largest[0]).bit_length() - 1  # of 2^b pages, one is number 2^b + the key's top b bits
-        pages |= {(1 << bits) + (key >> (128 - bits)) for key in wanted}
-    found = [pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128, **dict.fromkeys(columns, pl.String)})]
-    for page in sorted(pages):
-        for chunk in store.chunks(stage.name, part, page=page):
-            rows = places.pick_by(chunk, wanted, KEY, [ID, *columns])
-            found += [rows.select(KEY, ID, *columns)] if rows.height else []
-    return pl.concat(found) if len(found) > 1 else found[0]
+        pages |= {(1 << bits) + (key >> (128 - bits)) for key in keys}
+    return [chunk for page in sorted(pages) for chunk in store.chunks(stage.name, part, page=page)]
 
 
 def keys_of(stage: Stage, port: str, rows: pl.DataFrame) -> pl.Series:
@@ -93,8 +89,8 @@ def _made(places: Places, stage: Stage, key: int, at: int, size: int) -> list[in
 
 def clean(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows as a stage that looks across rows saw them."""
-    drop = [c for c in rows.columns if c.startswith("_") and c not in (ID, PARENT)]
-    return rows.drop([*drop, PARENT] if stage.first else drop, strict=False)
+    kept = (ID,) if stage.first else (ID, PARENT)
+    return rows[[c for c in rows.columns if c in kept or not c.startswith("_")]]
 
 
 def otherwise(places: Places, stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
@@ -118,9 +114,11 @@ def beside(places: Places, stage: Stage, rows: pl.DataFrame) -> pl.Series:
 
 
 def _beside(places: Places, stage: Stage, own: pl.DataFrame) -> pl.Series:
-    shared = _entries(places, stage, own[KEY].to_list(), ())
-    mine = set(own[ID].to_list())
-    return ids(sorted({row for row in shared[ID].to_list() if row not in mine}))
+    keys = sorted(set(own[KEY].to_list()))
+    rows: set[int] = set()
+    for chunk in _pages(places, stage, keys):
+        rows |= set(places.pick_by(chunk, keys, KEY, [ID])[ID].to_list())
+    return ids(sorted(rows - set(own[ID].to_list())))
 
 
 def merged_into(places: Places, stage: Stage, version: int, keepers: Iterable[int]) -> dict[int, list[int]]:

@@ -7,7 +7,7 @@ records what is still to be deleted: a purge that was killed after it is ended b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,7 +22,7 @@ from tillage.store.failpoints import reach
 from tillage.store.gc import PURGING, erase_replaced, object_names
 from tillage.store.locate import holding, thinned
 from tillage.store.objects import Stored
-from tillage.store.tables import LEFT, ROWS, Chunk, Store, pack, unpack
+from tillage.store.tables import LEFT, ROWS, Chunk, Store, Version, pack, unpack
 
 QUARANTINE = "quarantine"
 
@@ -190,11 +190,11 @@ def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: in
     total: int | None = None
     for number in sorted(chunks):
         chunk = store.chunk(number)
-        if chunk.part in (ROWS, LEFT, QUARANTINE):
-            _recount(store, chunk, lost)
-        if chunk.part == ROWS:
+        shown = list(_shown(store, chunk, lost)) if chunk.part in (ROWS, LEFT, QUARANTINE) else []
+        _recount(store, chunk, shown)
+        if chunk.part == ROWS and shown:
             total = row_sum(kept) if total is None else total
-            _record(store, chunk, kept, total, lost, epoch)
+            _record(store, chunk, kept, total, shown, epoch)
         store.catalog.write(
             "UPDATE chunks SET object = ?, checksum = ?, size = ?, rows = ? WHERE id = ?",
             stored.name,
@@ -207,51 +207,67 @@ def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: in
         _strip_removals(store, "c.id", chunk.id, lost[ID])
 
 
-def _record(store: Store, chunk: Chunk, kept: pl.DataFrame, total: int, lost: pl.DataFrame, epoch: int) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """Versions that showed the same rows of a chunk: what they hid of it, and which of the lost rows they showed."""
+
+    versions: list[Version]
+    hidden: pl.Series
+    lost: pl.DataFrame
+
+
+def _shown(store: Store, chunk: Chunk, lost: pl.DataFrame) -> Iterator[Shown]:
+    """The versions that showed any of the lost rows; those between two removals are looked at once."""
+    taken = store.catalog.rows("SELECT version, ids FROM removals WHERE chunk = ? ORDER BY version", chunk.id)
+    removals = [(int(row["version"]), unpack(row["ids"])) for row in taken]
+    alike: dict[int, list[Version]] = {}
+    for version in store.versions(chunk.stage):
+        if chunk.added <= version.version and (chunk.ended is None or version.version < chunk.ended):
+            alike.setdefault(sum(at <= version.version for at, _ in removals), []).append(version)
+    for count, versions in alike.items():
+        hidden = pl.concat([ids(), *(gone for _, gone in removals[:count])])
+        rows = without(lost, hidden)
+        if rows.height:
+            yield Shown(versions, hidden, rows)
+
+
+def _record(store: Store, chunk: Chunk, kept: pl.DataFrame, total: int, shown: list[Shown], epoch: int) -> None:
     """Note, for each version that showed the chunk, the row sums of its touched chunks before and after.
 
     `total`: the sum of the rows that the object keeps; what a version hides of them is taken off.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    for version in store.versions(chunk.stage):
-        if not (chunk.added <= version.version and (chunk.ended is None or version.version < chunk.ended)):
-            continue
-        hidden = store.removed(chunk, version.version)
-        shown = without(lost, hidden)
-        if shown.is_empty():
-            continue
-        after = (total - (row_sum(only(kept, hidden)) if len(hidden) else 0)) % MODULUS
-        before = (after + row_sum(shown)) % MODULUS
-        row = store.catalog.row(
-            "SELECT rows, old, new FROM erasures WHERE epoch = ? AND stage = ? AND version = ?",
-            epoch,
-            chunk.stage,
-            version.version,
-        )
-        rows, old, new = (row[0], int(row[1], 16), int(row[2], 16)) if row else (0, 0, 0)
-        store.catalog.write(
-            "UPDATE versions SET epoch = ? WHERE stage = ? AND version = ?", epoch, chunk.stage, version.version
-        )
-        store.catalog.write(
-            "INSERT OR REPLACE INTO erasures VALUES (?, ?, ?, ?, ?, ?, ?)",
-            epoch,
-            chunk.stage,
-            version.version,
-            rows + shown.height,
-            f"{(old + before) % MODULUS:032x}",
-            f"{(new + after) % MODULUS:032x}",
-            now,
-        )
+    for state in shown:
+        after = (total - (row_sum(only(kept, state.hidden)) if len(state.hidden) else 0)) % MODULUS
+        before = (after + row_sum(state.lost)) % MODULUS
+        for version in state.versions:
+            row = store.catalog.row(
+                "SELECT rows, old, new FROM erasures WHERE epoch = ? AND stage = ? AND version = ?",
+                epoch,
+                chunk.stage,
+                version.version,
+            )
+            rows, old, new = (row[0], int(row[1], 16), int(row[2], 16)) if row else (0, 0, 0)
+            store.catalog.write(
+                "UPDATE versions SET epoch = ? WHERE stage = ? AND version = ?", epoch, chunk.stage, version.version
+            )
+            store.catalog.write(
+                "INSERT OR REPLACE INTO erasures VALUES (?, ?, ?, ?, ?, ?, ?)",
+                epoch,
+                chunk.stage,
+                version.version,
+                rows + state.lost.height,
+                f"{(old + before) % MODULUS:032x}",
+                f"{(new + after) % MODULUS:032x}",
+                now,
+            )
 
 
-def _recount(store: Store, chunk: Chunk, lost: pl.DataFrame) -> None:
+def _recount(store: Store, chunk: Chunk, states: Iterable[Shown]) -> None:
     """Take purged rows out of the counts of every version that showed them."""
-    for version in store.versions(chunk.stage):
-        if not (chunk.added <= version.version and (chunk.ended is None or version.version < chunk.ended)):
-            continue
-        shown = without(lost, store.removed(chunk, version.version))
+    for version, shown in [(version, state.lost) for state in states for version in state.versions]:
         counts = version.counts
-        if shown.is_empty() or "rows" not in counts:
+        if "rows" not in counts:
             continue
         if chunk.part == ROWS:
             counts["rows"] -= shown.height

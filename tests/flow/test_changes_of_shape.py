@@ -1,0 +1,198 @@
+"""Law 2 where the shape of a table changes: its columns' order and types, no row left, one source by two ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flow.world import KEY, differences, digests
+from tillage.core.errors import BadData
+from tillage.face.rooms import project
+from tillage.flow.run import Project
+from tillage.store.verify import verify
+
+EVERY_KIND = """\
+project: shapes
+tables:
+  raw: {collect: {files: "data/*.csv"}%s, max_quarantine: 1}
+  some: {from: raw, steps: [{filter: "x > 2"}]}
+  once: {from: some, steps: [{drop_duplicates: {columns: [text], keep: {first: x}}}]}
+  groups: {from: some, steps: [{aggregate: {by: [city], columns: {n: count(), most: max(x), least: min(day)}}}]}
+  both: {from: [some, raw]}
+  good: {from: some, steps: [{derive: {columns: {y: "x"}}}], expect: [{column: text, not_null: true}], profile: true}
+"""
+
+HEAD = "id,text,city,x,day\n"
+
+
+class Folder:
+    """A plan and its files, run in one store and compared with a new one each time."""
+
+    def __init__(self, root: Path, plan: str) -> None:
+        self.root, self.rebuilds = root, 0
+        root.mkdir(exist_ok=True)
+        self.write("tillage.yaml", plan)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def open(self, store: str = ".tillage") -> Project:
+        made = project(self.root)
+        plan = made.plan.model_copy(update={"store": self.root / store})
+        made.close()
+        return Project(plan, made.registry)
+
+    def run(self, store: str = ".tillage") -> Any:
+        with self.open(store) as p:
+            p.run()
+            assert not verify(p.store).findings
+            return digests(p)
+
+    def same_as_a_rebuild(self) -> Any:
+        self.rebuilds += 1
+        updated = self.run()
+        assert differences(updated, self.run(f"rebuild{self.rebuilds}")) == []
+        return updated
+
+
+@pytest.fixture(autouse=True)
+def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+
+
+def lines(first: int, count: int, x: str = "{}", text: str = "text {0}") -> str:
+    """Rows of a file; `text` is given a number that comes again, and the row's own."""
+    rows = []
+    for n in range(count):
+        city = "Ulm" if n % 3 else "Rome"
+        rows.append(f"{first + n},{text.format(n % 7, first + n)},{city},{x.format(n % 12)},2024-01-0{n % 9 + 1}\n")
+    return "".join(rows)
+
+
+@pytest.mark.parametrize("key", ["", ", key: id"])
+def test_the_order_of_columns_is_that_of_a_rebuild(tmp_path: Path, key: str) -> None:
+    folder = Folder(tmp_path / "f", EVERY_KIND % key)
+    folder.write("data/a.csv", HEAD + lines(0, 20))
+    folder.write("data/b.csv", HEAD + lines(100, 20))
+    before = folder.same_as_a_rebuild()
+    folder.write(
+        "data/a.csv",
+        "day,text,city,x,id\n"
+        + "".join(",".join([(f := line.split(","))[4], *f[1:4], f[0]]) + "\n" for line in lines(0, 20).splitlines()),
+    )
+    after = folder.same_as_a_rebuild()
+    assert after["tables"]["raw"]["digest"] != before["tables"]["raw"]["digest"]
+    folder.write("data/0.csv", "x,id,text\n3,7777,new\n")
+    folder.same_as_a_rebuild()
+
+
+@pytest.mark.parametrize("key", ["", ", key: id"])
+def test_a_type_that_comes_and_goes_leaves_no_trace(tmp_path: Path, key: str) -> None:
+    folder = Folder(tmp_path / "f", EVERY_KIND.replace("x > 2", "text like 'text%%'") % key)
+    folder.write("data/a.csv", HEAD + lines(0, 30))
+    folder.write("data/b.csv", HEAD + lines(100, 30))
+    folder.same_as_a_rebuild()
+    folder.write("data/b.csv", HEAD + lines(100, 30, "0{}"))
+    folder.same_as_a_rebuild()
+    folder.write("data/b.csv", HEAD + lines(100, 30))
+    folder.same_as_a_rebuild()
+    with folder.open() as p:
+        assert sorted(p.read("groups")["most"]) == [9, 11], "numbers again: of texts, 8 would be the largest"
+
+
+@pytest.mark.parametrize("key", ["", ", key: id"])
+@pytest.mark.parametrize("collect", ['{files: "data/*.csv"}', '{files: {path: "data/*.csv", types: {day: datetime}}}'])
+def test_a_table_that_loses_all_its_rows_keeps_its_columns(tmp_path: Path, key: str, collect: str) -> None:
+    folder = Folder(tmp_path / "f", EVERY_KIND.replace('{files: "data/*.csv"}', collect) % key)
+    folder.write("data/a.csv", HEAD)
+    empty = folder.same_as_a_rebuild()
+    assert empty["tables"]["both"]["rows"] == 0
+    folder.write("data/a.csv", HEAD + lines(0, 20))
+    full = folder.same_as_a_rebuild()
+    folder.write("data/a.csv", HEAD + lines(0, 20, "-1{}"))
+    assert folder.same_as_a_rebuild()["tables"]["groups"]["rows"] == 0
+    folder.write("data/a.csv", HEAD)
+    assert differences(folder.same_as_a_rebuild(), empty) == []
+    folder.write("data/a.csv", HEAD + lines(0, 20))
+    assert differences(folder.same_as_a_rebuild(), full) == []
+
+
+def test_tables_by_two_ways_are_compacted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tillage.flow.compact.SLACK", 4)
+    plan = """\
+project: ways
+tables:
+  raw: {collect: {files: "data/*.csv"}, key: id}
+  low: {from: raw, steps: [{filter: "x < 7"}]}
+  high: {from: raw, steps: [{filter: "x > 4"}]}
+  both: {from: [low, high]}
+  groups: {from: both, steps: [{aggregate: {by: [city], columns: {n: count()}}}]}
+models:
+  city: {learn: naive_bayes, from: low, input: text, target: city, test_from: high}
+"""
+    folder = Folder(tmp_path / "f", plan)
+    for n in range(8):  # more small chunks than compaction lets be
+        folder.write(f"data/{n:02}.csv", HEAD + lines(100 * n, 14, text="w{1} text {0}"))
+        folder.run()
+    with folder.open() as p:
+        assert len(p.store.chunks("both")) < 8
+        assert all(chunk.source is not None for chunk in p.store.chunks("both")), "or a removal would not reach it"
+        assert p.run().changed == []
+    folder.same_as_a_rebuild()
+    for n in range(0, 8, 4):
+        (folder.root / f"data/{n:02}.csv").unlink()
+    folder.write("data/01.csv", HEAD + lines(100, 9, text="w{1} text {0}"))
+    folder.same_as_a_rebuild()
+
+
+LIMITED = """\
+project: limits
+tables:
+  raw: {collect: {files: {path: "data/*.csv", types: {x: int64}}}%s}
+  next: {from: raw, steps: [{filter: "x > 2"}]}
+"""
+
+
+def test_the_limit_of_bad_records_is_one_of_the_table_and_not_of_a_run(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "f", LIMITED % "")
+    folder.write("data/a.csv", HEAD + lines(0, 3000))
+    folder.write("data/b.csv", HEAD + lines(5000, 40) + lines(6000, 12, "bad"))
+    folder.same_as_a_rebuild()  # 12 of 52 records of this file, but of 3,052 of the table
+    few = Folder(tmp_path / "g", LIMITED % "")
+    few.write("data/a.csv", HEAD + lines(0, 40) + lines(50, 9, "bad"))
+    few.same_as_a_rebuild()
+    few.write("data/b.csv", HEAD + lines(100, 40) + lines(150, 9, "bad"))
+    for store in (".tillage", "fresh"):
+        with few.open(store) as p, pytest.raises(BadData, match="18 of 98 records"):
+            p.run()
+    with few.open() as p:
+        assert p.store.count("raw") == 40, "the last version stays"
+
+
+@pytest.mark.parametrize("key", ["", ", key: id"])
+def test_a_table_without_a_readable_file_stays_as_it_was(tmp_path: Path, key: str) -> None:
+    folder = Folder(tmp_path / "f", f"project: p\ntables:\n  raw: {{collect: {{files: a.csv}}{key}}}\n")
+    folder.write("a.csv", "")
+    with folder.open() as p, pytest.raises(BadData, match="it would have no column"):
+        p.run()
+    folder.write("a.csv", HEAD + lines(0, 5))
+    folder.same_as_a_rebuild()
+    folder.write("a.csv", "")  # as it is found while somebody writes it anew
+    with folder.open() as p:
+        with pytest.raises(BadData, match="empty_file"):
+            p.run()
+        assert p.store.count("raw") == 5
+
+
+@pytest.mark.parametrize("learner", ["naive_bayes", "text_classifier", "tabular_classifier"])
+def test_no_row_to_learn_from_is_an_error_in_the_data(tmp_path: Path, learner: str) -> None:
+    text = "text" if learner == "naive_bayes" else "[text]"
+    plan = f"models:\n  m: {{learn: {learner}, from: raw, input: {text}, target: city}}\n"
+    folder = Folder(tmp_path / "f", "project: p\ntables:\n  raw: {collect: {files: a.csv}}\n" + plan)
+    folder.write("a.csv", HEAD)
+    with folder.open() as p, pytest.raises(BadData):
+        p.run()
