@@ -1,4 +1,4 @@
-"""What an erasure meets on its way: held-back versions, pins, models that cannot be trained, copies, changed subjects."""
+"""What an erasure meets: held-back versions, pins, models that cannot be trained, copies, changed subjects."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_model_that_cannot_be_trained_without_them_has_no_version(tmp_path: Pa
 tables:
   notes: {collect: {files: "*.csv"}, key: id}
 models:
-  bayes: {learn: naive_bayes, from: notes, input: text, target: y, split: {test: 0, leak: false}}
+  bayes: {learn: naive_bayes, from: notes, input: text, target: y, split: {test: 0.01, leak: false}}
 """
     shop = Shop(tmp_path, plan)
     shop.write("a.csv", "id,text,y", *(f"{i},text {i},a" for i in range(9)), "77,only one,b")

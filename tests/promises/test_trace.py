@@ -80,18 +80,36 @@ id,text,city,x,n
 """
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of an orchard that was run once."""
+    folder = tmp_path_factory.mktemp("orchard")
+    with pytest.MonkeyPatch.context() as patch:
+        small_chunks(patch)
+        shutil.copy(Path(__file__).parents[1] / "laws" / "reference.py", folder / "reference.py")
+        (folder / "tillage.yaml").write_text(PLAN)
+        (folder / "data").mkdir()
+        (folder / "data/a.csv").write_text(A)
+        (folder / "data/b.csv").write_text(B)
+        pairs = [f"{100 + i},{'W' if i % 2 else 'w'}ord{i // 2},Kiel,1,1" for i in range(40)]
+        (folder / "data/c.csv").write_text("id,text,city,x,n\n" + "\n".join(pairs) + "\n")
+        with project(folder) as opened:
+            opened.run()
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def orchard(built: Path) -> Iterator[Project]:
+    """To be looked at."""
+    with project(built) as opened:
+        yield opened
+
+
 @pytest.fixture
-def orchard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    small_chunks(monkeypatch)
-    shutil.copy(Path(__file__).parents[1] / "laws" / "reference.py", tmp_path / "reference.py")
-    (tmp_path / "tillage.yaml").write_text(PLAN)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/a.csv").write_text(A)
-    (tmp_path / "data/b.csv").write_text(B)
-    pairs = [f"{100 + i},{'W' if i % 2 else 'w'}ord{i // 2},Kiel,1,1" for i in range(40)]
-    (tmp_path / "data/c.csv").write_text("id,text,city,x,n\n" + "\n".join(pairs) + "\n")
-    with project(tmp_path) as opened:
-        opened.run()
+def changing(built: Path, tmp_path: Path) -> Iterator[Project]:
+    """A copy, to be changed."""
+    shutil.copytree(built, tmp_path / "orchard")
+    with project(tmp_path / "orchard") as opened:
         yield opened
 
 
@@ -296,14 +314,14 @@ def test_a_quarantined_record_says_why_where_and_until_when(orchard: Project) ->
     assert "broken" not in json.dumps(entry.to_dict()), "the record itself stays sealed"
 
 
-def test_a_record_that_moved_is_found_where_it_stands(orchard: Project) -> None:
-    path = orchard.plan.root / "data/b.csv"
+def test_a_record_that_moved_is_found_where_it_stands(changing: Project) -> None:
+    path = changing.plan.root / "data/b.csv"
     path.write_text(B.replace("6,new", "8,first,Bonn,1,1\n6,new"))
-    orchard.run()
-    node = trace_record(orchard, "data/b.csv", 2)
-    assert [n.label for n in node.forward] == [f"notes {by_id(orchard, 7):032x}"]
-    assert records(trace(orchard, "notes", by_id(orchard, 7))) == {"data/b.csv record 2"}
-    assert [n.label for n in trace_record(orchard, "data/b.csv", 0).forward] == [f"notes {by_id(orchard, 8):032x}"]
+    changing.run()
+    node = trace_record(changing, "data/b.csv", 2)
+    assert [n.label for n in node.forward] == [f"notes {by_id(changing, 7):032x}"]
+    assert records(trace(changing, "notes", by_id(changing, 7))) == {"data/b.csv record 2"}
+    assert [n.label for n in trace_record(changing, "data/b.csv", 0).forward] == [f"notes {by_id(changing, 8):032x}"]
 
 
 # ---- bounds
@@ -379,11 +397,11 @@ def test_ways_that_meet_again_cost_no_more_nodes() -> None:
 # ---- versions
 
 
-def test_a_gate_that_holds_rows_back_says_so(orchard: Project) -> None:
-    (orchard.plan.root / "data/d.csv").write_text("id,text,city,x,n\n50,plum,,1,1\n")
-    assert orchard.run().failed == ["tidy"]
-    row = by_id(orchard, 50)
-    node = trace(orchard, "tidy", row)
+def test_a_gate_that_holds_rows_back_says_so(changing: Project) -> None:
+    (changing.plan.root / "data/d.csv").write_text("id,text,city,x,n\n50,plum,,1,1\n")
+    assert changing.run().failed == ["tidy"]
+    row = by_id(changing, 50)
+    node = trace(changing, "tidy", row)
     assert node.label.startswith("tidy/3 ")
     [held] = [n for n in node.forward if n.id == "tidy@1"]
     assert held.facts["state"] == "held back"
@@ -392,51 +410,53 @@ def test_a_gate_that_holds_rows_back_says_so(orchard: Project) -> None:
     assert "bayes@1" in influenced(node, "forward"), "without the row all would be published"
 
 
-def test_what_was_not_run_since_is_behind(orchard: Project) -> None:
-    (orchard.plan.root / "data/d.csv").write_text("id,text,city,x,n\n50,plum,Bonn,1,1\n")
-    orchard.run(["words"])
-    node = trace(orchard, "notes", by_id(orchard, 50), direction="forward")
+def test_what_was_not_run_since_is_behind(changing: Project) -> None:
+    (changing.plan.root / "data/d.csv").write_text("id,text,city,x,n\n50,plum,Bonn,1,1\n")
+    changing.run(["words"])
+    node = trace(changing, "notes", by_id(changing, 50), direction="forward")
     behind = {i.id: i.facts["saw"] for i in node.thread.items.values() if i.facts.get("state") == "behind"}
-    assert behind == {"ranked@1": "notes version 1 of 2", "tidy/1@1": "notes version 1 of 2"}
-    assert f"words:{by_id(orchard, 50):032x}" in carried(node, "forward")
-    old = trace(orchard, "tidy", by_id(orchard, 7))
-    assert f"notes@1:{by_id(orchard, 7):032x}" in carried(old, "back"), "it was made from the version before"
+    assert behind["tidy/1@1"] == behind["ranked/1@1"] == "notes version 1 of 2"
+    assert behind["cities@1"] == "words version 1 of 2"
+    assert not {"words/1@1", "words/1@2", "words@2"} & set(behind)
+    assert f"words:{by_id(changing, 50):032x}" in carried(node, "forward")
+    old = trace(changing, "tidy", by_id(changing, 7))
+    assert f"notes@1:{by_id(changing, 7):032x}" in carried(old, "back"), "it was made from the version before"
 
 
-def test_an_older_version_is_traced_as_it_was(orchard: Project) -> None:
-    row = by_id(orchard, 7)
-    path = orchard.plan.root / "data/b.csv"
+def test_an_older_version_is_traced_as_it_was(changing: Project) -> None:
+    row = by_id(changing, 7)
+    path = changing.plan.root / "data/b.csv"
     path.write_text(B.replace("7,pear,Rome,3,1\n", ""))
-    orchard.run()
+    changing.run()
     with pytest.raises(InputMissing, match="has left table 'tidy' since") as error:
-        trace(orchard, "tidy", row)
+        trace(changing, "tidy", row)
     assert f"tillage trace tidy {row:032x} --version 1" in error.value.fix
-    node = trace(orchard, "tidy", row, version=1)
+    node = trace(changing, "tidy", row, version=1)
     assert node.facts["values"]["text"] == "pear"
     assert records(node) == {"data/b.csv record 1"}
     assert f"tidy/1@1:{row:032x}" in carried(node, "back")
 
 
-def test_a_version_that_is_gone_names_those_that_are_kept(orchard: Project) -> None:
+def test_a_version_that_is_gone_names_those_that_are_kept(changing: Project) -> None:
     for n in range(2):
-        (orchard.plan.root / f"data/e{n}.csv").write_text(f"id,text,city,x,n\n{60 + n},plum{n},Bonn,1,1\n")
-        orchard.run()
-    collect(orchard.store, keep=1)
+        (changing.plan.root / f"data/e{n}.csv").write_text(f"id,text,city,x,n\n{60 + n},plum{n},Bonn,1,1\n")
+        changing.run()
+    collect(changing.store, keep=1)
     with pytest.raises(InputMissing, match="Version 1 of 'words' is not kept any more") as error:
-        trace(orchard, "words", by_id(orchard, 7), version=1)
+        trace(changing, "words", by_id(changing, 7), version=1)
     assert "--version" in error.value.fix
     with pytest.raises(InputMissing, match="was never made"):
-        trace(orchard, "words", version=99)
-    assert records(trace(orchard, "words", by_id(orchard, 7))) == {"data/b.csv record 1"}
+        trace(changing, "words", version=99)
+    assert records(trace(changing, "words", by_id(changing, 7))) == {"data/b.csv record 1"}
 
 
-def test_an_erased_row_leaves_no_thread_and_says_so(orchard: Project) -> None:
-    row = by_id(orchard, 7)
-    purge(orchard.store, {s: ids([row]) for s in orchard.store.stages()}, vacuum=False)
+def test_an_erased_row_leaves_no_thread_and_says_so(changing: Project) -> None:
+    row = by_id(changing, 7)
+    purge(changing.store, {s: ids([row]) for s in changing.store.stages()}, vacuum=False)
     with pytest.raises(InputMissing, match="were erased") as error:
-        trace(orchard, "notes", row)
+        trace(changing, "notes", row)
     assert "tillage show notes" in error.value.fix
-    assert trace(orchard, "notes").facts["erased"] == 1
+    assert trace(changing, "notes").facts["erased"] == 1
 
 
 # ---- errors

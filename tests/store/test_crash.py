@@ -4,8 +4,8 @@ The same life of a store (`crashing.py`) is lived unbroken, and cut off at each 
 is begun again must end in the same state, and nothing on the way may be a version that the unbroken life never had.
 
 Mutations caught: objects: `put` writes under the final name at once, and takes a file that is there for whole; tables:
-`commit` outside a transaction; gc: files deleted before the catalog lets go of them, or
-a `reach` removed.
+`commit` outside a transaction; gc: files deleted before the catalog lets go of them, or a `reach`
+removed.
 """
 
 from __future__ import annotations
@@ -236,11 +236,15 @@ def test_four_kills_at_random_moments(seed: int, tmp_path: Path, large: Life) ->
     assert killed_at_random(tmp_path / "store", large, random.Random(seed), 4) >= 1
 
 
+LANES = 16
+
+
 @pytest.mark.nightly
-def test_killed_at_every_passage_of_every_failpoint(tmp_path: Path, large: Life) -> None:
-    n = 0
+@pytest.mark.parametrize("lane", range(LANES))
+def test_killed_at_every_passage_of_every_failpoint(lane: int, tmp_path: Path, large: Life) -> None:
+    """Each lane takes every sixteenth passage, until the life is over before it comes."""
+    n = lane + 1
     while True:
-        n += 1
         folder = tmp_path / f"{n}"
         process = child(folder, f"any:{n}")
         process.communicate(timeout=60)
@@ -249,4 +253,5 @@ def test_killed_at_every_passage_of_every_failpoint(tmp_path: Path, large: Life)
         assert process.returncode == -signal.SIGKILL
         intact(folder, large)
         ends_the_same(folder, large, crashing.PIECES)
+        n += LANES
     assert n > 150

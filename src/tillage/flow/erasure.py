@@ -8,7 +8,7 @@ It costs the chunks that hold the rows and what was made of them, in every versi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -133,7 +133,7 @@ def _draft(
     if stage.kind == "source":
         return rows_out(store, stage.name, erasure.gone)
     if stage.kind == "gate" and not under and not passes(stage):
-        return rows_out(store, stage.name, erasure.gone)  # what an expectation holds back stays back
+        return _held_back(store, stage, erasure.gone)
     pinned = stage.pin is not None or (stage.kind == "result" and not stage.follows)
     if not pinned or last is None:
         return bring(stage, None)
@@ -143,6 +143,18 @@ def _draft(
     if source in seen.influenced:
         return bring(stage, Refit(lost=True))
     return bring(stage, Refit(lambda chunk: seen.of(source, chunk)))
+
+
+def _held_back(store: Store, gate: Stage, gone: pl.Series) -> Draft | None:
+    """A gate whose expectations fail: what it shows loses the rows, what it holds back stays back."""
+    draft, last = rows_out(store, gate.name, gone), store.latest(gate.name)
+    verdicts = gate.inputs["verdicts"]
+    newest = {verdicts: _newest(store, verdicts)}  # those that it published by may be erased
+    if draft is not None:
+        draft.inputs |= newest
+    elif last is not None:
+        store.set_inputs(replace(last, inputs={**last.inputs, **newest}))
+    return draft
 
 
 def _learnt_otherwise(store: Store, name: str, began: int, seen: Seen) -> bool:

@@ -15,7 +15,7 @@ from tillage.store.objects import Stored
 from tillage.store.tables import Chunk, Draft, NewChunk, Store
 
 KEY = "_key"
-PAGE_ROWS = 8192
+PAGE_ROWS = 256
 MOST_PAGES = 256
 DELTA = -1
 MANY_DELTAS = 12
