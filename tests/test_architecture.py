@@ -42,6 +42,8 @@ NO_EXAMPLE: dict[str, str] = {
     "tillage.core.Batch": "the same",
     "tillage.core.Found": "the same",
     "tillage.core.Problem": "one line of a ConfigurationError, whose message shows it",
+    "tillage.promises.Node": "asked of a project that has run: the README's tour and tests/promises show it",
+    "tillage.promises.trace": "the same",
     "tillage.core.Verdict": "a result handed from a check to the runner: its fields are its use",
 }
 """Public callables without a runnable example, each with its reason."""

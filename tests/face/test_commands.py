@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -221,11 +223,12 @@ def test_replay_needs_a_table_that_collects(garden: Path, ask: Ask) -> None:
 def test_verify_notices_a_flipped_bit(garden: Path, ask: Ask, tell: Tell) -> None:
     assert ask("verify")["ok"]
     assert tell("verify")[1].startswith("ok  ")
-    target = max((garden / ".tillage/objects").rglob("*.parquet"), key=lambda p: p.stat().st_size)
-    data = bytearray(target.read_bytes())
-    data[len(data) // 2] ^= 1
-    target.chmod(0o600)
-    target.write_bytes(data)
+    with closing(sqlite3.connect(garden / ".tillage/catalog.db")) as db, db:
+        found = "SELECT name, data FROM small WHERE name LIKE '%.parquet' ORDER BY length(data) DESC"
+        name, stored = db.execute(found).fetchone()
+        data = bytearray(stored)
+        data[len(data) // 2] ^= 1
+        db.execute("UPDATE small SET data = ? WHERE name = ?", (bytes(data), name))
     value = ask("verify")
     assert (value["_code"], value["ok"], value["schema"]) == (70, False, "tillage.verify/1")
     assert len(value["findings"]) >= 1

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tillage.face.rooms import project
+from tillage.face.rooms import registry
 from tillage.flow import chunking
+from tillage.flow.configuration import load
 from tillage.flow.run import Outcome, Project
 from tillage.store import index, locate
 
@@ -145,10 +146,9 @@ class World:
 
     def open(self, store: str = ".tillage", **options: Any) -> Project:
         """The project of this folder, with its store under another name for a rebuild."""
-        made = project(self.root)
-        plan = made.plan.model_copy(update={"store": self.root / store})
-        made.close()
-        return Project(plan, made.registry, **options)
+        steps = registry().within(self.root)
+        plan = load(self.root / "tillage.yaml", steps)
+        return Project(plan.model_copy(update={"store": self.root / store}), steps, **options)
 
 
 def digests(p: Project, outcome: Outcome | None = None) -> dict[str, Any]:

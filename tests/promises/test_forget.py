@@ -114,8 +114,8 @@ def test_gone_from_every_file_and_as_if_never_there(pieces: Lives, key: None) ->
     assert scan(store_of(folder)) == []
 
 
-def test_nothing_comes_back(pieces: Lives, key: None) -> None:
-    folder, other = pieces.copy(), pieces.copy("without")
+def test_nothing_comes_back(whole: Lives, key: None) -> None:
+    folder, other = whole.copy(), whole.copy("without")
     with folder.open() as p, other.open() as never:
         forget(p, "clean", subject=[PERSON])
         assert p.run().changed == []
@@ -138,8 +138,8 @@ def test_nothing_comes_back(pieces: Lives, key: None) -> None:
         assert scan(store_of(folder)) != []
 
 
-def test_a_file_without_a_key_waits_when_it_changes(pieces: Lives, key: None) -> None:
-    folder = pieces.copy()
+def test_a_file_without_a_key_waits_when_it_changes(whole: Lives, key: None) -> None:
+    folder = whole.copy()
     with folder.open() as p:
         forget(p, "people", subject=[PERSON])
         before = p.read("visits").height

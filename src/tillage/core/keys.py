@@ -10,6 +10,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -51,16 +52,18 @@ class Keyring:
         secret = os.environ.get("TILLAGE_KEY")
         if secret:
             return cls(secret)
-        try:
-            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            if path.stat().st_mode & 0o077:
-                raise Denied(f"{path} can be read by others.", fix=f"Run: chmod 600 {path}") from None
-            return cls(path.read_text())
-        with os.fdopen(fd, "w") as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
+        if not path.exists():
+            draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+            fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(fd, "w") as file:
+                file.write(secrets.token_hex(32))
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):  # another first run was quicker: its key holds
+                os.link(draft, path)
+            draft.unlink()
+        if path.stat().st_mode & 0o077:
+            raise Denied(f"{path} can be read by others.", fix=f"Run: chmod 600 {path}")
         return cls(path.read_text())
 
     def subkey(self, purpose: str) -> bytes:

@@ -134,7 +134,7 @@ class Project:
                     blocked.add(name)
                     outcome.failed.append(stage.target)
             if outcome.changed:
-                compact(self.store, self.stages)
+                compact(self.store, {n: s for n, s in self.stages.items() if s.target in locks})
         outcome.cpu_s = time.process_time() - cpu
         if rows := sum(outcome.touched.values()):
             self.store.catalog.set_meta(PACE, dump({"rows": rows, "cpu_s": round(outcome.cpu_s, 3)}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,10 @@ _MISUSE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 """Errors that say nothing about the file: bugs of ours."""
 
 
+PATIENCE = 60
+"""Seconds that a connection waits for another's write."""
+
+
 class Catalog:
     """A connection to the catalog, shared by the threads of one process."""
 
@@ -70,9 +75,10 @@ class Catalog:
         self._depth = 0
         opened: sqlite3.Connection | None = None
         try:
-            opened = self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+            opened = self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=PATIENCE)
             self._db.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            self._write_ahead()
+            for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._prepare()
         except BaseException as error:
@@ -81,6 +87,18 @@ class Catalog:
             if isinstance(error, sqlite3.DatabaseError):
                 raise _explained(error, path) from error
             raise
+
+    def _write_ahead(self) -> None:
+        """Turn the write-ahead log on; SQLite does not wait by itself while another first opener does the same."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     def _prepare(self) -> None:
         if self._is_new():  # asked first without a lock, so that nobody who only reads waits for a writer
