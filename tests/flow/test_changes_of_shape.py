@@ -9,7 +9,8 @@ import pytest
 
 from tests.flow.world import KEY, differences, digests
 from tillage.core.errors import BadData
-from tillage.face.rooms import project
+from tillage.face.rooms import registry
+from tillage.flow.configuration import load
 from tillage.flow.run import Project
 from tillage.store.verify import verify
 
@@ -41,10 +42,8 @@ class Folder:
         path.write_text(text, encoding="utf-8")
 
     def open(self, store: str = ".tillage") -> Project:
-        made = project(self.root)
-        plan = made.plan.model_copy(update={"store": self.root / store})
-        made.close()
-        return Project(plan, made.registry)
+        plan = load(self.root, registry()).model_copy(update={"store": self.root / store})
+        return Project(plan, registry().within(self.root))
 
     def run(self, store: str = ".tillage") -> Any:
         with self.open(store) as p:
@@ -136,7 +135,7 @@ models:
         folder.write(f"data/{n:02}.csv", HEAD + lines(100 * n, 14, text="w{1} text {0}"))
         folder.run()
     with folder.open() as p:
-        assert len(p.store.chunks("both")) < 8
+        assert len(p.store.chunks("both")) < 16
         assert all(chunk.source is not None for chunk in p.store.chunks("both")), "or a removal would not reach it"
         assert p.run().changed == []
     folder.same_as_a_rebuild()

@@ -301,13 +301,12 @@ class Forward:
                 continue
             rows = self._values(stage, seen, front)
             keys = keys_of(reader, port, rows).to_list()
-            named: dict[int, tuple[list[int], int]] = {}
+            named: dict[int, tuple[list[tuple[int, int]], int]] = {}
             for row, key in zip(rows[ID].to_list(), keys, strict=True):
                 if key not in named:
                     named[key] = outputs(self.places, reader, version, key, self.limit)
                 made, total = named[key]
-                chunks = self.places.find(reader, version, made)
-                for new, chunk in pairs(chunks):
+                for new, chunk in made:
                     self._carry(stage, row, reader, new, chunk, how)
                 if total > len(made):
                     self._count(stage, row, reader, total - len(made))

@@ -116,7 +116,7 @@ class Places:
         """Those of the rows that a part of a stage shows at a version: `_id`, `_chunk` and the columns (None: all)."""
         asked = tuple(wanted)
         key = (stage.name, version, part, asked)
-        if columns is None and key in self._found:
+        if key in self._found and {ID, CHUNK, *(columns or ())} <= set(self._found[key].columns):
             return self._found[key]
         frames = [self.pick(chunk, version, asked, columns) for chunk in self._holding(stage, version, asked, part)]
         found = joined(frames)
@@ -158,7 +158,8 @@ class Places:
         frame = self.stored(chunk, names)
         low, high = _HALVES[by]
         found = np.flatnonzero(_among(frame[low].to_numpy(), frame[high].to_numpy(), set(wanted)))
-        rows = frame[found.tolist()] if len(found) else frame.clear()
+        few = len(found) <= 1  # a slice costs less than a choice, and mostly one row or none is asked for
+        rows = frame.slice(int(found[0]) if len(found) else 0, len(found)) if few else frame[found.tolist()]
         rows = _whole(rows) if len(found) <= FEW else from_storage(rows)
         gone = self.store.removed(chunk, version) if len(found) else ids()
         return without(rows, gone) if len(gone) else rows

@@ -17,12 +17,12 @@ from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, high, ids, low, 
 from tillage.core.step import Group, Whole
 from tillage.flow.keyed import INDEX, PORT
 from tillage.flow.stages import Stage
-from tillage.promises.trace_places import Places, rows_in
+from tillage.promises.trace_places import Places, pairs, rows_in
 from tillage.store.index import DELTA, KEY, Index
 from tillage.store.tables import LEFT, ROWS, Chunk
 
 AHEAD = 512
-"""Output rows of one key that are looked for at once, beyond those that are to be named."""
+"""Output rows of one key that are looked for at once, at most."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,19 @@ def keys_of(stage: Stage, port: str, rows: pl.DataFrame) -> pl.Series:
     return hash_text(rows, stage.step.key(rows, port))
 
 
-def outputs(places: Places, stage: Stage, version: int, key: int, limit: int | None) -> tuple[list[int], int]:
-    """The rows that a Group made of a key, `limit` of them by name, and how many there are in all."""
-    found: list[int] = []
-    at, size = 0, AHEAD if limit is None else limit + 1
+def outputs(
+    places: Places, stage: Stage, version: int, key: int, limit: int | None
+) -> tuple[list[tuple[int, int]], int]:
+    """The rows that a Group made of a key, `limit` of them with their chunks, and how many there are in all."""
+    found: list[tuple[int, int]] = []
+    at, size = 0, 2  # mostly a key has one row
     while True:
         wanted = _made(places, stage, key, at, size)
-        here = set(places.find(stage, version, wanted)[ID].to_list())
-        found += [i for i in wanted if i in here]
+        here = dict(pairs(places.find(stage, version, wanted)))
+        found += [(i, here[i]) for i in wanted if i in here]
         if len(here) < len(wanted):
             return found if limit is None else found[:limit], len(found)
-        at, size = at + size, AHEAD
+        at, size = at + size, min(8 * size, AHEAD)
 
 
 def _made(places: Places, stage: Stage, key: int, at: int, size: int) -> list[int]:
