@@ -12,6 +12,7 @@ import pytest
 
 from tillage.face.rooms import registry
 from tillage.flow import chunking
+from tillage.flow.configuration import load
 from tillage.flow.run import Outcome, Project
 from tillage.store import index, locate
 

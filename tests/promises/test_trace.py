@@ -2,9 +2,9 @@
 
 Mutations caught: trace_back: one member of a group instead of all; the parent of a child not resolved; the ledger of
 superseded records not read; `merged_into` without its reason; one input of several. trace_forward: a Group, or a row
-that would return, shakes nothing; children made before a stage counted as made by it; the gate that holds rows back
-passed over. trace_places: rows removed since shown; the newest version read for an older one. trace_graph: a node
-twice. trace_record: a moved record found at its old place.
+that would return, shakes nothing; the gate that holds rows back passed over;
+a check that passes shakes its gate. trace_places: rows removed since shown; the newest version read for an older one. trace_graph: a node
+twice. trace_record: a moved record found at its old place, or nowhere.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ tables:
       - fill_missing: {columns: [x]}
       - derive: {columns: {label: "if(text like 'w%', 'yes', 'no')"}}
     expect: [{column: city, not_null: true}]
+  plain: {from: notes, steps: [{derive: {columns: {more: "n + 1"}}}], expect: [{column: id, not_null: true}]}
+  after: {from: plain, steps: [{derive: {columns: {most: "more + 1"}}}]}
   both: {from: [words, tidy], steps: [{select: {columns: [text, n]}}]}
 models:
   bayes: {learn: naive_bayes, from: tidy, input: text, target: label, split: {test: 0.5}}
@@ -191,6 +193,7 @@ def test_without_the_keeper_its_copy_would_return(orchard: Project) -> None:
     said = {(e.how, e.end) for e in edges(node, "forward") if e.end.startswith("tidy/1:") and e.kind == "influenced"}
     assert said == {("without it would stay", f"tidy/1:{copy:032x}")}
     assert "tidy/1@1" in influenced(node, "forward")
+    assert ("words/2@1", "words@1") in {(e.start, e.end) for e in edges(node, "forward")}, "another may get through"
     loose = trace(orchard, "notes", copy, direction="forward")
     assert "tidy/1@1" not in influenced(loose, "forward"), "a copy may go, and nothing changes"
     assert {f"tidy/1:{copy:032x}", f"tidy/1:{keeper:032x}"} <= carried(loose, "forward")
@@ -261,6 +264,13 @@ def test_carried_edges_stand_before_influenced_ones(orchard: Project) -> None:
         assert all(k == sorted(k) for k in both), (start, kinds)
 
 
+def test_a_check_that_passes_leaves_the_other_rows_alone(orchard: Project) -> None:
+    node = trace(orchard, "notes", by_id(orchard, 2), direction="forward")
+    assert f"after:{by_id(orchard, 2):032x}" in carried(node, "forward")
+    assert "plain/expect@1" in influenced(node, "forward")
+    assert "after@1" not in influenced(node, "forward")
+
+
 def test_a_leak_names_the_test_rows_that_are_like_it(orchard: Project) -> None:
     left = orchard.store.frame("bayes/2", "left")
     assert left.height >= 3, "the words in two spellings never stood on two sides"
@@ -322,6 +332,19 @@ def test_a_record_that_moved_is_found_where_it_stands(changing: Project) -> None
     assert [n.label for n in node.forward] == [f"notes {by_id(changing, 7):032x}"]
     assert records(trace(changing, "notes", by_id(changing, 7))) == {"data/b.csv record 2"}
     assert [n.label for n in trace_record(changing, "data/b.csv", 0).forward] == [f"notes {by_id(changing, 8):032x}"]
+
+
+def test_every_record_of_a_changed_file_is_found(changing: Project) -> None:
+    path = changing.plan.root / "data/c.csv"
+    head, *lines = path.read_text().splitlines()
+    lines = [f"{90 + n},plum {n},Bonn,1,1" for n in range(3)] + lines[:9] + lines[20:] + ["99,fig,Bonn,1,1"]
+    path.write_text("\n".join([head, *lines]) + "\n")
+    changing.run(["notes"])
+    for record, line in enumerate(lines):
+        [row] = trace_record(changing, "data/c.csv", record, depth=1).forward
+        assert row.label == f"notes {by_id(changing, int(line.split(',')[0])):032x}", (record, line)
+    with pytest.raises(InputMissing):
+        trace_record(changing, "data/c.csv", len(lines))
 
 
 # ---- bounds

@@ -163,10 +163,9 @@ class Forward:
         """Maps, gates, and Wholes that only take rows out: rows keep their ids, and chunks name theirs."""
         version, how = self.at[reader.name], self.items.steps(reader)
         chunks = sorted({chunk for chunk, _ in front.values()})
-        before = self._children_of(reader, stage, front) if makes_children(reader) else None
-        if before is not None:
-            left = self._own(self.places.all_made_from(reader, version, LEFT, chunks), front, before)
-            shown = self._own(self.places.all_made_from(reader, version, ROWS, chunks), front, before)
+        if makes_children(reader):
+            left = self._own(self.places.all_made_from(reader, version, LEFT, chunks), front)
+            shown = self._own(self.places.all_made_from(reader, version, ROWS, chunks), front)
         elif reader.kind == "map":
             left = self.places.made_from(reader, version, LEFT, chunks, front, None)
             staying = sorted(set(front) - set(left[ID].to_list()))
@@ -218,20 +217,13 @@ class Forward:
                 return rows
         return self.places.find(stage, version, front, ROWS, None)
 
-    def _children_of(self, reader: Stage, stage: Stage, front: Front) -> pl.Series:
-        """The rows of these chunks that the input shows: children among them were made before this stage."""
-        seen = self._seen(reader, stage)
-        chunks = {chunk for chunk, _ in front.values()}
-        shown = [self.places.read(self.places.store.chunk(c), seen, [])[ID] for c in sorted(chunks)]
-        return pl.concat([ids(), *shown])
-
-    def _own(self, rows: pl.DataFrame, front: Front, before: pl.Series) -> pl.DataFrame:
-        """Those rows of some chunks that the walk has, and those made of them; what was there `before` is not."""
+    def _own(self, rows: pl.DataFrame, front: Front) -> pl.DataFrame:
+        """Those rows of some chunks that the walk has, and those made of them."""
         found = ids(front)
         if PARENT not in rows.columns:
             return only(rows, found)
         while True:
-            more = without(rows.filter(pl.col(PARENT).is_in(found.implode())), pl.concat([found, before]))
+            more = without(rows.filter(pl.col(PARENT).is_in(found.implode())), found)
             if more.is_empty():
                 return only(rows, found)
             found = pl.concat([found, more[ID]])
