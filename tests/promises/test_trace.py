@@ -1,10 +1,10 @@
 """The thread through every kind of stage, by hand on a small orchard, and both ways against each other at random.
 
 Mutations caught: trace_back: one member of a group instead of all; the parent of a child not resolved; the ledger of
-superseded records not read; `merged_into` without its reason; one input of several. trace_forward: a Group, or a row
-that would return, shakes nothing; the gate that holds rows back passed over;
-a check that passes shakes its gate. trace_places: rows removed since shown; the newest version read for an older one. trace_graph: a node
-twice. trace_record: a moved record found at its old place, or nowhere.
+superseded records not read; one input of several. trace_steps: what left for another reason taken for merged.
+trace_forward: rows that would return shake nothing; the gate that holds rows back passed over; a check that passes
+shakes its gate. trace_places: rows removed since are shown; the newest version is read for an older one. trace_graph:
+a node twice. trace_record: a moved record found at its old place, or nowhere.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ tables:
       - drop_duplicates: {columns: [text, city]}
       - derive: {columns: {big: "n > 2"}}
   cities: {from: words, steps: [{aggregate: {by: [city], columns: {rows: count(), most: max(n)}}}]}
+  few: {from: cities, steps: [{filter: "rows < 2"}]}
+  fewer: {from: few, steps: [{aggregate: {by: [rows], columns: {cities: count()}}}]}
   beside:
     from: {left: words, right: cities}
     steps:
@@ -225,6 +227,15 @@ def test_a_group_of_two_ports_has_the_rows_of_both(orchard: Project) -> None:
     assert records(node) == {"data/a.csv record 1", "data/b.csv record 1"}
     forward = trace(orchard, "notes", by_id(orchard, 7), direction="forward")
     assert {f"beside:{i:032x}" for i in made} <= carried(forward, "forward")
+
+
+def test_without_a_member_a_group_may_go_another_way(orchard: Project) -> None:
+    """Rome has two rows and is filtered out; it would have one, and stay."""
+    node = trace(orchard, "notes", by_id(orchard, 7), direction="forward")
+    rome = one(orchard, "cities", city="Rome")
+    assert node.thread.items[f"few:{rome:032x}"].facts["state"] == "left"
+    assert not any(i.stage == "fewer" and i.kind == "row" for i in node.thread.items.values())
+    assert {"few@1", "fewer@1"} <= influenced(node, "forward")
 
 
 def test_rows_of_stacked_tables_come_by_their_own_port(orchard: Project) -> None:
