@@ -12,6 +12,7 @@ from tillage.core.errors import BadData
 from tillage.face.rooms import registry
 from tillage.flow.configuration import load
 from tillage.flow.run import Project
+from tillage.promises import trace
 from tillage.store.verify import verify
 
 EVERY_KIND = """\
@@ -192,3 +193,16 @@ def test_no_row_to_learn_from_is_an_error_in_the_data(tmp_path: Path, learner: s
     folder.write("a.csv", HEAD)
     with folder.open() as p, pytest.raises(BadData):
         p.run()
+
+
+def test_a_row_that_moved_and_then_changed_stands_where_it_is_now(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "f", "project: p\ntables:\n  raw: {collect: {files: a.csv}, key: id}\n")
+    for text in ("1,1\n2,2\n3,3\n", "0,0\n1,1\n2,2\n3,3\n", "0,0\n9,9\n8,8\n1,1\n2,2\n3,333\n", "9,9\n2,2\n3,333\n"):
+        folder.write("a.csv", "id,x\n" + text)
+        folder.run()
+        with folder.open() as p:
+            for place, line in enumerate(text.splitlines()):
+                [row] = p.read("raw").filter(id=int(line.split(",")[0]))["_id"]
+                found = trace(p, "raw", row).thread.items.values()
+                records = [item.facts["record"] for item in found if item.kind == "record"]
+                assert records == [place], (text, line)

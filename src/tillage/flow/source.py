@@ -90,7 +90,8 @@ class SourceRun:
         self.removals: dict[int, tuple[Chunk, list[pl.Series]]] = {}
         self.new_left: list[pl.DataFrame] = []
         self.quarantined: list[pl.DataFrame] = []
-        self.places: list[tuple[int, pl.DataFrame]] = []
+        self.places: list[tuple[int, pl.DataFrame, pl.Series]] = []
+        """By object: rows that stand elsewhere in it than where they were read; all rows that were not read anew."""
 
     def run(self) -> Reading:
         """Read what is fresh, drop what is gone, settle who wins; the draft is None when nothing changed."""
@@ -165,9 +166,7 @@ class SourceRun:
     def _compare(self, k: Known, before: pl.DataFrame, here: pl.Series, held: list[pl.DataFrame]) -> None:
         """End the reading of a changed object: drop what it lost, note what stands elsewhere in it now."""
         self._remove(without(before, here.unique()), lost=True)
-        if not held:
-            return
-        same = pl.concat(held)
+        same = pl.concat(held) if held else before.select(ID, RECORD, pl.col(RECORD).alias("_at")).clear()
         twice = here.filter(here.is_duplicated()).unique()
         if len(twice):  # the last record of a key wins: all of them are written anew, and settled with the rest
             again = only(same, twice)
@@ -177,8 +176,8 @@ class SourceRun:
             self._remove(only(before, twice), lost=False)
             same = without(same, twice)
         moved = same.filter(pl.col("_at") != pl.col(RECORD)).select(ID, RECORD)
-        if moved.height:
-            self.places.append((k.ordinal, moved))
+        if moved.height or self._places(k.ordinal) is not None:
+            self.places.append((k.ordinal, moved, same[ID]))
 
     def _with_keys(self, batch: Batch, k: Known) -> Batch:
         """The batch, with records whose key is missing set aside."""
@@ -441,10 +440,12 @@ class SourceRun:
                 self._add(LEFT, rows)
         if self.quarantined:
             self._add(QUARANTINE, pl.concat(self.quarantined))
-        for ordinal, moved in self.places:
+        for ordinal, moved, same in self.places:
             draft.ended += [c.id for c in store.chunks(name, PLACES, page=ordinal)]
             before = self._places(ordinal)
-            whole = moved if before is None else pl.concat([without(before, moved[ID]), moved])
+            whole = moved if before is None else pl.concat([without(only(before, same), moved[ID]), moved])
+            if whole.is_empty():
+                continue
             draft.added.append(NewChunk(PLACES, store.objects.put_frame(self._key(PLACES), whole), page=ordinal))
         schema = self.schema
         if schema is not None:

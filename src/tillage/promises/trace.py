@@ -76,7 +76,8 @@ def trace_record(
 ) -> Node:
     """The thread of a record of a source's object: the row that it became in each table that reads the object.
 
-    `record` counts as `trace` prints it. Raises InputMissing when no table reads the object, or it has no such record.
+    `record` counts from 0, as `trace` prints it. Raises UnknownName when no table reads the object, InputMissing when
+    it has no such record.
     """
     asked = _Asked(project, direction, depth, limit)
     where = as_read(project, path)
@@ -84,7 +85,18 @@ def trace_record(
 
 
 def row_of_key(project: Project, name: str, values: Sequence[str]) -> int:
-    """The row_id of a key, as text: rows keep the id that the collecting table gave them."""
+    """The row_id of a key, as text: rows keep the id that the collecting table gave them.
+
+    >>> import tempfile, pathlib, tillage
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (root / "a.csv").write_text("id,n\\n1,5\\n2,6\\n")
+    >>> _ = (root / "tillage.yaml").write_text("project: p\\ntables: {notes: {collect: {files: '*.csv'}, key: id}}")
+    >>> with tillage.project(root) as project:
+    ...     _ = project.run()
+    ...     node = trace(project, "notes", row_of_key(project, "notes", ["2"]))
+    >>> node.facts["values"], [behind.label for behind in node.back]
+    ({'id': 2, 'n': 6}, ['a.csv record 1'])
+    """
     if name not in project.plan.tables:
         raise UnknownName("table", name, project.plan.tables)
     origins = [t for t in _collecting(project, name) if t.key]

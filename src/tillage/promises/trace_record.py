@@ -1,11 +1,12 @@
 """From a record of a source: what each table that reads its object made of it, and where that went.
 
 A record is found by its number: in the ledger (superseded, quarantined), among the rows that moved within the object,
-else in the object's chunks, which a first reading lays down in order, so that log n of them are probed before all are.
+else in the object's chunks, which a first reading lays down in order, so that one or a few are probed before all are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,21 +139,29 @@ def _rows(places: Places, stage: Stage, version: int, ordinal: int, record: int)
         _, _, waiting = places.at_record(chunk, version, ordinal, record)
         if waiting is not None:
             return [(waiting, True)]
+    for row in _standing(places, stage, version, ordinal, record):
+        if row not in moved:
+            return [(row, False)]
+    return []
+
+
+def _standing(places: Places, stage: Stage, version: int, ordinal: int, record: int) -> Iterator[int]:
+    """The rows that chunks show for a record, the likeliest chunk first: as far in as the record is in its file."""
     chunks = places.store.chunks_of_origin(stage.name, ROWS, ordinal)
-    low, high = 0, len(chunks)
-    probed = set()
+    low, high, probed = 0, len(chunks), set()
+    middle = min(len(chunks) - 1, len(chunks) * record // max(_records(places, stage, ordinal), 1))
     while low < high:
-        middle = (low + high) // 2
         probed.add(chunks[middle].id)
-        least, most, found = places.at_record(chunks[middle], version, ordinal, record)
-        if found is not None and found not in moved:
-            return [(found, False)]
+        least, most, row = places.at_record(chunks[middle], version, ordinal, record)
+        if row is not None:
+            yield row
         if least <= record <= most or most < least:
             break
         low, high = (middle + 1, high) if most < record else (low, middle)
+        nearest = low if most < record else high - 1
+        middle = nearest if len(probed) == 1 else (low + high) // 2
     for chunk in chunks:  # a later change put it elsewhere, or it is in no row
         if chunk.id not in probed:
-            _, _, found = places.at_record(chunk, version, ordinal, record)
-            if found is not None and found not in moved:
-                return [(found, False)]
-    return []
+            _, _, row = places.at_record(chunk, version, ordinal, record)
+            if row is not None:
+                yield row
