@@ -125,7 +125,7 @@ project: ways
 tables:
   raw: {collect: {files: "data/*.csv"}, key: id}
   low: {from: raw, steps: [{filter: "x < 7"}]}
-  high: {from: raw, steps: [{filter: "x > 4"}]}
+  high: {from: raw, steps: [{filter: "x >= 7"}]}
   both: {from: [low, high]}
   groups: {from: both, steps: [{aggregate: {by: [city], columns: {n: count()}}}]}
 models:

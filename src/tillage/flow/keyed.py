@@ -21,6 +21,7 @@ from tillage.flow.counts import Counts
 from tillage.flow.maps import ledger
 from tillage.flow.progress import Listener, Progress
 from tillage.flow.schema import recorded
+from tillage.flow.stacking import refuse_twice
 from tillage.flow.stages import Stage
 from tillage.store.digests import content_hashes
 from tillage.store.index import KEY, Index
@@ -37,6 +38,8 @@ class KeyedRun:
 
     def __init__(self, store: Store, stage: Stage, fingerprint: str, listen: Listener) -> None:
         self.store, self.stage, self.listen = store, stage, listen
+        if stage.kind != "gate":
+            refuse_twice(store, stage.stacks, stage.target)
         last = store.latest(stage.name)
         same = last is not None and last.fingerprint == fingerprint
         self.last: Version | None = last if last is not None and same and self._same_columns(last) else None

@@ -20,7 +20,7 @@ from tillage.flow.counts import Counts
 from tillage.flow.engine import Engine
 from tillage.flow.progress import Listener, Progress
 from tillage.flow.schema import recorded
-from tillage.flow.stacking import Shape, common_shape, fitted
+from tillage.flow.stacking import TWICE, Shape, common_shape, fitted, standing_twice
 from tillage.flow.stages import Stage
 from tillage.store.catalog import dump
 from tillage.store.objects import Stored
@@ -96,6 +96,8 @@ def run_maps(
         columns = {c: str(t) for c, t in schema.items() if not c.startswith("_")}
     draft.columns = columns
     draft.counts = counts.value()
+    if stage.name in stage.stacks:
+        draft.facts[TWICE] = standing_twice(store, draft)
     return draft, touched
 
 

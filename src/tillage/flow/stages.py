@@ -8,7 +8,7 @@ last stage bears the table's name; those before are `NAME/1`, `NAME/2`. A table 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Literal
 
@@ -44,6 +44,8 @@ class Stage:
     """It is the first of its table: rows come in from outside."""
     created_before: bool = False
     """Every row was made inside this table, by a Group before this stage."""
+    stacks: tuple[str, ...] = ()
+    """Stages above this one, or itself, that stack tables of one source: a row may stand twice in them."""
     children: bool = False
     """Rows may have been made inside this table by a Map, and then carry `_parent`."""
     follows: bool = False
@@ -85,7 +87,21 @@ def compile_plan(plan: Plan, registry: Registry) -> dict[str, Stage]:
     for model in plan.models.values():
         for stage in _model(model, plan, registry):
             stages[stage.name] = stage
-    return stages
+    return _with_stacks(stages)
+
+
+def _with_stacks(stages: dict[str, Stage]) -> dict[str, Stage]:
+    """Each stage with the stacks above it in which one row may stand twice; a Group makes rows of its own."""
+    origins: dict[str, set[str]] = {}
+    out: dict[str, Stage] = {}
+    for name, stage in stages.items():
+        above = [origins[source] for source in stage.inputs.values()]
+        rows = set().union(*above) if above and stage.kind != "group" else {name}
+        kin = stage.kind == "map" and len(set().union(*above)) < sum(len(a) for a in above)
+        stacks = {s for source in stage.inputs.values() for s in out[source].stacks if out[source].kind != "group"}
+        origins[name] = rows
+        out[name] = replace(stage, stacks=tuple(sorted(stacks | ({name} if kin else set()))))
+    return out
 
 
 def _order(plan: Plan) -> list[str]:
