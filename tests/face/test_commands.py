@@ -224,7 +224,7 @@ def test_verify_notices_a_flipped_bit(garden: Path, ask: Ask, tell: Tell) -> Non
     assert ask("verify")["ok"]
     assert tell("verify")[1].startswith("ok  ")
     with closing(sqlite3.connect(garden / ".tillage/catalog.db")) as db, db:
-        found = "SELECT name, data FROM small WHERE name LIKE '%.parquet' ORDER BY length(data) DESC"
+        found = "SELECT name, data FROM small WHERE name LIKE '%.arrow' ORDER BY length(data) DESC"
         name, stored = db.execute(found).fetchone()
         data = bytearray(stored)
         data[len(data) // 2] ^= 1

@@ -19,6 +19,7 @@ from tillage.core.rows import ID
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
 from tillage.store.digests import content_hashes
+from tillage.store.frames import is_frame
 from tillage.store.index import DELTA, KEY
 from tillage.store.tables import Chunk
 
@@ -60,7 +61,7 @@ def snapshot(project: Project, root: Path) -> Snapshot:
             seen.named = dict(frame.select(pl.col(stage.table.key[0]).cast(pl.String), ID).rows())
         for part in project.store.parts(name):
             for chunk in project.store.chunks(name, part):
-                if chunk.object.endswith(".parquet"):
+                if is_frame(chunk.object):
                     rows = project.store.objects.get_frame(chunk.object, chunk.checksum)
                     keys = rows[KEY].to_list() if part.startswith("index") else []
                     seen.chunks[name].append((chunk, set(rows[ID]), keys))

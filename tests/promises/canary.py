@@ -22,6 +22,7 @@ from tillage.core.keys import Keyring
 from tillage.face.page import write_report
 from tillage.face.rooms import project
 from tillage.flow.run import Outcome, Project
+from tillage.store.frames import is_frame
 
 TOKEN = "zqxcanary"
 """All that is the person's begins so, in any case."""
@@ -140,14 +141,14 @@ def scan(root: Path) -> list[str]:
     found = [f"name of {p.name}" for p in root.rglob("*") if TOKEN in p.name.lower()]
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         data = path.read_bytes()
-        if path.suffix == ".parquet":
-            found += [f"{path.name}: {where}" for where in _parquet(root, data)]
+        if is_frame(path.name):
+            found += [f"{path.name}: {where}" for where in _rows(root, path.name, data)]
         elif TOKEN.encode() in data.lower():
             found.append(path.name)
     with sqlite3.connect(root / "catalog.db") as db:
         for name, data in db.execute("SELECT name, data FROM small").fetchall():
-            if name.endswith(".parquet"):
-                found += [f"{name}: {where}" for where in _parquet(root, data)]
+            if is_frame(name):
+                found += [f"{name}: {where}" for where in _rows(root, name, data)]
             elif TOKEN.encode() in bytes(data).lower():
                 found.append(name)
         for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -158,8 +159,8 @@ def scan(root: Path) -> list[str]:
     return found
 
 
-def _parquet(root: Path, data: bytes) -> Iterator[str]:
-    frame = pl.read_parquet(BytesIO(data))
+def _rows(root: Path, name: str, data: bytes) -> Iterator[str]:
+    frame = pl.read_parquet(BytesIO(data)) if name.endswith("parquet") else pl.read_ipc_stream(BytesIO(data))
     for column in frame.columns:
         for value in frame[column].to_list():
             if TOKEN in str(value).lower():

@@ -13,6 +13,7 @@ from tillage.face.rooms import project
 from tillage.flow.run import Project
 from tillage.promises import estimate, forget
 from tillage.promises.copies import Search
+from tillage.store.frames import is_frame
 from tillage.store.verify import verify
 
 
@@ -163,7 +164,7 @@ tables:
         assert sorted(p.read("notes", 1)["id"].to_list()) == [2, 4]
         assert sorted(p.read("again").select("n", "t").rows()) == [(1, "moved"), (2, "z")]
         every = [p.store.objects.get_frame(c.object, c.checksum) for s in p.store.stages() for part in p.store.parts(s)
-                 for c in p.store.every_chunk(s, part) if c.object.endswith("parquet")]  # fmt: skip
+                 for c in p.store.every_chunk(s, part) if is_frame(c.object)]  # fmt: skip
         assert len(every) > 5
         assert not any("of u1" in str(frame.drop(ID).rows()) for frame in every)
         assert not verify(p.store).findings

@@ -97,8 +97,10 @@ def test_a_missing_object_says_so(folder: Objects) -> None:
     assert error.value.exit_code == 70
 
 
-def test_a_file_that_is_no_parquet_says_so(folder: Objects) -> None:
-    stored = folder.put(KEY, b"no Parquet", "parquet")
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+@pytest.mark.parametrize("data", [b"", b"no Parquet, and no stream"])
+def test_a_file_that_holds_no_rows_says_so(folder: Objects, suffix: str, data: bytes) -> None:
+    stored = folder.put(KEY, data, suffix)
     with pytest.raises(VerifyFailed, match="cannot be decoded"):
         folder.get_frame(stored.name, stored.checksum)
 
@@ -278,7 +280,7 @@ def test_the_cache_stays_within_its_size(folder: Objects, monkeypatch: pytest.Mo
     monkeypatch.setattr(objects, "CACHE_BYTES", 4 * 2400)
     frames = [pl.DataFrame({ID: ids(range(n, n + 100)), "n": range(100)}) for n in range(12)]
     stored = [folder.put_frame(f"{n:032x}", frame) for n, frame in enumerate(frames)]
-    assert sum(f.estimated_size() for f in folder._cache.values()) == folder._cached
+    assert sum(f.estimated_size() for f, _ in folder._cache.values()) == folder._cached
     assert 0 < folder._cached <= objects.CACHE_BYTES
     for frame, one in zip(frames, stored, strict=True):
         assert folder.get_frame(one.name, one.checksum).equals(frame)

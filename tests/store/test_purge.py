@@ -67,9 +67,9 @@ def reference(store: Store, stage: str, source: str, hidden: list[int]) -> None:
 
 def texts(store: Store) -> set[str]:
     """Every text in any object of the store, whether or not a chunk stands on it."""
-    whole = [path.read_bytes() for path in (store.root / "objects").rglob("*.parquet")]
-    whole += [bytes(r[0]) for r in store.catalog.rows("SELECT data FROM small WHERE name LIKE '%.parquet'")]
-    frames = [pl.read_parquet(BytesIO(data)) for data in whole]
+    whole = [path.read_bytes() for path in (store.root / "objects").rglob("*.arrow")]
+    whole += [bytes(r[0]) for r in store.catalog.rows("SELECT data FROM small WHERE name LIKE '%.arrow'")]
+    frames = [pl.read_ipc_stream(BytesIO(data)) for data in whole]
     return {text for rows in frames if "text" in rows.columns for text in rows["text"].to_list()}
 
 

@@ -74,20 +74,21 @@ class Keyring:
 
     def row_ids(self, table: str, frame: pl.DataFrame, key: Sequence[str]) -> pl.Series:
         """The `_id` of each row of `table` from its key columns, which count as text (so 7 and "7" are one key)."""
-        return self._encrypt(hash_text(frame, key, self._seed(table)))
+        return self._encrypt(_text_hashes(frame.lazy(), key, self._seed(table)))
 
     def key_ids(self, scope: str, keys: pl.Series) -> pl.Series:
         """The `_id` of rows made from hashed keys (UInt128), as a Group makes them."""
-        bytes_ = keys.to_frame("k").select(plh.hash_rows(low("k"), high("k")).alias("k"))
-        return self._encrypt(bytes_.select(plh.col("k").nchash.xxh3_128(seed=self._seed(scope)))["k"])
+        bytes_ = keys.to_frame("h").lazy().select(plh.hash_rows(low("h"), high("h")).alias("h"))
+        return self._encrypt(bytes_.select(plh.col("h").nchash.xxh3_128(seed=self._seed(scope))))
 
     def _seed(self, table: str) -> int:
         return int.from_bytes(hmac.digest(self.subkey("seed"), table.encode(), sha256)[:8], "little")
 
-    def _encrypt(self, hashes: pl.Series) -> pl.Series:
+    def _encrypt(self, hashes: pl.LazyFrame) -> pl.Series:
+        """The hashes, a column `h`, encrypted; they come unasked, so that a chunk costs one query."""
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-        halves = hashes.to_frame("h").select(lo=low("h"), hi=high("h"))
+        halves = hashes.select(lo=low("h"), hi=high("h")).collect()
         block = np.empty((len(halves), 2), dtype="<u8")
         block[:, 0], block[:, 1] = halves["lo"].to_numpy(), halves["hi"].to_numpy()
         cipher = Cipher(algorithms.AES(self.subkey("row")), modes.ECB()).encryptor()  # noqa: S305 - one block a row
@@ -105,14 +106,15 @@ def hash_text(frame: pl.DataFrame, columns: Sequence[str], seed: int = 0) -> pl.
 
     A null is a value of its own, different from the empty text.
     """
+    return _text_hashes(frame.lazy(), columns, seed).collect()["h"]
+
+
+def _text_hashes(frame: pl.LazyFrame, columns: Sequence[str], seed: int) -> pl.LazyFrame:
     text = frame.select(pl.col(c).cast(pl.String) for c in columns)
     if len(columns) == 1:
-        hashed = text.select(plh.col(columns[0]).nchash.xxh3_128(seed=seed).alias("h"))
-        if not text.to_series().null_count():
-            return hashed["h"]
-        return hashed.select(pl.when(text.to_series().is_not_null()).then(pl.col("h")).otherwise(_NULL))["h"]
-    rows = text.select(plh.hash_rows(pl.all()).alias("h"))
-    return rows.select(plh.col("h").nchash.xxh3_128(seed=seed))["h"]
+        hashed = plh.col(columns[0]).nchash.xxh3_128(seed=seed)
+        return text.select(pl.when(pl.col(columns[0]).is_not_null()).then(hashed).otherwise(_NULL).alias("h"))
+    return text.select(plh.hash_rows(pl.all()).alias("h")).select(plh.col("h").nchash.xxh3_128(seed=seed))
 
 
 def fraction(values: pl.Series, salt: str) -> pl.Series:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from tillage.store.tables import Store
 
-SAVE_SECONDS = 0.5
+SAVE_SECONDS = 2.0
 
 
 class Keyed(Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from tillage.core.errors import TillageError
-from tillage.core.rows import ID, INTO, PARENT, REASON, only, split_left, without
+from tillage.core.rows import ID, INTO, PARENT, REASON, drop_columns, only, split_left, without
 from tillage.core.step import Map
 from tillage.flow.counts import Counts
 from tillage.flow.engine import Engine
@@ -120,8 +120,8 @@ def map_rows(
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Pass the rows of one chunk through the Maps: what was written, in names and counts, and the rows that stay."""
     if stage.first:
-        rows = rows.drop(PARENT, strict=False)
-    rows = rows.drop("_object", "_record", "_key", strict=False)
+        rows = drop_columns(rows, PARENT)
+    rows = drop_columns(rows, "_object", "_record", "_key")
     total = rows.height
     stay, left = apply_maps(maps, rows)
     if shape is not None:
@@ -141,7 +141,7 @@ def map_rows(
 
 def _slim(left: pl.DataFrame) -> pl.DataFrame:
     """Entries without the columns that say nothing here."""
-    return left.drop([c for c in (INTO, PARENT) if left[c].null_count() == left.height])
+    return drop_columns(left, *(c for c in (INTO, PARENT) if left[c].null_count() == left.height))
 
 
 def apply_maps(maps: Sequence[Map], rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -167,13 +167,10 @@ def apply_maps(maps: Sequence[Map], rows: pl.DataFrame) -> tuple[pl.DataFrame, p
 
 def ledger(left: pl.DataFrame, step: str) -> pl.DataFrame:
     """Marked rows as entries of the ledger."""
-    return left.select(
-        ID,
-        REASON,
-        pl.col(INTO) if INTO in left.columns else pl.lit(None, dtype=pl.UInt128).alias(INTO),
-        pl.lit(step).alias(STEP),
-        pl.col(PARENT) if PARENT in left.columns else pl.lit(None, dtype=pl.UInt128).alias(PARENT),
-    )
+    none = pl.Series([None], dtype=pl.UInt128).new_from_index(0, left.height)
+    own = {c: left[c] if c in left.columns else none for c in (INTO, PARENT)}
+    named = pl.Series([step]).new_from_index(0, left.height)
+    return pl.DataFrame({ID: left[ID], REASON: left[REASON], INTO: own[INTO], STEP: named, PARENT: own[PARENT]})
 
 
 def chunks_of(task: Task, result: dict[str, Any]) -> list[NewChunk]:

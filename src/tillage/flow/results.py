@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from tillage.core.errors import InputMissing, VerifyFailed
-from tillage.core.rows import ID, without
+from tillage.core.rows import ID, drop_columns, without
 from tillage.core.state import State, decode, encode
 from tillage.core.step import Fit, Fitted, Fold, Result, Step, Verdict
 from tillage.flow.engine import Engine
@@ -221,7 +221,7 @@ def fold_rows(store: Store, step: Fold, rows: pl.DataFrame, key: str) -> dict[st
 
 def clean(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows as a step sees them: `_id` and the user's columns (and the side of a split)."""
-    return rows.drop("_object", "_record", "_key", "_parent", strict=False)
+    return drop_columns(rows, "_object", "_record", "_key", "_parent")
 
 
 def _everything(rows: pl.DataFrame) -> pl.DataFrame:

@@ -32,7 +32,7 @@ from tillage.flow.survey import Known, Survey, held_objects, source_of, table_of
 from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import dump
 from tillage.store.digests import content_hashes
-from tillage.store.locate import PLACE, Run, locate, prefixes, sorted_entries
+from tillage.store.locate import Run, alike, locate, prefixes, sorted_entries
 from tillage.store.tables import LEFT, ROWS, Chunk, Draft, NewChunk, Store, Version
 
 OBJECT = "_object"
@@ -317,8 +317,7 @@ class SourceRun:
         rows = rows.select(ID, OBJECT, RECORD, *self.columns)
         key = sha256(f"{self.draft.fingerprint}\n{rows[ID][0]}\n{rows.height}".encode()).hexdigest()[:32]
         stored = self.store.objects.put_frame(key, rows)
-        origins = tuple(rows[OBJECT].unique().sort().to_list())
-        self.written.append((NewChunk(ROWS, stored, origins=origins), prefixes(rows[ID])))
+        self.written.append((NewChunk(ROWS, stored, origins=_origins(rows[OBJECT])), prefixes(rows[ID])))
         if self.ahead is not None:
             self.ahead.chunk(self.stage.name, stored, rows)
 
@@ -391,8 +390,7 @@ class SourceRun:
 
     def _twice(self) -> pl.DataFrame:
         """Ids that stand more than once in what was just written (by their first 48 bits, then exactly)."""
-        every = self.entries
-        same = every[1:][(every[1:] ^ every[:-1]) <= PLACE] & ~PLACE
+        same = alike(self.entries)
         none = pl.DataFrame(schema={ID: pl.UInt128})
         if not len(same):
             return none
@@ -529,3 +527,9 @@ class SourceRun:
         end = "UPDATE sources SET ended = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL"
         out += [(end, (number, name, k.ordinal)) for k in self.found.gone]
         return out
+
+
+def _origins(objects: pl.Series) -> tuple[int, ...]:
+    """The source objects that rows of a chunk come from; nearly always one."""
+    first, last = int(objects.min()), int(objects.max())  # type: ignore[arg-type]
+    return (first,) if first == last else tuple(sorted(set(objects.to_list())))

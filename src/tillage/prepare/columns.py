@@ -6,6 +6,7 @@ Every complaint of one step comes at once, with the nearest right name. Cost: a 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated
 
 import polars as pl
@@ -61,9 +62,15 @@ def expression(rows: pl.DataFrame, text: str, *, condition: bool = False) -> pl.
     >>> pl.DataFrame({"n": [2]}).select(expression(pl.DataFrame({"n": [2]}), "n * 3")).item()
     6
     """
-    read = parse(text)
-    known = user_columns(rows)
-    problems = read.check(known) + read.check_types({c: rows.schema[c] for c in known}, condition=condition)
+    kinds = rows.schema
+    return _compiled(text, condition, tuple((c, kinds[c]) for c in user_columns(rows)))
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str, condition: bool, schema: tuple[tuple[str, pl.DataType], ...]) -> pl.Expr:
+    """Chunks of a table have one schema, so an expression is checked and built once for all of them."""
+    read, kinds = parse(text), dict(schema)
+    problems = read.check(kinds) + read.check_types(kinds, condition=condition)
     if problems:
         raise ConfigurationError(Problem(p) for p in problems)
     return read.polars()

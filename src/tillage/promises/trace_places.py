@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
-from io import BytesIO
 
 import numpy as np
 import polars as pl
@@ -20,6 +19,7 @@ from tillage.core.step import Map, Whole
 from tillage.flow.run import Project
 from tillage.flow.source import OBJECT, RECORD
 from tillage.flow.stages import Stage
+from tillage.store.frames import halves
 from tillage.store.index import KEY
 from tillage.store.locate import holding
 from tillage.store.tables import ROWS, Chunk, Version
@@ -192,9 +192,8 @@ class Places:
 
     def stored(self, chunk: Chunk, columns: Iterable[str] | None) -> pl.DataFrame:
         """Columns of a chunk as they are stored, with rows that were removed since."""
-        data = BytesIO(self.store.objects.get(chunk.object, chunk.checksum))
         names = None if columns is None else [half for c in columns for half in _HALVES.get(c, (c,))]
-        return pl.read_parquet(data, columns=names, parallel="none", use_statistics=False)
+        return halves(self.store.objects.get(chunk.object, chunk.checksum), chunk.object, names)
 
     def at_record(self, chunk: Chunk, version: int, ordinal: int, record: int) -> tuple[int, int, int | None]:
         """(least, greatest record of an object in a chunk, the row of this record if the chunk shows it)."""

@@ -6,6 +6,7 @@ deltas weigh an eighth of the pages they are folded in. Keys are uniform 128-bit
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 import polars as pl
@@ -19,6 +20,8 @@ PAGE_ROWS = 256
 MOST_PAGES = 256
 DELTA = -1
 MANY_DELTAS = 12
+AT_ONCE = 1 << 16
+"""Entries looked through at a time: one by one, a hundred pages would cost more in queries than in entries."""
 
 
 class Index:
@@ -37,8 +40,11 @@ class Index:
         wanted = keys.unique().rename(KEY).to_frame()
         pages = set(self._page(keys, self.pages).unique().to_list()) if self.pages else set()
         touched = [c for c in self.chunks if c.page == DELTA or c.page in pages]
-        found = [self._entries(c, ids=ids).join(wanted, on=KEY, how="semi") for c in touched]
-        found = [f for f in found if f.height]
+        found = []
+        for rows in _joined((self._entries(c, ids=ids) for c in touched), AT_ONCE):
+            own = rows.join(wanted, on=KEY, how="semi")
+            if own.height:
+                found.append(own)
         return (
             pl.concat(found, how="diagonal_relaxed")
             if found
@@ -108,6 +114,18 @@ class Index:
         top = keys.rename(KEY).to_frame().select(high(KEY))[KEY]
         first = (top // (1 << (64 - bits))).cast(pl.Int64) if bits else pl.zeros(len(keys), pl.Int64, eager=True)
         return first + pages
+
+
+def _joined(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows in fewer frames, of `rows` rows or a little more."""
+    held: list[pl.DataFrame] = []
+    for frame in frames:
+        held.append(frame)
+        if sum(f.height for f in held) >= rows:
+            yield pl.concat(held, how="diagonal_relaxed")
+            held = []
+    if held:
+        yield pl.concat(held, how="diagonal_relaxed")
 
 
 class Overlay:

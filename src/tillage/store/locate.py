@@ -30,6 +30,9 @@ LARGEST_RUN = 1 << 16
 CACHE_BYTES = 64 << 20
 """Runs kept in memory for each store, in all."""
 
+PIECE = 1 << 18
+"""Entries compared at a time."""
+
 PLACE = np.uint64(0xFFFF)
 """The bits of an entry that number a chunk of its run."""
 
@@ -130,6 +133,15 @@ def sorted_entries(parts: Sequence[np.ndarray]) -> np.ndarray:
     return entries
 
 
+def alike(entries: np.ndarray) -> np.ndarray:
+    """The prefixes that stand more than once in a run, in pieces, so that memory stays that of the run."""
+    found = [np.empty(0, dtype="<u8")]
+    for at in range(0, len(entries) - 1, PIECE):
+        some = entries[at : at + PIECE + 1]
+        found.append(some[1:][(some[1:] ^ some[:-1]) <= PLACE] & _HIGH48)
+    return np.concatenate(found)
+
+
 def note(store: Store, stage: str, run: Run) -> None:
     """Keep the run of chunks that were just committed, so that the first look-up need not read them back."""
     entries, names = run
@@ -155,7 +167,7 @@ def thinned(store: Store, lost: Mapping[int, pl.Series]) -> list[tuple[int, str,
         found = at[(at < len(entries)) & (entries[np.minimum(at, len(entries) - 1)] == going)]
         kept = np.delete(entries, found)
         key = sha256(dump(["thinned", row["object"]]).encode()).hexdigest()[:32]
-        out.append((row["id"], str(row["object"]), store.objects.put(key, kept.tobytes(), "run", len(kept))))
+        out.append((row["id"], str(row["object"]), store.objects.put(key, kept.view("u1").data, "run", len(kept))))
     return out
 
 
@@ -173,7 +185,7 @@ def _keep(
     kept = []
     for _, entries, chunks in fresh:
         key = sha256(dump([stage, part, chunks]).encode()).hexdigest()[:32]
-        kept.append((store.objects.put(key, entries.tobytes(), "run", len(entries)), chunks))
+        kept.append((store.objects.put(key, entries.view("u1").data, "run", len(entries)), chunks))
     store.objects.sync()
     with store.catalog.transaction():
         store.catalog.write_many("DELETE FROM runs WHERE id = ?", [(s,) for s in stale])

@@ -15,7 +15,6 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from uuid import uuid4
@@ -23,12 +22,12 @@ from uuid import uuid4
 import polars as pl
 
 from tillage.core.errors import TillageError, Unavailable, VerifyFailed
-from tillage.core.rows import from_storage, to_storage
 from tillage.store.catalog import Catalog
 from tillage.store.failpoints import reach
+from tillage.store.frames import packed, unpacked
 
-CACHE_BYTES = 192 << 20
-"""Frames just written or read are kept in memory up to this size in all."""
+CACHE_BYTES = 32 << 20
+"""Frames just written or read are kept in memory up to this size in all; more would be memory that is never warm."""
 
 
 SMALL = 48 << 10
@@ -53,7 +52,7 @@ class Objects:
     def __init__(self, root: Path, catalog: Catalog | None = None) -> None:
         self.root, self.catalog = root, catalog
         self._pending: dict[str, bytes] = {}
-        self._cache: OrderedDict[str, pl.DataFrame] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[pl.DataFrame, int]] = OrderedDict()
         self._cached = 0
         self._lock = Lock()
         self._unsynced: set[Path] = set()
@@ -129,10 +128,9 @@ class Objects:
             raise
 
     def put_frame(self, key: str, frame: pl.DataFrame) -> Stored:
-        """Write rows as Parquet (zstd, UInt128 in halves)."""
-        buffer = BytesIO()
-        to_storage(frame).write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)
-        stored = self.put(key, buffer.getbuffer(), "parquet", frame.height)
+        """Write rows."""
+        data, suffix = packed(frame)
+        stored = self.put(key, data, suffix, frame.height)
         self._remember(stored.name, frame)
         return stored
 
@@ -181,7 +179,7 @@ class Objects:
     ) -> pl.DataFrame:
         """The rows of an object: all columns, some of them, or all `but` one."""
         with self._lock:
-            found = self._cache.get(name)
+            found, _ = self._cache.get(name, (None, 0))
             if found is not None:
                 self._cache.move_to_end(name)
         if found is not None and not self._there(name):  # another process purged it
@@ -190,18 +188,13 @@ class Objects:
         if found is None:
             data = self.get(name, checksum)
             try:
-                if columns is None and but is None:
-                    found = from_storage(pl.read_parquet(BytesIO(data)))
-                    self._remember(name, found)
-                else:
-                    stored = pl.read_parquet_schema(BytesIO(data))
-                    names = {c: c[:-3] if c.startswith("_") and c[-3:] in (":lo", ":hi") else c for c in stored}
-                    wanted = [c for c, name in names.items() if (name in columns if columns else name != but)]
-                    some = from_storage(pl.read_parquet(BytesIO(data), columns=wanted))
-                    return some.select(columns) if columns else some
+                if columns is not None or but is not None:
+                    return unpacked(data, name, columns, but=but)
+                found = unpacked(data, name)
+                self._remember(name, found)
             except pl.exceptions.ColumnNotFoundError:  # asked for by someone who looks through versions of a table
                 raise
-            except pl.exceptions.PolarsError as error:
+            except (pl.exceptions.PolarsError, OSError) as error:
                 raise VerifyFailed(
                     f"The object {name} cannot be decoded: {error}.", fix="Run `tillage verify`."
                 ) from error
@@ -250,8 +243,8 @@ class Objects:
         """Drop a frame, or all, from memory."""
         with self._lock:
             for held in [name] if name else list(self._cache):
-                frame = self._cache.pop(held, None)
-                self._cached -= int(frame.estimated_size()) if frame is not None else 0
+                _, size = self._cache.pop(held, (None, 0))
+                self._cached -= size
 
     def _remember(self, name: str, frame: pl.DataFrame) -> None:
         size = int(frame.estimated_size())
@@ -259,11 +252,11 @@ class Objects:
             return
         with self._lock:
             if name not in self._cache:
-                self._cache[name] = frame
+                self._cache[name] = frame, size
                 self._cached += size
             while self._cached > CACHE_BYTES:
-                _, old = self._cache.popitem(last=False)
-                self._cached -= int(old.estimated_size())
+                _, (_, freed) = self._cache.popitem(last=False)
+                self._cached -= freed
 
 
 def _is(path: Path, size: int, checksum: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tillage.core.errors import VerifyFailed
 from tillage.core.rows import MERGED, PARENT
+from tillage.store.frames import is_frame
 from tillage.store.gc import PURGING, owned_objects
 from tillage.store.tables import LEFT, ROWS, Chunk, Store, Version
 
@@ -74,7 +75,7 @@ def verify(store: Store) -> Verified:
 
 
 def _check(store: Store, chunk: Chunk) -> None:
-    if not chunk.object.endswith(".parquet"):
+    if not is_frame(chunk.object):
         store.objects.get(chunk.object, chunk.checksum)
         return
     frame = store.objects.get_frame(chunk.object, chunk.checksum)
