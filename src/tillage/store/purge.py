@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -108,10 +109,10 @@ def _holders(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[Chu
     home = {c.id: s for s, parts in every.items() for c in parts.get(ROWS, ())}
     hit: set[int] = set()
 
-    def follows(chunk: Chunk, going: pl.Series) -> bool:
-        """Its rows are among those of a chunk that is looked at for the same ids."""
-        origin = home.get(chunk.source or -1)
-        return origin is not None and without(going.to_frame(ID), gone[origin]).is_empty()
+    @cache
+    def among(stage: str, origin: str) -> bool:
+        """All that goes from a stage goes from another: a chunk made of one that is looked at need not be searched."""
+        return without(gone[stage].to_frame(ID), gone[origin]).is_empty()
 
     seen: set[str] = set()
 
@@ -128,7 +129,7 @@ def _holders(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[Chu
             if part in (ROWS, LEFT):
                 for origin in {home[c.source] for c in chunks if c.source in home}:
                     look(origin)
-                near = {c.id for c in chunks if follows(c, going)}
+                near = {c.id for c in chunks if c.source in home and among(stage, home[c.source])}
                 far = holding(store, stage, going, part, [c for c in chunks if c.id not in near])
                 found = [*far, *(c for c in chunks if c.id in near and c.source in hit)]
                 hit.update(c.id for c in found)
