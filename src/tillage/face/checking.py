@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from tillage.face.opening import open_project, read_plan
+from tillage.face.opening import open_project, project_of, read_plan
 from tillage.face.options import AsJson, PlanFile
 from tillage.face.screen import Screen, many
 
@@ -15,12 +17,13 @@ if TYPE_CHECKING:
 
 def check(plan: PlanFile = None, as_json: AsJson = False) -> None:
     """Say everything that is wrong with the plan, at once; nothing is run."""
-    from tillage.face.rooms import registry
-    from tillage.flow.stages import compile_plan
-
     screen = Screen(as_json)
     read = read_plan(plan)
-    compile_plan(read, registry().within(read.root))
+    with TemporaryDirectory() as nothing:
+        ran = (read.store / "catalog.db").is_file()
+        beside = read if ran else read.model_copy(update={"store": Path(nothing)})
+        with project_of(beside) as project:
+            project.check()
     objects = _inputs(read)
     counted = f"{many(len(read.tables), 'table')}, {many(len(read.models), 'model')}"
     screen.line(f"ok  {read.project}: {counted}")

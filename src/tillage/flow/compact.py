@@ -1,8 +1,9 @@
 """Compaction: many small chunks of a table become few, together with all that was made of them row by row.
 
 It runs no step and changes no digest: rows move between objects, states of Folds are merged, and whoever had seen the
-table's newest version is noted as having seen the compacted one. Versions before it keep their chunks until `gc`. A
-reader who stands further back sees the moved rows go and come again, which is correct and merely costs more.
+table's newest version is noted as having seen the compacted one, except who is pinned to a version by name: that one
+stays where it is, and `gc` keeps it. Versions before it keep their chunks until `gc`. A reader who stands further back
+sees the moved rows go and come again, which is correct and merely costs more.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _derive(
 ) -> None:
     """The same merges for all that stands on these chunks, row by row or state by state."""
     for stage in stages.values():
-        if source not in stage.inputs.values() or not _is_current(store, stage, source):
+        if source not in stage.inputs.values() or stage.pin is not None or not _is_current(store, stage, source):
             continue
         parts = (ROWS, LEFT) if stage.kind in ROW_WISE else (STATE,)
         mine: list[tuple[Chunk, ...]] = []
@@ -150,7 +151,7 @@ def _commit(store: Store, merges: Sequence[Merge], stages: Mapping[str, Stage]) 
             continue
         seen = {s: moved[s] for s in stage.inputs.values() if s in moved}
         current = {s: after for s, (before, after) in seen.items() if last.inputs.get(s) == before}
-        if current:
+        if current and stage.pin is None:
             last = replace(last, inputs={**last.inputs, **current})
             store.set_inputs(last)
         own = merged.get(name, [])

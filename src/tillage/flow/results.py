@@ -19,6 +19,7 @@ from tillage.core.rows import ID, without
 from tillage.core.state import State, decode, encode
 from tillage.core.step import Fit, Fitted, Fold, Result, Step, Verdict
 from tillage.flow.engine import Engine
+from tillage.flow.pins import pinned_version
 from tillage.flow.progress import Listener, Progress
 from tillage.flow.registry import Registry
 from tillage.flow.stages import Stage
@@ -72,11 +73,14 @@ class ResultRun:
         if newest is None:
             raise InputMissing(f"'{self.source}' has no version yet.", fix="Run `tillage run`.")
         lost = refit is not None and refit.lost
-        self.until = stage.pin if stage.pin is not None and not lost else newest.version
+        pinned = None if lost else pinned_version(store, stage)
+        self.until = newest.version if pinned is None else pinned
         self.since = self.last.inputs.get(self.source, 0) if self.last else 0
         if self.hidden is not None and self.last is not None and stage.pin is None:
             self.until = self.since
         self.draft.inputs = {self.source: self.until}
+        if stage.pin is not None and not lost:
+            self.draft.facts["fit_on"] = [stage.pinned_to, stage.pin]  # `gc` keeps what a plan names
         self.touched = 0
         if self.last is None:
             self.draft.ended = [c.id for part in store.parts(stage.name) for c in store.chunks(stage.name, part)]

@@ -26,6 +26,7 @@ from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfin
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
+from tillage.flow.pins import refuse_missing
 from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
 from tillage.flow.registry import Registry
@@ -118,6 +119,7 @@ class Project:
         cpu, wall = time.process_time(), time.monotonic()
         locks = {self.stages[name].target for name in wanted}
         with self._locked(locks, wait):
+            self.check(wanted)
             blocked: set[str] = set()
             for name in wanted:
                 stage = self.stages[name]
@@ -142,6 +144,13 @@ class Project:
         if bad is not None:
             raise bad
         return outcome
+
+    def check(self, wanted: Iterable[str] | None = None) -> None:
+        """Raise ConfigurationError with what the plan says and the store cannot give; `run` asks before it begins.
+
+        `wanted`: names of stages (default: all).
+        """
+        refuse_missing(self.store, self.stages, self.plan, self.stages if wanted is None else wanted)
 
     @contextmanager
     def _locked(self, locks: Iterable[str], wait: bool) -> Iterator[None]:
