@@ -1,4 +1,4 @@
-"""A Fit sees each row once in the order that was recorded: compaction, which moves rows between chunks, changes none."""
+"""A Fit sees each row once, in the order that was recorded; compaction, which moves rows between chunks, keeps it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.flow.world import KEY
 from tests.laws import reference
-from tillage.face.rooms import project, registry
+from tillage.face.rooms import registry
 from tillage.flow import chunking
 from tillage.flow.configuration import load
 from tillage.flow.results import load_fitted
