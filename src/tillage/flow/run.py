@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import BadData, InputMissing, UnknownName
+from tillage.core.errors import BadData, InputMissing, UnknownName, VerifyFailed
 from tillage.core.step import Fitted, Map, Verdict
 from tillage.flow.ahead import Ahead
 from tillage.flow.compact import compact
@@ -26,6 +26,7 @@ from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfin
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
+from tillage.flow.mending import mark_lost, missing
 from tillage.flow.pins import refuse_missing
 from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
@@ -115,28 +116,11 @@ class Project:
         """
         wanted = self._wanted(targets)
         outcome = self.outcome = Outcome()
-        bad: BadData | None = None
         cpu, wall = time.process_time(), time.monotonic()
         locks = {self.stages[name].target for name in wanted}
         with self._locked(locks, wait):
             self.check(wanted)
-            blocked: set[str] = set()
-            for name in wanted:
-                stage = self.stages[name]
-                if stage.needs() & blocked:
-                    blocked.add(name)
-                    continue
-                try:
-                    self._bring(stage, outcome, refit, replay)
-                except BadData as error:  # what does not stand on it goes on
-                    bad = bad or error
-                    blocked.add(name)
-                    continue
-                if stage.kind == "gate" and not self._passes(stage, outcome):
-                    blocked.add(name)
-                    outcome.failed.append(stage.target)
-            if outcome.changed:
-                compact(self.store, {n: s for n, s in self.stages.items() if s.target in locks})
+            bad = self._mending(wanted, outcome, refit, replay)
         outcome.cpu_s = time.process_time() - cpu
         if rows := sum(outcome.touched.values()):
             self.store.catalog.set_meta(PACE, dump({"rows": rows, "cpu_s": round(outcome.cpu_s, 3)}))
@@ -144,6 +128,49 @@ class Project:
         if bad is not None:
             raise bad
         return outcome
+
+    def _mending(
+        self, wanted: Sequence[str], outcome: Outcome, refit: Sequence[str], replay: Sequence[str]
+    ) -> BadData | None:
+        """Bring the stages up to date, and compact; what is missing in the store, or damaged, is made again."""
+        lost, known = missing(self.store), set[str]()
+        while True:
+            for target in mark_lost(self.store, self.stages, lost):
+                outcome.notes.append(f"{target}: stored files of it were missing or damaged, so it is made again.")
+            known |= lost
+            outcome.checks, outcome.failed, outcome.waiting = [], [], []
+            try:
+                bad = self._bring_all(wanted, outcome, refit, replay)
+                if outcome.changed:
+                    locked = {self.stages[name].target for name in wanted}
+                    compact(self.store, {n: s for n, s in self.stages.items() if s.target in locked})
+                return bad
+            except VerifyFailed as error:
+                lost = {error.object} - known - {""}
+                if not lost:
+                    raise
+
+    def _bring_all(
+        self, wanted: Sequence[str], outcome: Outcome, refit: Sequence[str], replay: Sequence[str]
+    ) -> BadData | None:
+        """Bring the stages up to date in order; the first BadData, after everything that does not stand on it."""
+        bad: BadData | None = None
+        blocked: set[str] = set()
+        for name in wanted:
+            stage = self.stages[name]
+            if stage.needs() & blocked:
+                blocked.add(name)
+                continue
+            try:
+                self._bring(stage, outcome, refit, replay)
+            except BadData as error:  # what does not stand on it goes on
+                bad = bad or error
+                blocked.add(name)
+                continue
+            if stage.kind == "gate" and not self._passes(stage, outcome):
+                blocked.add(name)
+                outcome.failed.append(stage.target)
+        return bad
 
     def check(self, wanted: Iterable[str] | None = None) -> None:
         """Raise ConfigurationError with what the plan says and the store cannot give; `run` asks before it begins.

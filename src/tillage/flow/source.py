@@ -24,6 +24,7 @@ from tillage.core.rows import ID, REASON, high, ids, low, only, without
 from tillage.core.step import BadRecord, Batch
 from tillage.flow.ahead import Ahead
 from tillage.flow.chunking import chunk_rows, fitting
+from tillage.flow.mending import LOST
 from tillage.flow.progress import Listener, Progress, silent
 from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.flow.quarantine import sealed
@@ -66,7 +67,7 @@ class SourceRun:
         self.store, self.stage, self.root, self.found = store, stage, root, found
         self.table = table_of(stage)
         self.last: Version | None = store.latest(stage.name)
-        self.rewrite = self.last is None or bool(found.retype)
+        self.rewrite = self.last is None or bool(found.retype) or self.last.fingerprint == LOST
         self.columns = list(found.columns)
         self.held = set() if self.rewrite else set(held_objects(store, stage.name))
         """Objects whose rows the table shows now."""
