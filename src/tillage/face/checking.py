@@ -23,7 +23,7 @@ def check(plan: PlanFile = None, as_json: AsJson = False) -> None:
         ran = (read.store / "catalog.db").is_file()
         beside = read if ran else read.model_copy(update={"store": Path(nothing)})
         with project_of(beside) as project:
-            project.check()
+            project.check(look=True)
     objects = _inputs(read)
     counted = f"{many(len(read.tables), 'table')}, {many(len(read.models), 'model')}"
     screen.line(f"ok  {read.project}: {counted}")

@@ -43,7 +43,7 @@ def refuse_missing(store: Store, stages: Mapping[str, Stage], plan: Plan, wanted
         try:
             pinned_version(store, stage)
         except InputMissing as error:
-            problems.append(problem_at(plan, _path(stage), error.message))
+            problems.append(problem_at(plan, error.message, _path(stage)))
     if problems:
         raise ConfigurationError(problems, fix="Mend 'fit_on', or leave it out.")
 

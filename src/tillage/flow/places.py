@@ -12,19 +12,27 @@ from tillage.flow.plan import Plan
 from tillage.flow.positions import Node, read
 
 
-def problem_at(plan: Plan, path: tuple[str | int, ...], message: str) -> Problem:
-    """The problem with file, line and column of the value at `path`, or of the nearest thing above it.
+def problem_at(plan: Plan, message: str, *paths: tuple[str, ...], item: int | None = None) -> Problem:
+    """The problem with file, line and column of the value at the first of `paths` that is there (or nearest to it).
 
-    Without them where the plan came from no file, or the file cannot be read any more.
+    `item`: number of the item, where that value is a list. Without a place where the plan came from no file, or the
+    file cannot be read any more.
 
-    >>> from tillage.flow.plan import Plan
-    >>> problem_at(Plan(project="p", root=Path("."), store=Path(".")), ("models", "m"), "No.").line
+    >>> problem_at(Plan(project="p", root=Path("."), store=Path(".")), "No.", ("models", "m")).line
     0
     """
     tree = _tree(plan)
     if tree is None:
         return Problem(message)
-    return Problem(message, plan.file, *tree.find(path).place)
+    node = next((node for path in paths if (node := _exactly(tree, path)) is not None), tree.find(paths[0]))
+    return Problem(message, plan.file, *node.find(() if item is None else (item,)).place)
+
+
+def _exactly(tree: Node, path: tuple[str, ...]) -> Node | None:
+    here: Node | None = tree
+    for part in path:
+        here = here.value.get(part) if here is not None and isinstance(here.value, dict) else None
+    return here
 
 
 def _tree(plan: Plan) -> Node | None:

@@ -8,7 +8,7 @@ chunks are found again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,13 +16,14 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import BadData, InputMissing, UnknownName, VerifyFailed
+from tillage.core.errors import BadData, ConfigurationError, InputMissing, Problem, UnknownName, VerifyFailed
 from tillage.core.step import Fitted, Map, Verdict
 from tillage.flow.ahead import Ahead
 from tillage.flow.compact import compact
 from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
 from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfinished
+from tillage.flow.foreseen import Foreseen, missing_columns
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
@@ -172,12 +173,30 @@ class Project:
                 outcome.failed.append(stage.target)
         return bad
 
-    def check(self, wanted: Iterable[str] | None = None) -> None:
-        """Raise ConfigurationError with what the plan says and the store cannot give; `run` asks before it begins.
+    def check(self, wanted: Iterable[str] | None = None, *, look: bool = False) -> None:
+        """Raise ConfigurationError with what the plan asks for and there is not; `run` asks before it begins.
 
-        `wanted`: names of stages (default: all).
+        `wanted`: names of stages (default: all); `look`: into small sources that are new or have changed, too.
         """
-        refuse_missing(self.store, self.stages, self.plan, self.stages if wanted is None else wanted)
+        names = list(self.stages if wanted is None else wanted)
+        refuse_missing(self.store, self.stages, self.plan, names)
+        columns = Foreseen(self.store, self.stages, self.plan.root, self.fingerprint, self.chains, look=look)
+        self._refuse_columns({self.stages[name].target for name in names}, columns.of)
+
+    def _refuse_columns(self, targets: Container[str], columns: Callable[[str], dict[str, str] | None]) -> None:
+        """Raise ConfigurationError with every column that a model among the targets asks for in vain."""
+        problems: list[Problem] = []
+        for model in (m for name, m in self.plan.models.items() if name in targets):
+            for table in dict.fromkeys((model.table, model.test_table or model.table)):
+                there = columns(table)
+                if there is not None:
+                    problems += missing_columns(self.plan, model, there, table)
+        if problems:
+            raise ConfigurationError(problems)
+
+    def _columns(self, table: str) -> dict[str, str] | None:
+        last = self.store.latest(table)
+        return last.columns if last is not None else None
 
     @contextmanager
     def _locked(self, locks: Iterable[str], wait: bool) -> Iterator[None]:
@@ -227,6 +246,8 @@ class Project:
     def _bring(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
         if stage.kind == "gate" and not all(v.passed for v in self._verdicts(stage)):
             return
+        if stage.first and stage.target in self.plan.models:
+            self._refuse_columns({stage.target}, self._columns)
         done = self._draft(stage, outcome, refit, replay)
         outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + done.touched
         if done.draft is None and not done.sources:
