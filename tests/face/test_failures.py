@@ -113,6 +113,16 @@ def test_77_a_key_that_others_can_read(garden: Path, ask: Ask) -> None:
     assert (value["_code"], value["error"]) == (77, "Denied")
 
 
+def test_77_a_link_that_leads_out_of_the_folder(
+    garden: Path, tmp_path_factory: pytest.TempPathFactory, ask: Ask
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.csv"
+    outside.write_text("id,text,topic\n1,a,b\n")
+    (garden / "data" / "link.csv").symlink_to(outside)
+    for words in (("check",), ("run",), ("plan",)):
+        assert (ask(*words)["_code"], ask(*words)["error"]) == (77, "Denied"), words
+
+
 def test_1_a_mistake_of_ours_is_short_and_says_what_to_report(
     garden: Path, ask: Ask, tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,19 +44,21 @@ def check(plan: PlanFile = None, as_json: AsJson = False) -> None:
 
 
 def _inputs(plan: Plan) -> dict[str, int]:
-    """How many objects each source finds; raises InputMissing with all that find none."""
+    """How many objects each source finds; raises InputMissing, or Denied where one is, with all that find none."""
     from tillage.core.errors import Denied, InputMissing
 
     found: dict[str, int] = {}
     missing: list[str] = []
+    denied = False
     for name, table in plan.tables.items():
         if table.source is not None:
             try:
                 found[name] = len(table.source.scan(plan.root))
             except (InputMissing, Denied) as error:
                 missing.append(f"Table '{name}': {error}")
+                denied = denied or isinstance(error, Denied)
     if missing:
-        raise InputMissing("\n".join(missing))
+        raise (Denied if denied else InputMissing)("\n".join(missing))
     return found
 
 
