@@ -275,7 +275,12 @@ class Project:
                     f"{stage.target}: the type or place of {moved} changed, so the table is read again."
                 )
             with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
-                reading = SourceRun(store, stage, self.plan.root, found, ahead, listen).run()
+                source = SourceRun(store, stage, self.plan.root, found, ahead, listen)
+                try:
+                    reading = source.run()
+                except BadData:
+                    outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + source.cost()
+                    raise
             outcome.waiting += [f"{stage.target}: {path}" for path in found.waiting]
             return reading
         if self._stands(stage, fingerprint) and not refit:
