@@ -373,6 +373,7 @@ def test_what_a_plug_in_learnt_is_found_again(tmp_path: Path, monkeypatch: pytes
         with Project(parse(plan, root, again), again) as p:
             assert p.run().changed == []
             [fitted] = p.maps("a")
+            assert isinstance(fitted, Fitted)
             assert (type(fitted).__name__, fitted.state) == ("Levelled", {"level": 5})
         for name in ("acme_steps.other.Thing", "acme_steps.learnt.Nothing", "os.path.PathLike", "sys.modules.x"):
             with pytest.raises(ConfigurationError):
