@@ -33,6 +33,7 @@ from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
+from tillage.flow.schema import recorded
 from tillage.flow.source import Reading, SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan
 from tillage.flow.survey import survey
@@ -388,7 +389,7 @@ class Project:
             raise InputMissing(f"Table '{table}' has no version yet.", fix="Run `tillage run`.")
         frame = self.store.frame(table, version=at.version)
         if not frame.height and not frame.width > 1:
-            return pl.DataFrame(schema={"_id": pl.UInt128, **dict.fromkeys(at.columns, pl.String)})
+            return pl.DataFrame(schema={"_id": pl.UInt128, **recorded(at.columns)})
         return frame.select("_id", *at.columns)
 
     def model(self, name: str, version: int | None = None) -> Fitted:

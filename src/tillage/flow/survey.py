@@ -125,7 +125,7 @@ def _scanned(source: Source, stage: Stage, root: Path, held: int) -> list[Found]
             raise
         raise InputMissing(
             f"Table '{stage.target}': {error.message} It was read from {held:,} that are gone; its rows stay.",
-            fix=f"{error.fix} If the table shall be empty, say so with a file that holds the header alone.",
+            fix=f"{error.fix} If the table shall be empty, put a file there that holds the header alone ([] in JSON).",
         ) from error
 
 
