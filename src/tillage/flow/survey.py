@@ -124,7 +124,7 @@ def _scanned(source: Source, stage: Stage, root: Path, held: int) -> list[Found]
         if not held:
             raise
         raise InputMissing(
-            f"Table '{stage.target}': {error.message} It was read from {held:,} that are gone; its rows stay.",
+            f"Table '{stage.target}': {error.message} What it was read from ({held:,}) is gone; its rows stay.",
             fix=f"{error.fix} If the table shall be empty, put a file there that holds the header alone ([] in JSON).",
         ) from error
 
