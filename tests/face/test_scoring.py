@@ -53,7 +53,7 @@ def test_json_values_are_given_back_as_they_came(garden: Path, ask: Ask) -> None
     (garden / "in.jsonl").write_text("\n".join([*came, '{"text": "u\u2028v\x85", "id": 8, "x": true}']) + "\n")
     value = ask("score", "topic", "--input", "in.jsonl", "--output", "out.jsonl")
     assert (value["_code"], value["rows"]) == (0, 5)
-    rows = [json.loads(line) for line in (garden / "out.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (garden / "out.jsonl").read_text("utf-8").split("\n")[:-1]]
     assert [row["x"] for row in rows] == [1, "1", None, [1.5, "a"], True]
     assert [row["id"] for row in rows] == [5, 6, None, 7, 8]
     assert rows[2]["error"].startswith("bad_json")
