@@ -177,6 +177,20 @@ def test_check_finds_missing_inputs_and_makes_nothing(tmp_path: Path, ask: Ask) 
     assert [p.name for p in tmp_path.iterdir()] == ["tillage.yaml"]
 
 
+def test_check_refuses_a_pin_whose_version_there_is_not(garden: Path, ask: Ask) -> None:
+    plan = garden / "tillage.yaml"
+    text = plan.read_text("utf-8")
+    learner = next(line for line in text.splitlines() if "learn:" in line)
+    for version, code in ((1, 0), (9, 78)):
+        plan.write_text(text.replace(learner, learner.replace("learn:", f"fit_on: {version}, learn:")), "utf-8")
+        value = ask("check")
+        assert value["_code"] == code
+    assert "version 9 of 'clean' is not there; there is version 1." in value["message"]
+    [problem] = value["problems"]
+    assert (problem["line"], problem["file"]) == (text[: text.index(learner)].count("\n") + 1, "tillage.yaml")
+    assert ask("run")["_code"] == 78
+
+
 def test_check_says_ok(garden: Path, ask: Ask, tell: Tell) -> None:
     value = ask("check")
     assert value["ok"]

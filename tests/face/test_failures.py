@@ -91,10 +91,37 @@ def test_65_more_bad_records_than_the_limit(garden: Path, ask: Ask, tell: Tell) 
     assert value["error"]["error"] == "BadData"
     assert value["error"]["exit_code"] == 65
     assert value["tables"]["notes"]["rows"] == 272, "the last version stays"
+    assert value["tables"]["notes"]["touched"] == 20, "what was read was read, though it was refused"
     code, out, err = tell("run")
     assert code == 65
     assert out.startswith("notes ")
     assert "more than the limit" in err
+
+
+def test_a_first_run_that_is_refused_speaks_of_no_last_version(tmp_path: Path, ask: Ask, tell: Tell) -> None:
+    (tmp_path / "a.csv").write_text("id,x\n1,\n")
+    plan = "tables:\n  a: {collect: {files: a.csv}, key: id, expect: [{column: x, not_null: true}]}\n"
+    (tmp_path / "tillage.yaml").write_text(plan)
+    code, _, err = tell("run", "--plan", tmp_path)
+    assert code == 10
+    assert "Not published" in err
+    assert "last version" not in err
+    (tmp_path / "a.csv").write_text("id,x\n1,2\n" + "broken\n" * 20)
+    (tmp_path / "tillage.yaml").write_text(plan.replace("  a:", "  b:"))
+    code, _, err = tell("run", "--plan", tmp_path)
+    assert code == 65
+    assert "There is no version of it yet." in err
+
+
+def test_65_a_lowered_limit_is_judged_though_no_file_changed(garden: Path, ask: Ask) -> None:
+    (garden / "data/more.csv").write_text("id,text,topic\n" + "broken\n" * 20)
+    plan = (garden / "tillage.yaml").read_text("utf-8")
+    (garden / "tillage.yaml").write_text(plan.replace("key: id}", "key: id, max_quarantine: 0.5}"), "utf-8")
+    assert ask("run")["_code"] == 0
+    for limit, code in ((0.3, 0), (0.02, 65), (0.02, 65), (0.5, 0)):
+        changed = plan.replace("key: id}", f"key: id, max_quarantine: {limit}}}")
+        (garden / "tillage.yaml").write_text(changed, "utf-8")
+        assert ask("run")["_code"] == code, limit
 
 
 def test_75_locked_names_the_holder(garden: Path, ask: Ask) -> None:
@@ -111,6 +138,16 @@ def test_77_a_key_that_others_can_read(garden: Path, ask: Ask) -> None:
     (garden / ".tillage/key").chmod(0o644)
     value = ask("show")
     assert (value["_code"], value["error"]) == (77, "Denied")
+
+
+def test_77_a_link_that_leads_out_of_the_folder(
+    garden: Path, tmp_path_factory: pytest.TempPathFactory, ask: Ask
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.csv"
+    outside.write_text("id,text,topic\n1,a,b\n")
+    (garden / "data" / "link.csv").symlink_to(outside)
+    for words in (("check",), ("run",), ("plan",)):
+        assert (ask(*words)["_code"], ask(*words)["error"]) == (77, "Denied"), words
 
 
 def test_1_a_mistake_of_ours_is_short_and_says_what_to_report(

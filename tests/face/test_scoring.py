@@ -42,6 +42,24 @@ def test_each_record_has_its_line(garden: Path, ask: Ask) -> None:
     assert sorted(p.name for p in garden.iterdir() if p.name.startswith(".")) == [".tillage"]
 
 
+def test_json_values_are_given_back_as_they_came(garden: Path, ask: Ask) -> None:
+    came = [
+        '{"text": "lice", "id": 5, "x": 1}',
+        "",
+        '{"text": "dry", "id": 6, "x": "1"}',
+        "{bad",
+        '{"text": "t", "x": [1.5, "a"], "id": 7}',
+    ]
+    (garden / "in.jsonl").write_text("\n".join([*came, '{"text": "u\u2028v\x85", "id": 8, "x": true}']) + "\n")
+    value = ask("score", "topic", "--input", "in.jsonl", "--output", "out.jsonl")
+    assert (value["_code"], value["rows"]) == (0, 5)
+    rows = [json.loads(line) for line in (garden / "out.jsonl").read_text("utf-8").split("\n")[:-1]]
+    assert [row["x"] for row in rows] == [1, "1", None, [1.5, "a"], True]
+    assert [row["id"] for row in rows] == [5, 6, None, 7, 8]
+    assert rows[2]["error"].startswith("bad_json")
+    assert all(row["prediction"] for row in rows if not row["error"])
+
+
 def test_the_guard_can_be_switched_off_and_is_for_csv_alone(garden: Path, ask: Ask) -> None:
     (garden / "in.jsonl").write_text('{"text": "=lice", "id": 5}\n')
     for name, extra, shown in (("a.csv", [], "'=lice"), ("b.csv", ["--no-guard"], "=lice")):

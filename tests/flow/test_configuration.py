@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from tillage.core.errors import ConfigurationError, InputMissing
 from tillage.core.state import State
 from tillage.core.step import Batch, Fitted, Fold, Found, Map, Source, Step, Verdict, Whole
+from tillage.face.rooms import registry as rooms
 from tillage.flow.configuration import load, parse
 from tillage.flow.plan import Model, Plan, Service, Split, Table
 from tillage.flow.registry import Registry
@@ -500,3 +501,21 @@ def test_what_is_written_is_short() -> None:
 def test_no_text_breaks_the_reader(text: str) -> None:
     with suppress(ConfigurationError):
         assert read(text).file == "tillage.yaml"
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("fill_missing: {columns: [x], with: meen}", "'with' of FillMissing must be one of 'mean', 'min', 'max',"),
+        ("fill_missing: {columns: [x], with: meen}", "got 'meen'. Did you mean 'mean'?"),
+        ("fill_missing: {columns: [x], wiht: mean}", "FillMissing has no 'wiht'. Did you mean 'with'?"),
+        ("aggregate: {by: [x], columns: {n: cuont()}}", "No function is called 'cuont'. Did you mean 'count'?"),
+    ],
+)
+def test_a_wrong_parameter_is_named_as_it_is_written(step: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(f"tables:\n  n: {{collect: {{files: a.csv}}, steps: [{{{step}}}]}}\n", Path(), rooms())
+    [problem] = caught.value.problems
+    assert said in problem.message
+    assert problem.message.endswith("?")
+    assert problem.column > 50, "where the value stands, not the step"

@@ -16,9 +16,11 @@ from pydantic import Field
 from tillage.core.errors import ConfigurationError, UnknownName
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold, Map, Step, Verdict, Whole
+from tillage.face.rooms import registry as rooms
 from tillage.flow.configuration import parse
 from tillage.flow.parameters import spelling
 from tillage.flow.registry import Registry
+from tillage.flow.run import Project
 
 
 class SummariseColours(Map):
@@ -323,3 +325,60 @@ def test_a_broken_plug_in_is_named() -> None:
         plugged("absent_package:Clean").find("clean")
     with pytest.raises(ConfigurationError, match="'pathlib:Path' is not a step"):
         plugged("pathlib:Path").find("clean")
+
+
+PACKAGE = {
+    "acme_steps/__init__.py": "from acme_steps.learnt import Level\n",
+    "acme_steps/learnt.py": """\
+from tillage.core import Fit, Fitted
+class Levelled(Fitted):
+    def apply(self, rows):
+        return rows.with_columns(rows["n"] - self.state["level"])
+class Level(Fit):
+    def start(self):
+        return {"level": 0}
+    def update(self, state, rows):
+        return {"level": max(state["level"], int(rows["n"].max() or 0))}
+    def finish(self, state):
+        return Levelled(state=state)
+""",
+    "acme_steps/other.py": "raise RuntimeError('imported for the sake of a name in stored data')\n",
+}
+
+
+def test_what_a_plug_in_learnt_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed, root = tmp_path / "site", tmp_path / "project"
+    for folder in (installed / "acme_steps", root):
+        folder.mkdir(parents=True)
+    for name, text in PACKAGE.items():
+        (installed / name).write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(installed))
+    (root / "a.csv").write_text("n\n1\n5\n", encoding="utf-8")
+    plan = "tables:\n  a: {collect: {files: a.csv}, steps: [level]}\n"
+
+    def plugged_in() -> Registry:
+        every = rooms()
+        found: dict[str, list[type[Step]]] = {}
+        for name, room in every.rooms.items():
+            found.setdefault(room, []).append(every.find(name))
+        return Registry(found, [EntryPoint("level", "acme_steps:Level", "tillage.steps")], root)
+
+    try:
+        with Project(parse(plan, root, plugged_in()), plugged_in()) as p:
+            p.run()
+            assert p.read("a")["n"].to_list() == [-4, 0]
+        for name in [m for m in sys.modules if m.startswith("acme_steps")]:
+            del sys.modules[name]  # as in another process
+        again = plugged_in()
+        with Project(parse(plan, root, again), again) as p:
+            assert p.run().changed == []
+            [fitted] = p.maps("a")
+            assert isinstance(fitted, Fitted)
+            assert (type(fitted).__name__, fitted.state) == ("Levelled", {"level": 5})
+        for name in ("acme_steps.other.Thing", "acme_steps.learnt.Nothing", "os.path.PathLike", "sys.modules.x"):
+            with pytest.raises(ConfigurationError):
+                again.find(name)
+        assert "acme_steps.other" not in sys.modules
+    finally:
+        for name in [m for m in sys.modules if m.startswith("acme_steps")]:
+            del sys.modules[name]

@@ -174,7 +174,7 @@ def test_hostile_bytes_in_any_object_are_found_and_never_read(kept: World) -> No
 
 
 @pytest.mark.parametrize("count", [10, pytest.param(80, marks=pytest.mark.nightly)])
-def test_a_run_over_hostile_bytes_stops_or_is_right(count: int, kept: World, tmp_path: Path) -> None:
+def test_a_run_over_hostile_bytes_stops_or_mends_and_is_right(count: int, kept: World, tmp_path: Path) -> None:
     """An index page, a fold's state, a locator: what only the runner reads."""
     kept.edit()
     random = Random(7)
@@ -206,8 +206,10 @@ def test_a_run_over_hostile_bytes_stops_or_is_right(count: int, kept: World, tmp
             except VerifyFailed:
                 stopped += 1
             assert told in (None, expected), "a silent wrong result"
-            assert verify(p.store).findings
-    assert stopped > count // 4
+            mended = any("made again" in note for note in p.outcome.notes)
+            stopped += mended and told is not None
+            assert mended or verify(p.store).findings
+    assert stopped > count // 4, "stopped, or noticed and made again"
 
 
 @pytest.mark.nightly

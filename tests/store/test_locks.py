@@ -95,7 +95,7 @@ def test_nobody_who_is_dead_is_named(tmp_path: Path) -> None:
         assert f"process {second.pid} " in refused(tmp_path, "notes")
         second.kill()
         second.wait()
-        assert "'notes' is being worked on by another process." in refused(tmp_path, "notes")
+        assert f"'notes' is being worked on by process {first.pid} since" in refused(tmp_path, "notes")
         assert first.poll() is None
 
 
@@ -170,3 +170,19 @@ def test_two_who_want_the_same_in_another_order_do_not_block_one_another(tmp_pat
     for thread in threads:
         thread.join(30)
     assert len(done) == 60
+
+
+def test_of_several_that_share_a_lock_those_that_live_are_named(tmp_path: Path) -> None:
+    with holding(tmp_path, "store", shared=True) as first:
+        with holding(tmp_path, "store", shared=True) as second:
+            message = refused(tmp_path, "store")
+            assert f"process {first.pid} since" in message
+            assert f"process {second.pid} since" in message
+            release(second)
+            assert str(second.pid) not in refused(tmp_path, "store"), "who has left is not named"
+        with holding(tmp_path, "store", shared=True) as third:
+            third.kill()
+            third.wait()
+        message = refused(tmp_path, "store")
+        assert f"by process {first.pid} since" in message, "one that came later and was killed hides nobody"
+        assert str(third.pid) not in message

@@ -132,7 +132,10 @@ class Files(Source):
         }
 
     def column_types(self, states: list[State]) -> dict[str, str]:
-        """Column to type over all files; raises ConfigurationError naming the files that do not go together."""
+        """Column to type over all files, those declared where no file names one.
+
+        Raises ConfigurationError naming the files that do not go together.
+        """
         readable = [state for state in states if "failed" not in state]
         self._same_delimiter(readable)
         try:
@@ -141,6 +144,8 @@ class Files(Source):
             raise ConfigurationError(
                 f"The files do not go together: {clash}.", fix="Declare the column under 'types', or mend one file."
             ) from clash
+        if readable and not merged:
+            return dict(self.types)  # JSON without a record names no column; what is declared is known all the same
         if readable:
             problems = [Problem(unknown_name("column", name, merged)) for name in self.types if name not in merged]
             if problems:

@@ -62,6 +62,8 @@ class VerifyFailed(TillageError, RuntimeError):
     """Stored bytes, counts or a receipt are not what they were."""
 
     exit_code = 70
+    object = ""
+    """The stored file that is at fault, where it is one."""
 
 
 class Locked(TillageError, BlockingIOError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from tillage.face.opening import open_project, read_plan
+from tillage.face.opening import open_project, project_of, read_plan
 from tillage.face.options import AsJson, PlanFile
 from tillage.face.screen import Screen, many
 
@@ -15,12 +17,13 @@ if TYPE_CHECKING:
 
 def check(plan: PlanFile = None, as_json: AsJson = False) -> None:
     """Say everything that is wrong with the plan, at once; nothing is run."""
-    from tillage.face.rooms import registry
-    from tillage.flow.stages import compile_plan
-
     screen = Screen(as_json)
     read = read_plan(plan)
-    compile_plan(read, registry().within(read.root))
+    with TemporaryDirectory() as nothing:
+        ran = (read.store / "catalog.db").is_file()
+        beside = read if ran else read.model_copy(update={"store": Path(nothing)})
+        with project_of(beside) as project:
+            project.check(look=True)
     objects = _inputs(read)
     counted = f"{many(len(read.tables), 'table')}, {many(len(read.models), 'model')}"
     screen.line(f"ok  {read.project}: {counted}")
@@ -41,19 +44,21 @@ def check(plan: PlanFile = None, as_json: AsJson = False) -> None:
 
 
 def _inputs(plan: Plan) -> dict[str, int]:
-    """How many objects each source finds; raises InputMissing with all that find none."""
+    """How many objects each source finds; raises InputMissing, or Denied where one is, with all that find none."""
     from tillage.core.errors import Denied, InputMissing
 
     found: dict[str, int] = {}
     missing: list[str] = []
+    denied = False
     for name, table in plan.tables.items():
         if table.source is not None:
             try:
                 found[name] = len(table.source.scan(plan.root))
             except (InputMissing, Denied) as error:
                 missing.append(f"Table '{name}': {error}")
+                denied = denied or isinstance(error, Denied)
     if missing:
-        raise InputMissing("\n".join(missing))
+        raise (Denied if denied else InputMissing)("\n".join(missing))
     return found
 
 

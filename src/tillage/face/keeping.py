@@ -52,8 +52,8 @@ def verify(
     size = f"{many(found.objects, 'object')}, {many(found.bytes, 'byte')}"
     if found.findings:
         screen.say(
-            f"{many(len(found.findings), 'finding')} in {size}. Restore these files from a backup; "
-            "if the raw data is still there, a new store can be made from it with `tillage run`."
+            f"{many(len(found.findings), 'finding')} in {size}. Restore these files from a backup, or delete them: "
+            "`tillage run` makes the newest versions again, and reads the source again where it must."
         )
     else:
         screen.line(f"ok  {size}: all are what was written.")

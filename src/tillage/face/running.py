@@ -65,7 +65,8 @@ def run(
     if "error" in value:
         tell(value["error"], screen)
     elif outcome is not None and outcome.failed:
-        screen.say(f"Expectations failed: {', '.join(outcome.failed)}. The last versions stay; what they feed waits.")
+        stays = "The last versions stay" if all(name in value["tables"] for name in outcome.failed) else "Not published"
+        screen.say(f"Expectations failed: {', '.join(outcome.failed)}. {stays}; what they feed waits.")
     if "report" in value:
         screen.line()
         screen.line(f"Report: {value['report']}")

@@ -7,9 +7,11 @@ formula gets a leading quote (OWASP, CSV Injection).
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -69,7 +71,7 @@ def score(
     rows, numbers, bad = _read(source, taken)
     answered = _with_bad(scorer.score(taken, fitted, rows), numbers, bad)
     with replacing(output) as temporary:
-        _write(answered, temporary, kind, guard=not no_guard)
+        _write(answered, temporary, kind, guard=not no_guard, came=source)
     turned_away = Counter(e for e in answered["error"].to_list() if e is not None)
     value = {
         "schema": "tillage.score/1",
@@ -159,13 +161,56 @@ def _with_bad(answered: pl.DataFrame, numbers: list[int], bad: list[BadRecord]) 
 # ---- writing
 
 
-def _write(frame: pl.DataFrame, path: Path, kind: str, *, guard: bool) -> None:
+def _write(frame: pl.DataFrame, path: Path, kind: str, *, guard: bool, came: Path) -> None:
     if kind == "csv":
         (guarded(frame) if guard else frame).write_csv(path)
     elif kind == "jsonl":
-        frame.write_ndjson(path)
+        path.write_text("".join(f"{line}\n" for line in as_they_came(frame, came)), encoding="utf-8")
     else:
         frame.write_parquet(path)
+
+
+def as_they_came(frame: pl.DataFrame, source: Path) -> Iterator[str]:
+    """The frame as JSON lines, a line each; where the rows came as JSON lines, numbers are no text again.
+
+    A column that holds numbers and texts is a column of text, but what was a number, a truth value or nested is given
+    back as that.
+
+    >>> import tempfile
+    >>> import polars as pl
+    >>> file = Path(tempfile.mkdtemp()) / "a.jsonl"
+    >>> _ = file.write_text('{"x": 1}\\n{"x": "1"}\\n')
+    >>> list(as_they_came(pl.DataFrame({"x": ["1", "1"], "prediction": ["a", "b"]}), file))
+    ['{"x":1,"prediction":"a"}', '{"x":"1","prediction":"b"}']
+    """
+    import polars as pl
+
+    texts = [c for c, dtype in frame.schema.items() if dtype == pl.String and c not in ("prediction", "error")]
+    lines = frame.write_ndjson().split("\n")[:-1]  # a text may hold what else ends a line elsewhere
+    records = _records(source) if texts else []
+    if len(records) != len(lines):  # of another format
+        yield from lines
+        return
+    for line, record in zip(lines, records, strict=True):
+        other = [c for c in texts if record.get(c) is not None and not isinstance(record[c], str)]
+        if not other:
+            yield line
+            continue
+        made = {**json.loads(line), **{c: record[c] for c in other}}
+        yield json.dumps(made, ensure_ascii=False, separators=(",", ":"))
+
+
+def _records(source: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines in UTF-8, a bad one as an empty one; nothing of another file."""
+    found: list[dict[str, Any]] = []
+    for line in source.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        if line.strip(b" \t\r"):
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                value = None
+            found.append(value if isinstance(value, dict) else {})
+    return found if any(found) else []
 
 
 def guarded(frame: pl.DataFrame) -> pl.DataFrame:

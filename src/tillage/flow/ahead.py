@@ -19,6 +19,7 @@ from tillage.core.rows import ids
 from tillage.core.step import Fold, Map
 from tillage.flow.engine import SAVE_SECONDS, Engine
 from tillage.flow.maps import map_rows, work_key
+from tillage.flow.mending import LOST
 from tillage.flow.results import clean, fold_key, fold_rows
 from tillage.flow.stages import Stage
 from tillage.store.objects import Stored
@@ -79,7 +80,8 @@ class Ahead:
 
     def _ready(self, stage: Stage) -> bool:
         """Row by row, and nothing it needs is still unknown."""
-        known = all(self.store.latest(name) is not None for name in stage.pinned())
+        pins = [self.store.latest(name) for name in stage.pinned()]
+        known = all(version is not None and version.fingerprint != LOST for version in pins)
         wanted = stage.follows or (stage.pin is None and self.store.latest(stage.name) is None)
         folds = stage.kind == "result" and isinstance(stage.step, Fold) and wanted
         alone = stage.kind == "map" and len(stage.inputs) == 1

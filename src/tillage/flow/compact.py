@@ -1,8 +1,12 @@
 """Compaction: many small chunks of a table become few, together with all that was made of them row by row.
 
 It runs no step and changes no digest: rows move between objects, states of Folds are merged, and whoever had seen the
-table's newest version is noted as having seen the compacted one. Versions before it keep their chunks until `gc`. A
-reader who stands further back sees the moved rows go and come again, which is correct and merely costs more.
+table's newest version is noted as having seen the compacted one, except who is pinned to a version by name: that one
+stays where it is, and `gc` keeps it. Versions before it keep their chunks until `gc`. A reader who stands further back
+sees the moved rows go and come again, which is correct and merely costs more.
+
+What a Fit reads is left as it is: it takes rows in the order of their commits, which a moved row would lose, and a
+replay would then learn something else than was learnt. Such a table keeps a chunk a commit.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from hashlib import sha256
 import polars as pl
 
 from tillage.core.state import decode, encode
-from tillage.core.step import Fold
+from tillage.core.step import Fit, Fold
 from tillage.flow.chunking import chunk_rows
 from tillage.flow.results import STATE, merged
 from tillage.flow.stages import Stage
@@ -44,7 +48,10 @@ class Merge:
 def compact(store: Store, stages: Mapping[str, Stage]) -> list[str]:
     """Compact every table that needs it; the names of the stages that were rewritten."""
     done: list[str] = []
+    in_order = _read_in_order(stages)
     for stage in stages.values():
+        if stage.name in in_order:
+            continue
         if stage.kind in ("source", "group") or (stage.kind == "whole" and not _follows(stage)):
             done += _compact_stage(store, stage, stages)
     return done
@@ -52,6 +59,15 @@ def compact(store: Store, stages: Mapping[str, Stage]) -> list[str]:
 
 def _follows(stage: Stage) -> bool:
     return bool(getattr(stage.step, "incremental", False))
+
+
+def _read_in_order(stages: Mapping[str, Stage]) -> set[str]:
+    """What a Fit reads in the order of commits, and what that is made of row by row: its chunks say who came when."""
+    found: set[str] = set()
+    for stage in reversed(list(stages.values())):
+        if isinstance(stage.step, Fit) or (stage.name in found and stage.kind in ROW_WISE):
+            found |= set(stage.inputs.values())
+    return found
 
 
 def _compact_stage(store: Store, stage: Stage, stages: Mapping[str, Stage]) -> list[str]:
@@ -98,7 +114,7 @@ def _derive(
 ) -> None:
     """The same merges for all that stands on these chunks, row by row or state by state."""
     for stage in stages.values():
-        if source not in stage.inputs.values() or not _is_current(store, stage, source):
+        if source not in stage.inputs.values() or stage.pin is not None or not _is_current(store, stage, source):
             continue
         parts = (ROWS, LEFT) if stage.kind in ROW_WISE else (STATE,)
         mine: list[tuple[Chunk, ...]] = []
@@ -150,7 +166,7 @@ def _commit(store: Store, merges: Sequence[Merge], stages: Mapping[str, Stage]) 
             continue
         seen = {s: moved[s] for s in stage.inputs.values() if s in moved}
         current = {s: after for s, (before, after) in seen.items() if last.inputs.get(s) == before}
-        if current:
+        if current and stage.pin is None:
             last = replace(last, inputs={**last.inputs, **current})
             store.set_inputs(last)
         own = merged.get(name, [])

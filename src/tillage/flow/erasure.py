@@ -104,8 +104,9 @@ def carry_through(
             notes.append(f"{name} could not be trained without these rows, and has no version now: {error.message}")
             ready = [n for n in ready if n != name]
             continue
-        if stage.pin is not None and draft is not None and draft.inputs != {stage.inputs["rows"]: stage.pin}:
-            notes.append(f"{name} is pinned to version {stage.pin}, which is erased: mend `fit_on` in the plan.")
+        if stage.pin is not None and draft is not None and "fit_on" not in draft.facts:
+            named = f"version {stage.pin} of {stage.pinned_to}"
+            notes.append(f"{name} is pinned to {named}, which is erased: mend `fit_on` in the plan.")
         if draft is not None:
             store.commit(draft)
             reach("forget.stage")

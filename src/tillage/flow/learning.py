@@ -46,7 +46,10 @@ def run_learn(
             return rows
         return rows.filter((pl.col(SIDE) == "train") & pl.col(target).is_not_null()).drop(unseen, strict=False)
 
-    fitted = _fit(run, learner, train)
+    try:
+        fitted = _fit(run, learner, train)
+    except BadData as error:  # a learner knows columns, not whose they are
+        raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
     run.publish(fitted, learner, registry)
     report = _evaluate(run, model, fitted, train, registry)
     run.report(report)
@@ -67,7 +70,7 @@ def _fit(run: ResultRun, learner: Step, train: Any) -> Fitted:
         run.touched += rows.height
         if rows.is_empty():
             raise BadData(
-                f"Model '{run.stage.name}': no row is left to train on.",
+                "No row is left to train on.",
                 fix="See `tillage show`: which step dropped them, and whether the target is empty.",
             )
         result = learner.compute({"rows": rows})

@@ -62,6 +62,11 @@ def spelling(name: str) -> str:
     return name
 
 
+def fields_of(cls: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model by the name under which a user gives them."""
+    return {field.alias or name: field for name, field in cls.model_fields.items()}
+
+
 def obvious_field(cls: type[BaseModel]) -> str | None:
     """The field that a bare value sets: the only required one, if there is exactly one."""
     required = [name for name, field in cls.model_fields.items() if field.is_required()]
@@ -106,7 +111,7 @@ def nearest(what: str, name: str, known: Mapping[str, Any] | tuple[str, ...] | l
 
 def _american(cls: type[BaseModel], node: Node, file: str) -> tuple[Node, list[Problem]]:
     """The mapping with each key in the spelling of the field that it means."""
-    fields = {spelling(name): name for name in cls.model_fields}
+    fields = {spelling(name): name for name in fields_of(cls)}
     values: dict[str, Node] = {}
     keys = {}
     clashes = []
@@ -156,7 +161,8 @@ def _texts(made: BaseModel, name: str) -> set[str]:
             for inner in value.__dict__.values():
                 yield from walk(inner)
 
-    return set(walk(getattr(made, name, None)))
+    attribute = next((n for n, field in type(made).model_fields.items() if field.alias == name), name)
+    return set(walk(getattr(made, attribute, None)))
 
 
 def _path(cls: type[BaseModel], details: ErrorDetails) -> Path_:
@@ -165,7 +171,7 @@ def _path(cls: type[BaseModel], details: ErrorDetails) -> Path_:
     models: list[type[BaseModel]] = [cls]
     annotation: Any = None
     for part in details["loc"]:
-        holders = [m.model_fields[str(part)] for m in models if isinstance(part, str) and part in m.model_fields]
+        holders = [fields_of(m)[part] for m in models if isinstance(part, str) and part in fields_of(m)]
         if holders:
             annotation = holders[0].annotation
             models = [inner for field in holders for inner in _models(field.annotation)]
@@ -187,11 +193,11 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def _holder(cls: type[BaseModel], path: Path_) -> tuple[dict[str, FieldInfo], FieldInfo | None]:
     """(the fields of the model that holds the value at `path`, the value's own field)."""
-    fields, own = dict(cls.model_fields), None
+    fields, own = fields_of(cls), None
     for part in path:
         if isinstance(part, str) and part in fields:
             own = fields[part]
-            inner = {n: f for model in _models(own.annotation) for n, f in model.model_fields.items()}
+            inner = {n: f for model in _models(own.annotation) for n, f in fields_of(model).items()}
             if part != path[-1] or (inner and isinstance(path[-1], int)):
                 fields = inner
         else:
@@ -236,7 +242,8 @@ class _Explanation:
     def fault(self, label: str, node: Node, found: list[ErrorDetails], field: FieldInfo | None) -> str:
         """What is wrong with a value that is there."""
         if found[0]["type"] in ("value_error", "assertion_error"):
-            return f"{label}: {found[0]['msg'].split(', ', 1)[-1].rstrip('.')}."
+            said = found[0]["msg"].split(", ", 1)[-1].rstrip(".")
+            return f"{label}: {said}{'' if said.endswith(('?', '!')) else '.'}"
         if all(one["type"] == "string_type" for one in found) and (misread := node.misread()):
             return f"{label} must be text, but {misread}"
         wanted = " or ".join(dict.fromkeys(_wanted(one, field) for one in found))

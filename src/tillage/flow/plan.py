@@ -34,7 +34,8 @@ class Table(Part):
     expect: Fold | None = None
     profile: Fold | None = None
     fit_on: dict[str, int] = {}
-    """Step name to the version of the input table on which that fitted step is pinned."""
+    """Step name to the version on which that fitted step is pinned: of the table in `from`, as `tillage show` prints
+    it; of this table itself where it collects, or is made from several."""
     max_quarantine: float = 0.01
     """Share of bad records above which a run stops (when there are at least 10)."""
 
@@ -59,6 +60,7 @@ class Model(Part):
     test_table: str | None = None
     """A table of its own that tests the model, instead of a share of the first."""
     fit_on: int | None = None
+    """The version of `table` on which it is pinned, as `tillage show` prints it."""
 
 
 class Service(Part):

@@ -78,7 +78,7 @@ class Registry:
     # ---- by name
 
     def find(self, name: str) -> type[Step]:
-        """The class that `name` means: a step's name, or `module.Class` of the project.
+        """The class that `name` means: a step's name, or `module.Class` of the project or of a plug-in's package.
 
         Raises UnknownName, or ConfigurationError when the project's module cannot be loaded.
         """
@@ -88,7 +88,7 @@ class Registry:
         if known is not None:
             return self._load_plugin(self._plugins[known])
         if "." in name:
-            return load_own(self.root, name)
+            return self._beside_plugin(name) or load_own(self.root, name)
         raise UnknownName("step", name, self.names())
 
     def names(self, *roles: Role) -> list[str]:
@@ -205,6 +205,20 @@ class Registry:
         if not issubclass(cls, kind):
             raise ConfigurationError(f"{_dotted(cls)} must be a {kind.__name__}.")
         return cls
+
+    def _beside_plugin(self, dotted: str) -> type[Step] | None:
+        """The class of an installed plug-in's package that no entry point names: what its steps return, such as Fitted.
+
+        The plug-ins of that package are loaded, and nothing else is imported: the name may come from stored data.
+        """
+        module, _, name = dotted.rpartition(".")
+        package = module.partition(".")[0]
+        for point in self._plugins.values():
+            if point.module.partition(".")[0] == package:
+                self._load_plugin(point)
+        owned = package in {point.module.partition(".")[0] for point in self._plugins.values()}
+        found = vars(sys.modules[module]).get(name) if owned and module in sys.modules else None
+        return _checked(found, dotted) if found is not None else None
 
     def _load_plugin(self, point: EntryPoint) -> type[Step]:
         try:

@@ -19,6 +19,8 @@ from tillage.core.rows import ID, drop_columns, without
 from tillage.core.state import State, decode, encode
 from tillage.core.step import Fit, Fitted, Fold, Result, Step, Verdict
 from tillage.flow.engine import Engine
+from tillage.flow.mending import LOST
+from tillage.flow.pins import pinned_version
 from tillage.flow.progress import Listener, Progress
 from tillage.flow.registry import Registry
 from tillage.flow.stages import Stage
@@ -72,11 +74,18 @@ class ResultRun:
         if newest is None:
             raise InputMissing(f"'{self.source}' has no version yet.", fix="Run `tillage run`.")
         lost = refit is not None and refit.lost
-        self.until = stage.pin if stage.pin is not None and not lost else newest.version
+        pinned = None if lost else pinned_version(store, stage)
+        self.newest = newest.version
+        self.until = self.newest if pinned is None else pinned
         self.since = self.last.inputs.get(self.source, 0) if self.last else 0
         if self.hidden is not None and self.last is not None and stage.pin is None:
             self.until = self.since
+        again = last is not None and last.fingerprint == LOST and stage.kind == "result" and not stage.follows
+        if again and refit is None and last is not None:  # its file was lost, not its pin
+            self.until = last.inputs[self.source]
         self.draft.inputs = {self.source: self.until}
+        if stage.pin is not None and not lost:
+            self.draft.facts["fit_on"] = [stage.pinned_to, stage.pin]  # `gc` keeps what a plan names
         self.touched = 0
         if self.last is None:
             self.draft.ended = [c.id for part in store.parts(stage.name) for c in store.chunks(stage.name, part)]
@@ -190,12 +199,20 @@ def run_result(
     if run.last is not None and refit is None and (not stage.follows or run.since == run.until):
         return None, 0
     step = stage.step
-    if isinstance(step, Fold):
-        result = step.finish(run.fold(step, _everything))
-    elif isinstance(step, Fit):
-        result = step.finish(run.fit(step, _everything))
-    else:
-        raise TypeError(stage.name)
+    try:
+        if isinstance(step, Fold):
+            result = step.finish(run.fold(step, _everything))
+        elif isinstance(step, Fit):
+            result = step.finish(run.fit(step, _everything))
+        else:
+            raise TypeError(stage.name)
+    except VerifyFailed as error:
+        if stage.follows or run.until == run.newest:
+            raise  # what it reads can be made again
+        raise VerifyFailed(
+            f"'{stage.name}' is pinned to version {run.until} of '{run.source}', which cannot be read: {error.message}",
+            fix=f"Restore the file from a backup, or fit on what there is now: tillage run --refit {stage.target}",
+        ) from error
     run.publish(result, step, registry)
     return run.draft, run.touched
 

@@ -8,7 +8,7 @@ chunks are found again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,20 +16,24 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import BadData, InputMissing, UnknownName
+from tillage.core.errors import BadData, ConfigurationError, InputMissing, Problem, UnknownName, VerifyFailed
 from tillage.core.step import Fitted, Map, Verdict
 from tillage.flow.ahead import Ahead
 from tillage.flow.compact import compact
 from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
 from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfinished
+from tillage.flow.foreseen import Foreseen, missing_columns
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
+from tillage.flow.mending import mark_lost, missing
+from tillage.flow.pins import refuse_missing
 from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
+from tillage.flow.schema import recorded
 from tillage.flow.source import Reading, SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan
 from tillage.flow.survey import survey
@@ -114,27 +118,11 @@ class Project:
         """
         wanted = self._wanted(targets)
         outcome = self.outcome = Outcome()
-        bad: BadData | None = None
         cpu, wall = time.process_time(), time.monotonic()
         locks = {self.stages[name].target for name in wanted}
         with self._locked(locks, wait):
-            blocked: set[str] = set()
-            for name in wanted:
-                stage = self.stages[name]
-                if stage.needs() & blocked:
-                    blocked.add(name)
-                    continue
-                try:
-                    self._bring(stage, outcome, refit, replay)
-                except BadData as error:  # what does not stand on it goes on
-                    bad = bad or error
-                    blocked.add(name)
-                    continue
-                if stage.kind == "gate" and not self._passes(stage, outcome):
-                    blocked.add(name)
-                    outcome.failed.append(stage.target)
-            if outcome.changed:
-                compact(self.store, {n: s for n, s in self.stages.items() if s.target in locks})
+            self.check(wanted)
+            bad = self._mending(wanted, outcome, refit, replay)
         outcome.cpu_s = time.process_time() - cpu
         if rows := sum(outcome.touched.values()):
             self.store.catalog.set_meta(PACE, dump({"rows": rows, "cpu_s": round(outcome.cpu_s, 3)}))
@@ -142,6 +130,74 @@ class Project:
         if bad is not None:
             raise bad
         return outcome
+
+    def _mending(
+        self, wanted: Sequence[str], outcome: Outcome, refit: Sequence[str], replay: Sequence[str]
+    ) -> BadData | None:
+        """Bring the stages up to date, and compact; what is missing in the store, or damaged, is made again."""
+        lost, known = missing(self.store), set[str]()
+        while True:
+            for target in mark_lost(self.store, self.stages, lost):
+                outcome.notes.append(f"{target}: stored files of it were missing or damaged, so it is made again.")
+            known |= lost
+            outcome.checks, outcome.failed, outcome.waiting = [], [], []
+            try:
+                bad = self._bring_all(wanted, outcome, refit, replay)
+                if outcome.changed:
+                    locked = {self.stages[name].target for name in wanted}
+                    compact(self.store, {n: s for n, s in self.stages.items() if s.target in locked})
+                return bad
+            except VerifyFailed as error:
+                lost = {error.object} - known - {""}
+                if not lost:
+                    raise
+
+    def _bring_all(
+        self, wanted: Sequence[str], outcome: Outcome, refit: Sequence[str], replay: Sequence[str]
+    ) -> BadData | None:
+        """Bring the stages up to date in order; the first BadData, after everything that does not stand on it."""
+        bad: BadData | None = None
+        blocked: set[str] = set()
+        for name in wanted:
+            stage = self.stages[name]
+            if stage.needs() & blocked:
+                blocked.add(name)
+                continue
+            try:
+                self._bring(stage, outcome, refit, replay)
+            except BadData as error:  # what does not stand on it goes on
+                bad = bad or error
+                blocked.add(name)
+                continue
+            if stage.kind == "gate" and not self._passes(stage, outcome):
+                blocked.add(name)
+                outcome.failed.append(stage.target)
+        return bad
+
+    def check(self, wanted: Iterable[str] | None = None, *, look: bool = False) -> None:
+        """Raise ConfigurationError with what the plan asks for and there is not; `run` asks before it begins.
+
+        `wanted`: names of stages (default: all); `look`: into small sources that are new or have changed, too.
+        """
+        names = list(self.stages if wanted is None else wanted)
+        refuse_missing(self.store, self.stages, self.plan, names)
+        columns = Foreseen(self.store, self.stages, self.plan.root, self.fingerprint, self.chains, look=look)
+        self._refuse_columns({self.stages[name].target for name in names}, columns.of)
+
+    def _refuse_columns(self, targets: Container[str], columns: Callable[[str], dict[str, str] | None]) -> None:
+        """Raise ConfigurationError with every column that a model among the targets asks for in vain."""
+        problems: list[Problem] = []
+        for model in (m for name, m in self.plan.models.items() if name in targets):
+            for table in dict.fromkeys((model.table, model.test_table or model.table)):
+                there = columns(table)
+                if there is not None:
+                    problems += missing_columns(self.plan, model, there, table)
+        if problems:
+            raise ConfigurationError(problems)
+
+    def _columns(self, table: str) -> dict[str, str] | None:
+        last = self.store.latest(table)
+        return last.columns if last is not None else None
 
     @contextmanager
     def _locked(self, locks: Iterable[str], wait: bool) -> Iterator[None]:
@@ -191,6 +247,8 @@ class Project:
     def _bring(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
         if stage.kind == "gate" and not all(v.passed for v in self._verdicts(stage)):
             return
+        if stage.first and stage.target in self.plan.models:
+            self._refuse_columns({stage.target}, self._columns)
         done = self._draft(stage, outcome, refit, replay)
         outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + done.touched
         if done.draft is None and not done.sources:
@@ -218,7 +276,12 @@ class Project:
                     f"{stage.target}: the type or place of {moved} changed, so the table is read again."
                 )
             with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
-                reading = SourceRun(store, stage, self.plan.root, found, ahead, listen).run()
+                source = SourceRun(store, stage, self.plan.root, found, ahead, listen)
+                try:
+                    reading = source.run()
+                except BadData:
+                    outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + source.cost()
+                    raise
             outcome.waiting += [f"{stage.target}: {path}" for path in found.waiting]
             return reading
         if self._stands(stage, fingerprint) and not refit:
@@ -326,7 +389,7 @@ class Project:
             raise InputMissing(f"Table '{table}' has no version yet.", fix="Run `tillage run`.")
         frame = self.store.frame(table, version=at.version)
         if not frame.height and not frame.width > 1:
-            return pl.DataFrame(schema={"_id": pl.UInt128, **dict.fromkeys(at.columns, pl.String)})
+            return pl.DataFrame(schema={"_id": pl.UInt128, **recorded(at.columns)})
         return frame.select("_id", *at.columns)
 
     def model(self, name: str, version: int | None = None) -> Fitted:

@@ -24,6 +24,7 @@ from tillage.core.rows import ID, REASON, high, ids, low, only, without
 from tillage.core.step import BadRecord, Batch
 from tillage.flow.ahead import Ahead
 from tillage.flow.chunking import chunk_rows, fitting
+from tillage.flow.mending import LOST
 from tillage.flow.progress import Listener, Progress, silent
 from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.flow.quarantine import sealed
@@ -66,7 +67,7 @@ class SourceRun:
         self.store, self.stage, self.root, self.found = store, stage, root, found
         self.table = table_of(stage)
         self.last: Version | None = store.latest(stage.name)
-        self.rewrite = self.last is None or bool(found.retype)
+        self.rewrite = self.last is None or bool(found.retype) or self.last.fingerprint == LOST
         self.columns = list(found.columns)
         self.held = set() if self.rewrite else set(held_objects(store, stage.name))
         """Objects whose rows the table shows now."""
@@ -98,6 +99,7 @@ class SourceRun:
         found = self.found
         sources = self._source_statements()
         if not found.fresh and not found.gone and self.last is not None:
+            self._judge(self.last.counts)  # the limit may have been lowered since
             return Reading(None, 0, sources)
         if self.rewrite:
             self.draft.ended = [
@@ -113,15 +115,19 @@ class SourceRun:
             self.entries = sorted_entries([own for _, own in self.written])
             self._settle()
         self._finish()
-        self._judge()
+        self._judge(self.draft.counts)
         return Reading(self.draft, self.touched, sources, self._run())
+
+    def cost(self) -> int:
+        """The records read so far, good and bad: what a reading that is refused has cost."""
+        return self.touched + sum(rows.height for rows in self.quarantined)
 
     def _run(self) -> Run | None:
         return (self.entries, [new.stored.name for new, _ in self.written[: self.numbered]]) if self.table.key else None
 
-    def _judge(self) -> None:
+    def _judge(self, counts: dict[str, Any]) -> None:
         """Refuse a version with too many bad records: of the whole table, so that a rebuild would be refused too."""
-        bad, records = sum(self.draft.counts["quarantined"].values()), int(self.draft.counts["in"])
+        bad, records = sum(counts["quarantined"].values()), int(counts["in"])
         nothing = bool(bad) and not self.columns and self.table.max_quarantine < 1
         if not nothing and (bad < LEAST_BAD or bad <= self.table.max_quarantine * records):
             return
@@ -129,7 +135,8 @@ class SourceRun:
         examples = "".join(f"\n  {one}" for one in self.examples)
         raise BadData(
             f"Table '{self.table.name}': {bad:,} of {records:,} records cannot be read, "
-            f"{'so it would have no column' if nothing else limit}. The last version stays."
+            f"{'so it would have no column' if nothing else limit}. "
+            + ("The last version stays." if self.last else "There is no version of it yet.")
             + (f" For example:{examples}" if examples else ""),
             fix="Mend the files or the way they are read (delimiter, encoding, types), or raise max_quarantine.",
         )

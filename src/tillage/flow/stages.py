@@ -51,7 +51,9 @@ class Stage:
     follows: bool = False
     """A result that follows its input at every run (expectations, a profile) instead of staying pinned."""
     pin: int | None = None
-    """The version of the input that a fitted step sees, when the plan says so."""
+    """The version of the table `pinned_to` that a fitted step sees, when the plan says so."""
+    pinned_to: str = ""
+    """The table whose versions `pin` counts: the one that the plan names, not a hidden stage (`flow.pins`)."""
     model: Model | None = None
     table: Table | None = None
 
@@ -122,6 +124,9 @@ class _Chain:
 
     def __init__(self, target: str, table: Table | None = None) -> None:
         self.target, self.table = target, table
+        given = table.inputs if table else ()
+        self.named_in = given[0][1] if len(given) == 1 else target
+        """The table whose versions `fit_on` counts: the one that it is made from, itself where that is not one."""
         self.stages: list[Stage] = []
         self.maps: dict[str, list[Map | Pinned]] = {}
         self.inputs: dict[str, str] = {}
@@ -146,7 +151,7 @@ class _Chain:
             at = self.flush()
             name = f"{self.target}/{len(self.stages) + 1}-{step.name()}"
             pin = (self.table.fit_on if self.table else {}).get(step.name())
-            self.stages.append(Stage(name, self.target, "result", {"rows": at}, step, pin=pin))
+            self.stages.append(Stage(name, self.target, "result", {"rows": at}, step, pin=pin, pinned_to=self.named_in))
             self.maps.setdefault("rows", []).append(Pinned(name))
         elif isinstance(step, Group):
             if not (len(self.inputs) > 1 and set(step.ports) == set(self.inputs)):
@@ -258,7 +263,8 @@ def _model(model: Model, plan: Plan, registry: Registry) -> list[Stage]:
         )
     held = next(iter(chain.inputs.values()))
     stages = chain.stages
-    stages.append(Stage(model.name, model.name, "learn", {"rows": held}, model.learner, pin=model.fit_on, model=model))
+    learn = Stage(model.name, model.name, "learn", {"rows": held}, model.learner, pin=model.fit_on, model=model)
+    stages.append(replace(learn, pinned_to=model.table))
     return stages
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tillage.core.errors import ConfigurationError, GateFailed, InputMissing, Problem, unknown_name
-from tillage.core.step import Source
+from tillage.core.step import Found, Source
 from tillage.flow.plan import Table
 from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Tombstones
@@ -58,7 +58,7 @@ def survey(
     unclaimed = dict(old)
     live: list[Known] = []
     strangers = []
-    for found in source.scan(root):
+    for found in _scanned(source, stage, root, len(old)):
         before = unclaimed.pop(found.path, None)
         if before is not None and before.stamp == found.stamp and not reread:
             live.append(Known(before.ordinal, found.path, found.stamp, before.checksum, before.state))
@@ -111,6 +111,22 @@ def survey(
             fix=f"Take those records out of the file, then run: tillage forget {stage.target} --release {waiting[0]}",
         )
     return Survey(live, list(unclaimed.values()), columns, retype, waiting)
+
+
+def _scanned(source: Source, stage: Stage, root: Path, held: int) -> list[Found]:
+    """What the source holds now; where it finds nothing at all, more likely a slip than a wish, how to say that it is.
+
+    A deleted object's rows leave; if the last one went without a word, a misspelt path would empty the table.
+    """
+    try:
+        return source.scan(root)
+    except InputMissing as error:
+        if not held:
+            raise
+        raise InputMissing(
+            f"Table '{stage.target}': {error.message} What it was read from ({held:,}) is gone; its rows stay.",
+            fix=f"{error.fix} If the table shall be empty, put a file there that holds the header alone ([] in JSON).",
+        ) from error
 
 
 def held_objects(store: Store, stage: str) -> dict[int, tuple[str, str]]:

@@ -35,7 +35,8 @@ class KeepFirst(BaseModel):
 class DropDuplicates(Whole):
     """Of rows equal in `columns` one stays; each other leaves with reason `merged` and the keeper's `_id` in `_into`.
 
-    Two nulls are equal, and so are two NaN; the empty text is no null.
+    Two nulls are equal, as in SQL's DISTINCT and GROUP BY (not as in its `=`), and so are two NaN; the empty text is no
+    null. Rows without a value in the only column compared thus become one: filter them apart first if each shall stay.
 
     >>> rows = pl.DataFrame({"text": ["a", "b", "a"]}).with_columns(_id=pl.int_range(3).cast(pl.UInt128))
     >>> DropDuplicates(columns=("text",)).compute({"rows": rows}).select("_reason", "_into").rows()
@@ -44,7 +45,9 @@ class DropDuplicates(Whole):
 
     incremental: ClassVar[bool] = True
 
-    columns: tuple[str, ...] = Field((), description="columns that must be equal; none named: all of them")
+    columns: tuple[str, ...] = Field(
+        (), description="columns that must be equal, where two nulls are; none named: all of them"
+    )
     similarity: float = Field(
         1.0, ge=1, le=1, description="1: equal rows only; near duplicates (below 1) are not available yet"
     )

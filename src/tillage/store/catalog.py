@@ -7,6 +7,7 @@ version that brought it to the version that ended it: time travel is a compariso
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,9 @@ _MISUSE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 """Errors that say nothing about the file: bugs of ours."""
 
 
+_UNWRITABLE = ("readonly", "unable to open")
+"""What SQLite says where a file, or the folder for its log, may not be written."""
+
 PATIENCE = 60
 """Seconds that a connection waits for another's write."""
 
@@ -69,24 +73,47 @@ PATIENCE = 60
 class Catalog:
     """A connection to the catalog, shared by the threads of one process."""
 
+    _db: sqlite3.Connection
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = RLock()
         self._depth = 0
-        opened: sqlite3.Connection | None = None
+        self.read_only = False
+        """Nothing can be written where it lies; reading works all the same."""
         try:
-            opened = self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=PATIENCE)
-            self._db.row_factory = sqlite3.Row
-            self._write_ahead()
+            try:
+                self._open(str(path))
+                self._write_ahead()
+                self.read_only = not os.access(path, os.W_OK)  # beside a writer's log it opens all the same
+            except sqlite3.OperationalError as error:
+                if not path.is_file() or not any(word in str(error) for word in _UNWRITABLE):
+                    raise
+                self._open_to_read()
             for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._prepare()
         except BaseException as error:
-            if opened is not None:
-                opened.close()
+            if hasattr(self, "_db"):
+                self._db.close()
             if isinstance(error, sqlite3.DatabaseError):
                 raise _explained(error, path) from error
             raise
+
+    def _open(self, name: str, *, uri: bool = False) -> None:
+        self._db = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=PATIENCE, uri=uri)
+        self._db.row_factory = sqlite3.Row
+
+    def _open_to_read(self) -> None:
+        """Open the file where nothing can be written. Without a log beside it nobody is writing, so no lock is needed
+
+        (SQLite would make one); with a log, what it holds is read too.
+        """
+        self._db.close()
+        logged = Path(f"{self.path}-wal")
+        alone = not logged.exists() or not logged.stat().st_size
+        self._open(f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}", uri=True)
+        self.read_only = True
 
     def _write_ahead(self) -> None:
         """Turn the write-ahead log on; SQLite does not wait by itself while another first opener does the same."""
@@ -125,6 +152,8 @@ class Catalog:
             if self._depth:
                 yield
                 return
+            if self.read_only:
+                raise _explained(sqlite3.OperationalError("attempt to write a readonly database"), self.path)
             self._depth = 1
             try:
                 self._db.execute("BEGIN IMMEDIATE")

@@ -73,7 +73,12 @@ def collect(store: Store, keep: int = KEEP) -> Collected:
 def kept_versions(store: Store, keep: int) -> dict[str, set[int]]:
     """Which versions of each stage stay: with each, all that it was made from, back to the source."""
     versions = {stage: store.versions(stage) for stage in store.stages()}
-    inputs = {(v.stage, v.version): v.inputs for own in versions.values() for v in own}
+    inputs = {
+        (v.stage, v.version): [*v.inputs.items(), *([tuple(v.facts["fit_on"])] if "fit_on" in v.facts else [])]
+        for own in versions.values()
+        for v in own
+    }
+    """What each was made from, and the version that the plan pins it to by name."""
     waiting = [(v.stage, v.version) for own in versions.values() for v in own[-max(keep, 1) :]]
     waiting += [(row["stage"], row["version"]) for row in store.catalog.rows("SELECT stage, version FROM tags")]
     kept: dict[str, set[int]] = {stage: set() for stage in versions}
@@ -82,7 +87,7 @@ def kept_versions(store: Store, keep: int) -> dict[str, set[int]]:
         mine = kept.setdefault(stage, set())
         if version not in mine:
             mine.add(version)
-            waiting += inputs.get((stage, version), {}).items()
+            waiting += inputs.get((stage, version), ())
     return kept
 
 

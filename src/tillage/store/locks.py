@@ -1,6 +1,6 @@
 """Locks of the operating system, one a target: a dead process holds nothing, and nobody trusts a pid file.
 
-The file's text names the holder for the message alone; the lock is `flock`.
+The file's text names the holders, a line each, for the message alone; the lock is `flock`.
 """
 
 from __future__ import annotations
@@ -40,22 +40,54 @@ def _hold_one(folder: Path, target: str, wait: bool, shared: bool) -> Iterator[N
                 f"'{target}' is being worked on by {_holder(path)}.",
                 fix="Wait for it to end, or run again with --wait.",
             ) from None
-        who = {"pid": os.getpid(), "command": " ".join(sys.argv[:2]), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(who).encode(), 0)  # of several that share it, the last to come is named
+        mine = json.dumps(
+            {"pid": os.getpid(), "command": " ".join(sys.argv[:2]), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        )
+        _write(fd, [*(_holders(fd) if shared else ()), mine])
         try:
             yield
         finally:
-            if not shared:
-                os.ftruncate(fd, 0)
+            rest = _holders(fd) if shared else []
+            if mine in rest:
+                rest.remove(mine)
+            _write(fd, rest)
     finally:
         os.close(fd)
 
 
-def _holder(path: Path) -> str:
+def _holders(fd: int) -> list[str]:
+    """The lines of those who hold the lock and live; a killed holder's text outlives it."""
+    size = os.fstat(fd).st_size
+    return [line for line in os.pread(fd, size, 0).decode("utf-8", "replace").splitlines() if _alive(line)]
+
+
+def _write(fd: int, lines: list[str]) -> None:
+    """Name the holders; of two that write at once one may be left out, which costs a name in a message."""
+    data = "".join(f"{line}\n" for line in lines).encode()
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, data, 0)
+
+
+def _alive(line: str) -> bool:
     try:
-        who = json.loads(path.read_text() or "{}")
-        os.kill(who["pid"], 0)  # a killed holder's text outlives it
-        return f"process {who['pid']} since {who['since']} ({who['command']})"
+        os.kill(json.loads(line)["pid"], 0)
+    except PermissionError:  # another user's process
+        return True
     except (ValueError, KeyError, TypeError, OSError):
-        return "another process"
+        return False
+    return True
+
+
+def _holder(path: Path) -> str:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        lines = _holders(fd)
+    finally:
+        os.close(fd)
+    named = [json.loads(line) for line in lines]
+    return (
+        " and ".join(
+            f"process {who['pid']} since {who.get('since', 'some time')} ({who.get('command', '?')})" for who in named
+        )
+        or "another process"
+    )

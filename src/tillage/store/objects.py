@@ -35,6 +35,12 @@ SMALL = 48 << 10
 
 _SMALL = "small/"
 
+MENDED = (
+    "`tillage verify` tells the extent. `tillage run` makes newest versions again (delete a damaged file first); what "
+    "older ones alone need comes back from a backup."
+)
+"""What to do about an object that is missing or damaged."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -139,20 +145,14 @@ class Objects:
         try:
             data = self._bytes(name)
         except FileNotFoundError:
-            raise VerifyFailed(
-                f"The object {name} is missing from {self.root}.",
-                fix="Run `tillage verify` for the extent; `tillage run` reads the source again where it can.",
-            ) from None
+            raise _lost(name, f"The object {name} is missing from {self.root}.") from None
         except OSError as error:
             raise Unavailable(
                 f"The object {name} in {self.root} cannot be read: {error.strerror or error}.",
                 fix="Mend the permissions or the disk, then run again.",
             ) from error
         if sha256(data).hexdigest() != checksum:
-            raise VerifyFailed(
-                f"The object {name} in {self.root} is damaged: its SHA-256 is not the recorded one.",
-                fix="Run `tillage verify` for the extent, and restore the file from a backup.",
-            )
+            raise _lost(name, f"The object {name} in {self.root} is damaged: its SHA-256 is not the recorded one.")
         return data
 
     def _bytes(self, name: str) -> bytes:
@@ -257,6 +257,12 @@ class Objects:
             while self._cached > CACHE_BYTES:
                 _, (_, freed) = self._cache.popitem(last=False)
                 self._cached -= freed
+
+
+def _lost(name: str, message: str) -> VerifyFailed:
+    error = VerifyFailed(message, fix=MENDED)
+    error.object = name
+    return error
 
 
 def _is(path: Path, size: int, checksum: str) -> bool:

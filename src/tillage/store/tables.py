@@ -440,7 +440,8 @@ class Store:
             kept = self.catalog.row("SELECT sum FROM digests WHERE chunk = ? AND version = ?", chunk.id, last)
             if kept is None:
                 value = row_sum(self.read(chunk, at.version))
-                self.catalog.write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", chunk.id, last, f"{value:x}")
+                if not self.catalog.read_only:
+                    self.catalog.write("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", chunk.id, last, f"{value:x}")
             else:
                 value = int(kept[0], 16)
             total += value

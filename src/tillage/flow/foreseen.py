@@ -1,0 +1,125 @@
+"""Columns that tables will have, as far as that is known before a run, and the columns that models ask for.
+
+A table that stands has the columns of its last version; above one that changes, row functions are applied to no row.
+What is not known is left to the run, which asks again before it begins a model. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from tillage.core.errors import Problem, TillageError
+from tillage.core.rows import ID
+from tillage.core.step import Group, Map
+from tillage.flow.maps import apply_maps
+from tillage.flow.parameters import nearest
+from tillage.flow.places import problem_at
+from tillage.flow.plan import Model, Plan
+from tillage.flow.schema import recorded
+from tillage.flow.stacking import common_shape
+from tillage.flow.stages import Stage, features
+from tillage.flow.survey import known, source_of
+from tillage.store.index import KEY
+from tillage.store.tables import Store
+
+LOOK_BYTES = 4 << 20
+"""A new or changed source is looked into when it is not larger; what is parsed up to here is not parsed again."""
+
+Columns = dict[str, str]
+Fingerprint = Callable[[Stage], str]
+Chains = Callable[[Stage], dict[str, tuple[Map, ...]]]
+
+
+class Foreseen:
+    """The columns of each stage, worked out when they are asked for; None: not known before the run."""
+
+    def __init__(
+        self,
+        store: Store,
+        stages: Mapping[str, Stage],
+        root: Path,
+        fingerprint: Fingerprint,
+        chains: Chains,
+        *,
+        look: bool,
+    ) -> None:
+        self.store, self.stages, self.root, self.look = store, stages, root, look
+        self._fingerprint, self._chains = fingerprint, chains
+        self._found: dict[str, Columns | None] = {}
+        self._stands: dict[str, bool] = {}
+
+    def of(self, name: str) -> Columns | None:
+        """The columns of a stage, by name to type."""
+        if name not in self._found:
+            stage = self.stages[name]
+            try:
+                last = self.store.latest(name)
+                self._found[name] = last.columns if last and self.stands(name) else self._worked_out(stage)
+            except (TillageError, OSError, pl.exceptions.PolarsError):  # the run meets it too, and says what it is
+                self._found[name] = None
+        return self._found[name]
+
+    def stands(self, name: str) -> bool:
+        """Whether a run would leave the stage as it is."""
+        if name not in self._stands:
+            stage, last = self.stages[name], self.store.latest(name)
+            stands = last is not None and last.fingerprint == self._fingerprint(stage) and "erased" not in last.facts
+            if stands and stage.kind == "source":
+                before = {k.path: k.stamp for k in known(self.store, name)}
+                stands = before == {found.path: found.stamp for found in source_of(stage).scan(self.root)}
+            self._stands[name] = stands and all(self.stands(need) for need in stage.inputs.values())
+        return self._stands[name]
+
+    def _worked_out(self, stage: Stage) -> Columns | None:
+        if stage.kind == "source":
+            return self._looked(stage)
+        given = {port: self.of(source) for port, source in stage.inputs.items() if port != "verdicts"}
+        frames = {port: _nothing(columns) for port, columns in given.items() if columns is not None}
+        if len(frames) < len(given):
+            return None
+        if stage.kind == "map":
+            chains = self._chains(stage)
+            made = {port: apply_maps(chains[port], frame)[0].schema for port, frame in frames.items()}
+            shape = next(iter(made.values())) if len(made) == 1 else common_shape(made, stage.target)
+            return _named(shape)
+        if stage.kind == "group" and isinstance(stage.step, Group):
+            keyed = {p: f.with_columns(pl.lit(0, dtype=pl.UInt128).alias(KEY)) for p, f in frames.items()}
+            return _named(stage.step.apply(keyed).schema)
+        if stage.kind == "gate" or getattr(stage.step, "incremental", False):
+            return given["rows"]
+        return None
+
+    def _looked(self, stage: Stage) -> Columns | None:
+        """The columns of a small source that was never read, or has changed."""
+        source = source_of(stage)
+        found = source.scan(self.root) if self.look else []
+        if not found or sum(int(f.stamp.get("size", LOOK_BYTES + 1)) for f in found) > LOOK_BYTES:
+            return None
+        kinds = source.column_types([source.observe(self.root, f.path) for f in found])
+        rows = next(iter(source.read(self.root, found[0].path, kinds)), None)
+        return _named(rows.rows.schema) if rows is not None and kinds else None
+
+
+def missing_columns(plan: Plan, model: Model, columns: Mapping[str, str], table: str) -> Iterator[Problem]:
+    """What a model asks for by name and its table does not have, at its place in the plan."""
+    target = getattr(model.learner, "target", None)
+    asked: list[tuple[str, str, int | None]] = [("input", c, n) for n, c in enumerate(features(model))]
+    asked += [("target", str(target), None)] if target is not None else []
+    asked += [("group", model.split.group, None)] if model.split.group is not None and table == model.table else []
+    for setting, column, n in asked:
+        if column not in columns:
+            what = f"Model '{model.name}': table '{table}' has no column '{column}' for its '{setting}'."
+            at = ("models", model.name)
+            ways = [(*at, "split", "group")] if setting == "group" else [(*at, "learn", model.learner.name(), setting)]
+            yield problem_at(plan, nearest(what, column, list(columns)), (*at, setting), *ways, item=n)
+
+
+def _nothing(columns: Columns) -> pl.DataFrame:
+    return pl.DataFrame(schema={ID: pl.UInt128, **recorded(columns)})
+
+
+def _named(schema: Mapping[str, pl.DataType]) -> Columns:
+    return {c: str(t) for c, t in schema.items() if not c.startswith("_")}

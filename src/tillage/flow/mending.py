@@ -1,0 +1,73 @@
+"""Mending: a stored file that is missing or damaged is made again from what it was made of, by the run that needs it.
+
+The stage that owns it is marked, and so is what follows it row by row, since that would look at the lost rows as they
+stood; a marked stage is made anew, in a version of its own, and memory of finished work keeps that cheap. A source is
+read again. Looking for what is missing costs one listing of the objects (some 30 ms for 10,000); damage inside a file
+is met when it is read. Versions before the newest are not mended: what only they need comes back from a backup alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tillage.flow.stages import Stage
+from tillage.store.catalog import load
+from tillage.store.gc import object_names
+from tillage.store.tables import Store
+
+LOST = "lost"
+"""Fingerprint of a version some file of which is missing or damaged: no stage has it, so the stage is made anew."""
+
+_CARRIES = ("map", "group", "whole", "gate")
+"""Kinds that look at rows which left their input as they stood."""
+
+
+def missing(store: Store) -> set[str]:
+    """The objects of newest versions that are not there, or not of the size that was written."""
+    query = "SELECT DISTINCT object, size FROM chunks WHERE ended IS NULL AND object NOT LIKE 'small/%'"
+    wanted = {str(row[0]): int(row[1]) for row in store.catalog.rows(query)}
+    there = _listed(store.objects.root) if wanted else {}
+    lost = {name for name, size in wanted.items() if there.get(name) != size}
+    query = (
+        "SELECT DISTINCT c.object FROM chunks c LEFT JOIN small s ON s.name = c.object "
+        "WHERE c.ended IS NULL AND c.object LIKE 'small/%' AND s.name IS NULL"
+    )
+    return lost | {str(row[0]) for row in store.catalog.rows(query)}
+
+
+def mark_lost(store: Store, stages: Mapping[str, Stage], lost: Iterable[str]) -> list[str]:
+    """Mark the stages that must be made anew for want of these objects; the tables and models that own one.
+
+    In one transaction, so that a run which is killed meanwhile is taken up by the next.
+    """
+    names = set(lost)
+    rows = store.catalog.rows("SELECT DISTINCT stage, object FROM chunks WHERE ended IS NULL") if names else []
+    owners = {str(row[0]) for row in rows if row[1] in names} & stages.keys()
+    found = set(owners)
+    for stage in stages.values():
+        if stage.kind in _CARRIES and found & set(stage.inputs.values()):
+            found.add(stage.name)
+    with store.catalog.transaction():
+        for name in sorted(found):
+            query = "UPDATE versions SET fingerprint = ? WHERE stage = ? AND version = (SELECT max(version) "
+            store.catalog.write(query + "FROM versions WHERE stage = ?)", LOST, name, name)
+        memo = store.catalog.rows("SELECT key, value FROM memo") if names else []
+        stale = [(r["key"],) for r in memo if object_names(load(r["value"])) & names]
+        store.catalog.write_many("DELETE FROM memo WHERE key = ?", stale)
+        store.catalog.write_many("DELETE FROM runs WHERE object = ?", [(name,) for name in sorted(names)])
+    for name in names:
+        store.objects.forget(name)
+    return sorted({stages[name].target for name in owners})
+
+
+def _listed(root: Path) -> dict[str, int]:
+    """Every file of the folder of objects, with its size."""
+    found: dict[str, int] = {}
+    with os.scandir(root) as folders:
+        for folder in folders:
+            if folder.is_dir():
+                with os.scandir(folder) as files:
+                    found |= {f"{folder.name}/{f.name}": f.stat().st_size for f in files if f.is_file()}
+    return found
