@@ -33,7 +33,7 @@ from tillage.flow.survey import Known, Survey, held_objects, source_of, table_of
 from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import dump
 from tillage.store.digests import content_hashes
-from tillage.store.locate import Run, alike, locate, prefixes, sorted_entries
+from tillage.store.locate import Entries, Run, alike, locate, places_of, prefixes
 from tillage.store.tables import LEFT, ROWS, Chunk, Draft, NewChunk, Store, Version
 
 OBJECT = "_object"
@@ -82,7 +82,9 @@ class SourceRun:
         self.listen = listen
         self.buffer: list[pl.DataFrame] = []
         self.buffered = 0
-        self.written: list[tuple[NewChunk, np.ndarray]] = []
+        self.written: list[NewChunk] = []
+        self.noted = Entries(total if self.table.key else 0)
+        """The ids in each chunk written by reading; `entries` when all are."""
         self.schema: pl.Schema | None = None
         self.entries = np.empty(0, dtype="<u8")
         self.numbered = 0
@@ -112,7 +114,7 @@ class SourceRun:
         self._cut(final=True)
         self.numbered = len(self.written)
         if self.table.key:
-            self.entries = sorted_entries([own for _, own in self.written])
+            self.entries = self.noted.sorted()
             self._settle()
         self._finish()
         self._judge(self.draft.counts)
@@ -123,7 +125,7 @@ class SourceRun:
         return self.touched + sum(rows.height for rows in self.quarantined)
 
     def _run(self) -> Run | None:
-        return (self.entries, [new.stored.name for new, _ in self.written[: self.numbered]]) if self.table.key else None
+        return (self.entries, [new.stored.name for new in self.written[: self.numbered]]) if self.table.key else None
 
     def _judge(self, counts: dict[str, Any]) -> None:
         """Refuse a version with too many bad records: of the whole table, so that a rebuild would be refused too."""
@@ -324,7 +326,9 @@ class SourceRun:
         rows = rows.select(ID, OBJECT, RECORD, *self.columns)
         key = sha256(f"{self.draft.fingerprint}\n{rows[ID][0]}\n{rows.height}".encode()).hexdigest()[:32]
         stored = self.store.objects.put_frame(key, rows)
-        self.written.append((NewChunk(ROWS, stored, origins=_origins(rows[OBJECT])), prefixes(rows[ID])))
+        self.written.append(NewChunk(ROWS, stored, origins=_origins(rows[OBJECT])))
+        if self.table.key and not self.numbered:
+            self.noted.add(rows[ID])
         if self.ahead is not None:
             self.ahead.chunk(self.stage.name, stored, rows)
 
@@ -350,7 +354,7 @@ class SourceRun:
         rivals = [self._rival(rows, ROWS, c.id) for c, rows in shown] + [
             self._rival(rows, LEFT, c.id) for c, rows in waiting
         ]
-        for place, (new, _) in enumerate(self.written):
+        for place, new in enumerate(self.written):
             rows = only(self.store.objects.get_frame(new.stored.name, new.stored.checksum), disputed)
             if rows.height:
                 rivals.append(self._rival(rows, "new", place))
@@ -379,7 +383,7 @@ class SourceRun:
             if held == "new":
                 at = int(str(place))
                 if lose.height:
-                    self.written[at] = self._without_losers(self.written[at][0], lose)
+                    self.written[at] = self._without_losers(self.written[at], lose)
                     self.new_left.append(lose.drop(drop, strict=False))
             elif held == ROWS and lose.height:
                 self._take(self.store.chunk(int(str(place))), lose[ID])
@@ -388,12 +392,12 @@ class SourceRun:
                 self._take(self.store.chunk(int(str(place))), win[ID])
                 self._write(win.drop(drop, strict=False).sort(ID))
 
-    def _without_losers(self, new: NewChunk, lose: pl.DataFrame) -> tuple[NewChunk, np.ndarray]:
+    def _without_losers(self, new: NewChunk, lose: pl.DataFrame) -> NewChunk:
         """The chunk written again: an id that stands in it twice could not be hidden by id."""
         rows = self.store.objects.get_frame(new.stored.name, new.stored.checksum)
         kept = rows.join(lose.select(ID, OBJECT, RECORD), on=[ID, OBJECT, RECORD], how="anti", maintain_order="left")
         stored = self.store.objects.put_frame(new.stored.name.split("/")[1].split("-")[0], kept)
-        return NewChunk(new.part, stored, origins=new.origins), prefixes(kept[ID])
+        return NewChunk(new.part, stored, origins=new.origins)
 
     def _twice(self) -> pl.DataFrame:
         """Ids that stand more than once in what was just written (by their first 48 bits, then exactly)."""
@@ -402,17 +406,16 @@ class SourceRun:
         if not len(same):
             return none
         found = [none]
-        for new, own in self.written:
-            if np.isin(own, same, assume_unique=False).any():
-                row_ids = self.store.objects.get_frame(new.stored.name, new.stored.checksum, [ID])
-                found.append(row_ids.filter(np.isin(prefixes(row_ids[ID]), same)))
+        for new in (self.written[place] for place in places_of(self.entries, same)):
+            row_ids = self.store.objects.get_frame(new.stored.name, new.stored.checksum, [ID])
+            found.append(row_ids.filter(np.isin(prefixes(row_ids[ID]), same)))
         return pl.concat(found).filter(pl.col(ID).is_duplicated())
 
     def _elsewhere(self, part: str, also: pl.Series | None = None) -> list[tuple[Chunk, pl.DataFrame]]:
         """Rows of a part, not leaving now, whose key was just written (or is among `also`)."""
         if not self.store.chunks(self.stage.name, part):
             return []
-        wanted = [self.store.objects.get_frame(n.stored.name, n.stored.checksum, [ID])[ID] for n, _ in self.written]
+        wanted = [self.store.objects.get_frame(n.stored.name, n.stored.checksum, [ID])[ID] for n in self.written]
         wanted += [also] if also is not None else []
         if not wanted:
             return []
@@ -429,7 +432,7 @@ class SourceRun:
 
     def _finish(self) -> None:
         draft, store, name = self.draft, self.store, self.stage.name
-        draft.added += [new for new, _ in self.written]
+        draft.added += self.written
         for chunk, gone in self.removals.values():
             if not self.rewrite:
                 draft.remove(chunk, pl.concat(gone).unique())

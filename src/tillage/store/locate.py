@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import polars as pl
 
+from tillage.core.errors import TillageError
 from tillage.core.rows import ID, high, only
 from tillage.store.catalog import dump, load
 from tillage.store.objects import Objects, Stored
@@ -116,21 +117,44 @@ def _run(objects: Objects, name: str, checksum: str) -> np.ndarray:
 
 
 def _build(store: Store, chunks: list[Chunk]) -> tuple[np.ndarray, list[int]]:
-    frames = (store.objects.get_frame(c.object, c.checksum, [ID]) for c in chunks)
-    return sorted_entries([prefixes(found[ID]) for found in frames]), [c.id for c in chunks]
+    run = Entries(sum(c.rows for c in chunks))
+    for c in chunks:
+        run.add(store.objects.get_frame(c.object, c.checksum, [ID])[ID])
+    return run.sorted(), [c.id for c in chunks]
 
 
-def sorted_entries(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """The entries of a run whose n-th chunk shows the ids of the n-th array of prefixes."""
-    if not parts or len(parts) > LARGEST_RUN:
-        return np.empty(0, dtype="<u8")
-    entries = np.concatenate(parts)
-    at = 0
-    for place, part in enumerate(parts):
-        entries[at : at + len(part)] |= np.uint64(place)
-        at += len(part)
-    entries.sort()
-    return entries
+class Entries:
+    """The entries of a run in the making: 8 bytes a row, set aside at once, so that no part of them is held twice.
+
+    >>> run = Entries(2)
+    >>> run.add(pl.Series([5 << 80, 3 << 80], dtype=pl.UInt128))
+    >>> [int(e) >> 16 for e in run.sorted()]
+    [3, 5]
+    """
+
+    def __init__(self, expected: int) -> None:
+        """`expected`: about how many rows will come; memory is taken as they do."""
+        self._entries = np.empty(expected, dtype="<u8")
+        self._rows = self._chunks = 0
+
+    def add(self, shown: pl.Series) -> None:
+        """The ids that the next chunk shows; raises TillageError for more chunks than a run can tell apart."""
+        if self._chunks == LARGEST_RUN:
+            raise TillageError(
+                f"One reading wrote more than {LARGEST_RUN:,} chunks, too many for a table with a key.",
+                fix="Add the files in several runs.",
+            )
+        end = self._rows + len(shown)
+        if end > len(self._entries):
+            self._entries = np.concatenate([self._entries[: self._rows], np.empty(end, dtype="<u8")])
+        np.bitwise_or(prefixes(shown), np.uint64(self._chunks), out=self._entries[self._rows : end])
+        self._rows, self._chunks = end, self._chunks + 1
+
+    def sorted(self) -> np.ndarray:
+        """All entries, ascending."""
+        entries = self._entries[: self._rows]
+        entries.sort()
+        return entries
 
 
 def alike(entries: np.ndarray) -> np.ndarray:
@@ -140,6 +164,12 @@ def alike(entries: np.ndarray) -> np.ndarray:
         some = entries[at : at + PIECE + 1]
         found.append(some[1:][(some[1:] ^ some[:-1]) <= PLACE] & _HIGH48)
     return np.concatenate(found)
+
+
+def places_of(entries: np.ndarray, same: np.ndarray) -> list[int]:
+    """The places, ascending, of the chunks that show ids with one of these prefixes."""
+    first, stop = np.searchsorted(entries, same), np.searchsorted(entries, same | PLACE, side="right")
+    return sorted({int(e) for a, b in zip(first, stop, strict=True) for e in entries[a:b] & PLACE})
 
 
 def note(store: Store, stage: str, run: Run) -> None:
