@@ -113,9 +113,12 @@ class TermWeights:
 
     def matrix(self, texts: pl.Series) -> Any:
         """CSR (texts, words + characters) of float64."""
+        return self.of(TermCounts(texts))
+
+    def of(self, batch: TermCounts) -> Any:
+        """The same of texts that are cut already."""
         from scipy import sparse
 
-        batch = TermCounts(texts)
         words = _weigh(batch.of_words(self._words), self._word_idf)
         characters = _weigh(batch.of_characters(self._characters), self._character_idf)
         return sparse.hstack([words, characters], format="csr")
