@@ -241,7 +241,7 @@ class Rotating(TextClassifier):
 
 
 class Gossiping(TabularClassifier):
-    """What one shard has learnt, the next one is told."""
+    """It knows how many shards have learnt before it."""
 
     def train(self, rows: pl.DataFrame, before: State | None) -> State:
         return {**super().train(rows, before), "turn": next(TURN)}

@@ -55,6 +55,11 @@ tables:
 models:
   bayes: {learn: naive_bayes, from: plain, input: text, target: kind, split: {test: 0.3}}
   texts: {learn: text_classifier, from: clean, input: text, target: kind, split: {test: 0.3}}
+  shards: {learn: {text_classifier: {input: text, target: kind, shards: 3}}, from: clean, split: {test: 0.3}}
+  slices:
+    from: plain
+    learn: {tabular_classifier: {input: [text, name, n], target: kind, shards: 2, slices: 3}}
+    split: {test: 0.3}
 """
 
 KINDS = ("red", "blue", "green")
