@@ -196,14 +196,14 @@ def test_another_parameter_learns_anew_and_back_again_recalls(world: Path) -> No
 
 
 def test_workers_do_not_show(world: Path, tmp_path: Path) -> None:
-    found = []
+    found: list[dict[str, Any]] = []
     for workers in (1, 3):
         root = tmp_path / str(workers)
         write(root, {n: row(n) for n in range(ROWS)})
         with project(root) as opened, Project(opened.plan, opened.registry, workers=workers) as p:
             p.run()
             found.append(digests(p))
-    assert differences(*found) == []
+    assert differences(found[0], found[1]) == []
 
 
 def test_an_exact_learner_refuses_shards(world: Path) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.flow.test_shards import ROWS, digests, never, row, write
-from tests.flow.world import KEY, differences
+from tests.flow.test_shards import ROWS, never, row, write
+from tests.flow.world import KEY, differences, digests
 from tests.promises.canary import TOKEN, scan
 from tests.promises.test_forget_crash import Dying
 
@@ -43,7 +43,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "point", ["memo.commit:1", "memo.commit:2", "forget.stage:5", "purge.commit:1", "forget.ended:1"]
+    "point",
+    [
+        "memo.commit:2",
+        "purge.commit:1",
+        *(pytest.param(p, marks=pytest.mark.nightly) for p in ("memo.commit:1", "forget.stage:5", "forget.ended:1")),
+    ],
 )
 def test_killed_while_shards_learn_again(point: str, world: Path, dying: Dying) -> None:
     assert dying.forget(world, [str(k) for k in KEYS], failpoint=point) == {"signal": signal.SIGKILL}
