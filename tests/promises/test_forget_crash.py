@@ -140,6 +140,7 @@ def test_a_receipt_comes_of_an_erasure_that_a_run_ended(scene: Scene) -> None:
     scene.forget(world, failpoint="forget.purged")
     with world.open() as p:
         p.run()
+        assert [r["number"] for r in receipts(p.store)] == [1], "signed by the run that ended it"
         other = str(p.read("notes")["id"][0])
         _, receipt = forget(p, "notes", key=[other])
         first, second = receipts(p.store)

@@ -26,7 +26,7 @@ from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks
 from tillage.promises.closure import Closure, Question, close
 from tillage.promises.copies import Named, quarantined, undecided
-from tillage.promises.receipt import issue
+from tillage.promises.receipt import receipts
 from tillage.store.catalog import load
 from tillage.store.index import KEY
 from tillage.store.locate import holding
@@ -105,7 +105,6 @@ def forget(
     """
     with project.alone(wait=wait):
         project.end_erasure()
-        issue(project)
         found = _find(project, Question(table, where, tuple(key), tuple(subject)))
         told = _told(project, found, dry=False)
         marks = _marks(project, found)
@@ -116,7 +115,7 @@ def forget(
             _for_receipt(project, found, told, len(marks)),
         )
         done = project.erase(erasure, marks)
-        receipt = issue(project)[-1]
+        receipt = receipts(project.store)[-1]
     told["notes"] = [*told["notes"], *done["notes"]]
     told["refitted"] = done["refitted"]
     return told, receipt
@@ -290,6 +289,7 @@ def _for_receipt(project: Project, found: Found, told: dict[str, Any], tombstone
     tables = [name for name in project.plan.tables if store.latest(name) is not None]
     models = [name for name in project.plan.models if store.latest(name) is not None]
     return {
+        "project": project.plan.project,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "salt": secrets.token_hex(16),
         "table": found.question.table,
