@@ -1,11 +1,11 @@
-"""Forgetting by `tillage forget`: one row of 1,000,000; 1,000 subjects in one call; one row behind a model in shards.
+"""Forgetting by `tillage forget`: one row of 1,000,000; 1,000 subjects in one call; a row behind models in shards.
 
 One row: from a table, what Maps make of it, and the Folds over that; as a share of a rebuild's CPU. Start-up apart: a
 run with nothing to do is taken off both. The first forgetting in a store also builds the index by which rows are found.
 
-Shards: the texts of examples/customer-service, a tenth of them to test on. Retraining is what a forgetting costs with
-the model beyond what it costs without, evaluation and storing included; training is the same of a run; the libraries
-that a learner loads are taken off both. The scores are of the same split, in shards and whole.
+Shards: the texts of examples/customer-service, and a table of numbers; a tenth of the rows to test on. Retraining is
+what a forgetting costs with the model beyond what it costs without, evaluation and storing included; training is the
+same of a run; the libraries that a learner loads are taken off both. The scores are of one split, in shards and whole.
 
 Usage: python benchmarks/figure_forget.py [--quick] [--repetitions N] [--write docs/benchmarks.md]
 """
@@ -58,9 +58,29 @@ tables:
       - normalize: {columns: [text]}
       - drop_duplicates: {columns: [text]}
 """
-WHOLE = "{text_classifier: {input: text, target: category}}"
+TABLE = """\
+project: table
+tables:
+  readings: {collect: {files: data/*.parquet}, key: id}
+  clean: {from: readings, steps: [{derive: {columns: {label: "if(value + count * load > 40, 'high', 'low')"}}}]}
+"""
+DROP = """
+import sys, polars as pl
+file, key = sys.argv[1:]
+rows = pl.read_parquet(file)
+rows.filter(rows["id"] != int(key)).write_parquet(file)
+"""
+LEARNT = """
+from tillage.face.rooms import project
+with project(".") as p:
+    print(p.report("m")["shards"]["learnt"])
+"""
+"""How many shards learnt in the last run."""
+
+TRAINING = (1, 2, 3, 4, 5)
+"""Keys of the table on the training side of the split."""
+
 SHARDS = 10
-IN_SHARDS = f"{{text_classifier: {{input: text, target: category, shards: {SHARDS}}}}}"
 LEARNERS = "import sklearn.svm, sklearn.linear_model, scipy.sparse, threadpoolctl"
 
 BARE = "import numpy"
@@ -133,21 +153,19 @@ class People:
         return self.subjects(100 + turn * self.many, self.many)
 
 
-class Texts:
-    """The same texts in projects of their own: without a model, with one in shards, with one that is whole."""
+class Models:
+    """The same data in projects of their own: without a model, with one in shards, with one that is whole."""
 
-    def __init__(self, folder: Path, quick: bool) -> None:
-        self.folder = folder
-        lines = (ROOT / "examples" / "customer-service" / "data" / "train.csv").read_text().splitlines()
-        kept = lines[:1] + lines[1 :: 8 if quick else 1]
-        self.forgotten = [
-            line.rpartition(",")[0] for line in kept[1:] if line.count(",") == 1 and '"' not in line and "'" not in line
-        ]
-        for name, learner in (("tables", None), ("shards", IN_SHARDS), ("whole", WHOLE)):
-            (folder / name / "data").mkdir(parents=True)
-            (folder / name / "data" / "train.csv").write_text("\n".join(kept) + "\n")
-            model = f"models:\n  intent: {{learn: {learner}, from: clean, split: {{test: 0.1}}}}\n" if learner else ""
-            (folder / name / "tillage.yaml").write_text(TEXTS + model)
+    def __init__(self, folder: Path, tables: str, table: str, learn: str) -> None:
+        """`learn`: the learner in flow style, to which shards are added."""
+        self.folder, self.table = folder, table
+        for name, more in (("tables", None), ("shards", f", shards: {SHARDS}}}}}"), ("whole", "}}")):
+            (folder / name).mkdir(parents=True)
+            self.lay(folder / name / "data")
+            model = (
+                "" if more is None else f"models:\n  m: {{learn: {learn}{more}, from: clean, split: {{test: 0.1}}}}\n"
+            )
+            (folder / name / "tillage.yaml").write_text(tables + model)
         self.runs: dict[str, list[Used]] = {"tables": [], "shards": [], "whole": []}
         self.forgets: dict[str, list[Used]] = {"tables": [], "shards": [], "whole": []}
         self.scores: dict[str, list[float]] = {"shards": [], "whole": []}
@@ -155,37 +173,51 @@ class Texts:
         self.equal = 0
         self.bare: list[Used] = []
 
+    def lay(self, data: Path) -> None:
+        """Write the data."""
+        raise NotImplementedError
+
+    def question(self, turn: int) -> tuple[str, str]:
+        """The option that names one row, and its value."""
+        raise NotImplementedError
+
+    def without(self, data: Path, turn: int) -> None:
+        """Take that row out of the data."""
+        raise NotImplementedError
+
     def turn(self, turn: int) -> Used:
         """Everything once; what the libraries cost is returned."""
-        text = self.forgotten[turn * 7]
         for name, runs in self.runs.items():
             folder = self.folder / name
             shutil.rmtree(folder / ".tillage", ignore_errors=True)
             runs.append(tillage("run", "--json", cwd=folder))
             if name in self.scores:
-                model: dict[str, Any] = json.loads(runs[-1].out)["models"]["intent"]
+                model: dict[str, Any] = json.loads(runs[-1].out)["models"]["m"]
                 self.scores[name].append(model["metrics"]["accuracy"])
                 self.baseline.append(model["baseline"]["accuracy"])
-            self.forgets[name].append(forget(folder, "questions", "--where", f"text = '{text}'", "--yes"))
-        self.equal += self.as_if_never_seen(text)
+            self.forgets[name].append(forget(folder, self.table, *self.question(turn), "--yes"))
+            if name == "shards" and (learnt := int(python("-c", LEARNT, cwd=folder).out)) != 1:
+                raise RuntimeError(f"one shard was to learn again, and {learnt} did: the row is on the test side")
+        self.equal += self.as_if_never_seen(turn)
         self.bare.append(python("-c", BARE))
         return python("-c", LEARNERS)
 
-    def as_if_never_seen(self, text: str) -> bool:
+    def as_if_never_seen(self, turn: int) -> bool:
         """Whether the model in shards has the digest of one that learns without the row from the start."""
-        was = self.digest()
-        data = self.folder / "shards" / "data" / "train.csv"
-        kept = data.read_text()
-        data.write_text("".join(line for line in kept.splitlines(keepends=True) if not line.startswith(f"{text},")))
-        shutil.rmtree(self.folder / "shards" / ".tillage")
-        now = self.digest()
-        data.write_text(kept)
+        folder = self.folder / "shards"
+        was = self.digest(folder)
+        (folder / "data").rename(folder / "kept")
+        shutil.copytree(folder / "kept", folder / "data")
+        self.without(folder / "data", turn)
+        shutil.rmtree(folder / ".tillage")
+        now = self.digest(folder)
+        shutil.rmtree(folder / "data")
+        (folder / "kept").rename(folder / "data")
         return was == now
 
-    def digest(self) -> str:
-        """The digest of the model in shards, once it is up to date."""
-        told = json.loads(tillage("run", "--json", "--digest", cwd=self.folder / "shards").out)
-        return str(told["models"]["intent"]["digest"])
+    def digest(self, folder: Path) -> str:
+        """The digest of the model, once it is up to date."""
+        return str(json.loads(tillage("run", "--json", "--digest", cwd=folder).out)["models"]["m"]["digest"])
 
     def share(self, name: str, loaded: Sequence[Used]) -> list[float]:
         """Percent of training that retraining cost."""
@@ -198,6 +230,47 @@ class Texts:
         return [100 * again / once for again, once in zip(cost(self.forgets), cost(self.runs), strict=True)]
 
 
+class Texts(Models):
+    """Questions of customers, 77 classes."""
+
+    def __init__(self, folder: Path, quick: bool) -> None:
+        lines = (ROOT / "examples" / "customer-service" / "data" / "train.csv").read_text().splitlines()
+        self.lines = lines[:1] + lines[1 :: 8 if quick else 1]
+        plain = [line for line in self.lines[1:] if line.count(",") == 1 and not {'"', "'"} & set(line)]
+        self.named = [line.rpartition(",")[0] for line in plain]
+        super().__init__(folder, TEXTS, "questions", "{text_classifier: {input: text, target: category")
+
+    def lay(self, data: Path) -> None:
+        data.mkdir()
+        (data / "train.csv").write_text("\n".join(self.lines) + "\n")
+
+    def question(self, turn: int) -> tuple[str, str]:
+        return "--where", f"text = '{self.named[7 * turn]}'"
+
+    def without(self, data: Path, turn: int) -> None:
+        kept = [line for line in self.lines if not line.startswith(f"{self.named[7 * turn]},")]
+        (data / "train.csv").write_text("\n".join(kept) + "\n")
+
+
+class Table(Models):
+    """Readings of five columns, two classes."""
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self.rows = rows
+        columns = "[sensor, value, load, status, count]"
+        super().__init__(folder, TABLE, "readings", f"{{tabular_classifier: {{input: {columns}, target: label")
+
+    def lay(self, data: Path) -> None:
+        python(BENCHMARKS / "narrow.py", data, "--rows", str(self.rows), "--files", "1")
+
+    def question(self, turn: int) -> tuple[str, str]:
+        return "--key", str(TRAINING[turn % len(TRAINING)])
+
+    def without(self, data: Path, turn: int) -> None:
+        [file] = data.iterdir()
+        python("-c", DROP, file, self.question(turn)[1])
+
+
 def forget(folder: Path, table: str, *words: str) -> Used:
     """`tillage forget`, and its answer as JSON."""
     return tillage("forget", table, *words, "--json", cwd=folder)
@@ -207,42 +280,42 @@ def main() -> None:
     """Measure and tell."""
     given = arguments(__doc__, repetitions=3)
     rows, persons, many = (20_000, 4_000, 50) if given.quick else (1_000_000, 100_000, 1_000)
-    figure = Figure("forget", f"One row of {rows:,}, {many:,} subjects, and a model in {SHARDS} shards", given)
+    figure = Figure("forget", f"One row of {rows:,}, {many:,} subjects, and models in {SHARDS} shards", given)
     with tempfile.TemporaryDirectory(prefix="tillage-figure-") as root:
-        for name in ("rows", "people", "texts"):
+        for name in ("rows", "people"):
             (Path(root) / name).mkdir()
-        table, texts = Rows(Path(root) / "rows", rows), Texts(Path(root) / "texts", given.quick)
-        people = People(Path(root) / "people", rows, persons, many)
-        several = f"{many:,} subjects forgotten in one call"
-        sides = {"rebuild": table.rebuild, "one subject forgotten": people.one, several: people.all}
-        found = figure.turns({**sides, "libraries of a learner": texts.turn})
-    loaded = found["libraries of a learner"]
+        table, people = Rows(Path(root) / "rows", rows), People(Path(root) / "people", rows, persons, many)
+        texts, numbers = Texts(Path(root) / "texts", given.quick), Table(Path(root) / "table", rows // 5)
+        models: dict[str, Models] = {"texts": texts, f"table of {rows // 5:,}": numbers}
+        one, several = "one subject forgotten", f"{many:,} subjects forgotten in one call"
+        sides = {"rebuild": table.rebuild, one: people.one, several: people.all}
+        found = figure.turns({**sides, **{f"libraries, {name}": model.turn for name, model in models.items()}})
+    libraries = {name: found.pop(f"libraries, {name}") for name in models}
     found |= {"nothing to do": table.idle, "one row: a dry run": table.looked}
     found |= {"one row forgotten, the first": table.first, "one row forgotten, a later one": table.later}
-    for name, said in (
-        ("tables", "texts without a model"),
-        ("shards", f"with a model in {SHARDS} shards"),
-        ("whole", "with a whole one"),
-    ):
-        found |= {f"{said}: run": texts.runs[name], f"{said}: one row forgotten": texts.forgets[name]}
+    for name, model in models.items():
+        for kind, said in (("tables", "no model"), ("shards", f"{SHARDS} shards"), ("whole", "whole model")):
+            found |= {f"{name}, {said}: run": model.runs[kind], f"{name}, {said}: forgotten": model.forgets[kind]}
     run, erase = "python -m tillage.face.main run", "python -m tillage.face.main forget"
     commands = {name: erase if "forgotten" in name or "dry run" in name else run for name in found}
+    found["libraries of a learner"] = [used for each in libraries.values() for used in each]
     commands["libraries of a learner"] = f"python -c '{LEARNERS}'"
     figure.table(found, commands)
     for name, forgotten in (("the first", table.first), ("a later one", table.later)):
         share = table.share(forgotten, found["rebuild"])
         figure.judge(f"one row forgotten, {name}: share of a rebuild's CPU, start-up apart", share, " %", limit=SHARE)
     figure.hold("after it a run finds nothing to do", table.complete, len(table.idle))
-    times = [a.cpu / o.cpu for a, o in zip(found[several], found["one subject forgotten"], strict=True)]
+    times = [a.cpu / o.cpu for a, o in zip(found[several], found[one], strict=True)]
     figure.judge(f"{many:,} subjects in one call, CPU to that of one", times, "x", limit=TIMES)
-    figure.judge(
-        f"{SHARDS} shards: retraining as share of training, CPU", texts.share("shards", loaded), " %", limit=RETRAINED
-    )
-    figure.judge("whole: retraining as share of training, CPU", texts.share("whole", loaded), " %", limit=None)
-    figure.hold("shards: the digest of a model that never saw the row", texts.equal, len(loaded))
-    figure.judge(f"accuracy in {SHARDS} shards", texts.scores["shards"], "", limit=None)
-    figure.judge("accuracy of the whole model", texts.scores["whole"], "", limit=None)
-    figure.judge("accuracy of the baseline, the most frequent class", texts.baseline, "", limit=None)
+    for name, model in models.items():
+        share = model.share("shards", libraries[name])
+        figure.judge(f"{name}, {SHARDS} shards: CPU of retraining as share of training", share, " %", limit=RETRAINED)
+        whole = model.share("whole", libraries[name])
+        figure.judge(f"{name}, whole model: the same", whole, " %", limit=None)
+        figure.hold(f"{name}, {SHARDS} shards: the digest of a model that never saw the row", model.equal, len(whole))
+        figure.judge(f"{name}, {SHARDS} shards: accuracy", model.scores["shards"], "", limit=None)
+        figure.judge(f"{name}, whole model: accuracy", model.scores["whole"], "", limit=None)
+        figure.judge(f"{name}: accuracy of the baseline", model.baseline, "", limit=None)
     figure.close()
 
 

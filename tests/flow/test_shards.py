@@ -1,7 +1,7 @@
 """Models in shards: what changed costs its shards, what is forgotten leaves no trace in any, a killed run goes on.
 
-Mutations caught: a state recalled whatever its rows are (`sharding`: sums left out of the key); checkpoints of a
-version before not ended; a shard that learns anew each time; states remembered only at the end.
+Mutations caught, all in `flow/sharding.py`: the sums of the rows left out of a state's key; old states not ended;
+finished states not remembered.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tillage.core.keys import fraction
 from tillage.face.rooms import project
 from tillage.flow.run import Project
 from tillage.flow.sharding import SHARD
-from tillage.promises import forget
+from tillage.promises import estimate, forget
 from tillage.store.gc import collect
 from tillage.store.verify import verify
 
@@ -122,6 +122,8 @@ def test_a_row_forgotten_costs_its_shard_from_its_slice_on(world: Path) -> None:
         for key in (3, 50, 51):
             place = {name: shards_of(p, name, key) for name in MODELS}
             was = told(p)
+            dear = estimate(p, "notes", key=[str(key)])["cost"]["rows"]
+            assert dear < (1 / 5 + 1 / 3 + 1 / 4) * len(rows) + 2 * len(rows) + 1, "tables, and a shard of each model"
             forget(p, "notes", key=[str(key)])
             del rows[key]
             for name, at in place.items():

@@ -17,7 +17,7 @@ import polars as pl
 from tillage.core.errors import InputMissing, UsageError
 from tillage.core.keys import hash_text
 from tillage.core.rows import ID, ids, only, without
-from tillage.core.step import Fold, Group
+from tillage.core.step import Fold, Group, Sharded
 from tillage.flow.erasure import Erasure, known_digest, model_digest
 from tillage.flow.run import PACE, Project
 from tillage.flow.seen import Seen
@@ -249,7 +249,7 @@ def _told(project: Project, found: Found, *, dry: bool) -> dict[str, Any]:
         if isinstance(stage.step, Fold):
             read += sum(h.chunk.rows for h in seen.look(source) if h.chunk.ended is None)
         else:
-            read += store.count(source)
+            read += int(store.count(source) * _learnt_again(stage, seen))
     pace = load(store.catalog.meta(PACE) or "null")
     cpu = round(read * pace["cpu_s"] / max(pace["rows"], 1), 3) if pace else None
     return {
@@ -282,6 +282,16 @@ def _keys(project: Project, stage: Stage, seen: Seen) -> int:
                 rows = only(project.store.read(hit.chunk), hit.ids)
                 found.append(hash_text(rows, step.key(rows, port)).rename(KEY))
     return pl.concat(found).n_unique()
+
+
+def _learnt_again(stage: Stage, seen: Seen) -> float:
+    """The share of its rows that a step sees again."""
+    step = stage.step
+    if not isinstance(step, Sharded) or not step.in_shards():
+        return 1.0
+    hits = [hit.ids for hit in seen.look(stage.inputs["rows"]) if hit.chunk.ended is None]
+    shards = step.parted(pl.concat([ids(), *hits]).to_frame(ID))
+    return sum(any(part.height for part in slices) for slices in shards) / len(shards)
 
 
 def _for_receipt(project: Project, found: Found, told: dict[str, Any], tombstones: int) -> dict[str, Any]:
