@@ -197,6 +197,21 @@ def test_another_parameter_learns_anew_and_back_again_recalls(world: Path) -> No
         assert after.facts["digest"] == before.facts["digest"]
 
 
+def test_a_state_that_is_lost_is_learnt_again_alone(world: Path) -> None:
+    with project(world) as p:
+        p.run()
+        before = digests(p)
+        lost = p.store.chunks("texts", SHARD)[2].object
+        with p.store.catalog.transaction():
+            p.store.catalog.write("DELETE FROM small WHERE name = ?", lost)
+            p.store.objects.delete(lost)
+    with project(world) as p:
+        p.run()
+        assert told(p)["texts"]["learnt"] == 1
+        assert differences(digests(p), before) == []
+        assert not verify(p.store).findings
+
+
 def test_workers_do_not_show(world: Path, tmp_path: Path) -> None:
     found: list[dict[str, Any]] = []
     for workers in (1, 3):
