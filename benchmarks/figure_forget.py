@@ -4,9 +4,9 @@ One row: from a table, what Maps make of it, and the Folds over that; as a share
 run with nothing to do is taken off both. The first forgetting in a store also builds the index by which rows are found.
 
 Shards: the texts of examples/customer-service. Retraining is what a forgetting costs with the model beyond what it
-costs without; training is the same of a run; the libraries that a learner loads are taken off both. Judged with nearly
-all rows to train on, so that scoring weighs nothing; told besides with a tenth to test on, when both score the whole
-model, and the scores of one split, in shards and whole.
+costs without; training is the same of a run; the libraries that a learner loads are taken off both. Judged on four
+times the texts (copies with words of others), nearly all to train on: on small data scoring and storing weigh more than
+what is learnt. Told besides on the texts as they are, with a tenth to test on: cost and score, in shards and whole.
 
 Usage: python benchmarks/figure_forget.py [--quick] [--repetitions N] [--write docs/benchmarks.md]
 """
@@ -18,6 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from child import BENCHMARKS, ROOT, Used, python, tillage
@@ -67,7 +68,8 @@ with project(".") as p:
 """How many shards learnt in the last run."""
 
 SHARDS = 10
-WITHOUT, WHOLE, IN_SHARDS, UNSCORED = "no model", "a whole model", "shards", "shards, not scored"
+WITHOUT, WHOLE, IN_SHARDS, LARGE = "no model", "a whole model", "shards", "four times the texts, shards"
+LARGE_WITHOUT = "four times the texts, no model"
 MODEL = (
     "models:\n  intent: {learn: {text_classifier: {input: text, target: category%s}}, from: clean, split: {test: %s}}\n"
 )
@@ -75,8 +77,11 @@ MODELS = {
     WITHOUT: "",
     WHOLE: MODEL % ("", 0.1),
     IN_SHARDS: MODEL % (f", shards: {SHARDS}", 0.1),
-    UNSCORED: MODEL % (f", shards: {SHARDS}", 0.0001),
+    LARGE_WITHOUT: "",
+    LARGE: MODEL % (f", shards: {SHARDS}", 0.0001),
 }
+COPIES, WORDS = 4, 3
+"""The larger texts: each once as it is, and in three copies with as many words of others added."""
 LEARNERS = "import sklearn.svm, sklearn.linear_model, scipy.sparse, threadpoolctl"
 
 BARE = "import numpy"
@@ -160,7 +165,7 @@ class Texts:
         self.named = [line.rpartition(",")[0] for line in plain]
         for name, model in MODELS.items():
             (folder / name / "data").mkdir(parents=True)
-            self.lay(folder / name, self.lines)
+            self.lay(folder / name, self.larger() if name in (LARGE, LARGE_WITHOUT) else self.lines)
             (folder / name / "tillage.yaml").write_text(TEXTS + model)
         self.runs: dict[str, list[Used]] = {name: [] for name in MODELS}
         self.forgets: dict[str, list[Used]] = {name: [] for name in MODELS}
@@ -168,6 +173,17 @@ class Texts:
         self.baseline: list[float] = []
         self.equal = 0
         self.bare: list[Used] = []
+
+    def larger(self) -> list[str]:
+        """More texts of the same classes, none of them twice."""
+        draw = Random(0)
+        words = [word for text in self.named for word in text.split()]
+        out = list(self.lines)
+        for line in self.lines[1:] * (COPIES - 1):
+            text, _, label = line.rpartition(",")
+            more = " " + " ".join(draw.choice(words) for _ in range(WORDS))
+            out.append(f'{text[:-1]}{more}",{label}' if text.endswith('"') else f"{text}{more},{label}")
+        return out
 
     def lay(self, folder: Path, lines: Sequence[str]) -> None:
         (folder / "data" / "train.csv").write_text("\n".join(lines) + "\n")
@@ -184,7 +200,7 @@ class Texts:
                 self.scores[name].append(model["metrics"]["accuracy"])
                 self.baseline.append(model["baseline"]["accuracy"])
             self.forgets[name].append(forget(folder, "questions", "--where", f"text = '{text}'", "--yes"))
-            if name in (IN_SHARDS, UNSCORED) and (learnt := int(python("-c", LEARNT, cwd=folder).out)) != 1:
+            if name in (IN_SHARDS, LARGE) and (learnt := int(python("-c", LEARNT, cwd=folder).out)) != 1:
                 raise RuntimeError(f"one shard was to learn again, and {learnt} did: the row is on the test side")
         self.equal += self.as_if_never_seen(text)
         self.bare.append(python("-c", BARE))
@@ -206,10 +222,11 @@ class Texts:
 
     def share(self, name: str, loaded: Sequence[Used]) -> list[float]:
         """Percent of training that retraining cost."""
+        without_model = LARGE_WITHOUT if name == LARGE else WITHOUT
         libraries = [full.cpu - bare.cpu for full, bare in zip(loaded, self.bare, strict=True)]
 
         def cost(found: dict[str, list[Used]]) -> list[float]:
-            turns = zip(found[name], found[WITHOUT], libraries, strict=True)
+            turns = zip(found[name], found[without_model], libraries, strict=True)
             return [with_model.cpu - without.cpu - load for with_model, without, load in turns]
 
         return [100 * again / once for again, once in zip(cost(self.forgets), cost(self.runs), strict=True)]
@@ -249,7 +266,9 @@ def main() -> None:
     times = [a.cpu / o.cpu for a, o in zip(found[several], found[one], strict=True)]
     figure.judge(f"{many:,} subjects in one call, CPU to that of one", times, "x", limit=TIMES)
     retrained = "CPU of retraining as share of training"
-    figure.judge(f"{SHARDS} shards: {retrained}", texts.share(UNSCORED, loaded), " %", limit=RETRAINED)
+    figure.judge(
+        f"{SHARDS} shards, {COPIES} times the texts: {retrained}", texts.share(LARGE, loaded), " %", limit=RETRAINED
+    )
     figure.judge(f"{SHARDS} shards, scored each time: {retrained}", texts.share(IN_SHARDS, loaded), " %", limit=None)
     figure.judge(f"a whole model, scored each time: {retrained}", texts.share(WHOLE, loaded), " %", limit=None)
     figure.hold(f"{SHARDS} shards: the digest of a model that never saw the row", texts.equal, len(loaded))
