@@ -17,6 +17,7 @@ from tillage.core import ID, INTO, PARENT, REASON, Batch, Fold, Found, Keyed, Ma
 from tillage.core.step import Source
 from tillage.flow.laws import LAWS, check_step
 from tillage.govern import Profile
+from tillage.learn import TabularClassifier, TextClassifier
 from tillage.prepare import Aggregate, Derive, DropDuplicates, FillMissing
 
 
@@ -232,6 +233,20 @@ class Neighbourly(DropDuplicates):
         return super().entries(rows).with_columns(order=pl.int_range(pl.len()))
 
 
+class Rotating(TextClassifier):
+    """Rows are dealt to the shards in turn, so that one that leaves moves the others."""
+
+    def parted(self, rows: pl.DataFrame) -> list[list[pl.DataFrame]]:
+        return [[rows.sort(ID).gather_every(self.shards, n)] for n in range(self.shards)]
+
+
+class Gossiping(TabularClassifier):
+    """It knows how many shards have learnt before it."""
+
+    def train(self, rows: pl.DataFrame, before: State | None) -> State:
+        return {**super().train(rows, before), "turn": next(TURN)}
+
+
 class Wandering(Files):
     """Types by the order in which it looked."""
 
@@ -290,6 +305,8 @@ BROKEN = [
     Broken("Whole: rows", Dangling()),
     Broken("Whole: entries", Neighbourly.example()),
     Broken("Whole: change", Stale.example()),
+    Broken("Sharded: apart", Rotating(input="text", target="city", min_rows=1)),
+    Broken("Sharded: apart", Gossiping(input=("text", "day"), target="city")),
     Broken("Source: again", Wandering(path="*.csv")),
     Broken("Source: again", Unsorted(path="*.csv")),
     Broken("Source: records", Doubling(path="*.csv")),

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
 from tillage.collect import Files
-from tillage.core.step import Fit, Fitted, Fold, Group, Map, Source, Step, Whole
+from tillage.core.step import Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.evaluate import BaselineModel, ClassificationReport, NaiveBaseline, RegressionReport
 from tillage.face.rooms import registry
 from tillage.flow.laws import LAWS, check_step, laws_of
@@ -83,32 +83,44 @@ REFERENCE: dict[str, Case] = {
     for cls in (kinds.Words, kinds.Drift, kinds.Centred, kinds.Ranked, kinds.Joined)
 }
 
+IN_SHARDS: dict[str, Case] = {}
+"""Learners again, in shards; and the models that these give."""
+for _name, _case in list(GIVEN.items()):
+    if isinstance(_case.step, Sharded):
+        _step = type(_case.step).model_validate({**_case.step.model_dump(), "shards": 2, "slices": 2})
+        IN_SHARDS[f"{_name} in shards"] = Case(_step, drawn=2)
+        IN_SHARDS[f"{_name}_model in shards"] = Case(trained(_step), drawn=2)
+
 FOUND: dict[str, type[Step]] = {name: registry().find(name) for name in registry().names()}
 CASES: dict[str, Case] = {
     **{name: Case(cls.example()) for name, cls in FOUND.items() if hasattr(cls, "example") and name not in EXCLUDED},
     **GIVEN,
     **REFERENCE,
+    **IN_SHARDS,
 }
 KINDS: tuple[type[Step], ...] = (Map, Fold, Fit, Group, Whole, Source)
+AGAIN = {**REFERENCE, **IN_SHARDS}
+"""Cases of steps that are no exported ones, or stand among the cases already."""
 
 
 def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
-    assert set(FOUND) == set(CASES) - set(REFERENCE) | set(EXCLUDED)
+    assert set(FOUND) == set(CASES) - set(AGAIN) | set(EXCLUDED)
     assert not set(CASES) & set(EXCLUDED)
     assert all(reason for reason in EXCLUDED.values())
     for name in {**GIVEN, **EXCLUDED}:
         assert name in FOUND, f"{name} is exported no more: take it out"
         assert not hasattr(FOUND[name], "example"), f"{name} has an example() now: take it out"
     for name, case in CASES.items():
-        assert name in REFERENCE or type(case.step) is FOUND[name]
+        assert name in AGAIN or type(case.step) is FOUND[name]
 
 
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 15, "Fold": 5, "Fit": 1, "Group": 2, "Whole": 8, "Source": 0}
+    assert count == {"Map": 18, "Fold": 5, "Fit": 1, "Group": 2, "Whole": 11, "Source": 0}
+    assert len(IN_SHARDS) == 6
     assert sum(count.values()) == len(CASES)
-    assert len(FOUND) == len(CASES) - len(REFERENCE) + len(EXCLUDED)
+    assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)
     assert sum(isinstance(c.step, Map) and c.step.makes_children for c in CASES.values()) == 1
     assert sum(isinstance(c.step, Whole) and c.step.incremental for c in CASES.values()) == 2
 
@@ -147,7 +159,7 @@ def test_fingerprints_are_the_same_in_another_process() -> None:
         "import json; from tillage.face.rooms import registry; r = registry(); "
         "print(json.dumps({n: r.find(n).example().fingerprint() for n in r.names() if hasattr(r.find(n), 'example')}))"
     )
-    own = {name: case.step.fingerprint() for name, case in CASES.items() if name not in {**REFERENCE, **GIVEN}}
+    own = {name: case.step.fingerprint() for name, case in CASES.items() if name not in {**AGAIN, **GIVEN}}
     env = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert len(own) > 10
@@ -178,15 +190,15 @@ def test_sources(tmp_path: Path) -> None:
 
 
 def test_each_kind_has_laws_and_each_law_says_what_it_is() -> None:
-    assert set(LAWS) == {Step, *KINDS}
+    assert set(LAWS) == {Step, Sharded, *KINDS}
     every = [law for laws in LAWS.values() for law in laws]
-    assert len({law.name for law in every}) == len(every) == 26
+    assert len({law.name for law in every}) == len(every) == 27
     assert all(law.says.endswith(".") for law in every)
 
 
 def test_a_fitted_result_is_an_exported_class() -> None:
     """What a step returns can be loaded by name: its class is exported, too."""
-    named = {name: case.step for name, case in CASES.items() if name not in REFERENCE and not name.endswith("_report")}
+    named = {name: case.step for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")}
     results = [trained(step) for step in named.values() if isinstance(step, Fold | Whole)]
     fitted = [type(result) for result in results if isinstance(result, Fitted)]
     assert len(fitted) == 6

@@ -12,11 +12,22 @@ import pytest
 import tillage.learn
 from tillage.core.errors import BadData, UnknownName
 from tillage.core.state import decode, digest, encode
-from tillage.core.step import Fitted, Fold, Whole
+from tillage.core.step import Fitted, Fold, Sharded, Whole
 from tillage.learn.learner import Learner
 
 EXPORTED = [getattr(tillage.learn, name) for name in tillage.learn.__all__]
 LEARNERS = [cls for cls in EXPORTED if issubclass(cls, Learner)]
+
+
+def in_shards(cls: Any, **more: Any) -> Any:
+    """The same learner with other defaults, under the same name."""
+    values = {"__module__": cls.__module__, "__annotations__": dict.fromkeys(more, int), **more}
+    return type(cls)(cls.__name__, (cls,), values)
+
+
+SHARDED = [in_shards(cls, shards=3, slices=2) for cls in LEARNERS if issubclass(cls, Sharded)]
+EVERY = [pytest.param(cls, id=cls.__name__) for cls in LEARNERS]
+EVERY += [pytest.param(cls, id=f"{cls.__name__} in shards") for cls in SHARDED]
 TEXTUAL = {"NaiveBayes", "TextClassifier"}
 
 
@@ -63,7 +74,7 @@ def test_there_are_learners_and_each_gives_an_exported_model() -> None:
         assert not inspect.isabstract(cls)
 
 
-@pytest.mark.parametrize("cls", LEARNERS)
+@pytest.mark.parametrize("cls", EVERY)
 class TestEvery:
     def test_the_same_again_whatever_the_order(self, cls: Any) -> None:
         rows = table()

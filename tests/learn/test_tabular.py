@@ -60,7 +60,7 @@ def test_the_classifier_is_scikit_learns_pipeline(classes: int, weight: Any) -> 
     assert found["prediction"].to_numpy()[sure].tolist() == shares.argmax(axis=1)[sure].astype(str).tolist()
     np.testing.assert_allclose(found["confidence"], shares.max(axis=1), atol=2e-3)
     assert model.state["converged"]
-    assert (found["prediction"] == test["y"]).mean() > (0.75 if classes == 2 else 0.6)  # type: ignore[operator]
+    assert (found["prediction"] == test["y"]).mean() > (0.75 if classes == 2 else 0.6)
 
 
 @pytest.mark.parametrize("alpha", [0.1, 10.0])

@@ -93,7 +93,7 @@ def test_confidence_is_near_the_share_of_hits() -> None:
     assert abs(found.select(pl.col("confidence").mean() - pl.col("hit").mean()).item()) < 0.05
     sure = found.filter(pl.col("confidence") > 0.9)
     assert sure.height > 100
-    assert sure["hit"].mean() > 0.9  # type: ignore[operator]
+    assert sure["hit"].mean() > 0.9
 
 
 def test_few_rows_leave_the_temperature_at_one() -> None:

@@ -55,6 +55,11 @@ tables:
 models:
   bayes: {learn: naive_bayes, from: plain, input: text, target: kind, split: {test: 0.3}}
   texts: {learn: text_classifier, from: clean, input: text, target: kind, split: {test: 0.3}}
+  shards: {learn: {text_classifier: {input: text, target: kind, shards: 3}}, from: clean, split: {test: 0.3}}
+  slices:
+    from: plain
+    learn: {tabular_classifier: {input: [text, name, n], target: kind, shards: 2, slices: 3}}
+    split: {test: 0.3}
 """
 
 KINDS = ("red", "blue", "green")
@@ -142,13 +147,13 @@ def scan(root: Path) -> list[str]:
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         data = path.read_bytes()
         if is_frame(path.name):
-            found += [f"{path.name}: {where}" for where in _rows(root, path.name, data)]
+            found += [f"{path.name}: {where}" for where in _rows(path.name, data)]
         elif TOKEN.encode() in data.lower():
             found.append(path.name)
     with sqlite3.connect(root / "catalog.db") as db:
         for name, data in db.execute("SELECT name, data FROM small").fetchall():
             if is_frame(name):
-                found += [f"{name}: {where}" for where in _rows(root, name, data)]
+                found += [f"{name}: {where}" for where in _rows(name, data)]
             elif TOKEN.encode() in bytes(data).lower():
                 found.append(name)
         for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -159,7 +164,7 @@ def scan(root: Path) -> list[str]:
     return found
 
 
-def _rows(root: Path, name: str, data: bytes) -> Iterator[str]:
+def _rows(name: str, data: bytes) -> Iterator[str]:
     frame = pl.read_parquet(BytesIO(data)) if name.endswith("parquet") else pl.read_ipc_stream(BytesIO(data))
     for column in frame.columns:
         for value in frame[column].to_list():
@@ -169,16 +174,15 @@ def _rows(root: Path, name: str, data: bytes) -> Iterator[str]:
     if "raw" in frame.columns:
         keys = AESGCM(Keyring(KEY).subkey("quarantine"))
         for row in frame.iter_rows(named=True):
-            if any(TOKEN in text.lower() for text in _opened(root, keys, row)):
+            if any(TOKEN in text.lower() for text in _opened(keys, row)):
                 yield "raw"
                 break
 
 
-def _opened(root: Path, keys: AESGCM, row: dict[str, Any]) -> Iterator[str]:
-    """The record, under whatever table and path it was sealed."""
-    for path in [*root.parent.glob("*/*.csv"), *root.parent.glob("*/*.jsonl")]:
-        name = path.relative_to(root.parent).as_posix()
-        place = f"{name.split('/')[0]}\n{name}\n{row['record']}".encode()
+def _opened(keys: AESGCM, row: dict[str, Any]) -> Iterator[str]:
+    """The record, under whatever table it was sealed."""
+    for table in ("people", "visits", "letters"):
+        place = f"{table}\n{row['_object']}\n{row['record']}".encode()
         try:
             yield keys.decrypt(row["raw"][:12], row["raw"][12:], place).decode("utf-8", "replace")
         except InvalidTag:

@@ -20,7 +20,7 @@ from tests.promises.canary import PERSON, TOKEN, Folder, scan
 from tillage.core.errors import InputMissing, UsageError
 from tillage.core.rows import ID, ids
 from tillage.face.rooms import project
-from tillage.flow import erasure, seen
+from tillage.flow import erasure, seen, sharding
 from tillage.promises import forget, release_object
 from tillage.promises.copies import Named
 from tillage.store import purge
@@ -80,6 +80,9 @@ def test_the_person_is_everywhere_before(pieces: Lives) -> None:
         assert {(True, True), (True, False), (False, True)} <= set(merged), "a keeper, a copy, and both"
         assert p.read("clean").filter(pl.col("town") == f"{TOKEN}town", pl.col("person") != PERSON).height > 0
         assert any(TOKEN in word for word in p.model("bayes").state["vocabulary"])
+        for name in ("shards", "slices"):
+            states = [p.store.objects.get(c.object, c.checksum) for c in p.store.every_chunk(name, sharding.SHARD)]
+            assert sum(TOKEN.encode() in state for state in states) > 1
 
 
 def test_gone_from_every_file_and_as_if_never_there(pieces: Lives, key: None) -> None:
@@ -184,6 +187,7 @@ STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "versions under the influence": _skip(seen.Seen, "_end"),
     "outputs of groups": _skip(seen.Seen, "_stale"),
     "what facts say": _skip(purge, "_mark_erased"),
+    "states of shards": _skip(sharding._Work, "close"),
     "refits": _skip(erasure, "_learnt_otherwise", False),
     "old objects": _no_deletion,
     "work that no version owns": _skip(erasure, "clear_unowned"),

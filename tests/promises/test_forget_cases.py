@@ -14,6 +14,8 @@ from tillage.flow.run import Project
 from tillage.promises import estimate, forget
 from tillage.promises.copies import Search
 from tillage.store.frames import is_frame
+from tillage.store.gc import collect
+from tillage.store.purge import QUARANTINE
 from tillage.store.verify import verify
 
 
@@ -197,6 +199,50 @@ models:
                     assert "zzsecret" not in whole, (stage, part)
         assert p.store.count("copy") == 19
         assert not verify(p.store).findings
+
+
+def test_a_quarantined_record_opens_after_its_file_was_renamed(tmp_path: Path) -> None:
+    plan = """\
+tables:
+  notes: {collect: {files: "*.csv"}, key: id, subject: who, max_quarantine: 1}
+"""
+    shop = Shop(tmp_path, plan)
+    shop.write("a.csv", *rows(8), "70,u3,short")
+    with shop.open() as p:
+        p.run()
+        (tmp_path / "a.csv").rename(tmp_path / "b.csv")
+        p.run()
+        collect(p.store, keep=1)
+        told, _ = forget(p, "notes", subject=["u3"])
+        assert told["tables"]["notes"]["quarantined"] == 1
+        assert not any("could not be opened" in note for note in told["notes"])
+        assert p.store.frame("notes/source", QUARANTINE).is_empty()
+        assert p.run().changed == []
+
+
+def test_a_model_in_shards_is_learnt_again_on_the_version_that_it_is_pinned_to(tmp_path: Path) -> None:
+    plan = """\
+tables:
+  notes: {collect: {files: "*.csv"}, key: id}
+models:
+  shards:
+    from: notes
+    fit_on: 1
+    learn: {text_classifier: {input: text, target: y, shards: 2, min_rows: 1}}
+    split: {test: 0.01, leak: false}
+"""
+    shop = Shop(tmp_path, plan)
+    shop.write("a.csv", *rows(40), "50,u1,unheard word0,a,777")
+    with shop.open() as p:
+        p.run()
+        shop.write("b.csv", rows(0)[0], "60,u1,later,b,999")
+        p.run()
+        forget(p, "notes", key=["50"])
+        heard = {word for state in p.model("shards").state["shards"] for word in state["words"]}
+        assert "word0" in heard
+        assert not heard & {"unheard", "later"}
+        assert p.report("shards")["shards"]["learnt"] == 1
+        assert p.run().changed == []
 
 
 def test_compound_keys_and_fields_are_matched_whole() -> None:

@@ -35,17 +35,39 @@ NOTHING_YET = ("forget.begin", "forget.decided")
 """Points before the decision: the person is still there, and nothing is half done."""
 
 
-class Scene:
-    """A world that was run, and what it is once some keys are forgotten."""
+class Dying:
+    """The server of erasures that die."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.number = root, 0
+    def __init__(self) -> None:
         tree = Path(__file__).parents[2]
         env = {**os.environ, "TILLAGE_KEY": KEY, "PYTHONPATH": os.pathsep.join([str(tree), *sys.path])}
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("dying.py"))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True,
         )  # fmt: skip
+
+    def forget(self, root: Path, keys: list[str], **order: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"folder": str(root), "keys": keys, **order}) + "\n")
+        self.process.stdin.flush()
+        told: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return told
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=20)
+        self.process.stdout.close()
+
+
+class Scene:
+    """A world that was run, and what it is once some keys are forgotten."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.number = root, 0
+        self.dying = Dying()
         world = World(root / "w", 4, PLAN)
         with world.open() as p:
             p.run()
@@ -67,19 +89,7 @@ class Scene:
         return world
 
     def forget(self, world: World, **order: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"folder": str(world.root), "keys": self.keys, **order}) + "\n")
-        self.process.stdin.flush()
-        told: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return told
-
-    def end(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=20)
-        self.process.stdout.close()
+        return self.dying.forget(world.root, self.keys, **order)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +98,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         small_chunks(patch)
         made = Scene(tmp_path_factory.mktemp("forgetting"))
         yield made
-    made.end()
+    made.dying.end()
 
 
 def test_an_erasure_passes_every_point(scene: Scene) -> None:
@@ -130,6 +140,7 @@ def test_a_receipt_comes_of_an_erasure_that_a_run_ended(scene: Scene) -> None:
     scene.forget(world, failpoint="forget.purged")
     with world.open() as p:
         p.run()
+        assert [r["number"] for r in receipts(p.store)] == [1], "signed by the run that ended it"
         other = str(p.read("notes")["id"][0])
         _, receipt = forget(p, "notes", key=[other])
         first, second = receipts(p.store)

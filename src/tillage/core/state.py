@@ -20,6 +20,9 @@ State: TypeAlias = Any
 
 _MAGIC = b"TLST1\n"
 _KINDS = "biufc"
+_PLAIN = {str, int, bool, type(None)}
+"""Types that stand for themselves in JSON; a list of nothing else (a vocabulary) is not looked at one by one."""
+
 _DTYPES = {np.dtype(code).newbyteorder("<").str: np.dtype(code).newbyteorder("<") for code in "?bhiqBHIQefdFD"}
 """What an array may be; a type is looked up and never parsed, for numpy's parser evaluates parts of the text."""
 
@@ -70,6 +73,8 @@ def _pack(value: State, buffers: list[bytes]) -> Any:
                 raise TypeError(f"the key {key!r} of a state is not a text")
         return {("$" + k if k.startswith("$") else k): _pack(value[k], buffers) for k in sorted(value)}
     if isinstance(value, list | tuple):
+        if set(map(type, value)) <= _PLAIN:
+            return list(value)
         return [_pack(v, buffers) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": repr(value)}
@@ -80,6 +85,8 @@ def _pack(value: State, buffers: list[bytes]) -> Any:
 
 def _unpack(value: Any, buffers: memoryview) -> State:
     if isinstance(value, list):
+        if set(map(type, value)) <= _PLAIN:
+            return value
         return [_unpack(v, buffers) for v in value]
     if not isinstance(value, dict):
         return value

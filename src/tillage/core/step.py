@@ -4,7 +4,7 @@
     Fold    rows -> result, in any order             new rows are merged in; a lost row redoes its chunk
     Fit     rows -> result, each once, in order      new rows continue; a lost row replays
     Group   rows of one key -> rows                  the touched keys
-    Whole   everything -> rows or a result           recompute, or `change` where the step has it
+    Whole   everything -> rows or a result           recompute; `change`, or the touched shards, where the step has them
     Source  a cursor -> upserts and removals
 
 A step is a frozen model: its fields are its parameters, each declared once with default, bounds and meaning.
@@ -17,14 +17,15 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from tillage.core.code import source_digest
+from tillage.core.keys import fraction
 from tillage.core.rows import ID
 from tillage.core.state import State
 
@@ -178,6 +179,57 @@ class Whole(Step):
         raise TypeError(f"{type(self).__name__} does not follow changes")
 
 
+class Sharded(Whole):
+    """A Whole that may learn in shards: each from its own rows alone, a slice more at a time; their states are joined.
+
+    A row's shard and slice follow from its `_id` alone, so a row that leaves costs its shard, from its slice on, and
+    the states of the others stand. Source: Bourtoule et al., Machine Unlearning, IEEE S&P 2021 (SISA).
+    """
+
+    resumes: ClassVar[bool] = False
+    """True when `train` goes on from a state; where it begins anew each time, a slice would keep nothing worth having,
+    and a shard is one slice."""
+
+    shards: int = Field(1, ge=1, le=1000, description="parts of the rows that learn apart and answer together")
+    slices: int = Field(1, ge=1, le=100, description="steps in which a shard learns its rows, each kept to resume from")
+
+    @abstractmethod
+    def train(self, rows: pl.DataFrame, before: State | None) -> State:
+        """What the rows of a shard teach; `before`: the state after all slices but the last, which stays as it was."""
+
+    @abstractmethod
+    def join(self, states: Sequence[State]) -> Result:
+        """The result, from the state of each shard in order."""
+
+    def refused(self, state: State) -> str | None:
+        """Why a shard takes no part in the result; None where it does."""
+        return None
+
+    def in_shards(self) -> bool:
+        """Whether rows are parted at all."""
+        return self.shards * self.slices > 1
+
+    def parted(self, rows: pl.DataFrame) -> list[list[pl.DataFrame]]:
+        """The rows of each shard, by slice; each by ascending `_id`."""
+        slices = self.slices if self.resumes else 1
+        shard = (fraction(rows[ID], "shard") * self.shards).cast(pl.Int64)
+        place = shard * slices + (fraction(rows[ID], "slice") * slices).cast(pl.Int64)
+        placed = rows.with_columns(place.alias("_place")).sort(ID)
+        found = placed.partition_by("_place", as_dict=True, include_key=False)
+        none = rows.clear()
+        return [[found.get((n * slices + k,), none) for k in range(slices)] for n in range(self.shards)]
+
+    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> Any:
+        """The result, from all rows, shard by shard."""
+        states = []
+        for slices in self.parted(inputs["rows"]) if self.in_shards() else [[inputs["rows"]]]:
+            state = None
+            for k in range(len(slices)):
+                state = self.train(pl.concat(slices[: k + 1]), state)
+            states.append(state)
+        return self.join(states)
+
+
 class Verdict(BaseModel):
     """What a check found: the measured value beside its limit, and why it matters."""
 
@@ -263,6 +315,7 @@ __all__ = [
     "Keyed",
     "Map",
     "Result",
+    "Sharded",
     "Source",
     "State",
     "Step",

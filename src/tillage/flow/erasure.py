@@ -16,6 +16,7 @@ import polars as pl
 
 from tillage.core.errors import TillageError
 from tillage.core.rows import ID, REASON, only
+from tillage.flow.receipt import signed
 from tillage.flow.results import Refit
 from tillage.flow.seen import Seen
 from tillage.flow.stages import Stage
@@ -233,8 +234,12 @@ def _purge(
     reach("forget.purged")
     clear_unowned(store)
     (store.root / REPORT).unlink(missing_ok=True)
-    told = _told_after(store, erasure)
+    number, told = _told_after(store)
+    receipt = signed(store, number, told)
     with store.catalog.transaction():
+        store.catalog.write(
+            "UPDATE receipts SET erased = ?, signed = ? WHERE number = ?", dump(told), dump(receipt), number
+        )
         store.catalog.set_meta(PURGING, store.catalog.meta(PURGING) or "[]")  # owed: the vacuum
         store.catalog.write("DELETE FROM meta WHERE key = ?", FORGETTING)
         reach("forget.ended")
@@ -248,17 +253,15 @@ def _already(store: Store, erasure: Erasure) -> int | None:
     return int(row["number"]) if row and load(row["erased"])["salt"] == erasure.told["salt"] else None
 
 
-def _told_after(store: Store, erasure: Erasure) -> dict[str, Any]:
-    """Complete what the receipt tells with the digests as they are now."""
+def _told_after(store: Store) -> tuple[int, dict[str, Any]]:
+    """The number of the receipt, and what it tells, complete with the digests as they are now."""
     row = store.catalog.row("SELECT number, erased FROM receipts ORDER BY number DESC LIMIT 1")
     if row is None:
         raise TypeError("an erasure ended without its record")
     value: dict[str, Any] = load(row["erased"])
     value["tables_after"] = {n: store.digest(n) if was else None for n, was in value["tables_before"].items()}
     value["models_after"] = {name: model_digest(store, name) for name in value["models_before"]}
-    with store.catalog.transaction():
-        store.catalog.write("UPDATE receipts SET erased = ? WHERE number = ?", dump(value), row["number"])
-    return value
+    return int(row["number"]), value
 
 
 def _commitments(salt: str, gone: pl.Series) -> list[str]:

@@ -22,9 +22,10 @@ from tillage.core.errors import TillageError
 from tillage.core.keys import hash_text
 from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, RESERVED, only, without
 from tillage.core.state import State, decode, encode
-from tillage.core.step import Fit, Fitted, Fold, Group, Map, Source, Step, Whole
+from tillage.core.step import Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.flow.comparison import canonical, cuts, difference, halves, outcome, shuffled
 from tillage.flow.results import packed
+from tillage.flow.shard_laws import apart
 from tillage.flow.variants import undescribed, variants
 from tillage.store.index import KEY, Overlay
 
@@ -566,6 +567,10 @@ WHOLE_LAWS = (
     Law("Whole: change", "`change` after any changes decides what `compute` decides.", _change),
 )
 
+SHARDED_LAWS = (
+    Law("Sharded: apart", "A shard knows its own rows alone, and a saved state serves like a fresh one.", apart),
+)
+
 SOURCE_LAWS = (
     Law("Source: again", "Read twice, in whatever order of objects, it gives the same.", _source_again),
     Law("Source: records", "Each record is a row or a bad record, in order, in the types agreed.", _source_records),
@@ -578,6 +583,7 @@ LAWS: Mapping[type[Step], tuple[Law, ...]] = {
     Fit: FIT_LAWS,
     Group: GROUP_LAWS,
     Whole: WHOLE_LAWS,
+    Sharded: SHARDED_LAWS,
     Source: SOURCE_LAWS,
 }
 """The laws of each kind of step; `Step` are those of every one."""

@@ -11,13 +11,14 @@ import polars as pl
 
 from tillage.core.errors import BadData
 from tillage.core.rows import ID
-from tillage.core.step import Fit, Fitted, Fold, Step, Whole
+from tillage.core.step import Fit, Fitted, Fold, Sharded, Whole
 from tillage.flow.engine import Engine
 from tillage.flow.plan import Model, Plan
 from tillage.flow.progress import Listener
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, ResultRun
-from tillage.flow.stages import SIDE, Stage, hidden
+from tillage.flow.sharding import Shards, learn_in_shards
+from tillage.flow.stages import SIDE, Stage, features, hidden
 from tillage.store.catalog import dump
 from tillage.store.tables import Draft, Store
 
@@ -47,11 +48,13 @@ def run_learn(
         return rows.filter((pl.col(SIDE) == "train") & pl.col(target).is_not_null()).drop(unseen, strict=False)
 
     try:
-        fitted = _fit(run, learner, train)
+        fitted, shards = _fit(run, model, train)
     except BadData as error:  # a learner knows columns, not whose they are
         raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
     run.publish(fitted, learner, registry)
     report = _evaluate(run, model, fitted, train, registry)
+    if shards is not None:
+        report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)
     run.draft.facts |= {
         k: report[k] for k in ("metrics", "baseline", "interval", "train", "test", "left", "looks", "warnings", "task")
@@ -59,7 +62,8 @@ def run_learn(
     return run.draft, run.touched
 
 
-def _fit(run: ResultRun, learner: Step, train: Any) -> Fitted:
+def _fit(run: ResultRun, model: Model, train: Any) -> tuple[Fitted, Shards | None]:
+    learner, shards = model.learner, None
     if isinstance(learner, Fold):
         result = learner.finish(run.fold(learner, train))
     elif isinstance(learner, Fit):
@@ -67,18 +71,22 @@ def _fit(run: ResultRun, learner: Step, train: Any) -> Fitted:
     elif isinstance(learner, Whole):
         frames = [train(f) for f in run.frames()]
         rows = pl.concat(frames, how="diagonal_relaxed").sort(ID) if frames else pl.DataFrame()
-        run.touched += rows.height
         if rows.is_empty():
             raise BadData(
                 "No row is left to train on.",
                 fix="See `tillage show`: which step dropped them, and whether the target is empty.",
             )
-        result = learner.compute({"rows": rows})
+        if isinstance(learner, Sharded) and learner.in_shards():
+            shards = learn_in_shards(run, learner, rows, features(model))
+            result = shards.result
+        else:
+            run.touched += rows.height
+            result = learner.compute({"rows": rows})
     else:
         raise TypeError(learner.name())
     if not isinstance(result, Fitted):
         raise TypeError(f"{learner.name()} did not return a fitted Map")
-    return result
+    return result, shards
 
 
 def _evaluate(run: ResultRun, model: Model, fitted: Fitted, train: Any, registry: Registry) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Records that could not be read, kept encrypted until they are mended or expire.
 
 AES-256-GCM under the subkey `quarantine`; the place of the record is authenticated with it, so a raw record cannot be
-passed off as another's. Thirty days, unless the plan says otherwise.
+passed off as another's: the object by its number, which it keeps when it is renamed. Thirty days.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def sealed(bad: Sequence[BadRecord], table: str, path: str, ordinal: int, keys: 
     rows = []
     for b in bad:
         nonce = os.urandom(12)
-        raw = nonce + cipher.encrypt(nonce, b.raw, _place(table, path, b.record))
+        raw = nonce + cipher.encrypt(nonce, b.raw, _place(table, ordinal, b.record))
         rows.append(
             (
                 0,
@@ -70,7 +70,7 @@ def sealed(bad: Sequence[BadRecord], table: str, path: str, ordinal: int, keys: 
     return frame.with_columns(keys.key_ids(f"{table}/{PART}", hashed))
 
 
-def opened(row: dict[str, object], table: str, path: str, keys: Keyring) -> bytes | None:
+def opened(row: dict[str, object], table: str, keys: Keyring) -> bytes | None:
     """The raw record of a row of the part; None when it has expired."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -81,18 +81,18 @@ def opened(row: dict[str, object], table: str, path: str, keys: Keyring) -> byte
     data = row["raw"]
     if not isinstance(data, bytes):
         return None
+    ordinal, record = (int(str(row[name])) for name in ("_object", "record"))
     try:
-        record = int(str(row["record"]))
-        return AESGCM(keys.subkey("quarantine")).decrypt(data[:12], data[12:], _place(table, path, record))
+        return AESGCM(keys.subkey("quarantine")).decrypt(data[:12], data[12:], _place(table, ordinal, record))
     except InvalidTag:
         raise Denied(
-            f"The quarantined record {row['record']} of {path} does not open with this project's key.",
+            f"The quarantined record {record} of an object of '{table}' does not open with this project's key.",
             fix="Set TILLAGE_KEY to the key under which it was read.",
         ) from None
 
 
-def _place(table: str, path: str, record: int) -> bytes:
-    return f"{table}\n{path}\n{record}".encode()
+def _place(table: str, ordinal: int, record: int) -> bytes:
+    return f"{table}\n{ordinal}\n{record}".encode()
 
 
 def _safe(message: str) -> str:

@@ -169,10 +169,8 @@ class ResultRun:
             value["name"] = registry.name_of(type(result))  # a class of the project is found by its dotted name
         data = encode(value)
         self._put(RESULT, data, "state")
-        self.draft.facts |= {
-            "kind": value["kind"],
-            "digest": sha256(encode({"step": step.name(), "params": _stable(step), "result": value})).hexdigest(),
-        }
+        made_by = encode({"step": step.name(), "params": _stable(step)})
+        self.draft.facts |= {"kind": value["kind"], "digest": sha256(made_by + sha256(data).digest()).hexdigest()}
 
     def report(self, value: dict[str, Any]) -> None:
         """Put a report beside the result."""

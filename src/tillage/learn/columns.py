@@ -9,6 +9,7 @@ that chunking cannot change a prediction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,30 @@ def learn_columns(rows: pl.DataFrame, names: Sequence[str]) -> list[dict[str, An
         reasons = "; ".join(f"'{c['name']}' {c['why']}" for c in learnt) or "there is none"
         raise BadData(f"No column is left to learn from: {reasons}.", fix="Name other columns in 'input'.")
     return learnt
+
+
+def features(learnt: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each feature of `ColumnWeights.matrix` stands for, in order: equal names mean the same in two states.
+
+    >>> features(learn_columns(pl.DataFrame({"n": [1.0, None], "k": ["a", "a"]}), ["n", "k"]))
+    ['["n", "number"]', '["n", "missing"]']
+    """
+    names: list[tuple[str, ...]] = []
+    for c in learnt:
+        of = c["name"]
+        if c["kind"] == "number":
+            names.append((of, "number"))
+            names += [(of, "missing")] * c["missing"]
+            for part in c["parts"]:
+                first, last = _PARTS[part]
+                names += [(of, part, str(value)) for value in range(first, last + 1)]
+        elif c["kind"] == "category":
+            names += [(of, "level", level) for level in c["levels"]]
+            names += [(of, "other")] * c["other"] + [(of, "missing")] * c["missing"]
+        elif c["kind"] == "prose":
+            names += [(of, "word", word) for word in c["words"]]
+            names += [(of, "characters", ngram) for ngram in c["characters"]]
+    return [json.dumps(name) for name in names]
 
 
 class ColumnWeights:

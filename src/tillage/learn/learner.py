@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tillage.core.errors import BadData, UnknownName
 from tillage.core.rows import ID
-from tillage.core.step import Step
+from tillage.core.step import Sharded, Step
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 """A numeric array; its shape and kind are said where it is used."""
@@ -32,6 +32,14 @@ class Learner(Step):
     task: ClassVar[Literal["classification", "regression"]]
 
     target: str = Field(min_length=1, description="column to learn; rows where it is null are left out")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exact_without_shards(cls, given: Any) -> Any:
+        asked = [name for name in ("shards", "slices") if isinstance(given, dict) and name in given]
+        if asked and not issubclass(cls, Sharded):
+            raise ValueError(f"it forgets a row exactly and trains nothing again, so leave '{asked[0]}' out")
+        return given
 
 
 def column(rows: pl.DataFrame, name: str) -> pl.Series:
@@ -143,7 +151,22 @@ def with_prediction(rows: pl.DataFrame, classes: Sequence[str], scores: Numbers)
     (1, 'x', 0.5)
     """
     best = scores.argmax(axis=1)
-    share = softmax(scores)[np.arange(len(best)), best]
+    return _chosen(rows, classes, best, softmax(scores))
+
+
+def with_shares(rows: pl.DataFrame, classes: Sequence[str], shares: Numbers) -> pl.DataFrame:
+    """The rows with the class of the greatest share (of equals, the first) and that share.
+
+    `shares`: (rows, classes), each row's sum 1.
+
+    >>> with_shares(pl.DataFrame({"a": [1]}), ["x", "y"], np.array([[0.25, 0.75]])).row(0)
+    (1, 'y', 0.75)
+    """
+    return _chosen(rows, classes, shares.argmax(axis=1), shares)
+
+
+def _chosen(rows: pl.DataFrame, classes: Sequence[str], best: Numbers, shares: Numbers) -> pl.DataFrame:
+    share = shares[np.arange(len(best)), best]
     return rows.with_columns(
         pl.Series(list(classes), dtype=pl.String).gather(best).alias(PREDICTION),
         pl.Series(CONFIDENCE, share, dtype=pl.Float64),

@@ -7,7 +7,7 @@ Sources: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 200
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -17,15 +17,18 @@ from pydantic import Field
 
 from tillage.core.errors import BadData
 from tillage.core.rows import ID
-from tillage.core.step import Fitted, Whole
-from tillage.learn.columns import ColumnWeights, as_numbers, inputs_of, learn_columns
-from tillage.learn.learner import PREDICTION, Learner, column, labelled, require_two, solving, with_prediction
+from tillage.core.state import State
+from tillage.learn.columns import ColumnWeights, as_numbers, features, inputs_of, learn_columns
+from tillage.learn.ensemble import ClassifierModel, RegressorModel, ShardedLearner
+from tillage.learn.learner import Numbers, column, labelled, require_two, solving
 
 _ROUNDS = 1000
 
 
-class TabularClassifier(Learner, Whole):
+class TabularClassifier(ShardedLearner):
     """Classify rows of numbers, categories, dates and prose by logistic regression.
+
+    It resumes: from the coefficients of the features that it had, the others at zero.
 
     >>> rows = pl.DataFrame({"_id": range(4), "size": [1.0, 2.0, 8.0, 9.0], "y": ["s", "s", "l", "l"]})
     >>> model = TabularClassifier(target="y").compute({"rows": rows})
@@ -34,6 +37,7 @@ class TabularClassifier(Learner, Whole):
     """
 
     task: ClassVar[Literal["classification", "regression"]] = "classification"
+    resumes: ClassVar[bool] = True
 
     input: str | tuple[str, ...] | None = Field(
         None, min_length=1, description="columns to learn from; all others than the target unless named"
@@ -45,11 +49,11 @@ class TabularClassifier(Learner, Whole):
     def needs(self) -> tuple[str, ...]:
         return (*_named(self.input), self.target)
 
-    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> TabularClassifierModel:
-        """The model; raises BadData when there are fewer than two classes, or no column to learn from."""
+    def learn(self, rows: pl.DataFrame, before: State | None) -> State:
+        """The state; raises BadData when there are fewer than two classes, or no column to learn from."""
         from sklearn.linear_model import LogisticRegression
 
-        rows, labels = labelled(inputs["rows"], self.target)
+        rows, labels = labelled(rows, self.target)
         classes = labels.unique().sort().to_list()
         require_two(classes, self.target)
         names = inputs_of(rows, self.input, self.target)
@@ -57,23 +61,27 @@ class TabularClassifier(Learner, Whole):
         solver = LogisticRegression(
             C=self.regularisation, class_weight=self.class_weight, max_iter=_ROUNDS, tol=1e-6, random_state=self.seed
         )
+        if before is not None and before["classes"] == classes:
+            solver.warm_start = True
+            solver.coef_, solver.intercept_ = _carried(before, learnt), before["intercepts"]
         matrix = ColumnWeights(learnt).matrix(rows)
         with solving():
             solver.fit(matrix, labels.to_numpy())
-        return TabularClassifierModel(
-            state={
-                "columns": learnt,
-                "classes": classes,
-                "coefficients": np.ascontiguousarray(solver.coef_.T),
-                "intercepts": np.asarray(solver.intercept_),
-                "converged": bool(np.max(solver.n_iter_) < _ROUNDS),
-                "input": names,
-                "target": self.target,
-            }
-        )
+        return {
+            "columns": learnt,
+            "classes": classes,
+            "coefficients": np.ascontiguousarray(solver.coef_.T),
+            "intercepts": np.asarray(solver.intercept_),
+            "converged": bool(np.max(solver.n_iter_) < _ROUNDS),
+            "input": names,
+            "target": self.target,
+        }
+
+    def fitted(self, state: State) -> TabularClassifierModel:
+        return TabularClassifierModel(state=state)
 
 
-class TabularClassifierModel(Fitted):
+class TabularClassifierModel(ClassifierModel):
     """Adds `prediction` and `confidence` to rows by a TabularClassifier's state.
 
     >>> rows = pl.DataFrame({"_id": range(4), "size": [1, 2, 8, 9], "k": ["a", "b", "c", "d"], "y": [0, 0, 1, 1]})
@@ -81,21 +89,21 @@ class TabularClassifierModel(Fitted):
     ('size',)
     """
 
-    def needs(self) -> tuple[str, ...]:
+    def reads(self) -> tuple[str, ...]:
         return _used(self.state)
 
-    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
-        scores = self._columns.matrix(rows) @ self.state["coefficients"] + self.state["intercepts"]
+    def scores(self, seen: pl.DataFrame) -> Numbers:
+        scores = self._columns.matrix(seen) @ self.state["coefficients"] + self.state["intercepts"]
         if scores.shape[1] == 1:  # two classes have one score: the second's, over a first of zero
             scores = np.hstack([np.zeros_like(scores), scores])
-        return with_prediction(rows, self.state["classes"], scores)
+        return np.asarray(scores)
 
     @cached_property
     def _columns(self) -> ColumnWeights:
         return ColumnWeights(self.state["columns"])
 
 
-class TabularRegressor(Learner, Whole):
+class TabularRegressor(ShardedLearner):
     """Predict a number from numbers, categories, dates and prose by ridge regression.
 
     >>> rows = pl.DataFrame({"_id": range(3), "x": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 5.0]})
@@ -115,11 +123,11 @@ class TabularRegressor(Learner, Whole):
     def needs(self) -> tuple[str, ...]:
         return (*_named(self.input), self.target)
 
-    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> TabularRegressorModel:
-        """The model; raises BadData when fewer than two rows have a number as target, or no column is left."""
+    def learn(self, rows: pl.DataFrame, before: State | None) -> State:
+        """The state; raises BadData when fewer than two rows have a number as target, or no column is left."""
         from sklearn.linear_model import Ridge
 
-        rows, numbers = _measured(inputs["rows"], self.target)
+        rows, numbers = _measured(rows, self.target)
         if rows.height < 2:
             raise BadData(
                 f"{rows.height} rows have a number in the target column '{self.target}': two are the least.",
@@ -132,18 +140,19 @@ class TabularRegressor(Learner, Whole):
         with solving():
             solver = Ridge(alpha=self.alpha, solver="sparse_cg", tol=1e-10, random_state=self.seed)
             solver.fit(ColumnWeights(learnt).matrix(rows), (values - middle) / spread)
-        return TabularRegressorModel(
-            state={
-                "columns": learnt,
-                "coefficients": np.asarray(solver.coef_ * spread)[:, None],
-                "intercept": float(solver.intercept_ * spread + middle),
-                "input": names,
-                "target": self.target,
-            }
-        )
+        return {
+            "columns": learnt,
+            "coefficients": np.asarray(solver.coef_ * spread)[:, None],
+            "intercept": float(solver.intercept_ * spread + middle),
+            "input": names,
+            "target": self.target,
+        }
+
+    def fitted(self, state: State) -> TabularRegressorModel:
+        return TabularRegressorModel(state=state)
 
 
-class TabularRegressorModel(Fitted):
+class TabularRegressorModel(RegressorModel):
     """Adds `prediction` (Float64) to rows by a TabularRegressor's state.
 
     >>> rows = pl.DataFrame({"_id": range(3), "x": [0.0, 1.0, 2.0], "y": [1.0, 1.0, 1.0]})
@@ -151,12 +160,12 @@ class TabularRegressorModel(Fitted):
     [1.0, 1.0, 1.0]
     """
 
-    def needs(self) -> tuple[str, ...]:
+    def reads(self) -> tuple[str, ...]:
         return _used(self.state)
 
-    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
-        values = self._columns.matrix(rows) @ self.state["coefficients"] + self.state["intercept"]
-        return rows.with_columns(pl.Series(PREDICTION, values[:, 0], dtype=pl.Float64))
+    def scores(self, seen: pl.DataFrame) -> Numbers:
+        values = self._columns.matrix(seen) @ self.state["coefficients"] + self.state["intercept"]
+        return np.asarray(values[:, 0])
 
     @cached_property
     def _columns(self) -> ColumnWeights:
@@ -169,6 +178,16 @@ def _named(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 def _used(state: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(c["name"] for c in state["columns"] if c["kind"] != "dropped")
+
+
+def _carried(before: State, learnt: Sequence[Mapping[str, Any]]) -> Numbers:
+    """The coefficients of a state, one row a class, at the places that its features have among those learnt now."""
+    now, was = features(learnt), features(before["columns"])
+    at = {name: place for place, name in enumerate(was)}
+    known = [place for place, name in enumerate(now) if name in at]
+    carried = np.zeros((before["coefficients"].shape[1], len(now)))
+    carried[:, known] = before["coefficients"].T[:, [at[now[place]] for place in known]]
+    return carried
 
 
 def _measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:

@@ -9,6 +9,7 @@ Source: Salton and Buckley, Term-weighting approaches in automatic text retrieva
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def words_and_pairs(found: pl.DataFrame) -> pl.DataFrame:
 
 
 class TermCounts:
-    """A batch of texts, cut into words once, and counted against any vocabulary."""
+    """A batch of texts, cut into words once, and counted against any number of vocabularies."""
 
     def __init__(self, texts: pl.Series) -> None:
         self._height = len(texts)
@@ -64,6 +65,11 @@ class TermCounts:
         self._distinct = self._found["word"].unique()
         self._word_terms = words_and_pairs(self._found)
         self._ngrams = character_ngrams(self._distinct, SHORTEST, LONGEST)
+
+    @cached_property
+    def _uses(self) -> Any:
+        """How often each text has each distinct word, the same for every vocabulary."""
+        return Vocabulary(self._distinct.to_list()).counts(self._found.rename({"word": "term"}), self._height)
 
     def terms(self) -> tuple[pl.Series, pl.Series]:
         """All distinct terms of the batch, sorted: of words, of characters."""
@@ -75,10 +81,7 @@ class TermCounts:
 
     def of_characters(self, vocabulary: Vocabulary) -> Any:
         """CSR (texts, terms) of counts."""
-        use = self._found.rename({"word": "term"})
-        product = Vocabulary(self._distinct.to_list()).counts(use, self._height) @ vocabulary.counts(
-            self._ngrams, len(self._distinct)
-        )
+        product = self._uses @ vocabulary.counts(self._ngrams, len(self._distinct))
         product.sort_indices()
         return product
 
@@ -113,9 +116,12 @@ class TermWeights:
 
     def matrix(self, texts: pl.Series) -> Any:
         """CSR (texts, words + characters) of float64."""
+        return self.of(TermCounts(texts))
+
+    def of(self, batch: TermCounts) -> Any:
+        """The same of texts that are cut already."""
         from scipy import sparse
 
-        batch = TermCounts(texts)
         words = _weigh(batch.of_words(self._words), self._word_idf)
         characters = _weigh(batch.of_characters(self._characters), self._character_idf)
         return sparse.hstack([words, characters], format="csr")

@@ -9,7 +9,6 @@ Sources: Fan et al., LIBLINEAR, JMLR 9, 2008; Guo et al., On calibration of mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -18,18 +17,10 @@ import polars as pl
 from pydantic import Field
 
 from tillage.core.errors import BadData
-from tillage.core.step import Fitted, Whole
-from tillage.learn.learner import (
-    Learner,
-    Numbers,
-    joined_text,
-    labelled,
-    require_two,
-    softmax,
-    solving,
-    with_prediction,
-)
-from tillage.learn.terms import TermWeights, learn_terms
+from tillage.core.state import State
+from tillage.learn.ensemble import ClassifierModel, ShardedLearner
+from tillage.learn.learner import Numbers, joined_text, labelled, require_two, softmax, solving
+from tillage.learn.terms import TermCounts, TermWeights, learn_terms
 
 _HELD = 10
 """One row in so many, by order of ids, is kept back to set the temperature; below _ENOUGH rows none is."""
@@ -38,7 +29,7 @@ _ENOUGH = 100
 _TEMPERATURES = 2.0 ** np.arange(-6, 3.25, 0.25)
 
 
-class TextClassifier(Learner, Whole):
+class TextClassifier(ShardedLearner):
     """Classify texts by a linear model over weighted words and character n-grams.
 
     The confidence is the softmax of the decision values over a temperature, which is set on a tenth of the rows by a
@@ -63,9 +54,9 @@ class TextClassifier(Learner, Whole):
     def needs(self) -> tuple[str, ...]:
         return (*self._columns(), self.target)
 
-    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> TextClassifierModel:
-        """The model; raises BadData when there are fewer than two classes or no term is left."""
-        rows, labels = labelled(inputs["rows"], self.target)
+    def learn(self, rows: pl.DataFrame, before: State | None) -> State:
+        """The state; raises BadData when there are fewer than two classes or no term is left."""
+        rows, labels = labelled(rows, self.target)
         classes = labels.unique().sort().to_list()
         require_two(classes, self.target)
         texts = joined_text(rows, self._columns())
@@ -78,18 +69,19 @@ class TextClassifier(Learner, Whole):
         matrix = TermWeights(learnt).matrix(texts)
         target = labels.to_numpy()
         solved = self._solve(matrix, target)
-        return TextClassifierModel(
-            state={
-                **learnt,
-                "classes": classes,
-                "coefficients": np.ascontiguousarray(solved.coef_.T, dtype=np.float32),
-                "intercepts": np.asarray(solved.intercept_, dtype=np.float32),
-                "converged": bool(np.max(solved.n_iter_) < solved.max_iter),
-                "temperature": self._temperature(matrix, target),
-                "input": list(self._columns()),
-                "target": self.target,
-            }
-        )
+        return {
+            **learnt,
+            "classes": classes,
+            "coefficients": np.ascontiguousarray(solved.coef_.T, dtype=np.float32),
+            "intercepts": np.asarray(solved.intercept_, dtype=np.float32),
+            "converged": bool(np.max(solved.n_iter_) < solved.max_iter),
+            "temperature": self._temperature(matrix, target),
+            "input": list(self._columns()),
+            "target": self.target,
+        }
+
+    def fitted(self, state: State) -> TextClassifierModel:
+        return TextClassifierModel(state=state)
 
     def _columns(self) -> tuple[str, ...]:
         return (self.input,) if isinstance(self.input, str) else self.input
@@ -117,7 +109,7 @@ class TextClassifier(Learner, Whole):
         return float(_TEMPERATURES[int(np.argmin(losses))])
 
 
-class TextClassifierModel(Fitted):
+class TextClassifierModel(ClassifierModel):
     """Adds `prediction` and `confidence` to rows by a TextClassifier's state.
 
     >>> rows = pl.DataFrame({"_id": range(4), "text": ["one", "one", "two", "two"], "y": ["1", "1", "2", "2"]})
@@ -125,16 +117,22 @@ class TextClassifierModel(Fitted):
     (4, 2)
     """
 
-    def needs(self) -> tuple[str, ...]:
+    def reads(self) -> tuple[str, ...]:
         return tuple(self.state["input"])
 
-    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
-        scores = self.decision(rows).astype(np.float64) / self.state["temperature"]
-        return with_prediction(rows, self.state["classes"], scores)
+    def seen(self, rows: pl.DataFrame) -> TermCounts:
+        """The terms of the texts: cut once, however many shards count them."""
+        return TermCounts(joined_text(rows, self.state["input"]))
+
+    def scores(self, seen: TermCounts) -> Numbers:
+        return np.asarray(self._decision(seen).astype(np.float64) / self.state["temperature"])
 
     def decision(self, rows: pl.DataFrame) -> Numbers:
         """The decision value of each class, float32 (rows, classes): scikit-learn's, and for two classes -d and d."""
-        matrix = self._weights.matrix(joined_text(rows, self.state["input"])).astype(np.float32)
+        return self._decision(self.seen(rows))
+
+    def _decision(self, seen: TermCounts) -> Numbers:
+        matrix = self._weights.of(seen).astype(np.float32)
         return _both(matrix @ self.state["coefficients"] + self.state["intercepts"])
 
     @cached_property

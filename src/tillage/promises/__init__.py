@@ -1,7 +1,8 @@
 """What the joined line lets its owner ask: where a row came from, where it went, and that it be forgotten."""
 
+from tillage.flow.receipt import public_key
 from tillage.promises.forget import estimate, forget, release_object
-from tillage.promises.receipt import public_key, receipts, verify_receipt
+from tillage.promises.receipt import receipts, verify_receipt
 from tillage.promises.trace import Node, trace
 
 __all__ = [

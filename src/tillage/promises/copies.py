@@ -49,34 +49,32 @@ def quarantined(project: Project, stage: Stage, closure: Closure) -> Named:
     if not (closure.subjects or keys) or not chunks:
         return Named(ids(), [], [], 0)
     search = Search(closure.subjects, keys)
-    places: dict[int, list[tuple[str, str, str]]] = {}
+    places: dict[int, list[tuple[str, str]]] = {}
     for row in project.store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage.name):
         codec = str((load(row["state"]) or {}).get("encoding") or "utf-8")
-        places.setdefault(row["ordinal"], []).append((row["path"], row["checksum"], codec))
+        places.setdefault(row["ordinal"], []).append((row["checksum"], codec))
     found: dict[int, tuple[str, int, bytes]] = {}
     unopened = 0
     for name, checksum in {(c.object, c.checksum) for c in chunks}:
         for record in project.store.objects.get_frame(name, checksum).iter_rows(named=True):
             known = places.get(record["_object"], [])
-            raw = _raw(project, stage, record, [path for path, _, _ in known])
+            raw = _raw(project, stage, record)
             if raw is None:
                 unopened += 1
                 continue
-            codec = known[-1][2] if known else "utf-8"
+            codec = known[-1][1] if known else "utf-8"
             if search.names(_text(raw, codec)):
-                found[record[ID]] = (known[-1][1] if known else "", int(record["record"]), raw)
+                found[record[ID]] = (known[-1][0] if known else "", int(record["record"]), raw)
     return Named(
         ids(found), [(c, n) for c, n, _ in found.values() if c], [raw for _, _, raw in found.values()], unopened
     )
 
 
-def _raw(project: Project, stage: Stage, record: dict[str, Any], paths: Iterable[str]) -> bytes | None:
-    for path in dict.fromkeys(paths):
-        try:
-            return opened({**record, "expires": None}, stage.target, path, project.store.keys)
-        except Denied:  # it was sealed under a name that the object had before
-            continue
-    return None
+def _raw(project: Project, stage: Stage, record: dict[str, Any]) -> bytes | None:
+    try:
+        return opened({**record, "expires": None}, stage.target, project.store.keys)
+    except Denied:  # it was sealed under another key
+        return None
 
 
 def _text(raw: bytes, codec: str) -> str:

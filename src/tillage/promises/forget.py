@@ -17,7 +17,7 @@ import polars as pl
 from tillage.core.errors import InputMissing, UsageError
 from tillage.core.keys import hash_text
 from tillage.core.rows import ID, ids, only, without
-from tillage.core.step import Fold, Group
+from tillage.core.step import Fold, Group, Sharded
 from tillage.flow.erasure import Erasure, known_digest, model_digest
 from tillage.flow.run import PACE, Project
 from tillage.flow.seen import Seen
@@ -26,7 +26,7 @@ from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks
 from tillage.promises.closure import Closure, Question, close
 from tillage.promises.copies import Named, quarantined, undecided
-from tillage.promises.receipt import issue
+from tillage.promises.receipt import receipts
 from tillage.store.catalog import load
 from tillage.store.index import KEY
 from tillage.store.locate import holding
@@ -105,7 +105,6 @@ def forget(
     """
     with project.alone(wait=wait):
         project.end_erasure()
-        issue(project)
         found = _find(project, Question(table, where, tuple(key), tuple(subject)))
         told = _told(project, found, dry=False)
         marks = _marks(project, found)
@@ -116,7 +115,7 @@ def forget(
             _for_receipt(project, found, told, len(marks)),
         )
         done = project.erase(erasure, marks)
-        receipt = issue(project)[-1]
+        receipt = receipts(project.store)[-1]
     told["notes"] = [*told["notes"], *done["notes"]]
     told["refitted"] = done["refitted"]
     return told, receipt
@@ -250,7 +249,7 @@ def _told(project: Project, found: Found, *, dry: bool) -> dict[str, Any]:
         if isinstance(stage.step, Fold):
             read += sum(h.chunk.rows for h in seen.look(source) if h.chunk.ended is None)
         else:
-            read += store.count(source)
+            read += int(store.count(source) * _learnt_again(stage, seen))
     pace = load(store.catalog.meta(PACE) or "null")
     cpu = round(read * pace["cpu_s"] / max(pace["rows"], 1), 3) if pace else None
     return {
@@ -285,11 +284,22 @@ def _keys(project: Project, stage: Stage, seen: Seen) -> int:
     return pl.concat(found).n_unique()
 
 
+def _learnt_again(stage: Stage, seen: Seen) -> float:
+    """The share of its rows that a step sees again."""
+    step = stage.step
+    if not isinstance(step, Sharded) or not step.in_shards():
+        return 1.0
+    hits = [hit.ids for hit in seen.look(stage.inputs["rows"]) if hit.chunk.ended is None]
+    shards = step.parted(pl.concat([ids(), *hits]).to_frame(ID))
+    return sum(any(part.height for part in slices) for slices in shards) / len(shards)
+
+
 def _for_receipt(project: Project, found: Found, told: dict[str, Any], tombstones: int) -> dict[str, Any]:
     store = project.store
     tables = [name for name in project.plan.tables if store.latest(name) is not None]
     models = [name for name in project.plan.models if store.latest(name) is not None]
     return {
+        "project": project.plan.project,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "salt": secrets.token_hex(16),
         "table": found.question.table,

@@ -1,8 +1,7 @@
-"""Receipts of erasures: what was done, signed, each naming the one before, so that none can be taken out unnoticed.
+"""Receipts of erasures as others check them: whole, signed, one of a chain; without the project.
 
-Ed25519 (RFC 8032) over the canonical JSON of every field but the signature; the key is derived from the project's
-secret by HKDF. Whoever has the public key can check a receipt without the project. A receipt certifies the process:
-absence cannot be proved from a model's weights (Thudi et al., USENIX Security 2022), and it says so.
+A receipt certifies the process: absence cannot be proved from a model's weights (Thudi et al., USENIX Security 2022),
+and it says so.
 """
 
 from __future__ import annotations
@@ -13,20 +12,9 @@ from hashlib import sha256
 from typing import Any
 
 from tillage.core.errors import VerifyFailed
-from tillage.core.keys import Keyring
-from tillage.flow.run import Project
-from tillage.store.catalog import dump, load
+from tillage.flow.receipt import SCHEMA, canonical
+from tillage.store.catalog import load
 from tillage.store.tables import Store
-
-SCHEMA = "tillage.receipt/1"
-
-NOT_PROMISED = (
-    "Absence from the weights of a model cannot be proved; what is certified is that it was trained again without "
-    "the rows.",
-    "Backups and copies of the store or of the source that were made before.",
-    "Reports, exports and predictions that were handed out before.",
-    "The source itself: the records stay there until its owner removes them; they are not read again.",
-)
 
 _FIELDS = {
     "schema": str,
@@ -52,30 +40,6 @@ _FIELDS = {
 }
 
 
-def public_key(keys: Keyring) -> str:
-    """The project's public key for receipts: 64 hexadecimal digits.
-
-    >>> len(public_key(Keyring("00" * 32)))
-    64
-    """
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return str(_private(keys).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex())
-
-
-def issue(project: Project) -> list[dict[str, Any]]:
-    """Sign the erasures that have no receipt yet, oldest first; the new receipts."""
-    store = project.store
-    made = []
-    for row in store.catalog.rows("SELECT number, erased FROM receipts WHERE signed = '' ORDER BY number"):
-        told: dict[str, Any] = load(row["erased"])
-        value = _receipt(project, int(row["number"]), told)
-        value["signature"] = _private(store.keys).sign(canonical(value)).hex()
-        store.catalog.write("UPDATE receipts SET signed = ? WHERE number = ?", dump(value), row["number"])
-        made.append(value)
-    return made
-
-
 def receipts(store: Store) -> list[dict[str, Any]]:
     """Every receipt that the store has issued, oldest first.
 
@@ -87,32 +51,6 @@ def receipts(store: Store) -> list[dict[str, Any]]:
     """
     rows = store.catalog.rows("SELECT signed FROM receipts WHERE signed != '' ORDER BY number")
     return [load(row["signed"]) for row in rows]
-
-
-def _receipt(project: Project, number: int, told: Mapping[str, Any]) -> dict[str, Any]:
-    before = project.store.catalog.row("SELECT signed FROM receipts WHERE number = ?", number - 1)
-    previous = sha256(canonical(load(before["signed"]))).hexdigest() if before and before["signed"] else ""
-    return {
-        "schema": SCHEMA,
-        "number": number,
-        "project": project.plan.project,
-        "time": told["time"],
-        "epoch": told["epoch"],
-        "table": told["table"],
-        "counts": told["counts"],
-        "rows": told["rows"],
-        "salt": told["salt"],
-        "tables": {n: [old, told["tables_after"].get(n)] for n, old in told["tables_before"].items()},
-        "models": {n: [old, told["models_after"].get(n)] for n, old in told["models_before"].items()},
-        "versions_erased": told["erased_versions"],
-        "refitted": told["refitted"],
-        "tombstones": told["tombstones"],
-        "undecided": told["undecided"],
-        "notes": told["notes"],
-        "not_promised": list(NOT_PROMISED),
-        "previous": previous,
-        "public_key": public_key(project.store.keys),
-    }
 
 
 def verify_receipt(data: bytes | str, public_key: str | None = None) -> dict[str, Any]:
@@ -139,16 +77,6 @@ def verify_receipt(data: bytes | str, public_key: str | None = None) -> dict[str
     except (InvalidSignature, ValueError):
         raise _invalid("its signature does not fit what it says") from None
     return value
-
-
-def canonical(value: Mapping[str, Any]) -> bytes:
-    """The bytes that are signed: keys sorted, no spaces, UTF-8.
-
-    >>> canonical({"b": 1, "a": "ä"}).decode()
-    '{"a":"ä","b":1}'
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "surrogatepass")
 
 
 def row_committed(receipt: Mapping[str, Any], row: int) -> bool:
@@ -197,12 +125,3 @@ def _invalid(why: str) -> VerifyFailed:
         f"This is no receipt: {why}." if "missing" in why or "called" in why else f"The receipt is not valid: {why}.",
         fix="Ask for it again where it was issued.",
     )
-
-
-def _private(keys: Keyring) -> Any:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    secret = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"ed25519").derive(keys.subkey("receipt"))
-    return Ed25519PrivateKey.from_private_bytes(secret)

@@ -187,14 +187,16 @@ def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> 
 def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: int) -> None:
     """Put the rewritten object in the place of the old one in every chunk that stands on it."""
     chunks = {int(row["id"]) for row in store.catalog.rows("SELECT id FROM chunks WHERE object = ?", name)}
-    kept = store.objects.get_frame(stored.name, stored.checksum)
-    total: int | None = None
+    kept: pl.DataFrame | None = None
+    total = 0
     for number in sorted(chunks):
         chunk = store.chunk(number)
         shown = list(_shown(store, chunk, lost)) if chunk.part in (ROWS, LEFT, QUARANTINE) else []
         _recount(store, chunk, shown)
         if chunk.part == ROWS and shown:
-            total = row_sum(kept) if total is None else total
+            if kept is None:
+                kept = store.objects.get_frame(stored.name, stored.checksum)
+                total = row_sum(kept)
             _record(store, chunk, kept, total, shown, epoch)
         store.catalog.write(
             "UPDATE chunks SET object = ?, checksum = ?, size = ?, rows = ? WHERE id = ?",

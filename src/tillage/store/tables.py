@@ -516,4 +516,4 @@ def _version(row: Any) -> Version:
 
 
 def _chunk(row: Any) -> Chunk:
-    return Chunk(*(row[name] for name in Chunk.__dataclass_fields__))
+    return Chunk(*row)  # a row of the catalog's table: its columns are these fields, in order

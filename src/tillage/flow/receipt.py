@@ -1,0 +1,88 @@
+"""Receipts of erasures: what was done, signed, each naming the one before, so that none can be taken out unnoticed.
+
+Ed25519 (RFC 8032) over the canonical JSON of every field but the signature; the key is derived from the project's
+secret by HKDF. Whoever ends an erasure signs it in the transaction that ends it, be it a run that came upon it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from tillage.core.keys import Keyring
+from tillage.store.catalog import load
+from tillage.store.tables import Store
+
+SCHEMA = "tillage.receipt/1"
+
+NOT_PROMISED = (
+    "Absence from the weights of a model cannot be proved; what is certified is that it was trained again without "
+    "the rows.",
+    "Backups and copies of the store or of the source that were made before.",
+    "Reports, exports and predictions that were handed out before.",
+    "The source itself: the records stay there until its owner removes them; they are not read again.",
+)
+
+
+def public_key(keys: Keyring) -> str:
+    """The project's public key for receipts: 64 hexadecimal digits.
+
+    >>> len(public_key(Keyring("00" * 32)))
+    64
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return str(_private(keys).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex())
+
+
+def signed(store: Store, number: int, told: Mapping[str, Any]) -> dict[str, Any]:
+    """The receipt of an erasure that is all told."""
+    value = _receipt(store, number, told)
+    return {**value, "signature": _private(store.keys).sign(canonical(value)).hex()}
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """The bytes that are signed: keys sorted, no spaces, UTF-8.
+
+    >>> canonical({"b": 1, "a": "ä"}).decode()
+    '{"a":"ä","b":1}'
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _receipt(store: Store, number: int, told: Mapping[str, Any]) -> dict[str, Any]:
+    before = store.catalog.row("SELECT signed FROM receipts WHERE number = ?", number - 1)
+    previous = sha256(canonical(load(before["signed"]))).hexdigest() if before and before["signed"] else ""
+    return {
+        "schema": SCHEMA,
+        "number": number,
+        "project": told["project"],
+        "time": told["time"],
+        "epoch": told["epoch"],
+        "table": told["table"],
+        "counts": told["counts"],
+        "rows": told["rows"],
+        "salt": told["salt"],
+        "tables": {n: [old, told["tables_after"].get(n)] for n, old in told["tables_before"].items()},
+        "models": {n: [old, told["models_after"].get(n)] for n, old in told["models_before"].items()},
+        "versions_erased": told["erased_versions"],
+        "refitted": told["refitted"],
+        "tombstones": told["tombstones"],
+        "undecided": told["undecided"],
+        "notes": told["notes"],
+        "not_promised": list(NOT_PROMISED),
+        "previous": previous,
+        "public_key": public_key(store.keys),
+    }
+
+
+def _private(keys: Keyring) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    secret = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"ed25519").derive(keys.subkey("receipt"))
+    return Ed25519PrivateKey.from_private_bytes(secret)
