@@ -7,7 +7,7 @@ columns in schema order, with one NaN, and -0.0 as 0.0. It tests equality. 0.17 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -21,22 +21,28 @@ MODULUS = 1 << 128
 
 def row_hashes(frame: pl.DataFrame) -> pl.Series:
     """UInt128 a row, over `_id` and the user's columns."""
-    columns = [low(ID).alias("_lo"), high(ID).alias("_hi"), *(_canonical(frame, c) for c in user_columns(frame))]
-    rows = frame.select(columns).select(plh.hash_rows(pl.all(), version=1).alias("h"))
-    return rows.select(plh.col("h").nchash.xxh3_128(seed=0))["h"]
+    return _row_hashes(frame).collect()["h"]
 
 
 def content_hashes(frame: pl.DataFrame) -> pl.Series:
     """UInt128 a row over the user's columns alone."""
     columns = [_canonical(frame, c) for c in user_columns(frame)]
-    if not columns:
-        return pl.zeros(frame.height, pl.UInt128, eager=True)
-    rows = frame.select(columns).select(plh.hash_rows(pl.all(), version=1).alias("h"))
-    return rows.select(plh.col("h").nchash.xxh3_128(seed=0))["h"]
+    return _hashes(frame, columns).collect()["h"] if columns else pl.zeros(frame.height, pl.UInt128, eager=True)
+
+
+def _row_hashes(frame: pl.DataFrame) -> pl.LazyFrame:
+    columns = [low(ID).alias("_lo"), high(ID).alias("_hi"), *(_canonical(frame, c) for c in user_columns(frame))]
+    return _hashes(frame, columns)
+
+
+def _hashes(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.LazyFrame:
+    """The column `h`; not asked for yet, so that a chunk costs one query."""
+    rows = frame.lazy().select(columns).select(plh.hash_rows(pl.all(), version=1).alias("h"))
+    return rows.select(plh.col("h").nchash.xxh3_128(seed=0))
 
 
 def row_sum(frame: pl.DataFrame) -> int:
-    """The sum modulo 2^128 of the row hashes.
+    """The sum modulo 2^128 of the row hashes, which are over `_id` and the user's columns.
 
     >>> frame = pl.DataFrame({"_id": pl.Series([1, 2], dtype=pl.UInt128), "x": [0.0, 1.0]})
     >>> row_sum(frame) == row_sum(frame.reverse()) == (row_sum(frame[:1]) + row_sum(frame[1:])) % MODULUS
@@ -44,7 +50,7 @@ def row_sum(frame: pl.DataFrame) -> int:
     """
     if frame.is_empty():
         return 0
-    halves = row_hashes(frame).to_frame("h").select(lo=low("h"), hi=high("h"))
+    halves = _row_hashes(frame).select(lo=low("h"), hi=high("h")).collect()
     return (_sum(halves["lo"].to_numpy()) + (_sum(halves["hi"].to_numpy()) << 64)) % MODULUS
 
 

@@ -58,7 +58,7 @@ def unpacked(
     if name.endswith(STREAM):
         rows = pl.read_ipc_stream(source)
         wanted = list(columns) if columns is not None else [c for c in rows.columns if c != but]
-        return rows.select(wanted)
+        return rows if wanted == rows.columns else rows.select(wanted)
     if columns is None and but is None:
         return from_storage(pl.read_parquet(source))
     stored = pl.read_parquet_schema(source)

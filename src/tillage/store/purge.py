@@ -23,7 +23,7 @@ from tillage.store.failpoints import reach
 from tillage.store.gc import PURGING, erase_replaced, object_names
 from tillage.store.locate import holding, thinned
 from tillage.store.objects import Stored
-from tillage.store.tables import LEFT, ROWS, Chunk, Store, Version, pack, unpack
+from tillage.store.tables import FEW, LEFT, ROWS, Chunk, Store, Version, pack, unpack
 
 QUARANTINE = "quarantine"
 
@@ -302,8 +302,12 @@ def _take_from(counts: dict[str, Any], named: dict[str, int], reasons: pl.Series
 
 def _strip_removals(store: Store, column: str, value: str | int, wanted: pl.Series) -> None:
     query = f"SELECT r.chunk, r.version, r.ids FROM removals r JOIN chunks c ON c.id = r.chunk WHERE {column} = ?"  # noqa: S608
-    for row in store.catalog.rows(query, value):
+    found = store.catalog.rows(query, value)
+    going = set(wanted.to_list()) if found else set()
+    for row in found:
         listed = unpack(row["ids"])
+        if len(listed) <= FEW and going.isdisjoint(listed.to_list()):
+            continue
         kept = without(listed.to_frame(ID), wanted)[ID]
         if len(kept) < len(listed):
             if len(kept):
