@@ -14,6 +14,7 @@ import pytest
 
 from tests.flow.world import KEY, World, differences, digests, small_chunks
 from tests.laws.worlds import KindsWorld
+from tillage.face.rooms import in_processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,17 +40,21 @@ def test_law_6_workers_do_not_show(
     kind: type[World], seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_chunks(monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
     world = kind(tmp_path / "w", seed)
     found: list[list[Any]] = []
-    projects = {n: world.open(f"workers{n}", workers=n) for n in (1, 2, 4)}
+    projects = [world.open(f"threads{n}", workers=n) for n in (1, 2, 4)]
+    for n in (1, 2):
+        store = f"processes{n}"
+        projects.append(world.open(store, engine=in_processes(world.open(store).plan, n)))
     for _ in range(2):
-        found.append([digests(p, p.run()) for p in projects.values()])
+        found.append([digests(p, p.run()) for p in projects])
         world.edit()
-    for p in projects.values():
+    for p in projects:
         p.close()
-    for one, two, four in found:
-        assert differences(one, two) == []
-        assert differences(one, four) == []
+    for one, *others in found:
+        for other in others:
+            assert differences(one, other) == []
     assert found[0] != found[1]
 
 

@@ -43,24 +43,36 @@ def read_plan(given: Path | None) -> Plan:
 
 
 def open_project(
-    given: Path | None, *, workers: int | None = None, listen: Callable[[Any], None] | None = None, ran: bool = False
+    given: Path | None,
+    *,
+    workers: int | None = None,
+    processes: int = 0,
+    listen: Callable[[Any], None] | None = None,
+    ran: bool = False,
 ) -> Project:
     """The project of a plan; `ran`: InputMissing unless it has been run before, and nothing is made."""
-    return project_of(read_plan(given), workers=workers, listen=listen, ran=ran)
+    return project_of(read_plan(given), workers=workers, processes=processes, listen=listen, ran=ran)
 
 
 def project_of(
-    plan: Plan, *, workers: int | None = None, listen: Callable[[Any], None] | None = None, ran: bool = False
+    plan: Plan,
+    *,
+    workers: int | None = None,
+    processes: int = 0,
+    listen: Callable[[Any], None] | None = None,
+    ran: bool = False,
 ) -> Project:
-    """The project of a plan that has been read."""
+    """The project of a plan that has been read; `processes`: so many for its Maps, none: threads alone."""
     from tillage.core.errors import InputMissing
-    from tillage.face.rooms import registry
+    from tillage.face.rooms import in_processes, registry
     from tillage.flow.progress import silent
     from tillage.flow.run import Project
 
     if ran and not (plan.store / "catalog.db").is_file():
         raise InputMissing(f"Nothing has been run yet for {plan.file}.", fix="Run `tillage run`.")
-    return Project(plan, registry().within(plan.root), workers=workers, listen=listen or silent)
+    steps = registry().within(plan.root)
+    engine = in_processes(plan, processes) if processes else None
+    return Project(plan, steps, workers=workers, listen=listen or silent, engine=engine)
 
 
 def known(what: str, name: str, names: Any) -> str:

@@ -13,6 +13,15 @@ PlanFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for another run on the same tables instead of exiting 75.")]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        min=0,
+        metavar="N",
+        help="Processes for steps that are slow Python; plain expressions run faster on threads.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, metavar="N", help="Threads. Default: the processors that may be used."),

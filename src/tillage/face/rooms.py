@@ -5,10 +5,12 @@ Everything is imported when it is asked for: the command line answers `--help` w
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from pathlib import Path
 
 from tillage.flow.configuration import STORE, folder_name, load
+from tillage.flow.engine import Engine
 from tillage.flow.pipeline import folder
 from tillage.flow.plan import Plan
 from tillage.flow.registry import Registry
@@ -21,6 +23,13 @@ def registry() -> Registry:
     from tillage import collect, evaluate, govern, learn, prepare
 
     return Registry.discover([collect, prepare, govern, learn, evaluate])
+
+
+def in_processes(plan: Plan, count: int) -> Engine:
+    """An engine for this plan with Maps in `count` processes."""
+    from tillage.flow.processes import Processes
+
+    return Processes(count, plan, registry().within(plan.root), [sys.executable, "-m", "tillage.face.worker"])
 
 
 def project(where: Path | str | Plan = ".") -> Project:

@@ -9,7 +9,7 @@ import typer
 
 from tillage.face.failure import described, tell
 from tillage.face.opening import known, open_project
-from tillage.face.options import AsJson, PlanFile, Wait, Workers
+from tillage.face.options import AsJson, PlanFile, Processes, Wait, Workers
 from tillage.face.page import report_path, write_report
 from tillage.face.screen import Screen, many
 from tillage.face.summary import show_summary
@@ -32,6 +32,7 @@ def run(
     ] = None,
     digest: Annotated[bool, typer.Option("--digest", help="Give the digest of each table and model.")] = False,
     workers: Workers = None,
+    processes: Processes = 0,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write the page there instead of into the store."),
@@ -40,7 +41,10 @@ def run(
 ) -> None:
     """Bring everything up to date, doing only what changed."""
     screen = Screen(as_json)
-    with Watching() as watching, open_project(plan, workers=workers, listen=watching.listen) as project:
+    with (
+        Watching() as watching,
+        open_project(plan, workers=workers, processes=processes, listen=watching.listen) as project,
+    ):
         for name in targets or ():
             known("table or model", name, [*project.plan.tables, *project.plan.models])
         for name in refit or ():
@@ -125,13 +129,17 @@ def replay(
     plan: PlanFile = None,
     wait: Wait = False,
     workers: Workers = None,
+    processes: Processes = 0,
     as_json: AsJson = False,
 ) -> None:
     """Read the quarantined records of a table again, after a fix."""
     from tillage.core.errors import UsageError
 
     screen = Screen(as_json)
-    with Watching() as watching, open_project(plan, workers=workers, listen=watching.listen, ran=True) as project:
+    with (
+        Watching() as watching,
+        open_project(plan, workers=workers, processes=processes, listen=watching.listen, ran=True) as project,
+    ):
         known("table", table, project.plan.tables)
         if project.plan.tables[table].source is None:
             collecting = [name for name, t in project.plan.tables.items() if t.source is not None]

@@ -84,7 +84,7 @@ class Ahead:
         known = all(version is not None and version.fingerprint != LOST for version in pins)
         wanted = stage.follows or (stage.pin is None and self.store.latest(stage.name) is None)
         folds = stage.kind == "result" and isinstance(stage.step, Fold) and wanted
-        alone = stage.kind == "map" and len(stage.inputs) == 1
+        alone = stage.kind == "map" and len(stage.inputs) == 1 and not self.engine.apart
         return known and (alone or stage.kind == "gate" or folds)
 
     def _follow(self, name: str, stored: Stored, rows: pl.DataFrame) -> list[Done]:

@@ -27,12 +27,20 @@ class Keyed(Protocol):
         """The same for the same work."""
         ...
 
+    @property
+    def order(self) -> dict[str, Any] | None:
+        """What another process must be told to do the work; None where only this one can."""
+        ...
+
 
 T = TypeVar("T", bound=Keyed)
 
 
 class Engine:
     """The local engine."""
+
+    apart = False
+    """Whether Maps are done in other processes."""
 
     def __init__(self, workers: int | None = None) -> None:
         """`workers`: threads; default: the processors that this process may use."""
@@ -47,7 +55,7 @@ class Engine:
 
         def one(task: T) -> tuple[dict[str, Any], bool]:
             known = store.recall(task.key)
-            return (known, False) if known is not None else (work(task), True)
+            return (known, False) if known is not None else (self.do(work, task), True)
 
         if self.workers == 1:
             yield from self._alone(store, work, tasks)
@@ -75,9 +83,15 @@ class Engine:
                 if fresh:
                     store.remember(fresh)
 
-    @staticmethod
+    def do(self, work: Callable[[T], dict[str, Any]], task: T) -> dict[str, Any]:
+        """The result of one task."""
+        return work(task)
+
+    def close(self) -> None:
+        """Let go of what was started for the work."""
+
     def _alone(
-        store: Store, work: Callable[[T], dict[str, Any]], tasks: Sequence[T]
+        self, store: Store, work: Callable[[T], dict[str, Any]], tasks: Sequence[T]
     ) -> Iterator[tuple[T, dict[str, Any]]]:
         """The same on the calling thread."""
         fresh: list[tuple[str, dict[str, Any]]] = []
@@ -86,7 +100,7 @@ class Engine:
             for task in tasks:
                 result = store.recall(task.key)
                 if result is None:
-                    result = work(task)
+                    result = self.do(work, task)
                     fresh.append((task.key, result))
                 if fresh and time.monotonic() - saved > SAVE_SECONDS:
                     store.remember(fresh)

@@ -39,6 +39,27 @@ class Task:
     version: int
     key: str
 
+    @property
+    def order(self) -> dict[str, Any]:
+        """All that it takes to do it elsewhere: names and numbers."""
+        return vars(self)
+
+
+class Remote:
+    """The Maps of a stage in another process: what it makes is in the store when it answers."""
+
+    def __init__(self, store: Store, stage: Stage, chains: dict[str, tuple[Map, ...]]) -> None:
+        self._store, self._stage, self._chains = store, stage, chains
+        self._shape = stacked_shape(store, stage, chains)
+
+    def done(self, order: dict[str, Any]) -> dict[str, Any]:
+        """What was made of the chunk that the order names."""
+        task = Task(**order)
+        rows = self._store.read(self._store.chunk(task.chunk), task.version)
+        result, _ = map_rows(self._store, self._stage, self._chains[task.port], rows, task.key, self._shape)
+        self._store.objects.sync()
+        return result
+
 
 def run_maps(
     store: Store,

@@ -49,6 +49,10 @@ class FoldTask:
     version: int
     key: str
 
+    @property
+    def order(self) -> None:
+        """Only who asks knows which rows the step is to see."""
+
 
 class ResultRun:
     """One version of a result in the making: where its input stands, its draft, the rows read."""

@@ -71,7 +71,7 @@ class Outcome:
 class Project:
     """A plan beside its store.
 
-    `workers`: threads of the local engine; `listen`: told of progress.
+    `workers`: threads of the local engine; `engine`: another one; `listen`: told of progress.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -82,17 +82,24 @@ class Project:
     """
 
     def __init__(
-        self, plan: Plan, registry: Registry, *, workers: int | None = None, listen: Listener = silent
+        self,
+        plan: Plan,
+        registry: Registry,
+        *,
+        workers: int | None = None,
+        listen: Listener = silent,
+        engine: Engine | None = None,
     ) -> None:
         self.plan, self.registry, self.listen = plan, registry, listen
         self.stages = compile_plan(plan, registry)
         self.store = Store(plan.store)
-        self.engine = Engine(workers)
+        self.engine = engine or Engine(workers)
         self.outcome = Outcome()
         """What the last run did, also when it raised."""
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store, and of what the engine started."""
+        self.engine.close()
         self.store.close()
 
     def __enter__(self) -> Project:
