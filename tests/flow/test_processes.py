@@ -147,3 +147,27 @@ def test_none_outlives_who_started_it(folder: Path) -> None:
     with open_project(None, processes=1) as project:
         project.run()
         assert read(project) == list(range(1, 401))
+
+
+STACK = """\
+project: stacked
+tables:
+  numbers: {collect: {files: data/*.csv}, key: id}
+  more: {collect: {files: more/*.csv}, key: id}
+  both: {from: [numbers, more], steps: [{derive: {columns: {twice: n * 2}}}]}
+"""
+
+
+def test_tables_stacked_take_one_shape(folder: Path) -> None:
+    """Each input passes through its own Maps, and all chunks have the columns and types of both."""
+    (folder / "tillage.yaml").write_text(STACK)
+    (folder / "more").mkdir()
+    (folder / "more/b.csv").write_text("id,n,m\n1,5,x\n2,7,y\n")
+    found = []
+    for store, options in ((".tillage", {}), (".apart", {"processes": 1})):
+        (folder / "tillage.yaml").write_text(f"{STACK}store: {store}\n")
+        with open_project(None, **options) as project:
+            project.run()
+            found.append((project.store.digest("both"), sorted(project.read("both").select("n", "m", "twice").rows(), key=repr)))
+    assert found[0] == found[1]
+    assert len(found[0][1]) == 402
