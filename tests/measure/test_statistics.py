@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import tillage.measure
 from tillage.core.errors import UsageError
 from tillage.core.state import decode, encode
-from tillage.measure import Counts, Distinct, Extremes, Moments, Quantiles, Sample, Statistic, Sum, ValueCounts
+from tillage.measure import Counts, Distinct, Extremes, Moments, Quantiles, Ranks, Sample, Statistic, Sum, ValueCounts
 from tillage.measure.distinct import STANDARD_ERROR
 from tillage.measure.quantiles import RELATIVE_ERROR, bucket, middle
 
@@ -35,13 +35,13 @@ VALUES: dict[str, tuple[pl.DataType, st.SearchStrategy[Any]]] = {
     "text": (pl.String(), st.text(st.characters(exclude_categories=["Cs"]), max_size=4)),
     "nothing": (pl.Null(), st.none()),
 }
-OF_NUMBERS = {Sum, Moments, Quantiles}
+OF_NUMBERS = {Sum, Moments, Quantiles, Ranks}
 CASES = [(s, kind) for s in STATISTICS for kind in VALUES if not (s in OF_NUMBERS and kind == "text")]
 
 
 def test_every_exported_statistic_is_held_to_the_laws() -> None:
-    assert {s for s, _ in CASES} == {Counts, Distinct, Extremes, Moments, Quantiles, Sample, Sum, ValueCounts}
-    assert len(CASES) == 53
+    assert {s for s, _ in CASES} == {Counts, Distinct, Extremes, Moments, Quantiles, Ranks, Sample, Sum, ValueCounts}
+    assert len(CASES) == 59
 
 
 def columns(kind: str) -> st.SearchStrategy[list[Any]]:

@@ -6,6 +6,7 @@ from tillage.measure.extremes import Extremes
 from tillage.measure.interval import bootstrap, wilson
 from tillage.measure.metrics import METRICS, accuracy, confusion, macro_f1, mae, per_class, r2, rmse
 from tillage.measure.quantiles import Quantiles
+from tillage.measure.ranks import Ranks
 from tillage.measure.sample import Sample
 from tillage.measure.statistic import Statistic
 from tillage.measure.sums import Moments, Sum
@@ -18,6 +19,7 @@ __all__ = [
     "Extremes",
     "Moments",
     "Quantiles",
+    "Ranks",
     "Sample",
     "Statistic",
     "Sum",

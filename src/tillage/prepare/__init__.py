@@ -1,29 +1,38 @@
 """Steps that bring rows into shape: normalise, derive, filter, fill, aggregate, remove duplicates, split."""
 
 from tillage.prepare.aggregate import Aggregate
+from tillage.prepare.bin import Bin, Binned
 from tillage.prepare.derive import Derive
 from tillage.prepare.drop import Drop
 from tillage.prepare.drop_duplicates import DropDuplicates, KeepFirst
 from tillage.prepare.drop_leaks import DropLeaks
+from tillage.prepare.encode import Encode, Encoded
 from tillage.prepare.fill_missing import FilledMissing, FillMissing
 from tillage.prepare.filter import Filter
 from tillage.prepare.normalize import Normalize
 from tillage.prepare.rename import Rename
+from tillage.prepare.scale import Scale, Scaled
 from tillage.prepare.select import Select
 from tillage.prepare.split import Split
 
 __all__ = [
     "Aggregate",
+    "Bin",
+    "Binned",
     "Derive",
     "Drop",
     "DropDuplicates",
     "DropLeaks",
+    "Encode",
+    "Encoded",
     "FillMissing",
     "FilledMissing",
     "Filter",
     "KeepFirst",
     "Normalize",
     "Rename",
+    "Scale",
+    "Scaled",
     "Select",
     "Split",
 ]

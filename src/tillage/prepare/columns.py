@@ -54,6 +54,18 @@ def _is(dtype: pl.DataType, what: str) -> bool:
     return dtype == pl.Null or (dtype == pl.String if what == "text" else dtype.is_numeric())
 
 
+def divided(column: pl.Expr, by: float) -> pl.Expr:
+    """The quotient of each value, correctly rounded however many rows there are.
+
+    Polars multiplies by the reciprocal where a longer column is divided by one number, and the last bit of a value
+    would then depend on its chunk; a column of divisors is divided by.
+
+    >>> pl.DataFrame({"n": [5.0, 1.0]}).select(divided(pl.col("n"), 3.0))["n"].to_list() == [5 / 3, 1 / 3]
+    True
+    """
+    return column / (pl.int_range(pl.len()) * 0 + by)
+
+
 def expression(rows: pl.DataFrame, text: str, *, condition: bool = False) -> pl.Expr:
     """The Polars expression of `text`, once its columns and types are known to suit `rows`.
 

@@ -1,0 +1,77 @@
+"""What the steps that learn from columns one by one have in common: one statistic a column, merged exactly.
+
+A subclass says which statistic it keeps, which types it can learn from, and what it makes of the states. Cost: that of
+the statistic.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import polars as pl
+from pydantic import Field
+
+from tillage.core.errors import ConfigurationError, Problem
+from tillage.core.state import State
+from tillage.core.step import Fold
+from tillage.measure import Statistic
+from tillage.prepare.columns import require
+
+
+class ColumnFold(Fold):
+    """A Fold over `columns`; nulls, NaN and infinities are no values to learn from."""
+
+    columns: tuple[str, ...] = Field(min_length=1, description="columns that it learns from, and that it changes")
+
+    @abstractmethod
+    def statistic(self) -> Statistic | None:
+        """What is kept of each column; None when there is nothing to learn."""
+
+    def suits(self, dtype: pl.DataType) -> bool:
+        """Whether a column of this type can be learnt from: numbers, unless a step says otherwise."""
+        return is_number(dtype)
+
+    def needs(self) -> tuple[str, ...]:
+        """The columns."""
+        return self.columns
+
+    def start(self) -> State:
+        """No value seen in any column."""
+        statistic = self.statistic()
+        return {c: statistic.start() for c in self.columns} if statistic else {}
+
+    def update(self, state: State, rows: pl.DataFrame) -> State:
+        """The state with these rows; raises ConfigurationError for a column that is missing or unsuitable."""
+        require(rows, self.columns)
+        wrong = [c for c in self.columns if not self.suits(rows.schema[c])]
+        if wrong:
+            raise ConfigurationError(
+                Problem(f"Column '{c}' holds {rows.schema[c]}, and {self.name()} cannot learn from that.")
+                for c in wrong
+            )
+        statistic = self.statistic()
+        return {c: statistic.update(state[c], known(rows[c])) for c in self.columns} if statistic else {}
+
+    def merge(self, a: State, b: State) -> State:
+        """The state of both."""
+        statistic = self.statistic()
+        return {c: statistic.merge(a[c], b[c]) for c in self.columns} if statistic else {}
+
+
+def is_number(dtype: pl.DataType) -> bool:
+    """Whether statistics can be taken of a column of this type: integers to 64 bits, floats, or no value at all.
+
+    >>> is_number(pl.Int8()), is_number(pl.String())
+    (True, False)
+    """
+    return dtype == pl.Null or dtype.is_float() or (dtype.is_integer() and dtype not in {pl.Int128, pl.UInt128})
+
+
+def known(values: pl.Series) -> pl.Series:
+    """The values that can be learnt from, under a name of our own, whatever the user calls the column.
+
+    >>> known(pl.Series("x", [1.0, None, float("nan"), float("inf")])).to_list()
+    [1.0]
+    """
+    values = values.rename("value").drop_nulls()
+    return values.filter(values.is_finite()) if values.dtype.is_float() else values
