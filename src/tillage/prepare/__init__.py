@@ -10,6 +10,7 @@ from tillage.prepare.encode import Encode, Encoded
 from tillage.prepare.fill_missing import FilledMissing, FillMissing
 from tillage.prepare.filter import Filter
 from tillage.prepare.normalize import Normalize
+from tillage.prepare.outliers import ClipOutliers, DropOutliers, OutliersClipped, OutliersDropped
 from tillage.prepare.rename import Rename
 from tillage.prepare.scale import Scale, Scaled
 from tillage.prepare.select import Select
@@ -19,10 +20,12 @@ __all__ = [
     "Aggregate",
     "Bin",
     "Binned",
+    "ClipOutliers",
     "Derive",
     "Drop",
     "DropDuplicates",
     "DropLeaks",
+    "DropOutliers",
     "Encode",
     "Encoded",
     "FillMissing",
@@ -30,6 +33,8 @@ __all__ = [
     "Filter",
     "KeepFirst",
     "Normalize",
+    "OutliersClipped",
+    "OutliersDropped",
     "Rename",
     "Scale",
     "Scaled",
