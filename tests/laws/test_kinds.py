@@ -25,6 +25,7 @@ from tillage.face.rooms import registry
 from tillage.flow.laws import LAWS, check_step, laws_of
 from tillage.flow.variants import variants
 from tillage.learn import NaiveBayes, TabularClassifier, TabularRegressor, TextClassifier
+from tillage.prepare import Dates
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
@@ -49,6 +50,12 @@ def judged_numbers(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(prediction=pl.col("n") * 0.5, baseline=pl.lit(1.0))
 
 
+def timed(rows: pl.DataFrame) -> pl.DataFrame:
+    """A column of times, some of which are another day elsewhere."""
+    day = pl.col("day").str.to_datetime("%Y-%m-%d", time_unit="us", time_zone="UTC")
+    return rows.with_columns(seen=day + pl.duration(hours=pl.col("n") % 24))
+
+
 def trained(step: Any) -> Any:
     rows = reference(60)
     return step.compute({"rows": rows}) if isinstance(step, Whole) else step.finish(step.update(step.start(), rows))
@@ -70,10 +77,11 @@ GIVEN: dict[str, Case] = {
     "tabular_regressor_model": Case(trained(NUMBERS), drawn=4),
     "naive_baseline": Case(NaiveBaseline(target="city")),
     "baseline_model": Case(BaselineModel(state={"task": "classification", "target": "city", "value": "Ulm"})),
+    "dates": Case(Dates(columns=("seen",), parts=("day", "hour", "is_weekend"), time_zone="Asia/Shanghai"), timed),
     "classification_report": Case(ClassificationReport(target="city"), judged_classes, drawn=3),
     "regression_report": Case(RegressionReport(target="n"), judged_numbers, drawn=3),
 }
-"""Steps without an `example()` of their own, because they learn, or judge what a model added."""
+"""Steps without an `example()` of their own: they learn, judge what a model added, or need a column of times."""
 
 EXCLUDED: dict[str, str] = {"files": "a Source reads folders, not frames: test_sources faces it"}
 """Steps that no frame can face, each with its reason."""
@@ -117,7 +125,7 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 23, "Fold": 10, "Fit": 1, "Group": 2, "Whole": 11, "Source": 0}
+    assert count == {"Map": 26, "Fold": 10, "Fit": 1, "Group": 2, "Whole": 11, "Source": 0}
     assert len(IN_SHARDS) == 6
     assert sum(count.values()) == len(CASES)
     assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)

@@ -2,6 +2,8 @@
 
 from tillage.prepare.aggregate import Aggregate
 from tillage.prepare.bin import Bin, Binned
+from tillage.prepare.cast import Cast
+from tillage.prepare.dates import Dates
 from tillage.prepare.derive import Derive
 from tillage.prepare.drop import Drop
 from tillage.prepare.drop_duplicates import DropDuplicates, KeepFirst
@@ -11,6 +13,7 @@ from tillage.prepare.fill_missing import FilledMissing, FillMissing
 from tillage.prepare.filter import Filter
 from tillage.prepare.normalize import Normalize
 from tillage.prepare.outliers import ClipOutliers, DropOutliers, OutliersClipped, OutliersDropped
+from tillage.prepare.parse_dates import ParseDates
 from tillage.prepare.rename import Rename
 from tillage.prepare.scale import Scale, Scaled
 from tillage.prepare.select import Select
@@ -20,7 +23,9 @@ __all__ = [
     "Aggregate",
     "Bin",
     "Binned",
+    "Cast",
     "ClipOutliers",
+    "Dates",
     "Derive",
     "Drop",
     "DropDuplicates",
@@ -35,6 +40,7 @@ __all__ = [
     "Normalize",
     "OutliersClipped",
     "OutliersDropped",
+    "ParseDates",
     "Rename",
     "Scale",
     "Scaled",
