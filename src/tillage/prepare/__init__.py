@@ -14,6 +14,7 @@ from tillage.prepare.filter import Filter
 from tillage.prepare.normalize import Normalize
 from tillage.prepare.outliers import ClipOutliers, DropOutliers, OutliersClipped, OutliersDropped
 from tillage.prepare.parse_dates import ParseDates
+from tillage.prepare.parse_numbers import ParseNumbers
 from tillage.prepare.rename import Rename
 from tillage.prepare.scale import Scale, Scaled
 from tillage.prepare.select import Select
@@ -41,6 +42,7 @@ __all__ = [
     "OutliersClipped",
     "OutliersDropped",
     "ParseDates",
+    "ParseNumbers",
     "Rename",
     "Scale",
     "Scaled",
