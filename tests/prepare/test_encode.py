@@ -52,6 +52,7 @@ def test_each_row_is_in_one_category_unless_null() -> None:
     out = learn(rows, "c", limit=2).apply(rows)
     assert out.columns == ["c_a", "c_b", "c_other"]
     assert out.rows() == [(1, 0, 0), (0, 1, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0), (0, 0, 1)]
+    assert learn(rows, "c").apply(rows).row(5) == (0, 0, 0, 1)  # a value that is called other is one of the others
     rare = learn(rows, "c", min_count=2).apply(rows)
     assert rare.columns == ["c_b", "c_other"]
     codes = learn(rows, "c", limit=2, other="nothing", as_="ordinal").apply(rows)["c"].to_list()

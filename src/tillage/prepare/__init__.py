@@ -11,6 +11,7 @@ from tillage.prepare.drop_leaks import DropLeaks
 from tillage.prepare.encode import Encode, Encoded
 from tillage.prepare.fill_missing import FilledMissing, FillMissing
 from tillage.prepare.filter import Filter
+from tillage.prepare.join import Join
 from tillage.prepare.normalize import Normalize
 from tillage.prepare.outliers import ClipOutliers, DropOutliers, OutliersClipped, OutliersDropped
 from tillage.prepare.parse_dates import ParseDates
@@ -19,6 +20,7 @@ from tillage.prepare.rename import Rename
 from tillage.prepare.scale import Scale, Scaled
 from tillage.prepare.select import Select
 from tillage.prepare.split import Split
+from tillage.prepare.window import Window
 
 __all__ = [
     "Aggregate",
@@ -37,6 +39,7 @@ __all__ = [
     "FillMissing",
     "FilledMissing",
     "Filter",
+    "Join",
     "KeepFirst",
     "Normalize",
     "OutliersClipped",
@@ -48,4 +51,5 @@ __all__ = [
     "Scaled",
     "Select",
     "Split",
+    "Window",
 ]

@@ -27,7 +27,6 @@ _TYPES: dict[Type, pl.DataType] = {
     "datetime": pl.Datetime("us", "UTC"),
 }
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_WHOLE = r"^[+-]?[0-9]+(?:\.0*)?$"
 _DECIMAL = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _EXACT = 1 << 53
 """Integers up to this have a float64 of their own."""
@@ -103,8 +102,7 @@ def _from_text(text: pl.Expr, to: Type) -> pl.Expr:
     if to == "bool":
         return text.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
     if to == "int64":
-        digits = pl.when(text.str.contains(_WHOLE)).then(text.str.replace(r"\.0*$", ""))
-        return digits.cast(pl.Int64, strict=False)
+        return text.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
     number = pl.when(text.str.contains(_DECIMAL)).then(text).cast(pl.Float64, strict=False)
     return pl.when(number.is_finite()).then(number)
 
