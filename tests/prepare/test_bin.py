@@ -15,6 +15,7 @@ from sklearn.preprocessing import KBinsDiscretizer
 
 from tillage.core import ConfigurationError
 from tillage.prepare import Bin, Binned
+from tillage.prepare.bin import range_names
 
 
 def learn(rows: pl.DataFrame, *columns: str, cut: int = 0, **given: Any) -> Binned:
@@ -55,6 +56,14 @@ def test_given_edges_and_names() -> None:
     assert numbers.to_list() == [0, 0, 0, 1, 2, 2, 2, None, None]
     names = learn(ages, "age", edges=[18, 64.5], labels="range").apply(ages)["age"]
     assert names.to_list() == [*["below 18"] * 3, "18 to 64.5", *["64.5 and above"] * 3, None, None]
+
+
+def test_names_of_ranges_differ() -> None:
+    assert range_names([-1 / 3, 2e6, 1e20]) == [
+        "below -0.333333", "-0.333333 to 2e+06", "2e+06 to 1e+20", "1e+20 and above",
+    ]  # fmt: skip
+    assert range_names([1.0000001, 1.0000002])[1] == "1.0000001 to 1.0000002"
+    assert range_names([]) == ["any"]
 
 
 def test_ranges_of_equally_many_rows() -> None:

@@ -1,4 +1,4 @@
-"""Steps that bring rows into shape: normalise, derive, filter, fill, aggregate, remove duplicates, split."""
+"""Steps that bring rows into shape: types and units, gaps and outliers, scales and codes, joins and windows, splits."""
 
 from tillage.prepare.aggregate import Aggregate
 from tillage.prepare.bin import Bin, Binned

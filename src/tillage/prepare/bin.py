@@ -7,7 +7,6 @@ Source: scikit-learn's KBinsDiscretizer, whose ranges these are.
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -122,12 +121,14 @@ class Bin(ColumnFold):
 
 
 def range_names(edges: list[float]) -> list[str]:
-    """The name of each range, in order; whole numbers are written as such.
+    """The name of each range, in order; edges have six digits, or all where six do not tell them apart.
 
     >>> range_names([0.5, 10.0])
     ['below 0.5', '0.5 to 10', '10 and above']
     """
     if not edges:
         return ["any"]
-    names = [repr(int(e)) if e.is_integer() and math.fabs(e) < 1e15 else repr(e) for e in edges]
+    names = [f"{edge:.6g}" for edge in edges]
+    if len(set(names)) < len(names):
+        names = [repr(edge) for edge in edges]
     return [f"below {names[0]}", *(f"{a} to {b}" for a, b in pairwise(names)), f"{names[-1]} and above"]
