@@ -401,3 +401,21 @@ def test_expressions_are_values() -> None:
     assert len({parse("a"), parse(" a"), parse("b")}) == 2
     with pytest.raises(AttributeError):
         parse("a").text = "b"  # type: ignore[misc]
+
+
+def test_a_quotient_does_not_depend_on_its_chunk() -> None:
+    """Each is the correctly rounded one, in a column of a thousand rows as in one of a single row."""
+    values = [float(n) for n in range(1, 3001)]
+    for text in ("n / 7", "n / 0.1", "(n + 1) / 3", "1 / n"):
+        expression = parse(text).polars()
+        whole = pl.DataFrame({"n": values}).select(x=expression)["x"].to_list()
+        alone = [pl.DataFrame({"n": [n]}).select(x=expression)["x"].item() for n in values[::100]]
+        assert whole[::100] == alone
+        assert whole == [eval_python(text, n) for n in values]
+    assert pl.DataFrame({"n": values[:3]}).with_columns(x=parse("1 / 3").polars())["x"].to_list() == [1 / 3] * 3
+    assert pl.DataFrame({"n": values[:2]}).with_columns(x=parse("n / 0").polars())["x"].to_list() == [None, None]
+
+
+def eval_python(text: str, n: float) -> float:
+    """The four expressions in Python's own arithmetic, which rounds correctly."""
+    return {"n / 7": n / 7, "n / 0.1": n / 0.1, "(n + 1) / 3": (n + 1) / 3, "1 / n": 1 / n}[text]

@@ -342,7 +342,9 @@ def _balanced(join: Callable[[pl.Expr, pl.Expr], pl.Expr], parts: Sequence[pl.Ex
 
 def _quotient(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     divisor = b.cast(pl.Float64)
-    return a.cast(pl.Float64) / pl.when(divisor != 0).then(divisor)
+    # A column of divisors, also of one number: by one number Polars multiplies by the reciprocal where the column is
+    # long enough, and the last bit of a value would depend on its chunk.
+    return a.cast(pl.Float64) / (pl.int_range(pl.len()) * 0 + pl.when(divisor != 0).then(divisor))
 
 
 def _remainder(a: pl.Expr, b: pl.Expr) -> pl.Expr:
