@@ -7,6 +7,7 @@ from tillage.prepare.drop_duplicates import DropDuplicates, KeepFirst
 from tillage.prepare.drop_leaks import DropLeaks
 from tillage.prepare.fill_missing import FilledMissing, FillMissing
 from tillage.prepare.filter import Filter
+from tillage.prepare.filter_quality import FilterQuality
 from tillage.prepare.normalize import Normalize
 from tillage.prepare.rename import Rename
 from tillage.prepare.select import Select
@@ -21,6 +22,7 @@ __all__ = [
     "FillMissing",
     "FilledMissing",
     "Filter",
+    "FilterQuality",
     "KeepFirst",
     "Normalize",
     "Rename",

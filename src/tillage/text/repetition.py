@@ -72,13 +72,18 @@ def _shares(pieces: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
 
 
 def ngram_limits(
-    block: Block, runs: Tokens, top: Mapping[int, float], repeated: Mapping[int, float]
+    block: Block,
+    runs: Tokens,
+    top: Mapping[int, float],
+    repeated: Mapping[int, float],
+    among: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Which texts of a block break a limit: of the most frequent n-gram, and of n-grams that came before.
 
     `top` and `repeated` map n (2 or more) to the greatest share (0 to 1) that is allowed: of the characters of all
     words, blanks apart, those of the most frequent n-gram times its occurrences (two at least; overlapping ones count
     each, so that the product may exceed the whole); and those of words covered by n-grams that came before in the text.
+    Only texts for which `among` is true are looked at; the others break none.
 
     >>> from tillage.text.measures import tokens
     >>> from tillage.text.unicode import blocks
@@ -86,7 +91,7 @@ def ngram_limits(
     >>> [found.tolist() for found in ngram_limits(block, tokens(block), {2: 0.2}, {})]
     [[True, False], [False, False]]
     """
-    words = _Words.of(block, runs)
+    words = _Words.of(block, runs) if among is None else _Words.of(block, runs).of_texts(among)
     over_top = np.zeros(words.texts, dtype=np.bool_)
     over_repeated = over_top.copy()
     if top and words.texts:
