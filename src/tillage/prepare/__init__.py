@@ -2,6 +2,7 @@
 
 from tillage.prepare.aggregate import Aggregate
 from tillage.prepare.derive import Derive
+from tillage.prepare.detect_language import DetectLanguage
 from tillage.prepare.drop import Drop
 from tillage.prepare.drop_duplicates import DropDuplicates, KeepFirst
 from tillage.prepare.drop_leaks import DropLeaks
@@ -16,6 +17,7 @@ from tillage.prepare.split import Split
 __all__ = [
     "Aggregate",
     "Derive",
+    "DetectLanguage",
     "Drop",
     "DropDuplicates",
     "DropLeaks",
