@@ -41,8 +41,11 @@ _AROUND_BREAK = r" ?\n ?"
 _NEEDS_WORK = r"[^ -~]|  |^ | $"
 """Anything but printable ASCII; a double space; a space at either end."""
 
-_WIDE = {0xFF21 + k: 0x41 + k for k in range(26)} | {0xFF41 + k: 0x61 + k for k in range(26)}
-_WIDE |= {0xFF10 + k: 0x30 + k for k in range(10)}
+_WIDE_SIGNS = {chr(0xFF01 + k): chr(0x21 + k) for k in range(94)} | {"\u3000": " ", "\u00a0": " ", "\u2026": "..."}
+"""What NFKC makes of the signs that Chinese text is full of. Put in their place beforehand, natively, they leave most
+texts in NFKC already, and `unicodedata` with a glance: 4 times as fast."""
+
+_WIDE = {wide: half for wide, half in _WIDE_SIGNS.items() if half.isascii() and half.isalnum()}
 """Full-width letters and digits to half width; punctuation is left, which Chinese text wants wide."""
 
 
@@ -141,8 +144,10 @@ def normalize_text(
     out = (_INVISIBLE if zero_width else "") + (_CONTROL if control else "")
     if out:
         odd = odd.str.replace_all(f"[{out}]", "")
-    if full_width and form == "NFC":
-        odd = _rewrite(odd, odd.str.contains("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]"), lambda t: t.translate(_WIDE))
+    if form == "NFKC":
+        odd = _replaced(odd, "[\uff01-\uff5e\u3000\u00a0\u2026]", _WIDE_SIGNS)
+    elif full_width:
+        odd = _replaced(odd, "[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]", _WIDE)
     odd = _formed(odd, form)
     if lower:
         odd = _formed(odd.str.to_lowercase(), form)
@@ -159,6 +164,15 @@ def _rewrite(text: pl.Series, gate: pl.Series, how: Callable[[str], str]) -> pl.
         return text
     some = pl.Series([how(t) for t in text.filter(gate)], dtype=pl.String)
     return text.clone().scatter(gate.arg_true(), some)
+
+
+def _replaced(text: pl.Series, gate: str, signs: dict[str, str]) -> pl.Series:
+    """The texts with signs replaced, those that the gate finds some in."""
+    some = text.str.contains(gate)
+    if not some.any():
+        return text
+    new = text.filter(some).str.replace_many(list(signs), list(signs.values()))
+    return text.clone().scatter(some.arg_true(), new)
 
 
 def _formed(text: pl.Series, form: Form) -> pl.Series:
