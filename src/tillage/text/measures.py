@@ -68,7 +68,7 @@ def count(block: Block, runs: Tokens) -> pl.DataFrame:
     first, last = np.searchsorted(solid, begins), np.searchsorted(solid, ends) - 1
     full = first <= last
     begins, first, last = begins[full], solid[first[full]], solid[last[full]]
-    dots = (codes[last] == 0x2E) & (last - first >= 2)
+    dots = codes[last] == 0x2E  # a line feed stands before each line, and so no dot of another line is seen
     dots[dots] = (codes[last[dots] - 1] == 0x2E) & (codes[last[dots] - 2] == 0x2E)
     marks = {
         "lines": slice(None),

@@ -98,14 +98,14 @@ def ngram_limits(
         # An n-gram lies within n/2 pairs, rounded up, so one of its pairs has at least that part of its share.
         pairs = words.top(2)
         for n, limit in sorted(top.items()):
-            suspects = pairs >= limit / ((n + 1) // 2) * 0.999
+            suspects = (pairs >= limit / ((n + 1) // 2) * 0.999) & ~over_top
             shares = pairs if n == 2 else words.of_texts(suspects).top(n)
             over_top |= suspects & (shares > limit)
     if repeated and words.texts:
         # What longer n-grams cover, shorter ones do, too.
         shares, least = np.ones(words.texts), sorted(repeated.items())
         for at, (n, limit) in enumerate(least):
-            suspects = shares > min(limit for _, limit in least[at:])
+            suspects = (shares > min(limit for _, limit in least[at:])) & ~over_repeated
             shares = np.where(suspects, words.of_texts(suspects).repeated(n), 0.0)
             over_repeated |= shares > limit
     return over_top, over_repeated
