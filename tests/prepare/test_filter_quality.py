@@ -114,6 +114,7 @@ parameters = st.fixed_dictionaries(
 @settings(max_examples=400, deadline=None)
 @given(values=st.lists(prose | texts, max_size=6), given=parameters, off=st.booleans())
 @example(values=["the cat and the dog"] * 3, given={"min_words": 5, "min_stop_words": 2}, off=True)
+@example(values=["THE cat And"], given={"min_stop_words": 2}, off=True)
 @example(values=["a 1 2 3 4 5 6 b c d"], given={"min_alphabetic_words": 0.4}, off=True)
 def test_equals_a_slow_judge(values: list[str | None], given: dict[str, Any], off: bool) -> None:
     step = FilterQuality(**{"column": "t", **(OFF if off else {"min_words": 3, "min_han": 3}), **given})

@@ -129,6 +129,7 @@ def test_equals_plain_python(values: list[str | None], form: Form, given: dict[s
 
 @settings(max_examples=300, deadline=None)
 @given(values=st.lists(texts, max_size=5), form=forms, given=switches)
+@example(values=["q\u0301\u200d\u093c\u200d"], form="NFC", given={})  # marks change places once a joiner is gone
 def test_twice_is_once(values: list[str | None], form: Form, given: dict[str, bool]) -> None:
     once = normalize_text(pl.Series("t", values, dtype=pl.String), form, **given)
     assert normalize_text(once, form, **given).to_list() == once.to_list()

@@ -61,6 +61,7 @@ limits = st.dictionaries(st.integers(2, 6), st.sampled_from([0.0, 0.1, 0.16, 0.2
 @settings(max_examples=400, deadline=None)
 @given(values=st.lists(said | phrases | texts, max_size=6), top=limits, repeated=limits)
 @example(values=[HUGE], top={2: 0.2, 4: 0.16}, repeated={5: 0.15, 10: 0.1})
+@example(values=["p q r s a b c d e f g h p q r s i j k l"], top={4: 0.3}, repeated={})  # its pairs have 0.2 each
 def test_ngrams_are_those_of_a_slow_reader(
     values: list[str | None], top: dict[int, float], repeated: dict[int, float]
 ) -> None:
