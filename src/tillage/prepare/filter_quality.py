@@ -1,7 +1,7 @@
 """Texts that read like prose stay; those too short, too long, made of symbols or said over and over leave.
 
 One reading of the code points counts everything (`text.measures`, about 25 milliseconds a megabyte); what costs more
-(stop words, repeated lines, n-grams: 20 to 70 milliseconds a megabyte) is asked of the texts that are still in.
+(stop words, repeated lines, n-grams: 40 to 130 milliseconds a megabyte) is asked of the texts that are still in.
 Sources: Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A.1.1 and table A1), whose limits are the defaults; C4
 (Raffel et al. 2020, JMLR 21:140, section 2.2); FineWeb (Penedo et al. 2024, arXiv:2406.17557, section 3.6).
 """
