@@ -168,6 +168,8 @@ def test_tables_stacked_take_one_shape(folder: Path) -> None:
         (folder / "tillage.yaml").write_text(f"{STACK}store: {store}\n")
         with open_project(None, **options) as project:
             project.run()
-            found.append((project.store.digest("both"), sorted(project.read("both").select("n", "m", "twice").rows(), key=repr)))
+            found.append(
+                (project.store.digest("both"), sorted(project.read("both").select("n", "m", "twice").rows(), key=repr))
+            )
     assert found[0] == found[1]
     assert len(found[0][1]) == 402

@@ -5,12 +5,14 @@ from tillage.prepare.bin import Bin, Binned
 from tillage.prepare.cast import Cast
 from tillage.prepare.dates import Dates
 from tillage.prepare.derive import Derive
+from tillage.prepare.detect_language import DetectLanguage
 from tillage.prepare.drop import Drop
 from tillage.prepare.drop_duplicates import DropDuplicates, KeepFirst
 from tillage.prepare.drop_leaks import DropLeaks
 from tillage.prepare.encode import Encode, Encoded
 from tillage.prepare.fill_missing import FilledMissing, FillMissing
 from tillage.prepare.filter import Filter
+from tillage.prepare.filter_quality import FilterQuality
 from tillage.prepare.join import Join
 from tillage.prepare.normalize import Normalize
 from tillage.prepare.outliers import ClipOutliers, DropOutliers, OutliersClipped, OutliersDropped
@@ -30,6 +32,7 @@ __all__ = [
     "ClipOutliers",
     "Dates",
     "Derive",
+    "DetectLanguage",
     "Drop",
     "DropDuplicates",
     "DropLeaks",
@@ -39,6 +42,7 @@ __all__ = [
     "FillMissing",
     "FilledMissing",
     "Filter",
+    "FilterQuality",
     "Join",
     "KeepFirst",
     "Normalize",
