@@ -82,25 +82,43 @@ def phone_en(draw: Random) -> str:
     )
     return draw.choice(
         [
-            f"({area}) {exchange}-{line}", f"{area}-{exchange}-{line}", f"+1 {area} {exchange} {line}", f"{area}.{exchange}.{line}",
-            f"+44 20 {digits(draw, 4)} {digits(draw, 4)}", f"07{digits(draw, 3)} {digits(draw, 6)}", f"+49 30 {digits(draw, 7)}",
-            f"0{draw.randrange(1, 6)} {' '.join(digits(draw, 2) for _ in range(4))}", f"+91 {digits(draw, 5)} {digits(draw, 5)}",
-            f"+61 4{digits(draw, 2)} {digits(draw, 3)} {digits(draw, 3)}", f"+86 10 {digits(draw, 4)} {digits(draw, 4)}",
+            f"({area}) {exchange}-{line}",
+            f"{area}-{exchange}-{line}",
+            f"+1 {area} {exchange} {line}",
+            f"{area}.{exchange}.{line}",
+            f"+44 20 {digits(draw, 4)} {digits(draw, 4)}",
+            f"07{digits(draw, 3)} {digits(draw, 6)}",
+            f"+49 30 {digits(draw, 7)}",
+            f"0{draw.randrange(1, 6)} {' '.join(digits(draw, 2) for _ in range(4))}",
+            f"+91 {digits(draw, 5)} {digits(draw, 5)}",
+            f"+61 4{digits(draw, 2)} {digits(draw, 3)} {digits(draw, 3)}",
+            f"+86 10 {digits(draw, 4)} {digits(draw, 4)}",
         ]
-    )  # fmt: skip
+    )
 
 
 def phone_zh(draw: Random) -> str:
     mobile = f"1{draw.choice(['38', '39', '50', '59', '77', '86', '98', '66'])}{draw.randrange(10**8):08d}"
     city = draw.choice(["010", "021", "0755", "0571", "028"])
     return draw.choice(
-        [mobile, mobile, mobile, grouped(mobile, "-", 3, 4, 4), grouped(mobile, " ", 3, 4, 4), f"+86 {mobile}", f"86-{mobile}",
-         f"{city}-{digits(draw, 8)}", f"({city}){digits(draw, 8)}", "".join(chr(ord(c) + 0xFEE0) for c in mobile)]
-    )  # fmt: skip
+        [
+            mobile,
+            mobile,
+            mobile,
+            grouped(mobile, "-", 3, 4, 4),
+            grouped(mobile, " ", 3, 4, 4),
+            f"+86 {mobile}",
+            f"86-{mobile}",
+            f"{city}-{digits(draw, 8)}",
+            f"({city}){digits(draw, 8)}",
+            "".join(chr(ord(c) + 0xFEE0) for c in mobile),
+        ]
+    )
 
 
 def ssn(draw: Random) -> str:
-    return f"{draw.choice([*range(1, 666), *range(667, 900)]):03d}-{draw.randrange(1, 100):02d}-{draw.randrange(1, 10000):04d}"
+    area = draw.choice([*range(1, 666), *range(667, 900)])
+    return f"{area:03d}-{draw.randrange(1, 100):02d}-{draw.randrange(1, 10000):04d}"
 
 
 def ip(draw: Random) -> str:
@@ -194,39 +212,73 @@ def nobody(draw: Random) -> str:
     """A number that is nobody's."""
     return draw.choice(
         [
-            f"{draw.randrange(2015, 2026)}-{draw.randrange(1, 13):02d}-{draw.randrange(1, 29):02d}", f"{draw.randrange(1, 9)}.{draw.randrange(20)}.{draw.randrange(30)}",
-            f"{draw.randrange(10**12, 2 * 10**12)}", f"{draw.random() * 1000:.2f}", f"{draw.getrandbits(64):016x}", f"{draw.getrandbits(160):040x}",
-            f"SKU-{digits(draw, 6)}", f"978-{digits(draw, 1)}-{digits(draw, 5)}-{digits(draw, 3)}-{digits(draw, 1)}", f"{draw.randrange(24):02d}:{draw.randrange(60):02d}:{draw.randrange(60):02d}",
-            f"{digits(draw, 8)}-{digits(draw, 4)}", f"{draw.randrange(1, 999):,},{digits(draw, 3)}", f"{digits(draw, 20)}", f"#{digits(draw, 7)}",
+            f"{draw.randrange(2015, 2026)}-{draw.randrange(1, 13):02d}-{draw.randrange(1, 29):02d}",
+            f"{draw.randrange(1, 9)}.{draw.randrange(20)}.{draw.randrange(30)}",
+            f"{draw.randrange(10**12, 2 * 10**12)}",
+            f"{draw.random() * 1000:.2f}",
+            f"{draw.getrandbits(64):016x}",
+            f"{draw.getrandbits(160):040x}",
+            f"SKU-{digits(draw, 6)}",
+            f"978-{digits(draw, 1)}-{digits(draw, 5)}-{digits(draw, 3)}-{digits(draw, 1)}",
+            f"{draw.randrange(24):02d}:{draw.randrange(60):02d}:{draw.randrange(60):02d}",
+            f"{digits(draw, 8)}-{digits(draw, 4)}",
+            f"{draw.randrange(1, 999):,},{digits(draw, 3)}",
+            f"{digits(draw, 20)}",
+            f"#{digits(draw, 7)}",
         ]
-    )  # fmt: skip
+    )
 
 
 ENGLISH = (
-    ("Hi, this is Dana. You can reach me on {phone} or by mail at {email}.", "Invoice {nobody} was paid with {credit_card} yesterday."),
-    ("The applicant (born {date_of_birth}) holds passport no. {passport}.", "Wire the deposit to {iban} before {nobody}, please."),
-    ("Her social security number, {us_ssn}, was on the form.", "Login from {ip_address} at {nobody}, device {mac_address}."),
-    ("See {url} for release {nobody}; the build hash is {nobody}.", "Order {nobody} shipped, tracking {nobody}, total {nobody}."),
-    ("Ticket {nobody}: customer called from {phone}, asked about {nobody}.", "Forwarded to {email} and {email} on {nobody}."),
-    ("We met in 2019 and sold 12,500 units at {nobody} each, up 3.5 percent.", "The server {ip_address} answered in {nobody} ms."),
-    ("My new mobile is {phone}; old card {credit_card} is cancelled.", "Nothing to report this week, all quiet here."),
-    ("DOB: {date_of_birth}, SSN {us_ssn}, tel. {phone}", "Version {nobody} was tagged on {nobody}, checksum {nobody}."),
-)  # fmt: skip
+    "Hi, this is Dana. You can reach me on {phone} or by mail at {email}.",
+    "Invoice {nobody} was paid with {credit_card} yesterday.",
+    "The applicant (born {date_of_birth}) holds passport no. {passport}.",
+    "Wire the deposit to {iban} before {nobody}, please.",
+    "Her social security number, {us_ssn}, was on the form.",
+    "Login from {ip_address} at {nobody}, device {mac_address}.",
+    "See {url} for release {nobody}; the build hash is {nobody}.",
+    "Order {nobody} shipped, tracking {nobody}, total {nobody}.",
+    "Ticket {nobody}: customer called from {phone}, asked about {nobody}.",
+    "Forwarded to {email} and {email} on {nobody}.",
+    "We met in 2019 and sold 12,500 units at {nobody} each, up 3.5 percent.",
+    "The server {ip_address} answered in {nobody} ms.",
+    "My new mobile is {phone}; old card {credit_card} is cancelled.",
+    "Nothing to report this week, all quiet here.",
+    "DOB: {date_of_birth}, SSN {us_ssn}, tel. {phone}",
+    "Version {nobody} was tagged on {nobody}, checksum {nobody}.",
+)
 CHINESE = (
-    ("客户身份证号{cn_resident_id}，手机{phone}，请尽快核对。", "请把款打到银行卡{cn_bank_card}，开户行工商银行。"),
-    ("订单{nobody}已发货，运费{nobody}元，签收后联系{phone}。", "统一社会信用代码：{cn_social_credit}，成立于{nobody}。"),
-    ("王女士，{date_of_birth}出生，护照号码{passport}。", "邮箱是{email}，微信同手机号{phone}。"),
-    ("车牌{cn_licence_plate}于{nobody}违章一次，罚款200元。", "登录IP为{ip_address}，时间{nobody}，版本{nobody}。"),
-    ("信用卡{credit_card}本期账单{nobody}元，最后还款日{nobody}。", "设备{mac_address}已上线，详情见{url}。"),
-    ("今天天气不错，我们去了公园，花了{nobody}块钱。", "流水号 {nobody} 处理成功，耗时{nobody}毫秒。"),
-    ("姓名：李雷 生日：{date_of_birth} 电话：{phone} 邮箱：{email}", "紧急联系人电话{phone}，本人证件{cn_resident_id}。"),
-    ("快递单号{nobody}，收件人电话{phone}。", "这款手机很好用，电池续航两天，五星好评。"),
-)  # fmt: skip
+    "客户身份证号{cn_resident_id}，手机{phone}，请尽快核对。",
+    "请把款打到银行卡{cn_bank_card}，开户行工商银行。",
+    "订单{nobody}已发货，运费{nobody}元，签收后联系{phone}。",
+    "统一社会信用代码：{cn_social_credit}，成立于{nobody}。",
+    "王女士，{date_of_birth}出生，护照号码{passport}。",
+    "邮箱是{email}，微信同手机号{phone}。",
+    "车牌{cn_licence_plate}于{nobody}违章一次，罚款200元。",
+    "登录IP为{ip_address}，时间{nobody}，版本{nobody}。",
+    "信用卡{credit_card}本期账单{nobody}元，最后还款日{nobody}。",
+    "设备{mac_address}已上线，详情见{url}。",
+    "今天天气不错，我们去了公园，花了{nobody}块钱。",
+    "流水号 {nobody} 处理成功，耗时{nobody}毫秒。",
+    "姓名：李雷 生日：{date_of_birth} 电话：{phone} 邮箱：{email}",
+    "紧急联系人电话{phone}，本人证件{cn_resident_id}。",
+    "快递单号{nobody}，收件人电话{phone}。",
+    "这款手机很好用，电池续航两天，五星好评。",
+)
 SHARED: dict[str, Callable[[Random], str]] = {
-    "email": email, "credit_card": card, "iban": iban, "us_ssn": ssn, "ip_address": ip, "url": url, "mac_address": mac,
-    "cn_resident_id": resident, "cn_bank_card": union, "cn_social_credit": credit, "cn_licence_plate": plate,
+    "email": email,
+    "credit_card": card,
+    "iban": iban,
+    "us_ssn": ssn,
+    "ip_address": ip,
+    "url": url,
+    "mac_address": mac,
+    "cn_resident_id": resident,
+    "cn_bank_card": union,
+    "cn_social_credit": credit,
+    "cn_licence_plate": plate,
     "nobody": nobody,
-}  # fmt: skip
+}
 OF_ENGLISH = {"phone": phone_en, "passport": passport_en, "date_of_birth": birth_en}
 OF_CHINESE = {"phone": phone_zh, "passport": passport_zh, "date_of_birth": birth_zh}
 
@@ -240,7 +292,7 @@ def made(language: str, count: int, seed: int = 11) -> list[Labelled]:
     """
     draw = Random(f"{language} {seed}")
     makers = {**SHARED, **(OF_ENGLISH if language == "en" else OF_CHINESE)}
-    templates = [t for pair in (ENGLISH if language == "en" else CHINESE) for t in pair]
+    templates = ENGLISH if language == "en" else CHINESE
     out = []
     for _ in range(count):
         one = Labelled("")
