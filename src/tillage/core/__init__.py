@@ -15,6 +15,7 @@ from tillage.core.errors import (
     UsageError,
     VerifyFailed,
 )
+from tillage.core.keyed import KeyedMap
 from tillage.core.keys import Keyring
 from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, leave
 from tillage.core.state import State
@@ -55,6 +56,7 @@ __all__ = [
     "Group",
     "InputMissing",
     "Keyed",
+    "KeyedMap",
     "Keyring",
     "Locked",
     "Map",

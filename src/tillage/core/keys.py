@@ -22,7 +22,7 @@ import polars_hash as plh
 from tillage.core.errors import Denied
 from tillage.core.rows import ID, high, low, wide
 
-SUBKEYS = ("row", "seed", "tombstone", "quarantine", "receipt")
+SUBKEYS = ("row", "seed", "tombstone", "quarantine", "receipt", "pseudonym")
 
 
 class Keyring:

@@ -129,7 +129,7 @@ class Registry:
         room = self.rooms[cls.name()] if own else ""
         if "target" in cls.model_fields and room in ("learn", ""):
             return "learner"
-        if room == "evaluate":
+        if room == "evaluate" or (room == "privacy" and issubclass(cls, Fold)):
             return "report"
         if room == "govern" and cls.name() == "expect":
             return "expect"

@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from tillage.core.errors import BadData, ConfigurationError, InputMissing, Problem, UnknownName, VerifyFailed
+from tillage.core.keyed import SUBKEY, KeyedMap
 from tillage.core.step import Fitted, Map, Verdict
 from tillage.flow.ahead import Ahead
 from tillage.flow.compact import compact
@@ -348,11 +349,13 @@ class Project:
         return sha256(dump([own, pins]).encode()).hexdigest()[:32] if pins else own
 
     def chains(self, stage: Stage) -> dict[str, tuple[Map, ...]]:
-        """The Maps of a stage by port, fitted ones loaded."""
-        return {
-            port: tuple(load_fitted(self.store, m.stage, self.registry) if isinstance(m, Pinned) else m for m in chain)
-            for port, chain in stage.maps.items()
-        }
+        """The Maps of a stage by port, as they are applied: fitted ones loaded, keyed ones with their key."""
+        return {port: tuple(self._ready(m) for m in chain) for port, chain in stage.maps.items()}
+
+    def _ready(self, step: Map | Pinned) -> Map:
+        if isinstance(step, Pinned):
+            return load_fitted(self.store, step.stage, self.registry)
+        return step.with_key(self.store.keys.subkey(SUBKEY)) if isinstance(step, KeyedMap) else step
 
     def _wanted(self, targets: Iterable[str]) -> list[str]:
         """The stages of these targets and of all that they need, in order."""
