@@ -134,7 +134,7 @@ TEXT = st.lists(st.one_of(PIECES, GLUE, st.text(max_size=4)), max_size=8).map(""
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.none() | TEXT, max_size=4))
-@example(["http:/／a.b", "３", "ｗｗｗ.a.com"])
+@example(["http:/／a.b", "３", "ｗｗｗ.a.com", "call 4008108888"])
 def test_the_gates_lose_nothing(texts: list[str | None]) -> None:
     """The slow twin asks every pattern of every text."""
     slow = {at: found for at, text in enumerate(texts) if text is not None and (found := ALL.find(text))}

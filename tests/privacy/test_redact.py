@@ -93,6 +93,10 @@ def test_twice_is_once_and_nothing_is_left(text: str, step: Redact) -> None:
         assert Recogniser().find(once or "") == ()
 
 
+def test_what_comes_together_by_a_replacement_is_found_too() -> None:
+    assert redacted(Redact(words={"mark": ("##",)}, replacement=""), "是1381234##5678。") == ["是。"]
+
+
 def test_laws_on_rows_full_of_it() -> None:
     rows = texts(
         "13812345678 a@b.cn", "call 12 345 678", "[PHONE]", None, "", "１３８１２３４５６７８", "11010519491231002X"
