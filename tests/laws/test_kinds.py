@@ -139,7 +139,7 @@ def test_a_join_of_two_different_tables() -> None:
 def test_only_what_has_one_value_cannot_be_varied() -> None:
     """The law of fingerprints varies each parameter; here is what it could not."""
     stuck = {(name, p) for name, case in CASES.items() for p, other in variants(case.step).items() if other is None}
-    assert stuck == {("drop_duplicates", "similarity"), ("drop_leaks", "similarity")}
+    assert stuck == {("drop_leaks", "similarity")}
 
 
 def test_fingerprints_are_the_same_in_another_process() -> None:
