@@ -16,15 +16,17 @@ import random
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 COPIES, NEAR, JUNK, PERSONAL, CHINESE = 0.10, 0.10, 0.05, 0.03, 0.15
 WORDS = (40, 360)
 """Least and most words of an English document; a Chinese one has twice as many characters."""
-PROSE_BYTES = 8_000_000
+PROSE_BYTES = 3_000_000
+PIECE = 12
+"""Words that are taken together from the prose: about a sentence."""
 NAMES = ("Anna Weber", "John Miller", "Li Wei", "Marie Dupont", "Omar Haddad", "王小明", "Sofia Rossi", "Tom Baker")
 
 
@@ -51,22 +53,21 @@ def prose() -> list[str]:
 
 
 @cache
-def _weights() -> np.ndarray:
-    weights = 1 / np.arange(1, 3001)
-    return weights / weights.sum()
+def _characters() -> tuple[list[str], list[float]]:
+    """3,000 Han characters, and the running sum of their frequencies."""
+    return [chr(0x4E00 + n * 6) for n in range(3000)], list(accumulate(1 / n for n in range(1, 3001)))
 
 
 def _english(draw: random.Random) -> list[str]:
-    """Three pieces of prose from anywhere, so that no two documents share most of their words by chance."""
-    words, size = prose(), draw.randrange(*WORDS) // 3
-    starts = [draw.randrange(len(words) - size) for _ in range(3)]
-    return [word for at in starts for word in words[at : at + size]]
+    """Sentences from anywhere, so that no two documents share most of their words by chance."""
+    words = prose()
+    starts = [draw.randrange(len(words) - PIECE) for _ in range(draw.randrange(*WORDS) // PIECE)]
+    return [word for at in starts for word in words[at : at + PIECE]]
 
 
 def _chinese(draw: random.Random) -> list[str]:
-    rng = np.random.default_rng(draw.getrandbits(63))
-    points = 0x4E00 + rng.choice(3000, draw.randrange(*WORDS) * 2, p=_weights()) * 6
-    out = [chr(p) for p in points]
+    characters, sums = _characters()
+    out = draw.choices(characters, cum_weights=sums, k=draw.randrange(*WORDS) * 2)
     out[11::12] = ["，"] * len(out[11::12])
     return out
 

@@ -47,8 +47,8 @@ class DropDuplicates(Whole):
     With `similarity` below 1 texts are alike when the Jaccard similarity of their shingles is at least that. A token is
     one Han character or a run of other non-space, in lower case; a shingle is five tokens, or the whole of a shorter
     text. Alike is passed on: if a is like b and b like c, all three are one, even when a is not like c. Pairs are found
-    by MinHash, which misses at most one in 200 of those just at the threshold, and compared exactly, so none is wrong.
-    Several columns count as one text; a row that is null in all equals such rows only.
+    by MinHash, which misses one in 100 of those just at the threshold and hardly any above; they are compared exactly,
+    so that none is wrong. Several columns count as one text; a row that is null in all of them equals such rows only.
 
     >>> rows = rows.with_columns(text=pl.Series(["a b c d e f g", "A B C D E F G h", "a"]))
     >>> DropDuplicates(columns=("text",), similarity=0.7).compute({"rows": rows})["_into"].to_list()

@@ -3,7 +3,7 @@
 Equal texts are one **content**. Each row has an entry under its content, with the text, and one under each bucket of
 its content; contents that share a bucket are compared exactly, and those similar enough are linked. Duplicates are the
 connected components of these links. Whether two contents are linked depends on those two alone, so a change can leave
-all components that it does not reach as they are. An entry is 48 bytes, and 11 of them a row at similarity 0.8.
+all components that it does not reach as they are. An entry is 48 bytes, and ten of them a row at similarity 0.8.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ CONTENT = "_content"
 TEXT = "text"
 _TOP = pl.lit(1 << 127, dtype=pl.UInt128)
 """Set in the key of a content and not in that of a bucket: the two lie on different pages of the index."""
-_NULL = pl.lit((1 << 127) + 0x6E756C6C, dtype=pl.UInt128)
+_NULL_KEY = (1 << 127) + 0x6E756C6C
+_NULL = pl.lit(_NULL_KEY, dtype=pl.UInt128)
 
 _ZERO = pl.lit(0, dtype=pl.UInt64)
 
@@ -41,7 +42,7 @@ class Near:
 
     >>> rows = pl.DataFrame({"text": ["a b c d e f", "A b c d e  f"]})
     >>> Near(("text",), 0.8).entries(rows.with_columns(_id=pl.int_range(2).cast(pl.UInt128)), []).height
-    24
+    20
     """
 
     columns: tuple[str, ...]
@@ -64,7 +65,7 @@ class Near:
         hashed = plh.col(TEXT).nchash.xxh3_128()
         contents = pl.when(pl.col(TEXT).is_null()).then(_NULL).otherwise(hashed | _TOP).alias(CONTENT)
         whole = texts.with_columns(contents).with_columns(pl.col(CONTENT).alias(KEY), pl.col(TEXT).fill_null(""))
-        has_text = whole[CONTENT].ne(pl.select(_NULL).item()).to_numpy()
+        has_text = whole[CONTENT].ne(_NULL_KEY).to_numpy()
         counts = np.where(has_text, 1 + self.bands.bands, 1)
         first = np.zeros(int(counts.sum()), dtype=np.bool_)
         first[np.cumsum(counts) - counts] = True
@@ -88,28 +89,26 @@ class Near:
         """Decisions on the added rows, and on those of the components reached that now fare otherwise.
 
         The index is asked again as long as a component grows: the buckets of contents that came or went, the texts of
-        the contents found there, the buckets of those that are linked, and so on.
+        other contents found there, the buckets of those that are linked, and so on. A row stands in every bucket of
+        its content, so that texts, the heavy part, are read of contents that are not known yet only.
         """
         graph = Graph(self)
         moved = pl.concat([added, removed])
         graph.add(_whole(moved), _buckets_of(moved))
-        touched = graph.contents
-        standing = [_whole(added).clear()]
-        reached = touched
-        keys = moved[KEY].unique()
+        reached = touched = graph.contents
+        keys = pl.concat([graph.keys_of(touched), touched.filter(touched == _NULL_KEY)])
+        standing = [added.clear()]
         while len(keys):
-            found = _read(state, keys, added)
+            found = _read(state, keys, added).unique(ID, maintain_order=True)
+            standing.append(found)
             fresh = found.filter(~pl.col(CONTENT).is_in(graph.contents.implode()))[CONTENT].unique()
-            texts = pl.concat([_whole(found), _whole(_read(state, fresh, added))])
-            standing.append(texts)
-            graph.add(texts, None)
+            graph.add(_read(state, fresh, added), None)
             wider = graph.component_of(touched)
-            newly = wider.filter(~wider.is_in(reached.implode()))
+            keys = graph.keys_of(wider.filter(~wider.is_in(reached.implode())))
             reached = wider
-            keys = graph.keys_of(newly)  # the texts under them are known already
-        before = pl.concat(standing).unique([ID, KEY])
-        before = before.filter(pl.col(CONTENT).is_in(reached.implode()))
-        after = pl.concat([before.join(removed, on=[ID, KEY], how="anti"), _whole(added)])
+        before = pl.concat(standing).unique(ID).filter(pl.col(CONTENT).is_in(reached.implode()))
+        stayed = before.join(removed.select(ID, CONTENT).unique(), on=[ID, CONTENT], how="anti")
+        after = pl.concat([stayed, _whole(added)])
         return changed(decide(graph.labelled(before)), decide(graph.labelled(after)), added[ID])
 
 
@@ -170,6 +169,7 @@ class Graph:
         nodes = nodes.join(among.unique().rename(CONTENT).to_frame(), on=CONTENT, how="semi", maintain_order="left")
         met = self.buckets.join(nodes, on=CONTENT).filter(pl.col(KEY).is_duplicated()).sort(KEY, "node")
         sizes = met.group_by(KEY, maintain_order=True).len()["len"]
+        self._cut(met["node"].unique().sort())
         roots = connect(met["node"].to_numpy().astype(np.int64), sizes.to_numpy().astype(np.int64), self._alike)
         numbers = pl.Series("label", [roots.get(n, n) for n in nodes["node"].to_list()], dtype=pl.Int64)
         labels = nodes.select(CONTENT, numbers.cast(pl.UInt128))
@@ -179,15 +179,17 @@ class Graph:
     def _alike(self, a: int, b: int) -> bool:
         pair = (a, b) if a < b else (b, a)
         if pair not in self.linked:
-            one, other = self._set(a), self._set(b)
+            one, other = self.sets[a], self.sets[b]
             least = min(len(one), len(other)) / max(len(one), len(other))  # no pair is more alike than its sizes
             self.linked[pair] = least >= self.rule.similarity and jaccard(one, other) >= self.rule.similarity
         return self.linked[pair]
 
-    def _set(self, node: int) -> Words:
-        if node not in self.sets:
-            self.sets[node] = shingles(self.texts[TEXT][node : node + 1]).sets()[0]
-        return self.sets[node]
+    def _cut(self, nodes: pl.Series) -> None:
+        """Make the sets of shingles of these contents, which somebody shares a bucket with."""
+        fresh = [n for n in nodes.to_list() if n not in self.sets]
+        if fresh:
+            found = shingles(self.texts[TEXT][fresh]).sets()
+            self.sets.update(zip(fresh, found, strict=True))
 
 
 def connect(members: Places, sizes: Places, alike: Callable[[int, int], bool]) -> dict[int, int]:

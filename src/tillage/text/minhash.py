@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tillage.text.shingles import Shingles, Words, constants, in_blocks, mixed
 
-RECALL = 0.995
+RECALL = 0.99
 """Of pairs exactly as similar as asked, the share that becomes a candidate at least; of more similar ones, more."""
 PERMUTATIONS = 128
 """The most that a signature may have."""
@@ -50,7 +50,7 @@ def choose_bands(similarity: float) -> Bands:
     about 0.05.
 
     >>> choose_bands(0.8), choose_bands(0.5)
-    (Bands(bands=11, rows=4), Bands(bands=40, rows=3))
+    (Bands(bands=9, rows=4), Bands(bands=35, rows=3))
     """
     for rows in range(MOST_ROWS, 0, -1):
         chance = similarity**rows
@@ -90,7 +90,7 @@ def buckets(texts: pl.Series, bands: Bands) -> Words:
     >>> import polars as pl
     >>> found = buckets(pl.Series(["a b c d e f", "A B C D E F", "g"]), choose_bands(0.8))
     >>> found.shape, bool((found[0] == found[1]).all()), bool((found[0] == found[2]).any())
-    ((3, 11), True, False)
+    ((3, 9), True, False)
     """
     parts = [_banded(signatures(found, bands.bands * bands.rows), bands) for found in in_blocks(texts)]
     return np.concatenate(parts) if parts else np.zeros((0, bands.bands), dtype=np.uint64)
