@@ -154,6 +154,17 @@ def test_a_chain_is_one_and_falls_apart_where_a_link_goes() -> None:
 
 
 @pytest.mark.usefixtures("sure")
+def test_a_new_keeper_at_the_end_of_a_chain_is_told_to_the_other_end() -> None:
+    """Far more links away than one look at the index shows."""
+    step = DropDuplicates(columns=("text",), similarity=0.7)
+    rows = frame([{"_id": i, "text": t} for i, t in enumerate(chain(40))])
+    last = rows[39:].with_columns(_id=pl.lit(0, dtype=pl.UInt128))
+    index = Overlay(step.entries(rows[1:39]))
+    changed = step.change(index, step.entries(last), step.entries(rows.clear()))
+    assert decisions(changed) == {0: (None, None), **dict.fromkeys(range(1, 39), ("merged", 0))}
+
+
+@pytest.mark.usefixtures("sure")
 def test_a_copy_of_the_link_keeps_the_chain_whole() -> None:
     step = DropDuplicates(columns=("text",), similarity=0.7)
     texts = chain(3)
