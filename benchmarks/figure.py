@@ -24,16 +24,16 @@ Side = Callable[[int], Used]
 """Run one side once; the argument is the turn, from 0."""
 
 
-def arguments(about: str | None, *, repetitions: int, data: bool = False) -> argparse.Namespace:
-    """`--quick`, `--repetitions`, `--write`: the options of every figure; `--data` of those on published sets."""
+def arguments(about: str | None, *, repetitions: int, data: str | None = None) -> argparse.Namespace:
+    """`--quick`, `--repetitions`, `--write`: the options of every figure; and `--data DIR` where it needs `data`."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, one turn: shows that it runs, judges nothing"
     )
     parser.add_argument("--repetitions", type=int, default=repetitions, metavar="N", help="turns (default %(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace this figure's block in FILE")
-    if data:
-        parser.add_argument("--data", type=Path, metavar="DIR", help="folder of published data sets, one folder each")
+    if data is not None:
+        parser.add_argument("--data", type=Path, metavar="DIR", help=f"folder with {data}; without it that is left out")
     given = parser.parse_args()
     given.usual = given.repetitions == repetitions
     if given.quick:

@@ -23,7 +23,7 @@ RECALL, PRECISION, MB_S = 0.95, 0.98, 5
 
 def main() -> None:
     """Measure and tell."""
-    given = arguments(__doc__, repetitions=3, data=True)
+    given = arguments(__doc__, repetitions=3, data="presidio-synth-pii-en")
     figure = Figure("pii", "Personal data of structured types", given)
     size = "300" if given.quick else "3000"
     sets = {"English, made": ("en", size), "Chinese, made": ("zh", size)}

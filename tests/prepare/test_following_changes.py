@@ -180,13 +180,11 @@ def test_hostile_frames(rows: pl.DataFrame, empty: pl.DataFrame, nothing: pl.Dat
 
 
 @pytest.mark.parametrize("similarity", [0.8, 0])
-def test_near_ones_are_refused_in_plain_words(similarity: float) -> None:
+def test_near_leaks_are_refused_in_plain_words(similarity: float) -> None:
     with pytest.raises(ValidationError, match=f"not available yet: only 1 .* got {similarity}"):
-        DropDuplicates(similarity=similarity)
-    with pytest.raises(ValidationError, match="not available yet"):
         DropLeaks(columns=("text",), similarity=similarity)
     with pytest.raises(ValidationError):
-        DropDuplicates(similarity=2)
+        DropLeaks(similarity=2)
 
 
 def test_needs_and_the_words_of_a_plan() -> None:

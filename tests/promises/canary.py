@@ -45,6 +45,7 @@ tables:
       - {column: id, not_null: true}
     profile: true
   plain: {from: people, steps: [{normalize: {columns: [text]}}, {drop_duplicates: {columns: [text]}}]}
+  alike: {from: people, steps: [{drop_duplicates: {columns: [text], similarity: 0.5}}]}
   words: {from: visits, steps: [{reference.Words: {column: text}}]}
   towns: {from: plain, steps: [{aggregate: {by: [kind], columns: {rows: count(), last: max(name), n: sum(n)}}}]}
   large: {from: towns, steps: [{filter: "rows > 2"}, {aggregate: {by: [rows], columns: {who: max(last)}}}]}

@@ -150,7 +150,10 @@ class Group(Step):
 
 
 class Keyed(Protocol):
-    """What a Whole with `change` may ask of its state: entries (`_key`, `_id`, payload) read by key."""
+    """What a Whole with `change` may ask of its state: entries (`_key`, `_id`, payload) read by key.
+
+    It may ask again, with keys that an answer led it to; each answer costs the pages of the keys asked for.
+    """
 
     def read(self, keys: pl.Series) -> pl.DataFrame:
         """All entries under these keys as they stood before this change."""
@@ -168,8 +171,15 @@ class Whole(Step):
         """Rows (those that leave marked with `_reason`, `_into`) or a result, from all rows of each port."""
 
     def entries(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """What `change` needs to know of each row: `_id`, `_key` (UInt128, what is indexed), payload. Row by row."""
+        """What `change` needs to know of each row: `_id`, `_key` (UInt128, what is indexed), payload. Row by row.
+
+        A row may have several entries, each under a key of its own.
+        """
         raise TypeError(f"{type(self).__name__} does not follow changes")
+
+    def decides_by_key(self) -> bool:
+        """Whether a merged row shares a key with its keeper; else a chain of rows may lead from one to the other."""
+        return True
 
     def change(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
         """Decisions (`_id`, `_reason`, `_into`) on every added row and every other whose decision may differ now.

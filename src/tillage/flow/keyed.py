@@ -345,7 +345,7 @@ def _decide(run: KeyedRun, step: Whole, source: str, decisions: pl.DataFrame, ad
 def _revise(run: KeyedRun, step: Whole, source: str, older: pl.DataFrame) -> None:
     """Rows that were there before and whose decision may differ now."""
     leaving = older.filter(pl.col(REASON).is_not_null())
-    for chunk, rows in locate(run.store, run.stage.name, leaving[ID], ROWS):
+    for chunk, rows in locate(run.store, run.stage.name, leaving[ID], ROWS, _parent(run)):
         going = _still(run, chunk.id, rows)
         run.draft.remove(chunk, going[ID])
         run.counts.count_rows(going, run.stage, sign=-1)

@@ -41,9 +41,18 @@ def follow(state: Keyed, added: pl.DataFrame, removed: pl.DataFrame, decide: Dec
     found = state.read(keys)
     before = found.select(added.columns) if found.height else added.clear()
     stayed = before.join(removed, on=[ID, KEY], how="anti")
-    now = decide(pl.concat([stayed, added], how="vertical_relaxed"))
-    was = decide(before).rename({REASON: "reason_was", INTO: "into_was"})
+    return changed(decide(before), decide(pl.concat([stayed, added], how="vertical_relaxed")), added[ID])
+
+
+def changed(before: pl.DataFrame, now: pl.DataFrame, added: pl.Series) -> pl.DataFrame:
+    """Of the decisions `now`, those on `added` rows and those that were others `before`.
+
+    >>> now = pl.DataFrame({ID: [1, 2], REASON: [None, None], INTO: [None, None]}, schema_overrides={ID: pl.UInt128})
+    >>> changed(now, now, pl.Series([2], dtype=pl.UInt128))[ID].to_list()
+    [2]
+    """
+    was = before.rename({REASON: "reason_was", INTO: "into_was"})
     compared = now.join(was, on=ID, how="left", maintain_order="left")
     same = pl.col(REASON).eq_missing(pl.col("reason_was")) & pl.col(INTO).eq_missing(pl.col("into_was"))
-    is_added = pl.col(ID).is_in(added[ID].implode())
+    is_added = pl.col(ID).is_in(added.implode())
     return compared.filter(is_added | ~same).select(ID, REASON, INTO)

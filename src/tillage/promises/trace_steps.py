@@ -126,8 +126,8 @@ def _beside(places: Places, stage: Stage, own: pl.DataFrame) -> pl.Series:
 def merged_into(places: Places, stage: Stage, version: int, keepers: Iterable[int]) -> dict[int, list[int]]:
     """Keeper to the rows that were merged into it.
 
-    Where the Whole follows changes and stands at its newest version, its index says which rows to look at; else the
-    ledger of the stage is read.
+    Where the Whole follows changes key by key and stands at its newest version, its index says which rows to look at;
+    else the ledger of the stage is read.
     """
     wanted = ids(keepers)
     chunks = places.chunks(stage.name, LEFT, version)
@@ -135,7 +135,8 @@ def merged_into(places: Places, stage: Stage, version: int, keepers: Iterable[in
         return {}
     frames = []
     newest = places.latest(stage.name)
-    if newest is not None and newest.version == version and sum(c.rows for c in chunks) > AHEAD:
+    by_key = isinstance(stage.step, Whole) and stage.step.decides_by_key()
+    if by_key and newest is not None and newest.version == version and sum(c.rows for c in chunks) > AHEAD:
         rows = _rows_behind(places, stage, version, wanted)
         compared = beside(places, stage, rows).to_list() if rows.height else []
         frames = [places.find(stage, version, compared, LEFT, None)]

@@ -1,20 +1,29 @@
-"""Texts as tokens, code points and counts, and as patterns should see them; markup, joiners and repetition."""
+"""Texts as tokens, code points, counts, shingles and signatures; as patterns should see them; markup and repetition."""
 
 from tillage.text.folding import fold, places
 from tillage.text.markup import strip_markup
 from tillage.text.measures import measure
+from tillage.text.minhash import Bands, buckets, choose_bands, jaccard, signatures
 from tillage.text.repetition import repeated_lines
+from tillage.text.shingles import Shingles, shingles
 from tillage.text.tokens import character_ngrams, long_words, words
 from tillage.text.unicode import drop_joiners
 
 __all__ = [
+    "Bands",
+    "Shingles",
+    "buckets",
     "character_ngrams",
+    "choose_bands",
     "drop_joiners",
     "fold",
+    "jaccard",
     "long_words",
     "measure",
     "places",
     "repeated_lines",
+    "shingles",
+    "signatures",
     "strip_markup",
     "words",
 ]

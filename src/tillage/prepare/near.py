@@ -1,0 +1,246 @@
+"""Near duplicates: texts linked by the Jaccard similarity of their shingles, and followed through changes.
+
+Equal texts are one **content**. Each row has an entry under its content, with the text, and one under each bucket of
+its content; contents that share a bucket are compared exactly, and those similar enough are linked. Duplicates are the
+connected components of these links. Whether two contents are linked depends on those two alone, so a change can leave
+all components that it does not reach as they are. An entry is 48 bytes, and ten of them a row at similarity 0.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import polars_hash as plh
+from numpy.typing import NDArray
+
+from tillage.core.rows import ID, wide
+from tillage.core.step import Keyed
+from tillage.prepare.columns import require_type
+from tillage.prepare.touched import KEY, Decide, changed
+from tillage.text.minhash import Bands, buckets, choose_bands, jaccard
+from tillage.text.shingles import Words, shingles
+
+CONTENT = "_content"
+TEXT = "text"
+_TOP = pl.lit(1 << 127, dtype=pl.UInt128)
+"""Set in the key of a content and not in that of a bucket: the two lie on different pages of the index."""
+_NULL_KEY = (1 << 127) + 0x6E756C6C
+_NULL = pl.lit(_NULL_KEY, dtype=pl.UInt128)
+
+_ZERO = pl.lit(0, dtype=pl.UInt64)
+
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Near:
+    """The rule: texts of `columns`, joined by blanks, at least `similarity` alike (Jaccard of word 5-grams).
+
+    >>> rows = pl.DataFrame({"text": ["a b c d e f", "A b c d e  f"]})
+    >>> Near(("text",), 0.8).entries(rows.with_columns(_id=pl.int_range(2).cast(pl.UInt128)), []).height
+    20
+    """
+
+    columns: tuple[str, ...]
+    similarity: float
+
+    @cached_property
+    def bands(self) -> Bands:
+        """How signatures are cut into buckets at this similarity."""
+        return choose_bands(self.similarity)
+
+    def entries(self, rows: pl.DataFrame, payload: Sequence[pl.Expr]) -> pl.DataFrame:
+        """`_id`, `_key`, `_content`, `text` (in lower case; empty in the entry of a bucket), and the payload.
+
+        A row without any text (all null) has no bucket: it equals its like and nothing else.
+        """
+        require_type(rows, self.columns, "text")
+        joined = pl.concat_str([pl.col(c).cast(pl.String) for c in self.columns], separator=" ", ignore_nulls=True)
+        nothing = pl.all_horizontal(pl.col(c).is_null() for c in self.columns)
+        texts = rows.select(ID, pl.when(~nothing).then(joined.str.to_lowercase()).alias(TEXT), *payload)
+        hashed = plh.col(TEXT).nchash.xxh3_128()
+        contents = pl.when(pl.col(TEXT).is_null()).then(_NULL).otherwise(hashed | _TOP).alias(CONTENT)
+        whole = texts.with_columns(contents).with_columns(pl.col(CONTENT).alias(KEY), pl.col(TEXT).fill_null(""))
+        has_text = whole[CONTENT].ne(_NULL_KEY).to_numpy()
+        counts = np.where(has_text, 1 + self.bands.bands, 1)
+        first = np.zeros(int(counts.sum()), dtype=np.bool_)
+        first[np.cumsum(counts) - counts] = True
+        hashes = np.zeros(first.size, dtype=np.uint64)
+        hashes[~first] = buckets(whole[TEXT].filter(has_text), self.bands).reshape(-1)
+        columns = [ID, KEY, CONTENT, TEXT, *(c for c in texts.columns if c not in {ID, TEXT})]
+        every = whole.select(columns)[np.repeat(np.arange(whole.height), counts)]
+        is_whole = pl.lit(pl.Series(first))
+        return every.with_columns(
+            pl.when(is_whole).then(KEY).otherwise(wide(_ZERO, pl.lit(pl.Series(hashes)))).alias(KEY),
+            pl.when(is_whole).then(TEXT).otherwise(pl.lit("")).alias(TEXT),
+        )
+
+    def decide(self, entries: pl.DataFrame, decide: Decide) -> pl.DataFrame:
+        """Decisions on all rows, in the order of their entries."""
+        graph = Graph(self)
+        graph.add(_whole(entries), _buckets_of(entries))
+        return decide(graph.labelled(_whole(entries)))
+
+    def follow(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame, decide: Decide) -> pl.DataFrame:
+        """Decisions on the added rows, and on those of the components reached that now fare otherwise.
+
+        The index is asked again as long as a component grows: the buckets of contents that came or went, the texts of
+        other contents found there, the buckets of those that are linked, and so on. A row stands in every bucket of
+        its content, so that texts, the heavy part, are read of contents that are not known yet only.
+        """
+        graph = Graph(self)
+        moved = pl.concat([added, removed])
+        graph.add(_whole(moved), _buckets_of(moved))
+        reached = touched = graph.contents
+        keys = pl.concat([graph.keys_of(touched), touched.filter(touched == _NULL_KEY)])
+        standing = [added.clear()]
+        while len(keys):
+            found = _read(state, keys, added).unique(ID, maintain_order=True)
+            standing.append(found)
+            fresh = found.filter(~pl.col(CONTENT).is_in(graph.contents.implode()))[CONTENT].unique()
+            graph.add(_read(state, fresh, added), None)
+            wider = graph.component_of(touched)
+            keys = graph.keys_of(wider.filter(~wider.is_in(reached.implode())))
+            reached = wider
+        before = pl.concat(standing).unique(ID).filter(pl.col(CONTENT).is_in(reached.implode()))
+        stayed = before.join(removed.select(ID, CONTENT).unique(), on=[ID, CONTENT], how="anti")
+        after = pl.concat([stayed, _whole(added)])
+        return changed(decide(graph.labelled(before)), decide(graph.labelled(after)), added[ID])
+
+
+@dataclass
+class Graph:
+    """Contents, their buckets and their links, as far as they are known; a pair is compared once.
+
+    >>> graph = Graph(Near(("text",), 0.5))
+    >>> graph.contents.len()
+    0
+    """
+
+    rule: Near
+    texts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTENT: pl.UInt128, TEXT: pl.String}))
+    buckets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTENT: pl.UInt128, KEY: pl.UInt128}))
+    sets: dict[int, Words] = field(default_factory=dict)
+    linked: dict[tuple[int, int], bool] = field(default_factory=dict)
+    whole: pl.DataFrame | None = None
+    """The labels of all contents, until others come."""
+
+    @property
+    def contents(self) -> pl.Series:
+        """The known contents; a content's place among them is its number."""
+        return self.texts[CONTENT]
+
+    def add(self, texts: pl.DataFrame, found: pl.DataFrame | None) -> None:
+        """Take in contents that are not known yet; their buckets are computed when they are not given."""
+        fresh = texts.select(CONTENT, TEXT).unique(CONTENT, maintain_order=True)
+        fresh = fresh.join(self.texts, on=CONTENT, how="anti", maintain_order="left")
+        if found is None:
+            found = _computed(fresh, self.rule.bands)
+        self.whole = self.whole if fresh.is_empty() else None
+        self.texts = pl.concat([self.texts, fresh])
+        self.buckets = pl.concat([self.buckets, found.unique()])
+
+    def keys_of(self, contents: pl.Series) -> pl.Series:
+        """The buckets of these contents."""
+        return self.buckets.filter(pl.col(CONTENT).is_in(contents.implode()))[KEY].unique()
+
+    def component_of(self, contents: pl.Series) -> pl.Series:
+        """All contents that are connected with these."""
+        labels = self._labels(self.contents)
+        wanted = labels.filter(pl.col(CONTENT).is_in(contents.implode()))["label"].unique()
+        return labels.filter(pl.col("label").is_in(wanted.implode()))[CONTENT]
+
+    def labelled(self, texts: pl.DataFrame) -> pl.DataFrame:
+        """These entries under the number of their component, among the contents of these entries alone."""
+        labels = self._labels(texts[CONTENT].unique())
+        joined = texts.join(labels, on=CONTENT, how="left", maintain_order="left")
+        return joined.with_columns(pl.col("label").alias(KEY)).drop("label", CONTENT, TEXT)
+
+    def _labels(self, among: pl.Series) -> pl.DataFrame:
+        """`_content` and `label`, the number of the first content of its component."""
+        nodes = self.texts.select(CONTENT).with_row_index("node")
+        everything = among.n_unique() == nodes.height
+        if everything and self.whole is not None:
+            return self.whole
+        nodes = nodes.join(among.unique().rename(CONTENT).to_frame(), on=CONTENT, how="semi", maintain_order="left")
+        met = self.buckets.join(nodes, on=CONTENT).filter(pl.col(KEY).is_duplicated()).sort(KEY, "node")
+        sizes = met.group_by(KEY, maintain_order=True).len()["len"]
+        self._cut(met["node"].unique().sort())
+        roots = connect(met["node"].to_numpy().astype(np.int64), sizes.to_numpy().astype(np.int64), self._alike)
+        numbers = pl.Series("label", [roots.get(n, n) for n in nodes["node"].to_list()], dtype=pl.Int64)
+        labels = nodes.select(CONTENT, numbers.cast(pl.UInt128))
+        self.whole = labels if everything else self.whole
+        return labels
+
+    def _alike(self, a: int, b: int) -> bool:
+        pair = (a, b) if a < b else (b, a)
+        if pair not in self.linked:
+            one, other = self.sets[a], self.sets[b]
+            least = min(len(one), len(other)) / max(len(one), len(other))  # no pair is more alike than its sizes
+            self.linked[pair] = least >= self.rule.similarity and jaccard(one, other) >= self.rule.similarity
+        return self.linked[pair]
+
+    def _cut(self, nodes: pl.Series) -> None:
+        """Make the sets of shingles of these contents, which somebody shares a bucket with."""
+        fresh = [n for n in nodes.to_list() if n not in self.sets]
+        if fresh:
+            found = shingles(self.texts[TEXT][fresh]).sets()
+            self.sets.update(zip(fresh, found, strict=True))
+
+
+def connect(members: Places, sizes: Places, alike: Callable[[int, int], bool]) -> dict[int, int]:
+    """The components of the links within groups: each member to the least of its component.
+
+    `members` holds one group after the other, `sizes` how many each has. In each turn one member of each group is
+    compared with those after it that are not connected with it yet, and a group that has become one is done. So a
+    group of like members costs one comparison each, and no pair that matters is left out.
+
+    >>> connect(np.array([1, 2, 3, 3, 4]), np.array([3, 2]), lambda a, b: a + b != 4)
+    {1: 1, 2: 1, 3: 1, 4: 1}
+    """
+    parent = {int(n): int(n) for n in np.unique(members)}
+
+    def root(n: int) -> int:
+        while parent[n] != n:
+            parent[n] = n = parent[parent[n]]
+        return n
+
+    ends = np.cumsum(sizes)
+    groups = [members[end - size : end].tolist() for end, size in zip(ends, sizes, strict=True)]
+    while groups:
+        open_groups = []
+        for head, *others in groups:
+            for other in others:
+                a, b = root(head), root(other)
+                if a != b and alike(head, other):
+                    parent[max(a, b)] = min(a, b)
+            if len({root(n) for n in others}) > 1:
+                open_groups.append(others)
+        groups = open_groups
+    return {n: root(n) for n in parent}
+
+
+def _computed(texts: pl.DataFrame, bands: Bands) -> pl.DataFrame:
+    """The buckets of contents: `_content` and `_key`."""
+    some = texts.filter(pl.col(CONTENT) != _NULL)
+    hashes = pl.Series(buckets(some[TEXT], bands).reshape(-1))
+    contents = some.select(CONTENT)[np.repeat(np.arange(some.height), bands.bands)]
+    return contents.with_columns(wide(_ZERO, pl.lit(hashes)).alias(KEY))
+
+
+def _whole(entries: pl.DataFrame) -> pl.DataFrame:
+    """The entries that stand for rows."""
+    return entries.filter(pl.col(KEY) == pl.col(CONTENT))
+
+
+def _buckets_of(entries: pl.DataFrame) -> pl.DataFrame:
+    return entries.filter(pl.col(KEY) != pl.col(CONTENT)).select(CONTENT, KEY)
+
+
+def _read(state: Keyed, keys: pl.Series, like: pl.DataFrame) -> pl.DataFrame:
+    found = state.read(keys) if len(keys) else like.clear()
+    return found.select(like.columns) if found.height else like.clear()
