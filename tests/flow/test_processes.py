@@ -164,9 +164,9 @@ def test_tables_stacked_take_one_shape(folder: Path) -> None:
     (folder / "more").mkdir()
     (folder / "more/b.csv").write_text("id,n,m\n1,5,x\n2,7,y\n")
     found = []
-    for store, options in ((".tillage", {}), (".apart", {"processes": 1})):
+    for store, count in ((".tillage", 0), (".apart", 1)):
         (folder / "tillage.yaml").write_text(f"{STACK}store: {store}\n")
-        with open_project(None, **options) as project:
+        with open_project(None, processes=count) as project:
             project.run()
             found.append(
                 (project.store.digest("both"), sorted(project.read("both").select("n", "m", "twice").rows(), key=repr))

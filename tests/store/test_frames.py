@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -15,7 +16,16 @@ from polars.testing.parametric import dataframes
 from tillage.core.rows import ID, to_storage
 from tillage.store import frames
 
-KINDS = [pl.Int64, pl.Float64, pl.String, pl.Boolean, pl.Date, pl.Datetime("us", "UTC"), pl.Binary, pl.Duration("us")]
+KINDS: list[Any] = [
+    pl.Int64,
+    pl.Float64,
+    pl.String,
+    pl.Boolean,
+    pl.Date,
+    pl.Datetime("us", "UTC"),
+    pl.Binary,
+    pl.Duration("us"),
+]
 
 
 def many(frame: pl.DataFrame) -> pl.DataFrame:
