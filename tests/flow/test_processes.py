@@ -18,6 +18,8 @@ from tillage.face.opening import open_project
 from tillage.flow.processes import Processes
 from tillage.flow.run import Project
 
+SOURCE = Path(__file__).parents[2] / "src"
+
 STEP = """\
 import os
 from pathlib import Path
@@ -51,7 +53,7 @@ tables:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TILLAGE_KEY", KEY)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setenv("PYTHONPATH", str(SOURCE))
     monkeypatch.setattr("tillage.flow.chunking.LEAST_ROWS", 50)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "steps.py").write_text(STEP)
@@ -132,7 +134,7 @@ def test_none_outlives_who_started_it(folder: Path) -> None:
     """Killed without a chance to say goodbye, it takes its processes along: their input ends."""
     (folder / "steps.py").write_text(STEP.replace('print("from a step")', "import time; time.sleep(0.2)"))
     command = [sys.executable, "-m", "tillage.face.main", "run", "--processes", "2"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not (folder / "ran").exists() and time.monotonic() < until:

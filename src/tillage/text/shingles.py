@@ -35,7 +35,11 @@ _UNBASE = pow(_BASE, -1, 1 << 64)
 
 
 class Shingles(NamedTuple):
-    """The shingles of some texts: `hashes` in order of the texts, those of text i from `starts[i]` to `starts[i+1]`."""
+    """The shingles of some texts: `hashes` in order of the texts, those of text i from `starts[i]` to `starts[i+1]`.
+
+    >>> len(Shingles(np.array([7, 5, 7], dtype=np.uint64), np.array([0, 3])).sets()[0])
+    2
+    """
 
     hashes: Words
     starts: Offsets
