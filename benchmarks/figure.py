@@ -33,7 +33,7 @@ def arguments(about: str | None, *, repetitions: int, data: str | None = None) -
     parser.add_argument("--repetitions", type=int, default=repetitions, metavar="N", help="turns (default %(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace this figure's block in FILE")
     if data is not None:
-        parser.add_argument("--data", type=Path, metavar="DIR", help=f"folder with {data}; without it that is left out")
+        parser.add_argument("--data", type=Path, metavar="DIR", help=f"folder of {data}; without it that is left out")
     given = parser.parse_args()
     given.usual = given.repetitions == repetitions
     if given.quick:

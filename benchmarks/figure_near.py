@@ -23,7 +23,8 @@ tables:
   documents: {collect: {files: data/*.jsonl}, key: id}
   clean: {from: documents, steps: [{drop_duplicates: {columns: [text], similarity: 0.8}}]}
 """
-ARTICLES = "articles_1000.train.gz and articles_1000.truth (github.com/chrisjmccormick/MinHash, MIT)"
+ARTICLES = "minhash-articles-1000"
+"""articles_1000.train.gz and articles_1000.truth of github.com/chrisjmccormick/MinHash (MIT)."""
 
 
 class Near:
@@ -77,10 +78,10 @@ def quality(figure: Figure, count: int, data: Path | None) -> None:
     if data is None:
         figure.say()
         figure.say(
-            f"The 1,000 articles with ten listed pairs were left out: `--data DIR` names a folder with {ARTICLES}."
+            f"The 1,000 articles with ten listed pairs were left out: `--data DIR` names the folder of {ARTICLES}."
         )
         return
-    row = json.loads(python(BENCHMARKS / "near_quality.py", "articles", data).out)
+    row = json.loads(python(BENCHMARKS / "near_quality.py", "articles", data / ARTICLES).out)
     figure.hold("listed pairs of 1,000 articles found at similarity 0.5", row["found"], row["listed"])
     figure.judge("other pairs of these articles", [row["other"]], "", limit=0)
 
