@@ -116,13 +116,8 @@ class ClipOutliers(OutlierFold):
         return OutliersClipped(state={"columns": self.bounds(state)})
 
 
-class OutliersDropped(Fitted):
-    """Marks rows by the bounds in its state: `{"columns": {column: [lowest, highest] or None}}`.
-
-    >>> dropped = OutliersDropped(state={"columns": {"x": [0.0, 9.0]}})
-    >>> dropped.apply(pl.DataFrame({"x": [9.0, 9.5]}))["_reason"].to_list()
-    [None, 'outlier']
-    """
+class _Bounded(Fitted):
+    """What holds bounds of columns: `{"columns": {column: [lowest, highest] or None}}`."""
 
     @classmethod
     def example(cls) -> Self:
@@ -132,6 +127,15 @@ class OutliersDropped(Fitted):
     def needs(self) -> tuple[str, ...]:
         """The columns that it looks at."""
         return tuple(self.state["columns"])
+
+
+class OutliersDropped(_Bounded):
+    """Marks rows by the bounds in its state: `{"columns": {column: [lowest, highest] or None}}`.
+
+    >>> dropped = OutliersDropped(state={"columns": {"x": [0.0, 9.0]}})
+    >>> dropped.apply(pl.DataFrame({"x": [9.0, 9.5]}))["_reason"].to_list()
+    [None, 'outlier']
+    """
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows marked; raises ConfigurationError for a column that is missing or holds no numbers."""
@@ -144,22 +148,13 @@ class OutliersDropped(Fitted):
         return leave(rows, REASON, pl.any_horizontal(beyond) if beyond else pl.lit(value=False))
 
 
-class OutliersClipped(Fitted):
+class OutliersClipped(_Bounded):
     """Clips by the bounds in its state: `{"columns": {column: [lowest, highest] or None}}`.
 
     >>> clipped = OutliersClipped(state={"columns": {"n": [0.5, 9.5]}})
     >>> clipped.apply(pl.DataFrame({"n": [-4, 5, 12, None]}))["n"].to_list()
     [1, 5, 9, None]
     """
-
-    @classmethod
-    def example(cls) -> Self:
-        """An instance that works on the reference frame."""
-        return cls(state={"columns": {"x": [-1.0, 1e3], "n": [-3.5, 4.5], "id": None}})
-
-    def needs(self) -> tuple[str, ...]:
-        """The columns that it clips."""
-        return tuple(self.state["columns"])
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows clipped; raises ConfigurationError for a column that is missing or holds no numbers."""
