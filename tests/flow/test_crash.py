@@ -50,14 +50,17 @@ ELSEWHERE = ("gc.", "purge.", "forget.")
 HERE = [point for point in POINTS if not point.startswith(ELSEWHERE)]
 
 
+DYING = Path(__file__).with_name("dying.py")
+
+
 class Deaths:
     """The server of runs that die."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Path = DYING) -> None:
         root = Path(__file__).parents[2]
         env = {**os.environ, "TILLAGE_KEY": KEY, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("dying.py"))],
+            [sys.executable, str(script)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True,
         )  # fmt: skip
 

@@ -6,10 +6,8 @@ Erasures die in processes of their own (`dying.py`). Beside a run an erasure wai
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -18,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.test_crash import PLAN
-from tests.flow.world import KEY, World, differences, digests, small_chunks
+from tests.flow.test_crash import PLAN, Deaths
+from tests.flow.world import World, differences, digests, small_chunks
 
 from tillage.core import InputMissing, Locked
 from tillage.flow.erasure import unfinished
@@ -35,31 +33,14 @@ NOTHING_YET = ("forget.begin", "forget.decided")
 """Points before the decision: the person is still there, and nothing is half done."""
 
 
-class Dying:
+class Dying(Deaths):
     """The server of erasures that die."""
 
     def __init__(self) -> None:
-        tree = Path(__file__).parents[2]
-        env = {**os.environ, "TILLAGE_KEY": KEY, "PYTHONPATH": os.pathsep.join([str(tree), *sys.path])}
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("dying.py"))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True,
-        )  # fmt: skip
+        super().__init__(Path(__file__).with_name("dying.py"))
 
     def forget(self, root: Path, keys: list[str], **order: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"folder": str(root), "keys": keys, **order}) + "\n")
-        self.process.stdin.flush()
-        told: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return told
-
-    def end(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=20)
-        self.process.stdout.close()
+        return self.run(root, keys=keys, **order)
 
 
 class Scene:
