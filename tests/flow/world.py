@@ -52,6 +52,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "MANY_DELTAS", 3)
     monkeypatch.setattr(locate, "MANY_RUNS", 2)
     monkeypatch.setattr("tillage.flow.compact.SLACK", 6)
+    monkeypatch.setattr("tillage.flow.keyed.LARGE", 2)
     monkeypatch.setenv("TILLAGE_KEY", KEY)
 
 

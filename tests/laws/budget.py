@@ -142,10 +142,14 @@ def _pages(project: Project, stage: Stage, before: Snapshot, after: Snapshot, to
         for i, key in zip(_in_order(project, chunk), own, strict=True)
         if i in touched
     }
-    count = max(chunk.page for chunk, _ in index)
-    bits = count.bit_length() - 1 if count > 0 else 0
-    wanted = {(1 << bits) + (key >> (128 - bits) if bits else 0) for key in keys}
-    return sum(chunk.rows for chunk, _ in index if chunk.page == DELTA or chunk.page in wanted)
+    rows = 0
+    for part in {chunk.part for chunk, _ in index}:
+        mine = [chunk for chunk, _ in index if chunk.part == part]
+        count = max(chunk.page for chunk in mine)
+        bits = count.bit_length() - 1 if count > 0 else 0
+        wanted = {(1 << bits) + (key >> (128 - bits) if bits else 0) for key in keys}
+        rows += sum(chunk.rows for chunk in mine if chunk.page == DELTA or chunk.page in wanted)
+    return rows
 
 
 def _in_order(project: Project, chunk: Chunk) -> list[int]:

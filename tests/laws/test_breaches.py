@@ -191,6 +191,16 @@ class Crossing(Aggregate):
         return super().apply(rows).with_columns(share=pl.col("rows") / pl.col("rows").sum())
 
 
+class Averaging(Aggregate):
+    def merge(self, partials: pl.DataFrame) -> pl.DataFrame:
+        return super().merge(partials).with_columns(pl.col("known") // 2)
+
+
+class Uncounted(Aggregate):
+    def merge(self, partials: pl.DataFrame) -> pl.DataFrame:
+        return super().merge(partials).with_columns(pl.lit(1, dtype=pl.Int64).alias("_n"))
+
+
 class FirstCome(Joined):
     def apply(self, rows: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         return super().apply(rows).unique("_key", keep="first", maintain_order=True)
@@ -301,6 +311,8 @@ BROKEN = [
     Broken("Group: order", FirstCome()),
     Broken("Group: rows", Keyless.example()),
     Broken("Group: rows", Strange.example()),
+    Broken("Algebraic: parts", Averaging.example()),
+    Broken("Algebraic: parts", Uncounted.example()),
     Broken("Whole: order", Placed()),
     Broken("Whole: rows", Dangling()),
     Broken("Whole: entries", Neighbourly.example()),

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
 from tillage.collect import Files
-from tillage.core.step import Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
+from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.evaluate import BaselineModel, ClassificationReport, NaiveBaseline, RegressionReport
 from tillage.face.rooms import registry
 from tillage.flow.laws import LAWS, check_step, laws_of
 from tillage.flow.variants import variants
 from tillage.learn import NaiveBayes, TabularClassifier, TabularRegressor, TextClassifier
-from tillage.prepare import Dates
+from tillage.prepare import Aggregate, Dates
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
@@ -91,6 +91,12 @@ REFERENCE: dict[str, Case] = {
     for cls in (kinds.Words, kinds.Drift, kinds.Centred, kinds.Ranked, kinds.Joined)
 }
 
+IN_PARTS: dict[str, Case] = {
+    "aggregate not in parts": Case(
+        Aggregate(by=("city",), columns={"texts": "n_unique(text)", "days": "n_unique(day)"})
+    )
+}
+"""A Group that works in parts, with parameters by which it cannot."""
 IN_SHARDS: dict[str, Case] = {}
 """Learners again, in shards; and the models that these give."""
 for _name, _case in list(GIVEN.items()):
@@ -104,10 +110,11 @@ CASES: dict[str, Case] = {
     **{name: Case(cls.example()) for name, cls in FOUND.items() if hasattr(cls, "example") and name not in EXCLUDED},
     **GIVEN,
     **REFERENCE,
+    **IN_PARTS,
     **IN_SHARDS,
 }
 KINDS: tuple[type[Step], ...] = (Map, Fold, Fit, Group, Whole, Source)
-AGAIN = {**REFERENCE, **IN_SHARDS}
+AGAIN = {**REFERENCE, **IN_PARTS, **IN_SHARDS}
 """Cases of steps that are no exported ones, or stand among the cases already."""
 
 
@@ -125,7 +132,7 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 32, "Fold": 11, "Fit": 1, "Group": 4, "Whole": 11, "Source": 0}
+    assert count == {"Map": 32, "Fold": 11, "Fit": 1, "Group": 5, "Whole": 11, "Source": 0}
     assert len(IN_SHARDS) == 6
     assert sum(count.values()) == len(CASES)
     assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)
@@ -199,9 +206,9 @@ def test_sources(tmp_path: Path) -> None:
 
 
 def test_each_kind_has_laws_and_each_law_says_what_it_is() -> None:
-    assert set(LAWS) == {Step, Sharded, *KINDS}
+    assert set(LAWS) == {Step, Algebraic, Sharded, *KINDS}
     every = [law for laws in LAWS.values() for law in laws]
-    assert len({law.name for law in every}) == len(every) == 27
+    assert len({law.name for law in every}) == len(every) == 28
     assert all(law.says.endswith(".") for law in every)
 
 

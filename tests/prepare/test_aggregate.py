@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tillage.core import BadData, ConfigurationError
 from tillage.prepare import Aggregate
-from tillage.prepare.aggregate import read_call
+from tillage.prepare.aggregate import expansion, read_call
 
 ALL = {
     "rows": "count()", "c": "count(v)", "s": "sum(v)", "a": "mean(v)", "lo": "min(v)", "hi": "max(v)",
@@ -124,7 +124,8 @@ def test_sums_of_small_and_large_integers() -> None:
 
 
 def test_hostile_frames(rows: pl.DataFrame, empty: pl.DataFrame, nothing: pl.DataFrame) -> None:
-    step = Aggregate.example()
+    texts = {**Aggregate.example().columns, "texts": "n_unique(text)"}
+    step = Aggregate(by=("city",), columns=texts)
     full = step.apply({"rows": keyed(rows, "city")})
     key = pl.lit(None, dtype=pl.UInt128).alias("_key")
     assert step.apply({"rows": empty.with_columns(key)}).schema == full.schema
@@ -136,6 +137,23 @@ def test_hostile_frames(rows: pl.DataFrame, empty: pl.DataFrame, nothing: pl.Dat
         Aggregate(by=("cty",), columns={"n": "count()"}).key(rows, "rows")
     with pytest.raises(ConfigurationError, match="Column 'text' holds String, and this step needs numbers"):
         Aggregate(by=("city",), columns={"n": "mean(text)"}).apply({"rows": keyed(rows, "city")})
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=9, max_size=40))
+def test_an_expansion_has_the_exact_sum_of_what_it_stands_for(values: list[float]) -> None:
+    short = expansion(values)
+    assert sum(map(Fraction, short)) == sum(map(Fraction, values))
+    assert short == values or len(short) < len(values)
+    other = expansion(values[::-1])
+    assert short == other or values in (short, other[::-1])  # an order that goes beyond the largest float stays
+
+
+def test_what_is_not_finite_stands_for_all() -> None:
+    assert expansion([1.0] * 9 + [math.inf, math.inf]) == [math.inf]
+    assert expansion([math.inf, -math.inf, *[2.0] * 8]) == [-math.inf, math.inf]
+    assert str(expansion([math.nan] * 3 + [0.5] * 8)) == "[nan]"
+    huge = [1.7e308] * 9 + [-1.7e308] * 9
+    assert sum(map(Fraction, expansion(huge))) == 0
 
 
 def test_calls_are_read_strictly() -> None:

@@ -20,6 +20,7 @@ from tillage.core.keys import Keyring
 from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, leave
 from tillage.core.state import State
 from tillage.core.step import (
+    Algebraic,
     BadRecord,
     Batch,
     Fit,
@@ -43,6 +44,7 @@ __all__ = [
     "MERGED",
     "PARENT",
     "REASON",
+    "Algebraic",
     "BadData",
     "BadRecord",
     "Batch",

@@ -149,6 +149,35 @@ class Group(Step):
         """
 
 
+class Algebraic(Group):
+    """A Group of one port whose rows can be taken in parts: what is known of some rows of a key merges with the rest.
+
+    The runner keeps the partial results of large keys, so that rows which come cost no look at those which are there.
+    Where a row leaves a key, all of that key's rows are taken again: a partial result forgets nobody.
+    Source: Gray et al., Data Cube, Data Mining and Knowledge Discovery 1 (1997): distributive and algebraic functions.
+    """
+
+    def in_parts(self) -> bool:
+        """Whether these parameters allow it: a partial result has to be small beside its rows."""
+        return True
+
+    @abstractmethod
+    def partial(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """One row a key: `_key`, `_n` (Int64, how many rows it stands for), and whatever `merge` and `finish` need."""
+
+    @abstractmethod
+    def merge(self, partials: pl.DataFrame) -> pl.DataFrame:
+        """One row a key, from several; a single one is made as short as it can be."""
+
+    @abstractmethod
+    def finish(self, partials: pl.DataFrame) -> pl.DataFrame:
+        """Output rows of complete keys, as `apply` gives them."""
+
+    def apply(self, rows: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+        """Output rows of complete keys."""
+        return self.finish(self.partial(rows[self.ports[0]]))
+
+
 class Keyed(Protocol):
     """What a Whole with `change` may ask of its state: entries (`_key`, `_id`, payload) read by key.
 
@@ -315,6 +344,7 @@ class Source(Step):
 
 __all__ = [
     "ID",
+    "Algebraic",
     "BadRecord",
     "Batch",
     "Fit",

@@ -6,6 +6,7 @@ what it needs when it runs.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,10 @@ from tillage.face.showing import show
 from tillage.face.steps import steps
 from tillage.face.tracing import trace
 from tillage.face.trying import try_file
+
+# Read when numpy and scipy load: a second thread of BLAS spins for 50 ms of CPU at every start, and what it adds up may
+# differ in the last bit. Whoever sets it keeps it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 app = typer.Typer(
     name="tillage",

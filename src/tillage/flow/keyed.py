@@ -15,7 +15,7 @@ import polars_hash as plh
 
 from tillage.core.keys import hash_text
 from tillage.core.rows import ID, INTO, PARENT, REASON, high, low, only, without
-from tillage.core.step import Group, Whole
+from tillage.core.step import Algebraic, Group, Whole
 from tillage.flow.chunking import chunk_rows
 from tillage.flow.counts import Counts
 from tillage.flow.maps import ledger
@@ -30,6 +30,9 @@ from tillage.store.objects import Stored
 from tillage.store.tables import LEFT, ROWS, Changes, Chunk, Draft, NewChunk, Store, Version
 
 INDEX = "keys"
+PARTS = "parts"
+LARGE = 64
+"""Rows of a key from which on its partial result is kept: below, its entries are read as fast."""
 PORT = "_port"
 
 
@@ -90,9 +93,9 @@ class KeyedRun:
             self.touched += rows.height
             yield self.clean(rows)
 
-    def index(self) -> Index:
-        """The stage's index as it stands, or an empty one."""
-        index = Index(self.store, self.stage.name, INDEX)
+    def index(self, name: str = INDEX) -> Index:
+        """An index of the stage as it stands, or an empty one."""
+        index = Index(self.store, self.stage.name, name)
         if self.last is None:
             index.chunks, index.pages = [], 0
         return index
@@ -125,12 +128,10 @@ def run_group(store: Store, stage: Stage, fingerprint: str, listen: Listener) ->
     added = _entries(run, step, [(p, rows) for p in stage.inputs for rows in run.rows_in(p)])
     removed = _entries(run, step, [(p, rows) for p in stage.inputs for rows in run.rows_out(p)])
     keys = pl.concat([added[KEY], removed[KEY]]).unique()
-    index = run.index()
-    before = index.read(keys, ids=removed.height > 0 or not _projected(run, step))
-    run.touched += index.touched
-    after = pl.concat([without_entries(before, removed), added], how="diagonal_relaxed")
-    new, old = _outputs(run, step, after), _standing(run, keys)
-    index.change(run.draft, added, removed)
+    in_parts = isinstance(step, Algebraic) and step.in_parts() and len(run.stage.inputs) == 1
+    rows = _in_parts(run, step, added, removed) if in_parts else _outputs(run, step, added, removed)
+    new, old = _named(run, rows), _standing(run, keys)
+    run.index().change(run.draft, added, removed)
     _replace(run, old, new)
     run.counts.enter(added.height - removed.height)
     run.counts.consumed += _originals(run, added) - _originals(run, removed)
@@ -138,6 +139,49 @@ def run_group(store: Store, stage: Stage, fingerprint: str, listen: Listener) ->
     run.counts.created = run.counts.rows
     run.draft.columns = {c: str(t) for c, t in new.schema.items() if not c.startswith("_")}
     return run.ended()
+
+
+def _outputs(run: KeyedRun, step: Group, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
+    """The step's rows for the touched keys, from all of their entries."""
+    entries = _entries_now(run, step, pl.concat([added[KEY], removed[KEY]]), added, removed)
+    ports: dict[str, pl.DataFrame] = {}
+    for port in run.stage.inputs:
+        several = PORT in entries.columns and len(run.stage.inputs) > 1
+        rows = entries.filter(pl.col(PORT) == port) if several else entries
+        ports[port] = _typed(run, port, rows.drop(PORT, strict=False))
+    return step.apply(ports)
+
+
+def _in_parts(run: KeyedRun, step: Algebraic, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
+    """The same from the partial results of large keys and the entries that came; keys that lose entries begin anew."""
+    (port,) = run.stage.inputs
+    parts = run.index(PARTS)
+    held = parts.read(pl.concat([added[KEY], removed[KEY]]))
+    run.touched += parts.touched
+    keys, came = pl.concat([added[KEY], removed[KEY]]), added
+    now = []
+    stand = held.join(removed.select(KEY), on=KEY, how="anti")
+    if stand.height:
+        keys = keys.to_frame().join(stand.select(KEY), on=KEY, how="anti")[KEY]
+        came = added.join(stand.select(KEY), on=KEY, how="anti")
+        news = step.partial(_typed(run, port, added.join(stand.select(KEY), on=KEY, how="semi")))
+        now.append(step.merge(pl.concat([stand.select(news.columns), news])))
+    if len(keys) or not stand.height:
+        now.append(step.partial(_typed(run, port, _entries_now(run, step, keys, came, removed))))
+    whole = pl.concat(now)
+    large = step.merge(whole.filter(pl.col("_n") >= LARGE))
+    parts.change(run.draft, large.with_columns(pl.col(KEY).alias(ID)), held)
+    return step.finish(whole)
+
+
+def _entries_now(
+    run: KeyedRun, step: Group, keys: pl.Series, added: pl.DataFrame, removed: pl.DataFrame
+) -> pl.DataFrame:
+    """All entries under these keys as they stand after the change."""
+    index = run.index()
+    before = index.read(keys, ids=removed.height > 0 or not _projected(run, step))
+    run.touched += index.touched
+    return pl.concat([without_entries(before, removed), added], how="diagonal_relaxed")
 
 
 def without_entries(before: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
@@ -151,14 +195,12 @@ def _entries(run: KeyedRun, step: Group, frames: list[tuple[str, pl.DataFrame]])
     out = []
     for port, rows in frames:
         key = step.key(rows, port)
-        hashed = hash_text(rows, key).alias(KEY)
+        marks = [hash_text(rows, key).alias(KEY), *([pl.lit(port).alias(PORT)] if len(run.stage.inputs) > 1 else [])]
         needed = [ID, *(c for c in rows.columns if c == PARENT), *_projected(run, step)]
-        out.append(
-            (rows.select(needed) if _projected(run, step) else rows).with_columns(hashed, pl.lit(port).alias(PORT))
-        )
+        out.append((rows.select(needed) if _projected(run, step) else rows).with_columns(marks))
     if out:
         return pl.concat(out, how="diagonal_relaxed")
-    return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128, PORT: pl.String})
+    return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
 
 
 def _projected(run: KeyedRun, step: Group) -> tuple[str, ...]:
@@ -185,15 +227,9 @@ def _made(run: KeyedRun, rows: pl.DataFrame) -> pl.Series:
     return run.store.keys.key_ids(run.stage.target, unit.select(plh.col("u").nchash.xxh3_128().alias("u"))["u"])
 
 
-def _outputs(run: KeyedRun, step: Group, entries: pl.DataFrame) -> pl.DataFrame:
-    """The step's rows for these keys, with ids: of the key, and of the occurrence where one key has several rows."""
-    if PORT not in entries.columns:
-        entries = entries.with_columns(pl.lit(None, dtype=pl.String).alias(PORT))
-    ports: dict[str, pl.DataFrame] = {}
-    for port in run.stage.inputs:
-        rows = entries.filter(pl.col(PORT) == port).drop(PORT)
-        ports[port] = _typed(run, port, rows)
-    rows = step.apply(ports).drop(ID, strict=False)
+def _named(run: KeyedRun, rows: pl.DataFrame) -> pl.DataFrame:
+    """Output rows with ids: of the key, and of the occurrence where one key has several rows."""
+    rows = rows.drop(ID, strict=False)
     hashes = content_hashes(rows.select(c for c in rows.columns if not c.startswith("_")))
     rows = rows.with_columns(hashes.alias("_h")).sort(KEY, "_h")
     rows = rows.with_columns((pl.int_range(pl.len()).over(KEY)).alias("_n"))

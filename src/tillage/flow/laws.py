@@ -22,7 +22,8 @@ from tillage.core.errors import TillageError
 from tillage.core.keys import hash_text
 from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, RESERVED, only, without
 from tillage.core.state import State, decode, encode
-from tillage.core.step import Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
+from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
+from tillage.flow.algebraic_law import in_parts
 from tillage.flow.comparison import canonical, cuts, difference, halves, outcome, shuffled
 from tillage.flow.results import packed
 from tillage.flow.shard_laws import apart
@@ -560,6 +561,10 @@ GROUP_LAWS = (
     Law("Group: rows", "Its rows bear the keys that came, and what came stays as it was.", _group_rows),
 )
 
+ALGEBRAIC_LAWS = (
+    Law("Algebraic: parts", "Partial results, stored and merged in any order, give what all rows give.", in_parts),
+)
+
 WHOLE_LAWS = (
     Law("Whole: order", "The order of the rows does not show, and twice is the same.", _whole_order),
     Law("Whole: rows", "Rows leave with a reason, merged ones into one that stays; a result is data.", _whole_rows),
@@ -582,6 +587,7 @@ LAWS: Mapping[type[Step], tuple[Law, ...]] = {
     Fold: FOLD_LAWS,
     Fit: FIT_LAWS,
     Group: GROUP_LAWS,
+    Algebraic: ALGEBRAIC_LAWS,
     Whole: WHOLE_LAWS,
     Sharded: SHARDED_LAWS,
     Source: SOURCE_LAWS,

@@ -183,7 +183,10 @@ class Seen:
         return any(c.source is None for c in self.store.every_chunk(name, ROWS))
 
     def _stale(self, name: str) -> None:
-        """Outputs of a Group that no longer stand: their row_ids join `past`, for what was made of them too."""
+        """Outputs of a Group that no longer stand: their row_ids join `past`, for what was made of them too.
+
+        So do the keys, which are the ids of the partial results that the rows were in.
+        """
         wanted = pl.concat([self.gone, self.past])
         keys = []
         for part in self.store.parts(name):
@@ -199,11 +202,9 @@ class Seen:
             rows = self.store.objects.get_frame(chunk.object, chunk.checksum, [KEY, ID])
             mine = rows.join(touched.to_frame(KEY), on=KEY, how="semi")[ID]
             stale.append(self.not_shown(chunk.object, mine))
-        found = pl.concat(stale).unique()
-        if len(found):
-            self.past = pl.concat([self.past, found]).unique()
-            self.hits.pop(name, None)
-            self._found.clear()
+        self.past = pl.concat([self.past, *stale, touched.rename(ID)]).unique()
+        self.hits.pop(name, None)
+        self._found.clear()
 
     def _beside(self, name: str) -> Iterable[tuple[Chunk, pl.Series]]:
         """The ledger, the indexes, the places and the quarantine: (chunk, row_ids that leave it)."""

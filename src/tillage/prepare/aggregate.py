@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, NamedTuple, Self
 
@@ -17,10 +16,12 @@ import polars as pl
 from pydantic import AfterValidator, Field, model_validator
 
 from tillage.core.errors import BadData, unknown_name
-from tillage.core.step import Group
+from tillage.core.step import Algebraic
 from tillage.prepare.columns import NewName, require, require_type
 
 KEY = "_key"
+_FEW = 8
+"""Floats that need no shortening."""
 FUNCTIONS = ("count", "sum", "mean", "min", "max", "n_unique")
 _CALL = re.compile(r"\s*(\w+)\s*\(\s*(?:\"([^\"]+)\"|([^()\"]*?))\s*\)\s*")
 
@@ -60,7 +61,7 @@ def _valid(text: str) -> str:
 CallText = Annotated[str, AfterValidator(_valid)]
 
 
-class Aggregate(Group):
+class Aggregate(Algebraic):
     """One row for each combination of the values in `by`, with counts, sums, means, extremes.
 
     `count()` counts rows; everything else passes over nulls: `count(x)` counts values, `n_unique(x)` different ones,
@@ -93,7 +94,7 @@ class Aggregate(Group):
             "known": "count(x)",
             "total": "sum(x)",
             "average": "mean(n)",
-            "texts": "n_unique(text)",
+            "middle": "mean(x)",
         }
         return cls(by=("city",), columns={**calls, "first": "min(day)", "last": "max(day)", "sum_n": "sum(n)"})
 
@@ -106,15 +107,28 @@ class Aggregate(Group):
         require(rows, self.needs())
         return self.by
 
-    def apply(self, rows: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-        """One row a key, sorted by `_key`: `_key`, the columns of `by`, the aggregates."""
-        frame = rows["rows"]
-        require(frame, self.needs())
+    def in_parts(self) -> bool:
+        """True unless different values are counted, for which all of them would have to be kept."""
+        return all(call.function != "n_unique" for call in self._calls().values())
+
+    def partial(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """One row a key: `_key`, `_n`, the columns of `by`, and of each aggregate what adds up to it."""
+        require(rows, self.needs())
         calls = self._calls()
-        require_type(frame, [c.column for c in calls.values() if c.function in {"sum", "mean"}], "numbers")
-        by = [_one_zero(frame, c).first().alias(c) for c in self.by]
-        out = frame.group_by(KEY).agg(*by, *(_aggregate(frame, c).alias(n) for n, c in calls.items())).sort(KEY)
-        return out.with_columns(_finished(out[name], call, frame) for name, call in calls.items())
+        require_type(rows, [c.column for c in calls.values() if c.function in {"sum", "mean"}], "numbers")
+        by = [_one_zero(rows, c).first().alias(c) for c in self.by]
+        made = (_aggregate(rows, call).alias(name) for name, call in calls.items())
+        return rows.group_by(KEY).agg(pl.len().cast(pl.Int64).alias("_n"), *by, *made).sort(KEY)
+
+    def merge(self, partials: pl.DataFrame) -> pl.DataFrame:
+        """One row a key; of floats, the few that have the sum of all."""
+        merged = (_merged(partials, name, call).alias(name) for name, call in self._calls().items())
+        out = partials.group_by(KEY).agg(pl.col("_n").sum(), *(pl.col(c).first() for c in self.by), *merged).sort(KEY)
+        return out.with_columns(_shortened(out[n]) for n in self._calls() if _sums_floats(out.schema[n]))
+
+    def finish(self, partials: pl.DataFrame) -> pl.DataFrame:
+        """One row a key, sorted by `_key`: `_key`, the columns of `by`, the aggregates."""
+        return partials.drop("_n").with_columns(_finished(partials[name], c) for name, c in self._calls().items())
 
     def _calls(self) -> dict[str, Call]:
         return {name: read_call(text) for name, text in self.columns.items()}
@@ -134,44 +148,111 @@ def _whole_numbers(frame: pl.DataFrame, column: str) -> bool:
 
 
 def _aggregate(frame: pl.DataFrame, call: Call) -> pl.Expr:
-    """What the group_by collects: the result itself, or what `_finished` makes it from."""
+    """What the group_by collects, and `_finished` makes the result from: floats all of them, integers as one in text.
+
+    (A sum of integers may have 128 bits, which Parquet does not know.)
+    """
     if not call.column:
         return pl.len().cast(pl.Int64)
     column = _one_zero(frame, call.column)
+    count = column.count().cast(pl.Int64)
     if call.function == "count":
-        return column.count().cast(pl.Int64)
+        return count
     if call.function == "n_unique":
         return column.drop_nulls().n_unique().cast(pl.Int64)
     if call.function in {"min", "max"}:
         return column.min() if call.function == "min" else column.max()
-    if not _whole_numbers(frame, call.column):
-        return column.cast(pl.Float64).drop_nulls()
-    total = column.cast(pl.Int128).sum()
-    return total if call.function == "sum" else pl.struct(total=total, n=column.count())
+    if _whole_numbers(frame, call.column):
+        total = column.cast(pl.Int128).sum().cast(pl.String)
+        return total if call.function == "sum" else pl.struct(total=total, n=count)
+    values = column.cast(pl.Float64).drop_nulls()
+    return values if call.function == "sum" else pl.struct(values=values.implode(), n=count)
 
 
-def _finished(collected: pl.Series, call: Call, frame: pl.DataFrame) -> pl.Series:
+def _merged(partials: pl.DataFrame, name: str, call: Call) -> pl.Expr:
+    """The same for partial results of one key."""
+    column, dtype = pl.col(name), partials.schema[name]
+    if call.function in {"min", "max"}:
+        return column.min() if call.function == "min" else column.max()
+    if call.function == "count":
+        return column.sum()
+    if isinstance(dtype, pl.Struct):
+        n = column.struct.field("n").sum()
+        if _sums_floats(dtype):
+            return pl.struct(values=column.struct.field("values").explode().drop_nulls().implode(), n=n)
+        return pl.struct(total=_added(column.struct.field("total")), n=n)
+    return column.explode().drop_nulls() if _sums_floats(dtype) else _added(column)
+
+
+def _added(totals: pl.Expr) -> pl.Expr:
+    return totals.cast(pl.Int128).sum().cast(pl.String)
+
+
+def _sums_floats(dtype: pl.DataType) -> bool:
+    """Whether a partial result is a list of floats, or has one."""
+    if isinstance(dtype, pl.Struct):
+        return any(isinstance(field.dtype, pl.List) for field in dtype.fields)
+    return isinstance(dtype, pl.List)
+
+
+def _shortened(collected: pl.Series) -> pl.Series:
+    """Each list of floats as one of a few with the same sum."""
+    if isinstance(collected.dtype, pl.Struct):
+        parts = collected.struct.unnest()
+        return parts.with_columns(_shortened(parts["values"])).to_struct(collected.name)
+    lists = [expansion(values) for values in collected.to_list()]
+    return pl.Series(collected.name, lists, dtype=pl.List(pl.Float64))
+
+
+def expansion(values: list[float]) -> list[float]:
+    """The few floats, largest first, whose sum is exactly that of `values`: the sum rounded, then what it leaves.
+
+    What is not finite stands for all; where the sum goes beyond the largest float on the way, all stay.
+
+    >>> expansion([1e16, *[1.0] * 10, -3e-30])
+    [1.000000000000001e+16, -3e-30]
+    """
+    if len(values) <= _FEW:
+        return values
+    if not all(map(math.isfinite, values)):
+        return sorted({repr(v): v for v in values if not math.isfinite(v)}.values(), key=repr)
+    left, out = list(values), []
+    try:
+        while (total := math.fsum(left)) != 0:
+            out.append(total)
+            left.append(-total)
+    except OverflowError:
+        return values
+    return out
+
+
+def _finished(collected: pl.Series, call: Call) -> pl.Series:
     if call.function not in {"sum", "mean"}:
         return collected
-    if not _whole_numbers(frame, call.column):
-        mean = call.function == "mean"
-        results = [_exact(values, mean) for values in collected.to_list()]
-        return pl.Series(collected.name, results, dtype=pl.Float64)
-    if call.function == "mean":
+    dtype = collected.dtype
+    if isinstance(dtype, pl.List):
+        return pl.Series(collected.name, [_exact(values, None) for values in collected.to_list()], dtype=pl.Float64)
+    if isinstance(dtype, pl.Struct):
         parts = collected.struct.unnest()
-        results = [t / n if n else None for t, n in zip(parts["total"].to_list(), parts["n"].to_list(), strict=True)]
+        if _sums_floats(dtype):
+            pairs = zip(parts["values"].to_list(), parts["n"].to_list(), strict=True)
+            results = [_exact(values, n) for values, n in pairs]
+        else:
+            totals = parts["total"].cast(pl.Int128).to_list()
+            results = [t / n if n else None for t, n in zip(totals, parts["n"].to_list(), strict=True)]
         return pl.Series(collected.name, results, dtype=pl.Float64)
-    if collected.len() and not collected.is_between(-(1 << 63), (1 << 63) - 1).all():
+    totals = collected.cast(pl.Int128)
+    if totals.len() and not totals.is_between(-(1 << 63), (1 << 63) - 1).all():
         raise BadData(
             f"sum({call.column}) in column '{collected.name}' of Aggregate goes beyond 64-bit integers.",
             fix=f"Make '{call.column}' a floating-point number first: derive: {{columns: {{...: {call.column} / 1}}}}.",
         )
-    return collected.cast(pl.Int64)
+    return totals.cast(pl.Int64)
 
 
-def _exact(values: list[float], mean: bool) -> float | None:
-    """The sum, rounded once, or its quotient by the count; infinities and NaN as in ordinary addition."""
-    if mean and not values:
+def _exact(values: list[float], n: int | None) -> float | None:
+    """The sum, rounded once, or with `n` its quotient by n; infinities and NaN as in ordinary addition."""
+    if n == 0:
         return None
     try:
         total = math.fsum(values)
@@ -180,9 +261,9 @@ def _exact(values: list[float], mean: bool) -> float | None:
     except OverflowError:  # somewhere on the way, which depends on the order; the fraction does not
         exact = sum(map(Fraction, values), Fraction(0))
         total = _to_float(exact)
-        if mean and math.isinf(total):
-            return _to_float(exact / len(values))
-    return total / len(values) if mean else total
+        if n and math.isinf(total):
+            return _to_float(exact / n)
+    return total / n if n else total
 
 
 def _to_float(exact: Fraction) -> float:
