@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.flow.world import KEY, digests
 
+from tests.flow.world import KEY, digests
 from tillage.face.rooms import project
 from tillage.flow.run import Project
 

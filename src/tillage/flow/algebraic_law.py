@@ -6,6 +6,7 @@ A partial result stands in the store for rows that are not looked at again: one 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 
 import polars as pl
@@ -27,7 +28,7 @@ def in_parts(step: Algebraic, given: dict[str, pl.DataFrame], random: Random) ->
     try:
         whole = outcome(lambda: step.finish(step.partial(rows)))
         for places in cuts(rows.height, random):
-            partials = [step.partial(rows[a:b]) for a, b in zip(places, places[1:], strict=False)]
+            partials = [step.partial(rows[a:b]) for a, b in pairwise(places)]
             merged = _merged(step, partials or [step.partial(rows)], random)
             if outcome(lambda: step.finish(merged)) != whole:  # noqa: B023
                 yield f"cut at {places[:8]}, kept and merged it gives other rows than from all rows at once."

@@ -128,8 +128,10 @@ def run_group(store: Store, stage: Stage, fingerprint: str, listen: Listener) ->
     added = _entries(run, step, [(p, rows) for p in stage.inputs for rows in run.rows_in(p)])
     removed = _entries(run, step, [(p, rows) for p in stage.inputs for rows in run.rows_out(p)])
     keys = pl.concat([added[KEY], removed[KEY]]).unique()
-    in_parts = isinstance(step, Algebraic) and step.in_parts() and len(run.stage.inputs) == 1
-    rows = _in_parts(run, step, added, removed) if in_parts else _outputs(run, step, added, removed)
+    if isinstance(step, Algebraic) and step.in_parts() and len(run.stage.inputs) == 1:
+        rows = _in_parts(run, step, added, removed)
+    else:
+        rows = _outputs(run, step, added, removed)
     new, old = _named(run, rows), _standing(run, keys)
     run.index().change(run.draft, added, removed)
     _replace(run, old, new)

@@ -238,8 +238,8 @@ def _finished(collected: pl.Series, call: Call) -> pl.Series:
             pairs = zip(parts["values"].to_list(), parts["n"].to_list(), strict=True)
             results = [_exact(values, n) for values, n in pairs]
         else:
-            totals = parts["total"].cast(pl.Int128).to_list()
-            results = [t / n if n else None for t, n in zip(totals, parts["n"].to_list(), strict=True)]
+            counted = zip(parts["total"].cast(pl.Int128).to_list(), parts["n"].to_list(), strict=True)
+            results = [total / n if n else None for total, n in counted]
         return pl.Series(collected.name, results, dtype=pl.Float64)
     totals = collected.cast(pl.Int128)
     if totals.len() and not totals.is_between(-(1 << 63), (1 << 63) - 1).all():
