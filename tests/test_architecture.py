@@ -35,7 +35,7 @@ LOADERS = {"yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader"}
 SWITCHES = {"shell", "allow_pickle"}
 
 HEAVY = {"cryptography", "jinja2", "lightgbm", "onnx", "onnxruntime", "pyarrow", "scipy", "skl2onnx", "sklearn"}
-IMPORT_NAMES = {"pyyaml": "yaml", "scikit-learn": "sklearn", "polars-hash": "polars_hash"}
+IMPORT_NAMES = {"lazy-loader": "lazy_loader", "pyyaml": "yaml", "scikit-learn": "sklearn", "polars-hash": "polars_hash"}
 
 NO_EXAMPLE: dict[str, str] = {
     "tillage.core.BadRecord": "a record handed from a source to the runner: its fields are its use",

@@ -30,6 +30,15 @@ from tillage.core.rows import ID
 from tillage.core.state import State
 
 
+def snake_case(name: str) -> str:
+    """The name of a class as plans write it.
+
+    >>> snake_case("DropDuplicates")
+    'drop_duplicates'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 class Step(BaseModel, ABC):
     """A named computation with declared parameters; equal fingerprints mean equal results."""
 
@@ -46,7 +55,7 @@ class Step(BaseModel, ABC):
     @classmethod
     def name(cls) -> str:
         """The name in plans: the class name in snake case (`DropDuplicates` is `drop_duplicates`)."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        return snake_case(cls.__name__)
 
     def params(self) -> dict[str, Any]:
         """The parameters as plain JSON values."""
@@ -361,4 +370,5 @@ __all__ = [
     "Step",
     "Verdict",
     "Whole",
+    "snake_case",
 ]

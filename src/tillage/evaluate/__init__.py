@@ -1,7 +1,5 @@
 """Scores of models, each beside a naive baseline and with an interval."""
 
-from tillage.evaluate.baseline import BaselineModel, NaiveBaseline
-from tillage.evaluate.classification import ClassificationReport
-from tillage.evaluate.regression import RegressionReport
+import lazy_loader
 
-__all__ = ["BaselineModel", "ClassificationReport", "NaiveBaseline", "RegressionReport"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

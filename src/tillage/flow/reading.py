@@ -119,15 +119,15 @@ class Reading:
         return None if cls is None else self.build(cls, value, place)
 
     def find(self, name: str, place: Place, roles: tuple[Role, ...], noun: str) -> type[Step] | None:
-        known = self.registry.names(*roles)
         try:
             cls = self.registry.find(name)
         except ConfigurationError as error:
+            known = self.registry.names(*roles)
             message = error.message if "." in name else nearest(f"No {noun} is called '{name}'.", name, known)
             self.wrong(message, place)
             return None
         role = self.registry.role(cls)
-        own = cls.name() not in self.registry.rooms
+        own = not self.registry.exports(cls)
         if role in roles or ("step" in roles and role == "learner" and own):
             return cls
         why = _ELSEWHERE.get(role, "it belongs under the 'steps' of a table")

@@ -1,7 +1,7 @@
 """Which steps there are: those that the rooms export, those of installed plug-ins, and the project's own.
 
-The rooms are handed in, so nothing here knows a stage. Discovery is one pass over each room's `__all__`; a plug-in
-or a file of the project is imported only when a plan names it.
+The rooms are handed in, so nothing here knows a stage. Discovery is one pass over each room's `__all__`; a step, a
+plug-in or a file of the project is imported only when a plan names it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import ValidationError
 
 from tillage.core.errors import ConfigurationError, Problem, UnknownName
-from tillage.core.step import Fitted, Fold, Map, Source, Step, Whole
+from tillage.core.step import Fitted, Fold, Map, Source, Step, Whole, snake_case
 from tillage.flow.parameters import explain, nearest, spelling
 
 GROUP = "tillage.steps"
@@ -29,6 +30,52 @@ Role: TypeAlias = Literal["step", "source", "learner", "fitted", "expect", "prof
 S = TypeVar("S", bound=Step)
 
 _DOTTED = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
+
+
+class Shelf(Mapping[str, type[Step]]):
+    """Step classes by name, each imported when it is first asked for, and the room that exports it.
+
+    >>> Shelf().get("normalize") is None
+    True
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[str, str, Callable[[], Any]]] = {}
+        """By name in its one spelling: the name, the room, and what imports the class."""
+
+    def put(self, room: str, name: str, load: Callable[[], Any]) -> None:
+        """Add what a room exports under a name; raises ConfigurationError when two steps have it."""
+        key = spelling(name)
+        if key in self._places:
+            first, second = self._step(self._places[key][2]), self._step(load)
+            if first is not None and second is not None and first is not second:
+                raise ConfigurationError(
+                    f"Two steps are called '{name}': {_dotted(first)} and {_dotted(second)}. Rename one."
+                )
+            if second is None:
+                return
+        self._places[key] = (name, room, load)
+
+    def room(self, name: str) -> str:
+        """The room that exports a step; "" where none does."""
+        return self._places.get(spelling(name), ("", "", None))[1]
+
+    @staticmethod
+    def _step(load: Callable[[], Any]) -> type[Step] | None:
+        thing = load()
+        return thing if inspect.isclass(thing) and issubclass(thing, Step) and not inspect.isabstract(thing) else None
+
+    def __getitem__(self, name: str) -> type[Step]:
+        cls = self._step(self._places[spelling(name)][2])
+        if cls is None:
+            raise KeyError(name)
+        return cls
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _, load in self._places.values() if self._step(load) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class Registry:
@@ -43,37 +90,31 @@ class Registry:
 
     def __init__(
         self,
-        rooms: Mapping[str, Iterable[type[Step]]],
+        rooms: Shelf | Mapping[str, Iterable[type[Step]]],
         plugins: Iterable[EntryPoint] = (),
         root: Path | None = None,
     ) -> None:
         self.root = root
-        self.rooms: dict[str, str] = {}
-        """Step name to room."""
-        self._classes: dict[str, type[Step]] = {}
+        self._classes = rooms if isinstance(rooms, Shelf) else _shelf(rooms)
         self._plugins = {point.name: point for point in plugins}
-        for room, classes in rooms.items():
-            for cls in classes:
-                if self._classes.setdefault(cls.name(), cls) is not cls:
-                    first = self._classes[cls.name()]
-                    raise ConfigurationError(
-                        f"Two steps are called '{cls.name()}': {_dotted(first)} and {_dotted(cls)}. Rename one."
-                    )
-                self.rooms.setdefault(cls.name(), room)
-        self._spellings = {spelling(name): name for name in [*self._plugins, *self._classes]}
 
     @classmethod
     def discover(cls, rooms: Sequence[ModuleType], root: Path | None = None, plugins: bool = True) -> Registry:
         """The registry of every step that these rooms export, and of the installed plug-ins."""
-        found = {room.__name__.rpartition(".")[2]: _exported(room) for room in rooms}
-        return cls(found, entry_points(group=GROUP) if plugins else (), root)
+        shelf = Shelf()
+        for room in rooms:
+            for name in (n for n in room.__all__ if n[0].isupper()):
+                shelf.put(room.__name__.rpartition(".")[2], snake_case(name), partial(getattr, room, name))
+        return cls(shelf, entry_points(group=GROUP) if plugins else (), root)
 
     def within(self, root: Path) -> Registry:
         """The same registry, for the plan whose folder is `root`."""
-        rooms: dict[str, list[type[Step]]] = {}
-        for name, room in self.rooms.items():
-            rooms.setdefault(room, []).append(self._classes[name])
-        return Registry(rooms, self._plugins.values(), root)
+        return Registry(self._classes, self._plugins.values(), root)
+
+    @property
+    def rooms(self) -> dict[str, str]:
+        """Step name to room."""
+        return {name: self._classes.room(name) for name in self._classes}
 
     # ---- by name
 
@@ -82,11 +123,12 @@ class Registry:
 
         Raises UnknownName, or ConfigurationError when the project's module cannot be loaded.
         """
-        known = self._spellings.get(spelling(name))
-        if known in self._classes:
-            return self._classes[known]
-        if known is not None:
-            return self._load_plugin(self._plugins[known])
+        cls = self._classes.get(name)
+        if cls is not None:
+            return cls
+        for known, point in self._plugins.items():
+            if spelling(known) == spelling(name):
+                return self._load_plugin(point)
         if "." in name:
             return self._beside_plugin(name) or load_own(self.root, name)
         raise UnknownName("step", name, self.names())
@@ -108,6 +150,10 @@ class Registry:
             return dotted
         raise ConfigurationError(f"{cls.__qualname__} cannot be named in a plan: put it into a file of the project.")
 
+    def exports(self, cls: type[Step]) -> bool:
+        """Whether a room exports a step of this name."""
+        return cls.name() in self._classes
+
     def step(self, name: str, /, **params: Any) -> Step:
         """An instance by name; raises ConfigurationError with everything that is wrong with the parameters."""
         cls = self.find(name)
@@ -126,7 +172,7 @@ class Registry:
         if issubclass(cls, Fitted):
             return "fitted"
         own = self._classes.get(cls.name()) is cls
-        room = self.rooms[cls.name()] if own else ""
+        room = self._classes.room(cls.name()) if own else ""
         if "target" in cls.model_fields and room in ("learn", ""):
             return "learner"
         if room == "evaluate" or (room == "privacy" and issubclass(cls, Fold)):
@@ -170,7 +216,7 @@ class Registry:
         return {
             name.removesuffix("_report"): cls
             for name, cls in self._classes.items()
-            if self.rooms[name] == "evaluate" and name.endswith("_report")
+            if self._classes.room(name) == "evaluate" and name.endswith("_report")
         }
 
     @property
@@ -291,9 +337,16 @@ def _checked(thing: Any, dotted: str) -> type[Step]:
     return thing
 
 
-def _exported(room: ModuleType) -> list[type[Step]]:
-    things = [getattr(room, name) for name in room.__all__]
-    return [t for t in things if inspect.isclass(t) and issubclass(t, Step) and not inspect.isabstract(t)]
+def _shelf(rooms: Mapping[str, Iterable[type[Step]]]) -> Shelf:
+    shelf = Shelf()
+    for room, classes in rooms.items():
+        for cls in classes:
+            shelf.put(room, cls.name(), partial(_itself, cls))
+    return shelf
+
+
+def _itself(cls: type[Step]) -> type[Step]:
+    return cls
 
 
 def _dotted(cls: type[Step]) -> str:

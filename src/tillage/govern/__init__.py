@@ -1,7 +1,5 @@
 """What a table is and what must hold of it: profiles and expectations."""
 
-from tillage.govern.check import Check, RowCount
-from tillage.govern.expect import Expect
-from tillage.govern.profile import Profile
+import lazy_loader
 
-__all__ = ["Check", "Expect", "Profile", "RowCount"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

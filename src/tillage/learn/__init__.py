@@ -1,21 +1,5 @@
 """Learners: rows in, a fitted Map out, whose state is data."""
 
-from tillage.learn.naive_bayes import NaiveBayes, NaiveBayesModel
-from tillage.learn.tabular import (
-    TabularClassifier,
-    TabularClassifierModel,
-    TabularRegressor,
-    TabularRegressorModel,
-)
-from tillage.learn.text_classifier import TextClassifier, TextClassifierModel
+import lazy_loader
 
-__all__ = [
-    "NaiveBayes",
-    "NaiveBayesModel",
-    "TabularClassifier",
-    "TabularClassifierModel",
-    "TabularRegressor",
-    "TabularRegressorModel",
-    "TextClassifier",
-    "TextClassifierModel",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,10 +1,5 @@
 """Personal data: found, replaced, counted; columns under pseudonyms."""
 
-from tillage.privacy.find_pii import FindPii
-from tillage.privacy.pii_report import PiiReport
-from tillage.privacy.presidio import Presidio
-from tillage.privacy.pseudonymize import Pseudonymize
-from tillage.privacy.recognise import Recogniser, Span
-from tillage.privacy.redact import Redact
+import lazy_loader
 
-__all__ = ["FindPii", "PiiReport", "Presidio", "Pseudonymize", "Recogniser", "Redact", "Span"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,33 @@
+from .aggregate import Aggregate as Aggregate
+from .bin import Bin as Bin
+from .bin import Binned as Binned
+from .cast import Cast as Cast
+from .dates import Dates as Dates
+from .derive import Derive as Derive
+from .detect_language import DetectLanguage as DetectLanguage
+from .drop import Drop as Drop
+from .drop_duplicates import DropDuplicates as DropDuplicates
+from .drop_duplicates import KeepFirst as KeepFirst
+from .drop_leaks import DropLeaks as DropLeaks
+from .encode import Encode as Encode
+from .encode import Encoded as Encoded
+from .fill_missing import FilledMissing as FilledMissing
+from .fill_missing import FillMissing as FillMissing
+from .filter import Filter as Filter
+from .filter_quality import FilterQuality as FilterQuality
+from .join import Join as Join
+from .normalize import Normalize as Normalize
+from .outliers import ClipOutliers as ClipOutliers
+from .outliers import DropOutliers as DropOutliers
+from .outliers import OutliersClipped as OutliersClipped
+from .outliers import OutliersDropped as OutliersDropped
+from .parse_dates import ParseDates as ParseDates
+from .parse_numbers import ParseNumbers as ParseNumbers
+from .rename import Rename as Rename
+from .scale import Scale as Scale
+from .scale import Scaled as Scaled
+from .select import Select as Select
+from .split import Split as Split
+from .window import Window as Window
+
+__all__: list[str]
