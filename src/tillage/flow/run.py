@@ -283,6 +283,7 @@ class Project:
                 outcome.notes.append(
                     f"{stage.target}: the type or place of {moved} changed, so the table is read again."
                 )
+            outcome.notes += [f"{stage.target}: {note}" for note in found.notes]
             with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
                 source = SourceRun(store, stage, self.plan.root, found, ahead, listen)
                 try:
