@@ -143,7 +143,12 @@ def mariadb(programs: Path) -> Iterator[Server]:
         )
         setup.chmod(0o644)
         command = [str(programs / "mariadbd"), *where, f"--port={port}", "--bind-address=127.0.0.1"]
-        command += [f"--socket={folder / 's'}", f"--init-file={setup}", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0"]
+        command += [
+            f"--socket={folder / 's'}",
+            f"--init-file={setup}",
+            "--skip-log-bin",
+            "--innodb-flush-log-at-trx-commit=0",
+        ]
         with _started(command, folder):
             server = Server("mysql", port, "owner", folder / "log")
             _wait(lambda: mysql_connected(server).close(), server)

@@ -96,7 +96,7 @@ class DuckDb:
             return Shape(column, declared, "datetime", f"CAST(CAST({name} AS TIMESTAMP) AS VARCHAR)", bound, note)
         if digits := re.fullmatch(r"DECIMAL\((\d+),\s*\d+\)", declared):
             here, note = decimal_type(int(digits[1]))
-            return Shape(column, declared, here, as_text, bound, note and f"read as text: {note}")
+            return Shape(column, declared, here, as_text, bound, note and f"read as text: {note}", True)
         if declared == "BLOB":
             return Shape(column, declared, "text", f"hex({name})", "unhex(?)", "read as text")
         return Shape(column, declared, "text", as_text, bound, "read as text")

@@ -76,14 +76,15 @@ class MySql:
                 connect_timeout=int(address.options.get("connect_timeout", "15")),
                 local_infile=False,
                 cursorclass=pymysql.cursors.SSCursor,
-                init_command="SET SESSION time_zone = '+00:00', SESSION transaction_read_only = 1",
+                init_command="SET SESSION time_zone = '+00:00'",
                 **place,
             )
         except pymysql.err.OperationalError as error:
             said = address.scrubbed(str(error.args[-1]))
             raise no_connection(address.shown, said, refused=error.args[0] in REFUSED) from None
         with self._told():
-            self._ask("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            self._ask("SET SESSION TRANSACTION READ ONLY")
+            self._ask("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +141,9 @@ class MySql:
             return Shape(column, full, "float64", name, "%s")
         if kind == "decimal":
             here, note = decimal_type(int(digits))
-            return Shape(column, full, here, as_text, "CAST(%s AS DECIMAL(65, 30))", note and f"read as text: {note}")
+            return Shape(
+                column, full, here, as_text, "CAST(%s AS DECIMAL(65, 30))", note and f"read as text: {note}", True
+            )
         if kind in TEXTS:
             return Shape(column, full, "text", name, "%s")
         return self._by_text(column, kind, full)
@@ -190,10 +193,13 @@ class MySql:
         """The rows as they come over the wire."""
         with self._told():
             cursor = self._connection.cursor()
-            cursor.execute(statement, tuple(values))
-            while rows := cursor.fetchmany(size()):
-                yield list(rows)
-            cursor.close()
+            try:
+                cursor.execute(statement, tuple(values))
+                while rows := cursor.fetchmany(size()):
+                    yield list(rows)
+                cursor.close()
+            finally:
+                cursor.connection = None  # type: ignore[assignment]  # to close it would fetch all rows that are left
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -114,7 +114,7 @@ class Postgres:
             return Shape(column.name, declared, "datetime", f"({name} AT TIME ZONE 'UTC')::text", bound)
         if oid == NUMERIC:
             kind_here, note = decimal_type(column.precision)
-            return Shape(column.name, declared, kind_here, as_text, bound, note and f"read as text: {note}")
+            return Shape(column.name, declared, kind_here, as_text, bound, note and f"read as text: {note}", True)
         return Shape(column.name, declared, "text", as_text, bound, "read as text")
 
     def primary_key(self, table: str) -> tuple[str, ...]:

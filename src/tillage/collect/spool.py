@@ -93,7 +93,8 @@ class Spool:
 
     def _series(self, shape: Shape, values: Sequence[Any]) -> tuple[pl.Series, list[int]]:
         if shape.type != BY_VALUE:
-            return pl.Series(shape.name, values, dtype=RAW.get(shape.type, pl.String())), []
+            dtype = pl.String() if shape.written else RAW.get(shape.type, pl.String())
+            return pl.Series(shape.name, values, dtype=dtype), []
         made, bad = by_value(shape.name, values)
         if any(isinstance(v, bytes) for v in values):
             self.has_bytes.add(shape.name)

@@ -14,7 +14,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -258,6 +258,13 @@ class Sql(Following):
         return _spools[place]
 
     def _fetch(self, root: Path, path: str) -> Spool:
+        """All rows of an object."""
+        with ExitStack() as undo:
+            spool = self._fetch_into(undo, root, path)
+            undo.pop_all()
+        return spool
+
+    def _fetch_into(self, undo: ExitStack, root: Path, path: str) -> Spool:
         """All rows of an object; after a lost connection from behind the last key on."""
         spool: Spool | None = None
         ties, after, lost = _Ties(), None, 0
@@ -268,6 +275,7 @@ class Sql(Following):
                     if spool is None:
                         key = self._key(database, shapes)
                         spool = Spool(shapes, self._numbering(database, shapes, key))
+                        undo.callback(spool.close)
                     elif spool.shapes != shapes:
                         raise self._changed(_declared(spool.shapes), _declared(shapes))
                     for rows in self._rows(database, shapes, key, path, after, spool):

@@ -1,0 +1,567 @@
+"""Databases as sources: the same life of a table in each of them, by a plan in a store, against a rebuild.
+
+SQLite and DuckDB are files; PostgreSQL is a real server, started here; MariaDB too where the machine has one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from tests.collect.servers import (
+    PASSWORD,
+    Server,
+    connected,
+    mariadb,
+    mariadb_programs,
+    mysql_connected,
+    postgresql,
+)
+from tests.flow.world import KEY
+
+from tillage.collect import Sql
+from tillage.core.errors import ConfigurationError, Denied, InputMissing
+from tillage.face.rooms import project
+from tillage.promises import forget
+from tillage.promises.trace import trace, trace_record
+
+NO_MARIADB = "no mariadbd: install Debian's mariadb-server-core, or name its folder in TILLAGE_MARIADB"
+KINDS = ["sqlite", "duckdb", "postgresql", pytest.param("mysql", marks=pytest.mark.skipif(mariadb_programs() is None, reason=NO_MARIADB))]  # fmt: skip
+
+
+class Shop:
+    """A database of one kind and a project that reads it."""
+
+    def __init__(self, kind: str, root: Path, server: Server | None, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kind, self.root, self.server = kind, root, server
+        monkeypatch.setenv("TILLAGE_KEY", KEY)
+        monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
+        if server is None:
+            self.source = f"address: '{kind}:shop.db'"
+        else:
+            self.source = f"address: '{server.address}', secret: SHOP_PASSWORD"
+
+    def do(self, *statements: str) -> None:
+        if self.kind == "sqlite":
+            with closing(sqlite3.connect(self.root / "shop.db")) as db, db:
+                for statement in statements:
+                    db.execute(statement)
+        elif self.kind == "duckdb":
+            with closing(duckdb.connect(str(self.root / "shop.db"))) as duck:
+                for statement in statements:
+                    duck.execute(statement)
+        else:
+            assert self.server is not None
+            opened: Any = connected if self.kind == "postgresql" else mysql_connected
+            with closing(opened(self.server)) as connection, connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+
+    def plan(self, rest: str = "table: orders", more: str = "key: id", name: str = "") -> Path:
+        folder = self.root / name if name else self.root
+        folder.mkdir(exist_ok=True)
+        if name and self.server is None:
+            (folder / "shop.db").write_bytes((self.root / "shop.db").read_bytes())
+        text = f"project: shop\ntables:\n  orders: {{collect: {{sql: {{{self.source}, {rest}}}}}, {more}}}\n"
+        (folder / "tillage.yaml").write_text(text)
+        return folder
+
+    def run(self, folder: Path | None = None, targets: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[str]]:
+        with project(folder or self.root) as opened:
+            outcome = opened.run(targets)
+            return opened.summary(outcome, digest=True)["tables"]["orders"], outcome.notes
+
+    def rows(self, folder: Path | None = None) -> list[tuple[Any, ...]]:
+        with project(folder or self.root) as opened:
+            return sorted(opened.read("orders").drop("_id").rows())
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Callable[[str], Server | None]]:
+    """Each started when it is first asked for."""
+    started: dict[str, Any] = {}
+    made: dict[str, Server] = {}
+
+    def of(kind: str) -> Server | None:
+        if kind in ("sqlite", "duckdb"):
+            return None
+        if kind not in started:
+            programs = mariadb_programs()
+            started[kind] = postgresql() if kind == "postgresql" else mariadb(programs) if programs else None
+            made[kind] = started[kind].__enter__()
+        return made[kind]
+
+    yield of
+    for context in started.values():
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(params=KINDS)
+def shop(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]
+) -> Shop:
+    made = Shop(request.param, tmp_path, servers(request.param), monkeypatch)
+    made.do("DROP TABLE IF EXISTS orders")
+    return made
+
+
+@pytest.fixture
+def postgres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]) -> Shop:
+    made = Shop("postgresql", tmp_path, servers("postgresql"), monkeypatch)
+    made.do("DROP TABLE IF EXISTS orders")
+    return made
+
+
+def fill(shop: Shop) -> None:
+    shop.do(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, item VARCHAR(40), price DECIMAL(8,2), seen INTEGER)",
+        "INSERT INTO orders VALUES (1, 'tea', 1.10, 10), (2, 'r%se ''?', 2.25, 10), (3, NULL, NULL, 12)",
+    )
+
+
+ROWS = [(1, "tea", 1.1, 10), (2, "r%se '?", 2.25, 10), (3, None, None, 12)]
+
+
+def test_a_table_lives_as_in_its_database(shop: Shop) -> None:
+    """Inserts, updates and deletions arrive; each time the table has the digest of a rebuild; twice costs nothing."""
+    fill(shop)
+    shop.plan()
+    assert shop.run()[0]["rows"] == 3
+    assert shop.rows() == ROWS
+    again, _ = shop.run()
+    assert (again["version"], again["touched"]) == (1, 0)
+    shop.do("UPDATE orders SET item = 'green tea' WHERE id = 1", "DELETE FROM orders WHERE id = 3")
+    shop.do("INSERT INTO orders VALUES (7, 'salt', 0.5, 11)")
+    changed, _ = shop.run()
+    assert shop.rows() == [(1, "green tea", 1.1, 10), (2, "r%se '?", 2.25, 10), (7, "salt", 0.5, 11)]
+    rebuilt, _ = shop.run(shop.plan(name="anew"))
+    assert (changed["version"], changed["digest"]) == (2, rebuilt["digest"])
+
+
+def test_only_rows_beyond_the_cursor_are_asked_for(shop: Shop) -> None:
+    """Ties of the last value are read again by key where they changed; a deletion is not seen, and that is said."""
+    fill(shop)
+    shop.plan("table: orders, cursor: seen")
+    _, notes = shop.run()
+    assert any("deleted in the database stay" in note for note in notes)
+    assert shop.run()[0]["version"] == 1
+    shop.do("INSERT INTO orders VALUES (4, 'late', 1, 12), (5, 'new', 1, 13)", "DELETE FROM orders WHERE id = 1")
+    shop.do("UPDATE orders SET seen = 14, item = 'rose' WHERE id = 2")
+    told, _ = shop.run()
+    assert [(r[0], r[1]) for r in shop.rows()] == [(1, "tea"), (2, "rose"), (3, None), (4, "late"), (5, "new")]
+    assert told["touched"] <= 3 + 4  # of the table of six: ties, new ones, and what they supersede
+    assert shop.run()[0]["version"] == told["version"]
+    shop.do("UPDATE orders SET item = 'rosé' WHERE id = 2")  # under the last value of the cursor: a tie
+    shop.run()
+    assert (2, "rosé") in [(r[0], r[1]) for r in shop.rows()]
+    shop.do("INSERT INTO orders VALUES (9, 'plain', 1, 20)")
+    before = shop.run()[0]
+    assert before["touched"] <= 2
+    with project(shop.root) as opened:
+        (objects,) = opened.store.catalog.rows("SELECT count(*) AS n FROM sources WHERE ended IS NULL")
+    assert objects["n"] == 4
+
+
+def test_a_cursor_over_an_empty_table_waits(shop: Shop) -> None:
+    shop.do("CREATE TABLE orders (id INTEGER PRIMARY KEY, seen INTEGER)")
+    shop.plan("table: orders, cursor: seen")
+    assert shop.run()[0]["rows"] == 0
+    shop.do("INSERT INTO orders VALUES (1, 5), (2, NULL)")
+    assert shop.run()[0]["rows"] == 2
+    assert shop.run()[0]["version"] <= 2
+
+
+def test_a_query_is_a_table(shop: Shop) -> None:
+    fill(shop)
+    shop.plan("query: \"SELECT id, item FROM orders WHERE item <> '100%' -- a remark\\n;\", key: [id]")
+    shop.run()
+    assert shop.rows() == [(1, "tea"), (2, "r%se '?")]
+
+
+def test_what_is_forgotten_does_not_come_back(shop: Shop) -> None:
+    """The row is still in the database; its tombstone holds through changes of the table, and of the row."""
+    fill(shop)
+    for rest in ("table: orders", "table: orders, cursor: seen"):
+        folder = shop.plan(rest, name="cursor" if "cursor" in rest else "whole")
+        shop.run(folder)
+        with project(folder) as opened:
+            forget(opened, "orders", where="id = 2")
+        shop.do(f"INSERT INTO orders VALUES ({50 + len(rest)}, 'more', 1, {50 + len(rest)})")
+        shop.do(f"UPDATE orders SET item = 'again', seen = {60 + len(rest)} WHERE id = 2")
+        if shop.server is None:
+            (folder / "shop.db").write_bytes((shop.root / "shop.db").read_bytes())
+        shop.run(folder)
+        assert 2 not in [row[0] for row in shop.rows(folder)]
+        assert 50 + len(rest) in [row[0] for row in shop.rows(folder)]
+
+
+def test_a_record_is_its_key(shop: Shop) -> None:
+    shop.do("CREATE TABLE orders (id INTEGER PRIMARY KEY, item VARCHAR(9))", "INSERT INTO orders VALUES (4711, 'tea')")
+    shop.plan()
+    shop.run()
+    with project(shop.root) as opened:
+        found = trace_record(opened, "orders", 4711)
+        assert [behind.label for behind in trace(opened, "orders", int(opened.read("orders")["_id"][0])).back] == [
+            found.label
+        ]
+        assert found.label == "orders record 4711"
+
+
+def test_changed_columns_are_an_error_until_they_are_accepted(shop: Shop) -> None:
+    fill(shop)
+    shop.plan()
+    shop.run()
+    shop.do("ALTER TABLE orders ADD COLUMN colour VARCHAR(9)")
+    with pytest.raises(ConfigurationError, match="'colour'.* is new") as told:
+        shop.run()
+    assert shop.rows() == ROWS
+    digest = told.value.fix.rpartition("accept: ")[2]
+    shop.plan(f"table: orders, accept: '{digest}'")
+    assert shop.run()[0]["rows"] == 3
+    assert shop.rows()[0] == (1, "tea", 1.1, 10, None)
+    shop.do("ALTER TABLE orders DROP COLUMN colour")
+    with pytest.raises(ConfigurationError, match="not those that 'accept' stands for"):
+        shop.run()
+
+
+def test_a_key_that_does_not_tell_rows_apart_is_an_error(shop: Shop) -> None:
+    fill(shop)
+    shop.plan("query: SELECT * FROM orders, key: [seen]")
+    with pytest.raises(ConfigurationError, match="Two rows of query have one key"):
+        shop.run()
+    shop.plan("query: SELECT * FROM orders, key: [item]")
+    with pytest.raises(ConfigurationError, match="NULL in a row"):
+        shop.run()
+    shop.do("CREATE TABLE IF NOT EXISTS bare (a INTEGER)")
+    shop.plan("table: bare")
+    with pytest.raises(ConfigurationError, match="no primary key"):
+        shop.run()
+    shop.plan("table: orders, cursor: seen", more="max_quarantine: 0.5")
+    with pytest.raises(ConfigurationError, match="comes again"):
+        shop.run()
+
+
+def test_what_is_not_there_is_said(shop: Shop) -> None:
+    fill(shop)
+    shop.plan("table: oders")
+    with pytest.raises(InputMissing, match="oders"):
+        shop.run()
+    shop.plan("query: SELEKT 1, key: [id]")
+    with pytest.raises(ConfigurationError, match="does not take the query"):
+        shop.run()
+    shop.plan("table: orders, cursor: sen")
+    with pytest.raises(ConfigurationError, match="Did you mean 'seen'"):
+        shop.run()
+
+
+def test_nothing_is_written_to_a_database(shop: Shop) -> None:
+    fill(shop)
+    shop.plan("query: 'DELETE FROM orders RETURNING id', key: [id]")
+    with pytest.raises(ConfigurationError):
+        shop.run()
+    if shop.kind == "postgresql":
+        shop.plan("query: 'WITH gone AS (DELETE FROM orders RETURNING id) SELECT id FROM gone', key: [id]")
+        with pytest.raises(ConfigurationError):
+            shop.run()
+    if shop.kind == "duckdb":
+        (shop.root / "secret.csv").write_text("id\n1\n")
+        shop.plan(f"query: \"SELECT id FROM read_csv('{shop.root}/secret.csv')\", key: [id]")
+        with pytest.raises(ConfigurationError, match="disabled"):
+            shop.run()
+    shop.plan()
+    shop.run()
+    assert shop.rows() == ROWS
+
+
+def test_declared_types_go_first(shop: Shop) -> None:
+    fill(shop)
+    shop.do("INSERT INTO orders VALUES (4, '12', 1, 1)")
+    shop.plan(
+        "query: 'SELECT id, item FROM orders WHERE id <> 3', key: [id], types: {item: int64}",
+        "key: id, max_quarantine: 1",
+    )
+    told, _ = shop.run()
+    assert (told["rows"], told["quarantined"]) == (1, {"bad_value": 2})
+
+
+# ---- PostgreSQL: its types, its connections, its log
+
+
+def test_exotic_types_are_text_and_noted(postgres: Shop) -> None:
+    postgres.do(
+        "CREATE TABLE orders (id int PRIMARY KEY, big numeric(1000), wait interval, place point, doc jsonb, page xml, "
+        "raw bytea, mood text[], free numeric, price numeric(12,2), at timestamptz, day date, who uuid, ok boolean)",
+        "INSERT INTO orders VALUES (1, 10::numeric ^ 900, '1 day 2 hours', '(1,2)', '{\"a\": [1, null]}', NULL, "
+        "'\\x00ff', '{a,b}', 1.50, 12.34, '2024-02-29 12:00:00+02', '2024-02-29', "
+        "'00000000-0000-0000-0000-000000000001', true)",
+    )
+    postgres.plan()
+    _, notes = postgres.run()
+    ((_, big, wait, place, doc, page, raw, mood, free, price, at, day, who, ok),) = postgres.rows()
+    assert big == str(10**900)
+    assert (wait, place, doc, page, raw, mood) == ("1 day 02:00:00", "(1,2)", '{"a": [1, null]}', None, "\\x00ff", "{a,b}")  # fmt: skip
+    assert (free, price, str(at), str(day), ok) == ("1.50", 12.34, "2024-02-29 10:00:00+00:00", "2024-02-29", True)
+    assert who.endswith("1")
+    told = " ".join(notes)
+    noted = (
+        "'big' (numeric(1000,0))",
+        "(interval)",
+        "(point)",
+        "(jsonb)",
+        "(xml)",
+        "(bytea)",
+        "(text[])",
+        "'free' (numeric)",
+    )
+    assert [n for n in noted if n not in told] == []
+    assert "'price'" not in told
+
+
+def test_infinite_and_impossible_times_are_quarantined(postgres: Shop) -> None:
+    postgres.do(
+        "CREATE TABLE orders (id int PRIMARY KEY, at timestamptz, naive timestamp, day date)",
+        "INSERT INTO orders VALUES (1, '2024-01-01', '2024-01-01', '2024-01-01'), (2, 'infinity', NULL, NULL), "
+        "(3, NULL, '-infinity', NULL), (4, NULL, NULL, '0044-03-15 BC'), (5, '20000-01-01', NULL, NULL)",
+    )
+    postgres.plan(more="key: id, max_quarantine: 1")
+    told, notes = postgres.run()
+    assert (told["rows"], told["quarantined"], told["in"]) == (1, {"bad_value": 4}, 5)
+    assert any("'naive' (timestamp without time zone): its times are taken to be UTC" in note for note in notes)
+
+
+def test_a_commit_moves_the_stamp_and_nothing_else_does(postgres: Shop) -> None:
+    """With no commit anywhere the table is not even fetched; an open transaction counts when it commits."""
+    fill(postgres)
+    postgres.plan()
+    postgres.run()
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        fetch = Sql._fetch
+        patch.setattr(Sql, "_fetch", lambda *a: (seen.append(1), fetch(*a))[1])
+        assert postgres.server is not None
+        with closing(connected(postgres.server)) as other:
+            other.execute("BEGIN")
+            other.execute("UPDATE orders SET item = 'soon' WHERE id = 1")
+            postgres.run()
+            assert (1, "tea") in [row[:2] for row in postgres.rows()]
+            seen.clear()
+            other.execute("COMMIT")
+        postgres.run()
+    assert seen == [1]
+    assert (1, "soon") in [row[:2] for row in postgres.rows()]
+
+
+@pytest.mark.parametrize("key", ["id", "code", "both"])
+def test_a_lost_connection_is_taken_up_behind_the_last_key(
+    key: str, postgres: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends our session twice in the middle: each row comes once, none is missing."""
+    from tillage.collect import spool
+    from tillage.collect.db_postgres import Postgres
+
+    monkeypatch.setattr(spool, "FIRST_ROWS", 100)
+    monkeypatch.setattr(spool, "MOST_ROWS", 100)
+    monkeypatch.setattr(sys.modules[Sql.__module__], "WAIT_SECONDS", 0.01)
+    columns = {"id": "id", "code": "code", "both": "at, id"}[key]
+    postgres.do(
+        'CREATE TABLE orders (id int, code text COLLATE "C", at timestamptz)',
+        "INSERT INTO orders SELECT i, md5(i::text), '2024-01-01'::timestamptz + (i / 7) * interval '1.5 s' "
+        "FROM generate_series(1, 1000) i",
+        f"ALTER TABLE orders ADD PRIMARY KEY ({columns})",
+    )
+    whole, killed = Postgres.rows, []
+
+    def killing(self: Postgres, statement: str, values: Any, size: Any) -> Iterator[Any]:
+        for n, rows in enumerate(whole(self, statement, values, size)):
+            yield rows
+            if n == 2 and "ORDER BY" in statement and len(killed) < 2:
+                killed.append(len(rows))
+                postgres.do(f"SELECT pg_terminate_backend({self._connection.info.backend_pid}, 5000)")
+
+    monkeypatch.setattr(Postgres, "rows", killing)
+    postgres.plan()
+    assert postgres.run()[0]["rows"] == 1000
+    assert killed == [100, 100]
+    assert sorted(row[0] for row in postgres.rows()) == list(range(1, 1001))
+
+
+def test_a_schema_that_changes_while_a_connection_is_lost_is_an_error(
+    postgres: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tillage.collect import spool
+    from tillage.collect.db_postgres import Postgres
+
+    monkeypatch.setattr(spool, "FIRST_ROWS", 100)
+    monkeypatch.setattr(spool, "MOST_ROWS", 100)
+    monkeypatch.setattr(sys.modules[Sql.__module__], "WAIT_SECONDS", 0.01)
+    postgres.do("CREATE TABLE orders AS SELECT i AS id, i AS n FROM generate_series(1, 500) i")
+    postgres.do("ALTER TABLE orders ADD PRIMARY KEY (id)")
+    whole = Postgres.rows
+
+    def changing(self: Postgres, statement: str, values: Any, size: Any) -> Iterator[Any]:
+        for rows in whole(self, statement, values, size):
+            yield rows
+            if "ORDER BY" in statement:
+                postgres.do(f"SELECT pg_terminate_backend({self._connection.info.backend_pid}, 5000)")
+                postgres.do("ALTER TABLE orders ALTER n TYPE text")
+
+    monkeypatch.setattr(Postgres, "rows", changing)
+    postgres.plan()
+    with pytest.raises(ConfigurationError, match="'n' was integer and is text"):
+        postgres.run()
+
+
+def test_a_server_that_stays_away_is_unavailable(postgres: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tillage.core.errors import Unavailable
+
+    fill(postgres)
+    monkeypatch.setattr(sys.modules[Sql.__module__], "WAIT_SECONDS", 0.001)
+    postgres.source = postgres.source.replace(str(postgres.server and postgres.server.port), "9")
+    postgres.plan()
+    with pytest.raises(Unavailable, match="127.0.0.1:9/postgres cannot be reached"):
+        postgres.run()
+
+
+def test_the_password_is_in_no_file_and_no_message(postgres: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given as a secret or in an address that the environment holds: nothing that is written or said has it."""
+    fill(postgres)
+    assert postgres.server is not None
+    said = []
+    monkeypatch.setenv("SHOP", postgres.server.address.replace("owner@", f"owner:{PASSWORD}@"))
+    for source in (postgres.source, "address: '${SHOP}'"):
+        postgres.source = source
+        postgres.plan()
+        said += [json.dumps(postgres.run())]
+        for rest in ("table: nowhere", "query: SELEKT, key: [id]"):
+            postgres.plan(rest)
+            with pytest.raises((InputMissing, ConfigurationError)) as told:
+                postgres.run()
+            said += [str(told.value), repr(told.value.__context__), repr(told.value.__cause__)]
+    wrong = PASSWORD + "x"
+    monkeypatch.setenv("SHOP_PASSWORD", wrong)
+    postgres.source = f"address: '{postgres.server.address}', secret: SHOP_PASSWORD"
+    postgres.plan()
+    with pytest.raises(Denied) as told:
+        postgres.run()
+    said.append(str(told.value))
+    monkeypatch.delenv("SHOP_PASSWORD")
+    with pytest.raises(Denied, match="SHOP_PASSWORD is not set"):
+        postgres.run()
+    assert len(said) > 10
+    assert [s for s in said if PASSWORD in s] == []
+    files = [p for p in postgres.root.rglob("*") if p.is_file()]
+    assert len(files) > 3
+    assert [p for p in files if PASSWORD.encode() in p.read_bytes()] == []
+
+
+# ---- many columns, many rows
+
+
+@pytest.mark.parametrize(("kind", "width"), [("sqlite", 2000), ("duckdb", 2000), ("postgresql", 1600)])
+def test_two_thousand_columns(
+    kind: str, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]
+) -> None:
+    """As many as the database takes: PostgreSQL has 1,600 at most."""
+    shop = Shop(kind, tmp_path, servers(kind), monkeypatch)
+    names = ["id", *(f"c{i}" for i in range(1, width))]
+    columns = ", ".join(f"{n} SMALLINT" for n in names[1:])
+    shop.do("DROP TABLE IF EXISTS orders", f"CREATE TABLE orders (id INTEGER PRIMARY KEY, {columns})")
+    shop.do(
+        f"INSERT INTO orders VALUES {', '.join('(' + ', '.join([str(r), *['7'] * (width - 1)]) + ')' for r in (1, 2, 3))}"
+    )
+    shop.plan()
+    assert shop.run()[0]["rows"] == 3
+    with project(shop.root) as opened:
+        frame = opened.read("orders").drop("_id")
+    assert frame.columns == names
+    assert frame["c1999" if width == 2000 else "c1599"].to_list() == [7, 7, 7]
+
+
+def test_sqlite_values_have_types_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop("sqlite", tmp_path, None, monkeypatch)
+    shop.do("CREATE TABLE orders (id INTEGER PRIMARY KEY, n, x, t, b)")
+    shop.do("INSERT INTO orders VALUES (1, 1, 1, 'a', x'00ff'), (2, NULL, 2.5, 3, NULL)")
+    shop.do("INSERT INTO orders VALUES (3, 9223372036854775807, 4, NULL, NULL), (4, 1, 1, CAST(x'ff' AS TEXT), NULL)")
+    shop.plan(more="key: id, max_quarantine: 1")
+    told, notes = shop.run()
+    with project(shop.root) as opened:
+        frame = opened.read("orders").drop("_id").sort("id")
+    assert frame.schema == {"id": pl.Int64, "n": pl.Int64, "x": pl.Float64, "t": pl.String, "b": pl.String}
+    assert frame.rows() == [(1, 1, 1.0, "a", "00ff"), (2, None, 2.5, "3", None), (3, 2**63 - 1, 4.0, None, None)]
+    assert told["quarantined"] == {"bad_encoding": 1}
+    assert any("'b' (bytes): read as hexadecimal text" in note for note in notes)
+
+
+def test_duckdb_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop("duckdb", tmp_path, None, monkeypatch)
+    shop.do(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, u UBIGINT, h HUGEINT, w INTERVAL, l INTEGER[], b BLOB, moment TIMESTAMP)"
+    )
+    shop.do(
+        "INSERT INTO orders VALUES (1, 18446744073709551615, -1, INTERVAL 3 DAY, [1, 2], '\\x01'::BLOB, 'infinity')"
+    )
+    shop.do(
+        "INSERT INTO orders VALUES (2, 18446744073709551615, 1, INTERVAL 3 DAY, [1], 'a', '2024-01-01 10:00:00.25')"
+    )
+    shop.plan(more="key: id, max_quarantine: 1")
+    told, notes = shop.run()
+    ((_, u, h, w, many, b, at),) = shop.rows()
+    assert (u, h, w, many, b, str(at)) == ("18446744073709551615", "1", "3 days", "[1]", "61", "2024-01-01 10:00:00.250000+00:00")  # fmt: skip
+    assert told["quarantined"] == {"bad_value": 1}
+    assert len([n for n in notes if "read as text" in n]) == 5
+
+
+@pytest.mark.skipif(mariadb_programs() is None, reason=NO_MARIADB)
+def test_mysql_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]) -> None:
+    shop = Shop("mysql", tmp_path, servers("mysql"), monkeypatch)
+    shop.do("DROP TABLE IF EXISTS orders")
+    shop.do(
+        "CREATE TABLE orders (id INT PRIMARY KEY, u BIGINT UNSIGNED, d DECIMAL(65,2), p DECIMAL(10,2), t TIME, g POINT, "
+        "j JSON, b VARBINARY(9), at DATETIME(6), e ENUM('x', 'y'), bits BIT(9))",
+        "SET sql_mode = ''",
+    )
+    shop.do("SET sql_mode = ''", "INSERT INTO orders VALUES (1, 18446744073709551615, 1e50, 1.5, '-26:00:00', "
+            "POINT(1, 2), '{\"a\": 1}', 0x00ff, '2024-01-01 10:00:00.25', 'y', 5), "
+            "(2, 0, 0, 0, NULL, NULL, NULL, NULL, '0000-00-00 00:00:00', 'x', 1)")  # fmt: skip
+    for rest in ("table: orders", "query: SELECT * FROM orders, key: [id]"):
+        folder = shop.plan(rest, "key: id, max_quarantine: 1", name=rest[:5])
+        told, notes = shop.run(folder)
+        ((_, u, d, p, t, g, j, b, at, e, bits),) = shop.rows(folder)
+        assert (str(u), d, float(p)) == ("18446744073709551615", "1" + "0" * 50 + ".00", 1.5)
+        assert (t, g, j, b.upper(), str(at), e, bits) == ("-26:00:00", "POINT(1 2)", '{"a": 1}', "00FF", "2024-01-01 10:00:00.250000+00:00", "y", "5")  # fmt: skip
+        assert told["quarantined"] == {"bad_value": 1}
+        assert notes
+
+
+@pytest.mark.skipif(mariadb_programs() is None, reason=NO_MARIADB)
+def test_mysql_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]) -> None:
+    from tillage.collect import spool
+    from tillage.collect.db_mysql import MySql
+
+    monkeypatch.setattr(spool, "FIRST_ROWS", 100)
+    monkeypatch.setattr(spool, "MOST_ROWS", 100)
+    monkeypatch.setattr(sys.modules[Sql.__module__], "WAIT_SECONDS", 0.01)
+    shop = Shop("mysql", tmp_path, servers("mysql"), monkeypatch)
+    shop.do("DROP TABLE IF EXISTS orders", "CREATE TABLE orders (id INT PRIMARY KEY, text TEXT)")
+    shop.do("INSERT INTO orders SELECT seq, REPEAT('x', 20000) FROM seq_1_to_1000")
+    whole, killed = MySql.rows, []
+
+    def killing(self: MySql, statement: str, values: Any, size: Any) -> Iterator[Any]:
+        for rows in whole(self, statement, values, size):
+            yield rows
+            if "ORDER BY" in statement and not killed:
+                killed.append(1)
+                shop.do(f"KILL {self._connection.thread_id()}")
+
+    monkeypatch.setattr(MySql, "rows", killing)
+    shop.plan()
+    assert shop.run()[0]["rows"] == 1000
+    assert killed == [1]
