@@ -2,9 +2,11 @@
 
 from tillage.collect.files import Files, read_file
 from tillage.collect.sql import Sql
+from tillage.collect.web import Web
 from tillage.flow.pipeline import reader
 
 files = reader(Files)
 sql = reader(Sql)
+web = reader(Web)
 
-__all__ = ["Files", "Sql", "files", "read_file", "sql"]
+__all__ = ["Files", "Sql", "Web", "files", "read_file", "sql", "web"]
