@@ -102,7 +102,9 @@ def _take(found: Crawl, said: dict[str, Any], body: bytes) -> bool:
 
 
 def _messages(orders: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
-    script = str(Path(__file__).with_name("spider.py"))  # by its path, so that it loads nothing of ours but what it needs
+    script = str(
+        Path(__file__).with_name("spider.py")
+    )  # by its path, so that it loads nothing of ours but what it needs
     around = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with subprocess.Popen(  # noqa: S603 - our own command, and no shell
         [sys.executable, "-P", "-W", "ignore", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=around

@@ -144,7 +144,8 @@ class Pages(scrapy.Spider):
         self.hosts = {urlsplit(url).netloc for url in orders["urls"]}
         self.no_robots: set[str] = set()
         self.told: set[str] = set()
-        self.asked = 0
+        self.asked: set[str] = set()
+        """Instead of Scrapy's own filter, which drops a redirect to a page that was asked for without a word."""
         self.cut = False
         self.links = LinkExtractor(unique=True)
 
@@ -154,11 +155,13 @@ class Pages(scrapy.Spider):
                 yield request
 
     def _request(self, url: str, depth: int) -> Iterator[Request]:
-        if self.asked >= self.orders["max_pages"]:
+        if url in self.asked:
+            return
+        if len(self.asked) >= self.orders["max_pages"]:
             self.cut = True
             return
-        self.asked += 1
-        yield Request(url, self.arrived, errback=self.failed, cb_kwargs={"depth": depth}, dont_filter=depth == 0)
+        self.asked.add(url)
+        yield Request(url, self.arrived, errback=self.failed, cb_kwargs={"depth": depth}, dont_filter=True)
 
     def arrived(self, response: Response, depth: int) -> Iterator[Request]:
         """A page, or the answer that there is none, or that it is as it was."""
