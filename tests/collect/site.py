@@ -1,4 +1,4 @@
-"""A web site that behaves as it is told: pages, stamps, robots.txt, and every misbehaviour that a crawl must survive."""
+"""A web site that behaves as it is told: pages, stamps, robots.txt, and what a crawl must survive."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def article(text: str, *links: str, title: str = "A page", around: str = "") -> 
     menu = "".join(f'<li><a href="{link}">{link}</a></li>' for link in links)
     body = f"<p>{text} This is said at some length, so that it is taken for the text and not for a menu.</p>" * 3
     return (
-        f"<html lang='en'><head><title>{title}</title></head><body><nav><ul>{menu}</ul></nav><div class='ad'>{around}</div>"
+        f"<html lang='en'><head><title>{title}</title></head><body><nav><ul>{menu}</ul></nav>{around}"
         f"<article><h1>{title}</h1>{body}</article><footer>All rights reserved</footer></body></html>"
     )
 

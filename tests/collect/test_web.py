@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_to_plan_and_check_ask_no_site(own: Site, tmp_path: Path) -> None:
     own.asked.clear()
     with project(tmp_path) as opened:
         opened.check(look=True)
-        assert [i.why for i in intents(opened)][0] == "it is asked at the run"
+        assert next(i.why for i in intents(opened)) == "it is asked at the run"
     assert own.asked == []
 
 
@@ -135,12 +136,12 @@ def test_rate_and_crawl_delay_are_kept(own: Site) -> None:
     own.pages |= {f"/{n}": Page(article(f"{n}")) for n in range(4)}
     look(own, "/0", "/1", "/2", "/3", rate=4)
     times = [at for at, _, _ in own.asked]
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.2
+    assert min(b - a for a, b in pairwise(times)) > 0.2
     own.asked.clear()
     own.pages["/robots.txt"] = Page("User-agent: *\nCrawl-delay: 0.6\n")
     look(own, "/0", "/1", "/2")
     times = [at for at, path, _ in own.asked if path != "/robots.txt"]
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.5
+    assert min(b - a for a, b in pairwise(times)) > 0.5
 
 
 def test_links_lead_no_further_than_asked(own: Site) -> None:
@@ -211,9 +212,7 @@ def test_what_is_no_address_is_refused(params: dict[str, Any], said: str) -> Non
 
 
 def test_a_crawl_that_breaks_off_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tillage.collect import crawl
-
-    real: Callable[..., Any] = crawl.subprocess.Popen
-    monkeypatch.setattr(crawl.subprocess, "Popen", lambda args, **more: real([sys.executable, "-c", "pass"], **more))
+    real: Callable[..., Any] = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda args, **more: real([sys.executable, "-c", "pass"], **more))
     with pytest.raises(TillageError, match="before its time"):
         Web(urls="http://x.org/").follow(Path(), ())

@@ -31,7 +31,7 @@ class Shape:
     """A column as its database has it.
 
     `declared`: its type there; `type`: the one it gets here; `select`: the expression that reads it; `bound`: the
-    placeholder through which a value that was read is given back; `note`: why it is read as text; `written`: whether the
+    placeholder through which a value that was read is given back; `note`: why it is read as text; `written`: that the
     server writes a number as text.
     """
 

@@ -54,7 +54,7 @@ class Resolver(CachingThreadedResolver):
     allowed = networks(())
 
     def getHostByName(self, name: str, timeout: Any = ()) -> Any:  # noqa: N802 - Twisted's name
-        return threads.deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self._judged, name)
+        return threads.deferToThread(self._judged, name)
 
     def _judged(self, name: str) -> str:
         try:
@@ -64,7 +64,7 @@ class Resolver(CachingThreadedResolver):
         if not all(may_reach(address, self.allowed) for address in found):
             inside.add(name)
             raise DNSLookupError(f"{name} stands for an address inside")
-        return sorted(found)[0]
+        return min(found)
 
 
 class Gate:
@@ -298,8 +298,7 @@ def main() -> None:
     crawler = process.create_crawler(Pages)
     process.crawl(crawler, orders=orders, sink=sink)
     process.start()
-    spider = crawler.spider
-    send(sink, {"url": "", "end": True, "cut": bool(spider and spider.cut)})
+    send(sink, {"url": "", "end": True, "cut": bool(getattr(crawler.spider, "cut", False))})
 
 
 def settings(orders: dict[str, Any]) -> dict[str, Any]:

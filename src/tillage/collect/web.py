@@ -143,7 +143,7 @@ class Web(Following):
         return hashlib.sha256(json.dumps(self._read(path), sort_keys=True).encode()).hexdigest()
 
     def observe(self, root: Path, path: str) -> State:
-        """Columns, and when the page was fetched (`fetched`, seconds since 1970): beside the rows, which know no clock."""
+        """Columns, and `fetched`, seconds since 1970: it stands beside the rows, which know no clock."""
         found = self._with(path)
         state: dict[str, Any] = {"path": path, "columns": COLUMNS, "order": list(COLUMNS), "records": 1}
         state["fetched"] = int(found.at)

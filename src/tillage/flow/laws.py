@@ -25,6 +25,7 @@ from tillage.core.state import State, decode, encode
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.flow.algebraic_law import in_parts
 from tillage.flow.comparison import canonical, cuts, difference, halves, outcome, shuffled
+from tillage.flow.following import Following, Held
 from tillage.flow.results import packed
 from tillage.flow.shard_laws import apart
 from tillage.flow.variants import undescribed, variants
@@ -526,6 +527,19 @@ def _source_records(source: Source, root: Path, random: Random) -> Iterator[str]
             yield f"{path}: a record is both good and bad, or records come out of order."
 
 
+def _following(source: Following, root: Path, random: Random) -> Iterator[str]:
+    first = source.follow(root, ())
+    if [found.path for found in first.found] != sorted({found.path for found in first.found}):
+        yield "follow does not give each object once, sorted by path."
+    held = [Held(f.path, f.stamp, json.loads(json.dumps(source.observe(root, f.path)))) for f in first.found]
+    sums = {h.path: source.checksum(root, h.path) for h in held}
+    again = source.follow(root, held)
+    if {f.path for f in again.found} != set(sums):
+        yield "followed with all that it gave, it gives other objects."
+    elif any(source.checksum(root, path) != sums[path] for path in sums):
+        yield "followed with all that it gave, an object has another content."
+
+
 STEP_LAWS = (
     Law("Step: fingerprint", "Equal parameters, equal fingerprints; another parameter, another one.", _fingerprint),
     Law("Step: described", "Every parameter says what it means.", _described),
@@ -581,6 +595,10 @@ SOURCE_LAWS = (
     Law("Source: records", "Each record is a row or a bad record, in order, in the types agreed.", _source_records),
 )
 
+FOLLOWING_LAWS = (
+    Law("Following: again", "Where nothing changed, what it gave is all there is, and the same.", _following),
+)
+
 LAWS: Mapping[type[Step], tuple[Law, ...]] = {
     Step: STEP_LAWS,
     Map: MAP_LAWS,
@@ -591,5 +609,6 @@ LAWS: Mapping[type[Step], tuple[Law, ...]] = {
     Whole: WHOLE_LAWS,
     Sharded: SHARDED_LAWS,
     Source: SOURCE_LAWS,
+    Following: FOLLOWING_LAWS,
 }
 """The laws of each kind of step; `Step` are those of every one."""
