@@ -31,6 +31,7 @@ from tests.flow.world import KEY
 from tillage.collect import Sql
 from tillage.core.errors import ConfigurationError, Denied, InputMissing
 from tillage.face.rooms import project
+from tillage.flow.planner import intents
 from tillage.promises import forget
 from tillage.promises.trace import trace, trace_record
 
@@ -154,6 +155,11 @@ def test_only_rows_beyond_the_cursor_are_asked_for(shop: Shop) -> None:
     shop.plan("table: orders, cursor: seen")
     _, notes = shop.run()
     assert any("deleted in the database stay" in note for note in notes)
+    with project(shop.root) as opened:
+        (intent,) = intents(opened)
+        assert (intent.runs, intent.why.partition(";")[0]) == (False, "nothing new")
+        assert "deleted in the database stay" in intent.why
+        assert "deleted in the database stay" in " ".join(opened.notes("orders"))
     assert shop.run()[0]["version"] == 1
     shop.do("INSERT INTO orders VALUES (4, 'late', 1, 12), (5, 'new', 1, 13)", "DELETE FROM orders WHERE id = 1")
     shop.do("UPDATE orders SET seen = 14, item = 'rose' WHERE id = 2")
@@ -570,7 +576,7 @@ def test_mysql_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serv
             yield rows
             if "ORDER BY" in statement and not killed:
                 killed.append(1)
-                shop.do(f"KILL {next(iter(self._ask('SELECT connection_id()')))[0]}")
+                shop.do(f"KILL {self._connection.thread_id()}")  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(MySql, "rows", killing)
     shop.plan()

@@ -56,7 +56,7 @@ class DuckDb:
         }
         try:
             self._connection = duckdb.connect(address.database, read_only=True, config=closed)
-            self._connection.execute("SET TimeZone = 'UTC'")
+            self._connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         except duckdb.Error as error:
             raise no_connection(address.shown, str(error)) from None
 

@@ -413,6 +413,12 @@ class Project:
         """The evaluation of a model, whole."""
         return load_report(self.store, model, version)
 
+    def notes(self, table: str) -> list[str]:
+        """What the source of a table said of its rows when they were last read: what it does not see, or changes."""
+        source = next((s for s in self._of_target(table) if s.kind == "source"), None)
+        at = self.store.latest(source.name) if source is not None else None
+        return list(at.facts.get("notes", ())) if at is not None else []
+
     def profile(self, table: str) -> dict[str, Any]:
         """The profile of a table whose plan asks for one."""
         result = load_result(self.store, f"{table}/profile", self.registry)
