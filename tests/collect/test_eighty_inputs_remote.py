@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.collect.servers import PASSWORD, Server, connected, postgresql
+from tests.collect.servers import PASSWORD, Server, connected
 from tests.collect.site import Page, Site, article, bomb, dripping, site
 from tests.flow.world import KEY
 
@@ -162,10 +162,9 @@ def test_web(name: str, found: Found) -> None:
 # ---- SQL
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgresql() as made:
-        yield made
+@pytest.fixture
+def server(servers: Callable[[str], Server]) -> Server:
+    return servers("postgresql")
 
 
 class Orders:

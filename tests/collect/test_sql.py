@@ -6,27 +6,15 @@ SQLite and DuckDB are files; PostgreSQL is a real server, started here; MariaDB 
 from __future__ import annotations
 
 import json
-import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import polars as pl
 import pytest
-from tests.collect.servers import (
-    PASSWORD,
-    Server,
-    connected,
-    mariadb,
-    mariadb_programs,
-    mysql_connected,
-    postgresql,
-)
-from tests.flow.world import KEY
+from tests.collect.servers import PASSWORD, connected
+from tests.collect.shop import MARIADB, Shop
 
 from tillage.collect import Sql
 from tillage.core.errors import ConfigurationError, Denied, InputMissing
@@ -34,93 +22,6 @@ from tillage.face.rooms import project
 from tillage.flow.planner import intents
 from tillage.promises import forget
 from tillage.promises.trace import trace, trace_record
-
-NO_MARIADB = "no mariadbd: install Debian's mariadb-server-core, or name its folder in TILLAGE_MARIADB"
-MARIADB = pytest.mark.skipif(mariadb_programs() is None, reason=NO_MARIADB)
-KINDS = ["sqlite", "duckdb", "postgresql", pytest.param("mysql", marks=MARIADB)]
-
-
-class Shop:
-    """A database of one kind and a project that reads it."""
-
-    def __init__(self, kind: str, root: Path, server: Server | None, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.kind, self.root, self.server = kind, root, server
-        monkeypatch.setenv("TILLAGE_KEY", KEY)
-        monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
-        if server is None:
-            self.source = f"address: '{kind}:shop.db'"
-        else:
-            self.source = f"address: '{server.address}', secret: SHOP_PASSWORD"
-
-    def do(self, *statements: str) -> None:
-        if self.kind == "sqlite":
-            with closing(sqlite3.connect(self.root / "shop.db")) as db, db:
-                for statement in statements:
-                    db.execute(statement)
-        elif self.kind == "duckdb":
-            with closing(duckdb.connect(str(self.root / "shop.db"))) as duck:
-                for statement in statements:
-                    duck.execute(statement)
-        else:
-            assert self.server is not None
-            opened: Any = connected if self.kind == "postgresql" else mysql_connected
-            with closing(opened(self.server)) as connection, connection.cursor() as cursor:
-                for statement in statements:
-                    cursor.execute(statement)
-
-    def plan(self, rest: str = "table: orders", more: str = "key: id", name: str = "") -> Path:
-        folder = self.root / name if name else self.root
-        folder.mkdir(exist_ok=True)
-        if name and self.server is None:
-            (folder / "shop.db").write_bytes((self.root / "shop.db").read_bytes())
-        text = f"project: shop\ntables:\n  orders: {{collect: {{sql: {{{self.source}, {rest}}}}}, {more}}}\n"
-        (folder / "tillage.yaml").write_text(text)
-        return folder
-
-    def run(self, folder: Path | None = None, targets: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[str]]:
-        with project(folder or self.root) as opened:
-            outcome = opened.run(targets)
-            return opened.summary(outcome, digest=True)["tables"]["orders"], outcome.notes
-
-    def rows(self, folder: Path | None = None) -> list[tuple[Any, ...]]:
-        with project(folder or self.root) as opened:
-            return sorted(opened.read("orders").drop("_id").rows())
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Callable[[str], Server | None]]:
-    """Each started when it is first asked for."""
-    started: dict[str, Any] = {}
-    made: dict[str, Server] = {}
-
-    def of(kind: str) -> Server | None:
-        if kind in ("sqlite", "duckdb"):
-            return None
-        if kind not in started:
-            programs = mariadb_programs()
-            started[kind] = postgresql() if kind == "postgresql" else mariadb(programs) if programs else None
-            made[kind] = started[kind].__enter__()
-        return made[kind]
-
-    yield of
-    for context in started.values():
-        context.__exit__(None, None, None)
-
-
-@pytest.fixture(params=KINDS)
-def shop(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]
-) -> Shop:
-    made = Shop(request.param, tmp_path, servers(request.param), monkeypatch)
-    made.do("DROP TABLE IF EXISTS orders")
-    return made
-
-
-@pytest.fixture
-def postgres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]) -> Shop:
-    made = Shop("postgresql", tmp_path, servers("postgresql"), monkeypatch)
-    made.do("DROP TABLE IF EXISTS orders")
-    return made
 
 
 def fill(shop: Shop) -> None:
@@ -300,50 +201,7 @@ def test_declared_types_go_first(shop: Shop) -> None:
     assert (told["rows"], told["quarantined"]) == (1, {"bad_value": 2})
 
 
-# ---- PostgreSQL: its types, its connections, its log
-
-
-def test_exotic_types_are_text_and_noted(postgres: Shop) -> None:
-    postgres.do(
-        "CREATE TABLE orders (id int PRIMARY KEY, big numeric(1000), wait interval, place point, doc jsonb, page xml, "
-        "raw bytea, mood text[], free numeric, price numeric(12,2), at timestamptz, day date, who uuid, ok boolean)",
-        "INSERT INTO orders VALUES (1, 10::numeric ^ 900, '1 day 2 hours', '(1,2)', '{\"a\": [1, null]}', NULL, "
-        "'\\x00ff', '{a,b}', 1.50, 12.34, '2024-02-29 12:00:00+02', '2024-02-29', "
-        "'00000000-0000-0000-0000-000000000001', true)",
-    )
-    postgres.plan()
-    _, notes = postgres.run()
-    ((_, big, wait, place, doc, page, raw, mood, free, price, at, day, who, ok),) = postgres.rows()
-    assert big == str(10**900)
-    assert (wait, place, doc, page) == ("1 day 02:00:00", "(1,2)", '{"a": [1, null]}', None)
-    assert (raw, mood) == ("\\x00ff", "{a,b}")
-    assert (free, price, str(at), str(day), ok) == ("1.50", 12.34, "2024-02-29 10:00:00+00:00", "2024-02-29", True)
-    assert who.endswith("1")
-    told = " ".join(notes)
-    noted = (
-        "'big' (numeric(1000,0))",
-        "(interval)",
-        "(point)",
-        "(jsonb)",
-        "(xml)",
-        "(bytea)",
-        "(text[])",
-        "'free' (numeric)",
-    )
-    assert [n for n in noted if n not in told] == []
-    assert "'price'" not in told
-
-
-def test_infinite_and_impossible_times_are_quarantined(postgres: Shop) -> None:
-    postgres.do(
-        "CREATE TABLE orders (id int PRIMARY KEY, at timestamptz, naive timestamp, day date)",
-        "INSERT INTO orders VALUES (1, '2024-01-01', '2024-01-01', '2024-01-01'), (2, 'infinity', NULL, NULL), "
-        "(3, NULL, '-infinity', NULL), (4, NULL, NULL, '0044-03-15 BC'), (5, '20000-01-01', NULL, NULL)",
-    )
-    postgres.plan(more="key: id, max_quarantine: 1")
-    told, notes = postgres.run()
-    assert (told["rows"], told["quarantined"], told["in"]) == (1, {"bad_value": 4}, 5)
-    assert any("'naive' (timestamp without time zone): its times are taken to be UTC" in note for note in notes)
+# ---- PostgreSQL: its connections, its log
 
 
 def test_a_commit_moves_the_stamp_and_nothing_else_does(postgres: Shop) -> None:
@@ -476,88 +334,6 @@ def test_the_password_is_in_no_file_and_no_message(postgres: Shop, monkeypatch: 
     assert [p for p in files if PASSWORD.encode() in p.read_bytes()] == []
 
 
-# ---- many columns, many rows
-
-
-@pytest.mark.parametrize(("kind", "width"), [("sqlite", 2000), ("duckdb", 2000), ("postgresql", 1600)])
-def test_two_thousand_columns(
-    kind: str, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]
-) -> None:
-    """As many as the database takes: PostgreSQL has 1,600 at most."""
-    shop = Shop(kind, tmp_path, servers(kind), monkeypatch)
-    names = ["id", *(f"c{i}" for i in range(1, width))]
-    columns = ", ".join(f"{n} SMALLINT" for n in names[1:])
-    shop.do("DROP TABLE IF EXISTS orders", f"CREATE TABLE orders (id INTEGER PRIMARY KEY, {columns})")
-    shop.do(
-        *(f"INSERT INTO orders VALUES ({', '.join([str(n), *['7'] * (width - 1)])})" for n in (1, 2, 3)),
-    )
-    shop.plan()
-    assert shop.run()[0]["rows"] == 3
-    with project(shop.root) as opened:
-        frame = opened.read("orders").drop("_id")
-    assert frame.columns == names
-    assert frame["c1999" if width == 2000 else "c1599"].to_list() == [7, 7, 7]
-
-
-def test_sqlite_values_have_types_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop("sqlite", tmp_path, None, monkeypatch)
-    shop.do("CREATE TABLE orders (id INTEGER PRIMARY KEY, n, x, t, b)")
-    shop.do("INSERT INTO orders VALUES (1, 1, 1, 'a', x'00ff'), (2, NULL, 2.5, 3, NULL)")
-    shop.do("INSERT INTO orders VALUES (3, 9223372036854775807, 4, NULL, NULL), (4, 1, 1, CAST(x'ff' AS TEXT), NULL)")
-    shop.plan(more="key: id, max_quarantine: 1")
-    told, notes = shop.run()
-    with project(shop.root) as opened:
-        frame = opened.read("orders").drop("_id").sort("id")
-    assert frame.schema == {"id": pl.Int64, "n": pl.Int64, "x": pl.Float64, "t": pl.String, "b": pl.String}
-    assert frame.rows() == [(1, 1, 1.0, "a", "00ff"), (2, None, 2.5, "3", None), (3, 2**63 - 1, 4.0, None, None)]
-    assert told["quarantined"] == {"bad_encoding": 1}
-    assert any("'b' (bytes): read as hexadecimal text" in note for note in notes)
-
-
-def test_duckdb_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop("duckdb", tmp_path, None, monkeypatch)
-    shop.do(
-        "CREATE TABLE orders (id INTEGER PRIMARY KEY, u UBIGINT, h HUGEINT, w INTERVAL, l INTEGER[], b BLOB, "
-        "moment TIMESTAMP)"
-    )
-    shop.do(
-        "INSERT INTO orders VALUES (1, 18446744073709551615, -1, INTERVAL 3 DAY, [1, 2], '\\x01'::BLOB, 'infinity')"
-    )
-    shop.do(
-        "INSERT INTO orders VALUES (2, 18446744073709551615, 1, INTERVAL 3 DAY, [1], 'a', '2024-01-01 10:00:00.25')"
-    )
-    shop.plan(more="key: id, max_quarantine: 1")
-    told, notes = shop.run()
-    ((_, u, h, w, many, b, at),) = shop.rows()
-    assert (u, h, w, many, b) == ("18446744073709551615", "1", "3 days", "[1]", "61")
-    assert str(at) == "2024-01-01 10:00:00.250000+00:00"
-    assert told["quarantined"] == {"bad_value": 1}
-    assert len([n for n in notes if "read as text" in n]) == 5
-
-
-@MARIADB
-def test_mysql_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]) -> None:
-    shop = Shop("mysql", tmp_path, servers("mysql"), monkeypatch)
-    shop.do("DROP TABLE IF EXISTS orders")
-    shop.do(
-        "CREATE TABLE orders (id INT PRIMARY KEY, u BIGINT UNSIGNED, d DECIMAL(65,2), p DECIMAL(10,2), t TIME, "
-        "g POINT, j JSON, b VARBINARY(9), at DATETIME(6), e ENUM('x', 'y'), bits BIT(9))",
-        "SET sql_mode = ''",
-    )
-    shop.do("SET sql_mode = ''", "INSERT INTO orders VALUES (1, 18446744073709551615, 1e50, 1.5, '-26:00:00', "
-            "POINT(1, 2), '{\"a\": 1}', 0x00ff, '2024-01-01 10:00:00.25', 'y', 5), "
-            "(2, 0, 0, 0, NULL, NULL, NULL, NULL, '0000-00-00 00:00:00', 'x', 1)")  # fmt: skip
-    for rest in ("table: orders", "query: SELECT * FROM orders, key: [id]"):
-        folder = shop.plan(rest, "key: id, max_quarantine: 1", name=rest[:5])
-        told, notes = shop.run(folder)
-        ((_, u, d, p, t, g, j, b, at, e, bits),) = shop.rows(folder)
-        assert (str(u), d, float(p)) == ("18446744073709551615", "1" + "0" * 50 + ".00", 1.5)
-        assert (t, g, j, b.upper(), e, bits) == ("-26:00:00", "POINT(1 2)", '{"a": 1}', "00FF", "y", "5")
-        assert str(at) == "2024-01-01 10:00:00.250000+00:00"
-        assert told["quarantined"] == {"bad_value": 1}
-        assert notes
-
-
 @MARIADB
 def test_mysql_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]) -> None:
     from tillage.collect import spool
@@ -582,52 +358,3 @@ def test_mysql_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serv
     shop.plan()
     assert shop.run()[0]["rows"] == 1000
     assert killed == [1]
-
-
-MILLION = """
-import json, resource, sys
-from pathlib import Path
-from tillage.collect import Sql
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-source = Sql(address=sys.argv[1], secret=sys.argv[2], query=f"SELECT * FROM big WHERE id <= {sys.argv[3]}", key=("id",))
-root, rows = Path(sys.argv[4]), 0
-types = source.column_types([source.observe(root, "query")])
-for batch in source.read(root, "query", types):
-    rows += batch.rows.height
-print(json.dumps({"rows": rows, "peak": peak()}))
-"""
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("kind", KINDS)
-def test_memory_is_flat(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: Callable[[str], Any]
-) -> None:
-    """A million rows take about as much as a tenth of them."""
-    shop = Shop(kind, tmp_path, servers(kind), monkeypatch)
-    shop.do("DROP TABLE IF EXISTS big", "CREATE TABLE big (id INTEGER PRIMARY KEY, a INTEGER, b VARCHAR(40), x FLOAT)")
-    numbers = {
-        "sqlite": "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s LIMIT 1000000) SELECT i FROM s",
-        "duckdb": "SELECT range AS i FROM range(1, 1000001)",
-        "postgresql": "SELECT i FROM generate_series(1, 1000000) AS g(i)",
-        "mysql": "SELECT seq AS i FROM seq_1_to_1000000",
-    }
-    text = "CONCAT('some text of row ', i)" if kind == "mysql" else "'some text of row ' || i"
-    shop.do(f"INSERT INTO big SELECT i, i % 1000, {text}, i / 7.0 FROM ({numbers[kind]}) AS n")
-    address = f"{kind}:shop.db" if shop.server is None else shop.server.address
-    peaks = []
-    for rows in (100_000, 1_000_000):
-        command = [
-            sys.executable,
-            "-c",
-            MILLION,
-            address,
-            "SHOP_PASSWORD" if shop.server else "",
-            str(rows),
-            str(tmp_path),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        told = json.loads(done.stdout)
-        assert told["rows"] == rows
-        peaks.append(told["peak"])
-    assert peaks[1] - peaks[0] < 60, peaks
