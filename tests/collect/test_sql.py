@@ -180,6 +180,13 @@ def test_nothing_is_written_to_a_database(shop: Shop) -> None:
         shop.plan("query: 'WITH gone AS (DELETE FROM orders RETURNING id) SELECT id FROM gone', key: [id]")
         with pytest.raises(ConfigurationError):
             shop.run()
+        shop.do(
+            "CREATE OR REPLACE FUNCTION bump() RETURNS int LANGUAGE sql AS "
+            "$$ UPDATE orders SET seen = seen + 1 RETURNING 1 $$"
+        )
+        shop.plan("query: SELECT bump() AS id, key: [id]")
+        with pytest.raises(ConfigurationError, match="read-only transaction"):
+            shop.run()
     if shop.kind == "duckdb":
         (shop.root / "secret.csv").write_text("id\n1\n")
         shop.plan(f"query: \"SELECT id FROM read_csv('{shop.root}/secret.csv')\", key: [id]")
