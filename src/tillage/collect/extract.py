@@ -1,7 +1,7 @@
 """The main text of an HTML page, without menus, adverts and footers, by trafilatura, in a process of its own.
 
-A hostile page can hold a parser for minutes, or kill it, so a page has two seconds and the process two gigabytes; a
-process that is too late is ended and the next page gets a new one. Some 25 ms a page, and one second for the process.
+A hostile page can hold a parser for minutes, or kill it, so a page has two seconds of CPU, its process two gigabytes;
+one that is too late is ended and the next page gets a new one. Some 25 ms a page, and one second for the process.
 Extra: `pip install tillage[web]`. Source: Barbaresi, Trafilatura, ACL 2021 (system demonstrations).
 """
 
@@ -13,12 +13,14 @@ import json
 import os
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
 from typing import IO, Any
@@ -27,11 +29,15 @@ from tillage.collect.content import Unreadable
 from tillage.core.errors import TillageError, Unavailable
 
 SECONDS = 2.0
-"""What a page has; wall time, since a page that waits for nothing has no reason to take longer than its CPU."""
+"""Of CPU that a page has: not of wall time, or a busy machine would set pages aside that a quiet one reads."""
+
+LATEST = 30.0
+"""Seconds of wall time after which a process that says nothing is given up."""
 
 MEMORY = 2 << 30
 START_SECONDS = 60.0
 _LENGTH = struct.Struct(">I")
+_TOO_LATE = signal.SIGPROF
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w:.-]{1,40})""", re.IGNORECASE)
 _LANGUAGE = re.compile(r"""<html\b[^>]{0,500}?\slang\s*=\s*["']?\s*([A-Za-z]{2,3}(?:-[\w-]{1,30})?)""", re.IGNORECASE)
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -105,14 +111,14 @@ class _Extractor:
         with self._lock:
             process = self._ready()
             try:
-                answer = _exchange(process, json.dumps(page).encode(), SECONDS)
-            except TimeoutError:
+                answer = _exchange(process, json.dumps(page).encode(), LATEST)
+            except (OSError, EOFError) as error:  # a TimeoutError is an OSError
+                slow = isinstance(error, TimeoutError) or process.wait() == -_TOO_LATE
                 self._kill()
-                raise Unreadable(
-                    "page_too_slow", f"The page took more than {SECONDS:g} s: it may be nested too deeply."
-                ) from None
-            except (OSError, EOFError):
-                self._kill()
+                if slow:
+                    raise Unreadable(
+                        "page_too_slow", f"The page took more than {SECONDS:g} s: it may be nested too deeply."
+                    ) from None
                 raise Unreadable("page_unreadable", "The page ended the process that extracts its text.") from None
         if "error" in answer:
             raise Unreadable("page_unreadable", f"The page cannot be read: {answer['error']}.")
@@ -192,6 +198,7 @@ def serve() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    import_module("trafilatura")  # not on the first page's time
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not be taken for an answer
     while head := source.read(_LENGTH.size):
@@ -200,10 +207,12 @@ def serve() -> None:
 
 
 def _answer(sink: IO[bytes], page: dict[str, str]) -> None:
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # the signal ends the process, whatever that is doing
     try:
         answer: dict[str, Any] = _extracted(page["html"], page["url"])
     except (ValueError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         answer = {"error": f"{type(error).__name__}: {error}"[:500]}
+    signal.setitimer(signal.ITIMER_PROF, 0)
     said = json.dumps(answer).encode()
     sink.write(_LENGTH.pack(len(said)) + said)
     sink.flush()
