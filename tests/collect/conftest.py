@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,19 @@ from tests.collect.shop import KINDS, Shop
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[str], Server | None]]:
     """Each started when it is first asked for."""
-    started: dict[str, Any] = {}
     made: dict[str, Server] = {}
+    with ExitStack() as running:
 
-    def of(kind: str) -> Server | None:
-        if kind in ("sqlite", "duckdb"):
-            return None
-        if kind not in started:
-            programs = mariadb_programs()
-            started[kind] = postgresql() if kind == "postgresql" else mariadb(programs) if programs else None
-            made[kind] = started[kind].__enter__()
-        return made[kind]
+        def of(kind: str) -> Server | None:
+            if kind in ("sqlite", "duckdb"):
+                return None
+            if kind not in made:
+                programs = mariadb_programs()
+                start = mariadb(programs) if kind == "mysql" and programs is not None else postgresql()
+                made[kind] = running.enter_context(start)
+            return made[kind]
 
-    yield of
-    for context in started.values():
-        context.__exit__(None, None, None)
+        yield of
 
 
 @pytest.fixture(params=KINDS)

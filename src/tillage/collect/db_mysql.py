@@ -92,8 +92,15 @@ class MySql:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._let_go()
         with suppress(self._errors.Error):
             self._connection.close()
+
+    def _let_go(self) -> None:
+        """Leave what was not read: the driver would read on when it is cleared away, from a connection that is gone."""
+        result = getattr(self._connection, "_result", None)
+        if result is not None:
+            result.unbuffered_active = False
 
     def quoted(self, name: str) -> str:
         """A name in backticks, its `%` doubled."""
@@ -197,9 +204,11 @@ class MySql:
                 cursor.execute(statement, tuple(values))
                 while rows := cursor.fetchmany(size()):
                     yield list(rows)
-                cursor.close()
             finally:
-                cursor.connection = None  # type: ignore[assignment]  # to close it would fetch all rows that are left
+                if not self._connection.open:
+                    self._let_go()
+                else:
+                    cursor.close()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
