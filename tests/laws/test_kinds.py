@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from tests.collect.site import Page, article, site
 from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
+from tillage.augment import AddAudioNoise, AddImageNoise, CropImage, FlipImage, ShiftAudio
 from tillage.collect import Files, Sql, Web
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.evaluate import BaselineModel, ClassificationReport, NaiveBaseline, RegressionReport
@@ -30,7 +32,17 @@ from tillage.flow.following import Following
 from tillage.flow.laws import LAWS, check_step, laws_of
 from tillage.flow.variants import variants
 from tillage.learn import NaiveBayes, TabularClassifier, TabularRegressor, TextClassifier
-from tillage.prepare import Aggregate, Dates
+from tillage.media import Sound, encode_image, encode_sound
+from tillage.prepare import (
+    Aggregate,
+    Dates,
+    DropImageDuplicates,
+    ImageQuality,
+    KeepFirst,
+    LogMel,
+    ResampleAudio,
+    TrimSilence,
+)
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
@@ -61,6 +73,30 @@ def timed(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(seen=day + pl.duration(hours=pl.col("n") % 24))
 
 
+def pictures(rows: pl.DataFrame) -> pl.DataFrame:
+    """The texts as pictures of their bytes, one colour or three; some are no picture, and some are null."""
+    made = []
+    for text, n in rows.select("text", "n").rows():
+        data = ((text or "").encode("utf-8", "replace") * 20 + b"\0" * 48)[:48]
+        shape = (4, 4, 3) if n % 2 else (6, 8, 1)
+        picture = encode_image(np.frombuffer(data, dtype=np.uint8).reshape(shape))
+        made.append(None if text is None else b"no picture" if text == "a" else picture)
+    return rows.with_columns(image=pl.Series(made, dtype=pl.Binary))
+
+
+def sounds(rows: pl.DataFrame) -> pl.DataFrame:
+    """The texts as sounds of their bytes, FLAC or WAV, mono or stereo; some are no sound, silence, or null."""
+    made = []
+    for text, n in rows.select("text", "n").rows():
+        data = ((text or "").encode("utf-8", "replace") * 20)[:60]
+        samples = np.resize(
+            np.frombuffer(data or b"\x80", dtype=np.uint8).astype(np.float32) / 128 - 1, (400, 1 + n % 2)
+        )
+        clip = encode_sound(Sound(samples, 8000, "WAV" if n % 3 else "FLAC"))
+        made.append(None if text is None else b"no sound" if text == "a" else clip)
+    return rows.with_columns(clip=pl.Series(made, dtype=pl.Binary))
+
+
 def trained(step: Any) -> Any:
     rows = reference(60)
     return step.compute({"rows": rows}) if isinstance(step, Whole) else step.finish(step.update(step.start(), rows))
@@ -83,10 +119,24 @@ GIVEN: dict[str, Case] = {
     "naive_baseline": Case(NaiveBaseline(target="city")),
     "baseline_model": Case(BaselineModel(state={"task": "classification", "target": "city", "value": "Ulm"})),
     "dates": Case(Dates(columns=("seen",), parts=("day", "hour", "is_weekend"), time_zone="Asia/Shanghai"), timed),
+    "flip_image": Case(FlipImage(columns=("image",), directions=("horizontal", "vertical"), copies=2), pictures),
+    "crop_image": Case(CropImage(columns=("image",), copies=2, least=0.4), pictures),
+    "add_image_noise": Case(AddImageNoise(columns=("image",), copies=2), pictures),
+    "add_audio_noise": Case(AddAudioNoise(columns=("clip",), copies=2), sounds),
+    "shift_audio": Case(ShiftAudio(columns=("clip",), copies=2, most=0.5), sounds),
+    "image_quality": Case(
+        ImageQuality(column="image", min_sharpness=9, min_brightness=9, max_brightness=240, max_clipped=0.9), pictures
+    ),
+    "drop_image_duplicates": Case(
+        DropImageDuplicates(column="image", distance=6, keep=KeepFirst(first="day")), pictures
+    ),
+    "resample_audio": Case(ResampleAudio(column="clip", rate=16_000, rate_column="rate"), sounds),
+    "trim_silence": Case(TrimSilence(column="clip", below=1, seconds="left"), sounds),
+    "log_mel": Case(LogMel(column="clip", rate=8_000, bands=4, frames="frames"), sounds),
     "classification_report": Case(ClassificationReport(target="city"), judged_classes, drawn=3),
     "regression_report": Case(RegressionReport(target="n"), judged_numbers, drawn=3),
 }
-"""Steps without an `example()` of their own: they learn, judge what a model added, or need a column of times."""
+"""Steps without an `example()` of their own: they learn, judge what a model added, need times, pictures or sounds."""
 
 EXCLUDED: dict[str, str] = {
     "files": "a Source reads folders, not frames: test_files faces it",

@@ -131,7 +131,7 @@ def _type(info: FieldInfo) -> str:
     text = (
         annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
     )
-    for noise in ("typing.", "tillage.prepare.columns.", "tillage."):
+    for noise in ("typing.", "tillage.core.columns.", "tillage."):
         text = text.replace(noise, "")
     return text
 
