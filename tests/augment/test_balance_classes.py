@@ -23,7 +23,7 @@ def fitted(step: BalanceClasses, frame: pl.DataFrame) -> BalancedClasses:
     return step.finish(step.update(step.start(), frame))
 
 
-def left(out: pl.DataFrame) -> dict[str | None, int]:
+def left(out: pl.DataFrame) -> dict[str | bool | None, int]:
     return Counter(out.filter(pl.col("_reason").is_null())["y"] if "_reason" in out.columns else out["y"])
 
 

@@ -31,10 +31,10 @@ def test_flips_are_numpys(channels: int) -> None:
         ("vertical", pixels[::-1]),
         ("both", pixels[::-1, ::-1]),
     ):
-        step = FlipImage.model_validate({"columns": ["data"], "directions": [direction]})
+        step = FlipImage.model_validate({"columns": ["data"], "size": None, "directions": [direction]})
         (data,) = made(step, [encode_image(pixels)])
         assert (decode_image(data) == wanted).all()
-    both = FlipImage(columns=("data",), directions=("horizontal", "vertical"), copies=1)
+    both = FlipImage(columns=("data",), size=None, directions=("horizontal", "vertical"), copies=1)
     ways = [(decode_image(d) == pixels[:, ::-1]).all() for d in made(both, [encode_image(pixels)] * 400)]
     assert 130 < sum(ways) < 270
     assert len(made(both.model_copy(update={"copies": 20}), [encode_image(pixels)])) == 2  # equal ones are made once
@@ -42,16 +42,16 @@ def test_flips_are_numpys(channels: int) -> None:
 
 def test_what_cannot_be_varied_has_no_child() -> None:
     even = encode_image(np.full((4, 4, 1), 9, dtype=np.uint8))
-    assert made(FlipImage(columns=("data",)), [even, b"no picture", None]) == []
-    assert made(AddImageNoise(columns=("data",)), [b"no picture", None]) == []
+    assert made(FlipImage(columns=("data",), size=None), [even, b"no picture", None]) == []
+    assert made(AddImageNoise(columns=("data",), size=None), [b"no picture", None]) == []
     silence = encode_sound(Sound(np.zeros((80, 1), dtype=np.float32), 8000))
-    assert made(AddAudioNoise(columns=("data",)), [silence, b"no sound", None]) == []
+    assert made(AddAudioNoise(columns=("data",), shape=None), [silence, b"no sound", None]) == []
 
 
 def test_a_crop_is_a_part() -> None:
     picture = GRID
     sizes = set()
-    for data in made(CropImage(columns=("data",), least=0.5, resize=False), [encode_image(picture)] * 60):
+    for data in made(CropImage(columns=("data",), size=None, least=0.5, resize=False), [encode_image(picture)] * 60):
         part = decode_image(data)
         sizes.add(part.shape)
         places = [
@@ -64,14 +64,14 @@ def test_a_crop_is_a_part() -> None:
         assert abs(part.shape[1] / part.shape[0] - 1.5) < 0.15
         assert 10 <= part.shape[0] <= 20
     assert len(sizes) > 5
-    whole = made(CropImage(columns=("data",), least=0.5), [encode_image(picture)] * 5)
+    whole = made(CropImage(columns=("data",), size=None, least=0.5), [encode_image(picture)] * 5)
     assert {decode_image(data).shape for data in whole} == {(20, 30, 1)}
 
 
 def test_noise_on_a_picture_is_normal_and_spares_opacity() -> None:
     pixels = np.full((120, 100, 4), 128, dtype=np.uint8)
     pixels[:, :, 3] = np.arange(100, dtype=np.uint8)
-    (data,) = made(AddImageNoise(columns=("data",), sd=12), [encode_image(pixels)])
+    (data,) = made(AddImageNoise(columns=("data",), size=None, sd=12), [encode_image(pixels)])
     noisy = decode_image(data)
     assert (noisy[:, :, 3] == pixels[:, :, 3]).all()
     off = noisy[:, :, :3].astype(np.float64) - 128
@@ -84,7 +84,9 @@ def test_noise_on_a_picture_is_normal_and_spares_opacity() -> None:
 def test_noise_on_a_sound_has_the_ratio_asked_for() -> None:
     tone = (np.sin(np.arange(20_000) / 7) / 3).astype(np.float32)[:, None].repeat(2, 1)
     for snr in (0, 10, 30):
-        (data,) = made(AddAudioNoise(columns=("data",), snr=snr), [encode_sound(Sound(tone, 16_000, "WAV"))])
+        (data,) = made(
+            AddAudioNoise(columns=("data",), shape=None, snr=snr), [encode_sound(Sound(tone, 16_000, "WAV"))]
+        )
         sound = decode_sound(data)
         assert (sound.format, sound.rate, sound.samples.shape) == ("WAV", 16_000, tone.shape)
         noise = sound.samples.astype(np.float64) - tone
@@ -95,7 +97,7 @@ def test_noise_on_a_sound_has_the_ratio_asked_for() -> None:
 def test_a_shift_moves_and_keeps_the_length() -> None:
     ramp = (np.arange(1, 1001) / 2000).astype(np.float32)[:, None]
     shifts = []
-    for data in made(ShiftAudio(columns=("data",), most=0.2), [encode_sound(Sound(ramp, 8000))] * 80):
+    for data in made(ShiftAudio(columns=("data",), shape=None, most=0.2), [encode_sound(Sound(ramp, 8000))] * 80):
         moved = decode_sound(data).samples[:, 0]
         assert len(moved) == 1000
         at = int(np.flatnonzero(moved)[0])
@@ -106,3 +108,18 @@ def test_a_shift_moves_and_keeps_the_length() -> None:
     assert min(shifts) < -120
     assert max(shifts) > 120
     assert max(map(abs, shifts)) <= 200
+
+
+def test_plain_pixels_and_samples_stay_plain() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    frame = rows([pixels.tobytes(), b"short"]).rename({"data": "pixels"})
+    frame = frame.with_columns(width=pl.lit(30), height=pl.lit(20))
+    assert FlipImage().apply(frame)["pixels"][2] == pixels[:, ::-1].tobytes()
+    part = CropImage(least=0.5, resize=False).apply(frame).row(2, named=True)
+    assert part["width"] < 30
+    assert len(part["pixels"]) == part["width"] * part["height"] * 3
+    samples = np.linspace(-0.5, 0.5, 600, dtype="<f4").reshape(300, 2)
+    heard = rows([samples.tobytes()]).rename({"data": "audio"})
+    heard = heard.with_columns(sample_rate=pl.lit(8000), channels=pl.lit(2), samples=pl.lit(300))
+    made = np.frombuffer(AddAudioNoise(snr=40).apply(heard)["audio"][1], dtype="<f4").reshape(300, 2)
+    assert 0 < abs(made - samples).max() < 0.05

@@ -25,17 +25,17 @@ tables:
   good:
     from: raw
     steps:
-      - image_quality: {column: image, min_sharpness: 20}
-      - trim_silence: {column: clip, seconds: seconds}
-      - drop_image_duplicates: {column: image, distance: 3}
-      - log_mel: {column: clip, rate: 8000, bands: 4}
+      - image_quality: {column: image, size: null, min_sharpness: 20}
+      - trim_silence: {column: clip, shape: null, seconds: seconds}
+      - drop_image_duplicates: {column: image, size: null, distance: 3}
+      - log_mel: {column: clip, shape: null, rate: 8000, bands: 4}
   more:
     from: good
     steps:
-      - flip_image: {columns: [image]}
-      - add_image_noise: {columns: [image], sd: 5, copies: 2}
-      - add_audio_noise: {columns: [clip]}
-      - shift_audio: {columns: [clip]}
+      - flip_image: {columns: [image], size: null}
+      - add_image_noise: {columns: [image], size: null, sd: 5, copies: 2}
+      - add_audio_noise: {columns: [clip], shape: null}
+      - shift_audio: {columns: [clip], shape: null}
       - select: {columns: [name, label, sharpness, brightness, mel_00, image, clip]}
 models:
   kinds: {learn: naive_bayes, from: more, input: name, target: label, split: {test: 0.3}}

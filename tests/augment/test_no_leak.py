@@ -58,7 +58,7 @@ def seen(project: Project, model: str) -> pl.DataFrame:
 def leaks(rows: pl.DataFrame) -> int:
     """Synthetic rows that test, or that train while their origin tests."""
     test, train = rows.filter(pl.col(SIDE) == "test"), rows.filter(pl.col(SIDE) == "train")
-    return test[ORIGIN].count() + train[ORIGIN].is_in(test[ID].implode()).sum()
+    return int(test[ORIGIN].count() + train[ORIGIN].is_in(test[ID].implode()).sum())
 
 
 @pytest.mark.parametrize("seed", [0, 3])

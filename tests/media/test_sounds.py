@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tillage.media import MelSpectrum, Sound, decode_sound, encode_sound, resampled, trimmed
-from tillage.media.bytes import Unreadable
 from tillage.media.mel import Scale, to_hertz, to_mel
+from tillage.media.unreadable import Unreadable
 
 
 def tone(hertz: float, seconds: float = 1.0, rate: int = 8000) -> np.ndarray:

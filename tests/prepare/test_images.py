@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -17,7 +18,7 @@ from tillage.prepare import DropImageDuplicates, ImageQuality, KeepFirst
 from tillage.prepare.near_hashes import banded, clusters
 
 
-def frame(pictures: list[bytes | None]) -> pl.DataFrame:
+def frame(pictures: Sequence[bytes | None]) -> pl.DataFrame:
     rows = pl.DataFrame({"image": pictures}, schema={"image": pl.Binary})
     return rows.with_columns(_id=(pl.int_range(rows.height) + 1).cast(pl.UInt128))
 
@@ -67,13 +68,15 @@ def test_pictures_that_look_alike_become_one() -> None:
         encode_image(np.clip(kinds[k] + rng.normal(0, 4, kinds[k].shape), 0, 255).astype(np.uint8)) for k in chosen
     ]
     rows = frame([*pictures, None, b"no picture", None]).with_columns(size=pl.lit(1))
-    out = DropImageDuplicates(column="image", distance=5).compute({"rows": rows})
+    out = DropImageDuplicates(column="image", size=None, distance=5).compute({"rows": rows})
     first = {k: int(np.flatnonzero(chosen == k)[0]) + 1 for k in set(chosen.tolist())}
     wanted = [None if first[k] == n + 1 else first[k] for n, k in enumerate(chosen.tolist())]
     assert out["_into"].to_list() == [*wanted, None, None, None]
     assert out["_reason"].count() == 60 - len(first)
     last = rows.with_columns(day=-pl.int_range(pl.len()))
-    kept = DropImageDuplicates(column="image", distance=5, keep=KeepFirst(first="day")).compute({"rows": last})
+    kept = DropImageDuplicates(column="image", size=None, distance=5, keep=KeepFirst(first="day")).compute(
+        {"rows": last}
+    )
     stays = kept.filter(pl.col("_reason").is_null() & (pl.col(ID) <= 60))
     assert set(stays[ID]) == {int(np.flatnonzero(chosen == k)[-1]) + 1 for k in first}
 
@@ -85,10 +88,10 @@ def test_a_distance_is_kept_exactly() -> None:
         pictures[1][row] = pictures[1][row][::-1]  # 8 bits a row
     pictures[2][0, 4] = 0  # one bit
     data = [encode_image(p[:, :, None]) for p in pictures]
-    assert (dhash(data[0]) ^ dhash(data[1])).bit_count() == 24
-    assert (dhash(data[0]) ^ dhash(data[2])).bit_count() == 1
+    assert (dhash(pictures[0][:, :, None]) ^ dhash(pictures[1][:, :, None])).bit_count() == 24
+    assert (dhash(pictures[0][:, :, None]) ^ dhash(pictures[2][:, :, None])).bit_count() == 1
     for distance, merged in ((0, 0), (1, 1), (12, 1)):
-        out = DropImageDuplicates(column="image", distance=distance).compute({"rows": frame(data)})
+        out = DropImageDuplicates(column="image", size=None, distance=distance).compute({"rows": frame(data)})
         assert out.filter(pl.col("_into").is_not_null()).height == merged
 
 
@@ -99,11 +102,13 @@ def test_limits_of_quality_give_their_reasons() -> None:
     half = np.where(np.arange(20)[:, None, None] % 2, 0, 255).astype(np.uint8).repeat(20, 1)
     flat = np.full_like(grain, 120)
     rows = frame([*(encode_image(p) for p in (grain, black, white, half, flat)), b"?", None])
-    step = ImageQuality(column="image", min_sharpness=50, min_brightness=20, max_brightness=235, max_clipped=0.4)
+    step = ImageQuality(
+        column="image", size=None, min_sharpness=50, min_brightness=20, max_brightness=235, max_clipped=0.4
+    )
     assert step.apply(rows)["_reason"].to_list() == [
         None, "blurred", "blurred", "clipped", "blurred", "unreadable_image", None,
     ]  # fmt: skip
-    light = ImageQuality(column="image", min_brightness=20, max_brightness=235, sharpness=None, clipped="c")
+    light = ImageQuality(column="image", size=None, min_brightness=20, max_brightness=235, sharpness=None, clipped="c")
     out = light.apply(rows)
     assert out["_reason"].to_list() == [None, "too_dark", "too_bright", None, None, "unreadable_image", None]
     assert set(out.columns) - set(rows.columns) == {"_reason", "brightness", "c"}

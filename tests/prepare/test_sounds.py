@@ -22,9 +22,8 @@ ROWS = pl.DataFrame({"clip": [clip(440), clip(440, 16000, "WAV"), b"no sound", N
 
 
 def test_all_sounds_come_to_one_rate() -> None:
-    out = ResampleAudio(column="clip", rate=16000, rate_column="rate").apply(ROWS)
+    out = ResampleAudio(column="clip", shape=None, rate=16000).apply(ROWS)
     assert out["_reason"].to_list() == [None, None, "unreadable_audio", None, None]
-    assert out["rate"].to_list() == [16000, 16000, None, None, 16000]
     assert [decode_sound(out["clip"][n]).rate for n in (0, 1, 4)] == [16000, 16000, 16000]
     assert out["clip"][1] == ROWS["clip"][1]  # byte for byte, where nothing was to do
     assert out["clip"][2:4].to_list() == [b"no sound", None]
@@ -37,7 +36,7 @@ def test_silence_goes_and_a_silent_sound_leaves() -> None:
     held = np.concatenate([np.zeros((2000, 1), np.float32), tone, np.zeros((900, 1), np.float32)])
     silent = encode_sound(Sound(held * 0, 8000))
     rows = pl.DataFrame({"clip": [encode_sound(Sound(held, 8000)), silent, b"no sound", None, clip(300)]})
-    out = TrimSilence(column="clip", seconds="left").apply(rows)
+    out = TrimSilence(column="clip", shape=None, seconds="left").apply(rows)
     assert out["_reason"].to_list() == [None, "silent", "unreadable_audio", None, None]
     assert out["left"].to_list() == pytest.approx([0.55, 0, None, None, 0.5], abs=0.03)
     assert out["clip"][1] == silent
@@ -45,7 +44,9 @@ def test_silence_goes_and_a_silent_sound_leaves() -> None:
 
 
 def test_log_mel_is_the_mean_and_deviation_of_the_spectrum() -> None:
-    step = LogMel(column="clip", rate=8000, bands=12, window=0.032, hop=0.016, frames="spectrum", low=50, high=3900)
+    step = LogMel(
+        column="clip", shape=None, rate=8000, bands=12, window=0.032, hop=0.016, frames="spectrum", low=50, high=3900
+    )
     out = step.apply(ROWS)
     assert out["_reason"].to_list() == [None, None, "unreadable_audio", None, None]
     assert [c for c in out.columns if c.startswith("mel")][:2] == ["mel_00", "mel_01"]
@@ -63,6 +64,34 @@ def test_log_mel_is_the_mean_and_deviation_of_the_spectrum() -> None:
 
 def test_parameters_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValidationError, match="nothing would be kept"):
-        LogMel(column="clip", prefix=None)
+        LogMel(column="clip", shape=None, prefix=None)
     with pytest.raises(ValidationError, match="half of the rate"):
-        LogMel(column="clip", rate=8000, high=5000)
+        LogMel(column="clip", shape=None, rate=8000, high=5000)
+
+
+def test_plain_samples_and_what_says_how_they_lie() -> None:
+    samples = np.concatenate([np.zeros(1000), np.sin(np.arange(4000) / 3), np.zeros(1000)]).astype("<f4")
+    stereo = np.stack([samples, samples / 2], axis=1)
+    rows = pl.DataFrame(
+        {
+            "audio": [stereo.tobytes(), b"too short", None],
+            "sample_rate": [8000, 8000, 8000],
+            "channels": [2, 2, 2],
+            "samples": [6000, 6000, 6000],
+        }
+    )
+    cut = TrimSilence().apply(rows)
+    assert cut["_reason"].to_list() == [None, "unreadable_audio", None]
+    assert 4000 <= cut["samples"][0] <= 4400
+    assert cut["samples"].to_list()[1:] == [6000, 6000]
+    left = np.frombuffer(cut["audio"][0], dtype="<f4").reshape(-1, 2)
+    start = int(np.flatnonzero((stereo[:, 0] == left[300, 0]) & (stereo[:, 1] == left[300, 1]))[0]) - 300
+    assert (left == stereo[start : start + len(left)]).all()  # bit for bit
+    twice = ResampleAudio(rate=16000).apply(cut)
+    assert twice["sample_rate"].to_list() == [16000, 8000, 8000]
+    assert twice["samples"][0] == 2 * cut["samples"][0]
+    assert len(twice["audio"][0]) == twice["samples"][0] * 2 * 4
+    told = LogMel(rate=8000, bands=5).apply(rows)
+    file = encode_sound(Sound(stereo, 8000))
+    other = LogMel(column="audio", shape=None, rate=8000, bands=5).apply(pl.DataFrame({"audio": [file]}))
+    assert told.select("mel_01", "mel_02").row(0) == pytest.approx(other.select("mel_01", "mel_02").row(0), abs=1e-3)

@@ -19,7 +19,7 @@ class AddAudioNoise(AugmentAudio):
     >>> from tillage.media import decode_sound, encode_sound
     >>> tone = np.sin(np.arange(16_000, dtype=np.float32) / 5)[:, None] / 4
     >>> rows = pl.DataFrame({"clip": [encode_sound(Sound(tone, 16_000))], "_id": pl.Series([1], dtype=pl.UInt128)})
-    >>> made = decode_sound(AddAudioNoise(columns=("clip",), snr=20).apply(rows)["clip"][1]).samples
+    >>> made = decode_sound(AddAudioNoise(columns=("clip",), shape=None, snr=20).apply(rows)["clip"][1]).samples
     >>> bool(abs(10 * np.log10((tone**2).mean() / ((made - tone) ** 2).mean()) - 20) < 0.2)
     True
     """

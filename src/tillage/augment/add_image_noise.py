@@ -19,7 +19,7 @@ class AddImageNoise(AugmentImage):
     >>> from tillage.media import decode_image, encode_image
     >>> picture = encode_image(np.full((100, 100, 1), 128, dtype=np.uint8))
     >>> rows = pl.DataFrame({"image": [picture], "_id": pl.Series([1], dtype=pl.UInt128)})
-    >>> made = decode_image(AddImageNoise(columns=("image",), sd=10).apply(rows)["image"][1])
+    >>> made = decode_image(AddImageNoise(columns=("image",), size=None, sd=10).apply(rows)["image"][1])
     >>> bool(abs(made.mean() - 128) < 0.5 and abs(made.std() - 10) < 0.5)
     True
     """

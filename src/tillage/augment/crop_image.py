@@ -16,7 +16,7 @@ class CropImage(AugmentImage):
     >>> from tillage.media import decode_image, encode_image
     >>> picture = encode_image(np.arange(48, dtype=np.uint8).reshape(6, 8, 1))
     >>> rows = pl.DataFrame({"image": [picture], "_id": pl.Series([1], dtype=pl.UInt128)})
-    >>> decode_image(CropImage(columns=("image",), least=0.5, resize=False).apply(rows)["image"][1]).shape
+    >>> decode_image(CropImage(columns=("image",), size=None, least=0.5, resize=False).apply(rows)["image"][1]).shape
     (5, 7, 1)
     """
 

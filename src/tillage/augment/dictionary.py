@@ -1,7 +1,7 @@
 """Words and what can stand in their place: the dictionaries of this room, and words of the user's own.
 
-A look-up costs a tenth of a microsecond a word. The dictionaries (see `words/README.md`) are read at the first use, in a
-fifth of a second.
+A look-up costs a tenth of a microsecond a word. The dictionaries (see `words/README.md`) are read at the first use,
+in a fifth of a second.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class FlipImage(AugmentImage):
     >>> from tillage.media import decode_image, encode_image
     >>> picture = encode_image(np.array([[[1], [2]], [[3], [4]]], dtype=np.uint8))
     >>> rows = pl.DataFrame({"image": [picture], "_id": pl.Series([1], dtype=pl.UInt128)})
-    >>> decode_image(FlipImage(columns=("image",)).apply(rows)["image"][1])[:, :, 0].tolist()
+    >>> decode_image(FlipImage(columns=("image",), size=None).apply(rows)["image"][1])[:, :, 0].tolist()
     [[2, 1], [4, 3]]
     """
 

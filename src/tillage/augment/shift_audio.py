@@ -16,7 +16,7 @@ class ShiftAudio(AugmentAudio):
     >>> from tillage.media import decode_sound, encode_sound
     >>> clip = encode_sound(Sound(np.linspace(0, 0.5, 1000, dtype=np.float32)[:, None], 8_000))
     >>> rows = pl.DataFrame({"clip": [clip], "_id": pl.Series([1], dtype=pl.UInt128)})
-    >>> made = decode_sound(ShiftAudio(columns=("clip",), most=0.5).apply(rows)["clip"][1]).samples
+    >>> made = decode_sound(ShiftAudio(columns=("clip",), shape=None, most=0.5).apply(rows)["clip"][1]).samples
     >>> len(made), int((made == 0).sum())
     (1000, 315)
     """

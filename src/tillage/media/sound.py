@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tillage.core.errors import Unavailable
-from tillage.media.bytes import Unreadable
+from tillage.media.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 Samples = NDArray[np.float32]
 
+PLAIN = "PLAIN"
+"""The format of samples without a file around them: float32, the lowest byte first."""
 MOST_SAMPLES = 500_000_000
 """More are refused before they are unpacked."""
 
@@ -69,11 +71,13 @@ def decode_sound(data: bytes) -> Sound:
 
 
 def encode_sound(sound: Sound) -> bytes:
-    """The sound with 16 bits a sample, what is louder than 1 cut off; the same samples give the same bytes.
+    """The sound with 16 bits a sample, what is louder than 1 cut off, unless it is PLAIN; equal ones give equal bytes.
 
     >>> encode_sound(Sound(np.zeros((8, 1), dtype=np.float32), 8_000, "WAV"))[:4]
     b'RIFF'
     """
+    if sound.format == PLAIN:
+        return sound.samples.astype("<f4").tobytes()
     buffer = BytesIO()
     whole = np.clip(np.rint(sound.samples * 32768.0), -32768, 32767).astype(np.int16)
     form = sound.format if len(whole) else "WAV"  # libsndfile writes a FLAC of no frame as no byte

@@ -13,8 +13,8 @@ from .drop_leaks import DropLeaks as DropLeaks
 from .drop_synthetic_leaks import DropSyntheticLeaks as DropSyntheticLeaks
 from .encode import Encode as Encode
 from .encode import Encoded as Encoded
-from .fill_missing import FillMissing as FillMissing
 from .fill_missing import FilledMissing as FilledMissing
+from .fill_missing import FillMissing as FillMissing
 from .filter import Filter as Filter
 from .filter_quality import FilterQuality as FilterQuality
 from .image_quality import ImageQuality as ImageQuality

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from tillage.core.rows import ID, INTO, MERGED, REASON, leave
 from tillage.core.step import Keyed, Whole
-from tillage.media import dhash, each, phash
-from tillage.prepare.columns import require, require_type
+from tillage.media import SIZE, Pictures, Size, dhash, phash
+from tillage.prepare.columns import require
 from tillage.prepare.drop_duplicates import KeepFirst
 from tillage.prepare.near_hashes import HASH, banded, clusters, reached
 from tillage.prepare.touched import KEY, changed
@@ -36,7 +36,7 @@ class DropImageDuplicates(Whole):
     >>> ramp = np.arange(0, 240, 10, dtype=np.uint8)[None, :, None].repeat(12, axis=0)
     >>> pictures = [encode_image(p) for p in (ramp, ramp[:, ::-1], ramp[::2, ::2] + np.uint8(5))]
     >>> rows = pl.DataFrame({"image": pictures, "_id": pl.Series([7, 8, 9], dtype=pl.UInt128)})
-    >>> DropImageDuplicates(column="image").compute({"rows": rows}).select("_reason", "_into").rows()
+    >>> DropImageDuplicates(column="image", size=None).compute({"rows": rows}).select("_reason", "_into").rows()
     [(None, None), (None, None), ('merged', 7)]
 
     Source: Zauner, Implementation and benchmarking of perceptual image hash functions, 2010.
@@ -44,7 +44,8 @@ class DropImageDuplicates(Whole):
 
     incremental: ClassVar[bool] = True
 
-    column: str = Field(description="column of pictures, as bytes")
+    column: str = Field("pixels", description="column of pictures, as bytes")
+    size: Size = SIZE
     hash: Literal["dhash", "phash"] = Field(
         "dhash", description="dhash: from pixel to pixel, fast; phash: lowest frequencies, firmer against noise"
     )
@@ -54,8 +55,8 @@ class DropImageDuplicates(Whole):
     )
 
     def needs(self) -> tuple[str, ...]:
-        """The column of pictures, and the one that chooses the keeper."""
-        return tuple(dict.fromkeys([self.column, *self._order()]))
+        """The column of pictures, those of their size, and the one that chooses the keeper."""
+        return tuple(dict.fromkeys([self.column, *(self.size or ()), *self._order()]))
 
     def compute(self, inputs: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         """All rows in their order, those that leave marked with `_reason` and `_into`."""
@@ -66,10 +67,10 @@ class DropImageDuplicates(Whole):
 
     def entries(self, rows: pl.DataFrame) -> pl.DataFrame:
         """`_id`, `_key` (a band of the hash) and `hash`, an entry a band; one under its own `_id` where none is."""
-        require_type(rows, (self.column,), "bytes")
+        pictures = Pictures(rows, self.column, self.size)
         require(rows, self.needs())
         hashed = dhash if self.hash == "dhash" else phash
-        found = each(rows[self.column].cast(pl.Binary), lambda _, data: hashed(data))
+        found = pictures.each(lambda _, pixels: hashed(pixels))
         order = [pl.col(c).alias(_ORDER) for c in self._order()]
         plain = rows.select(ID, pl.Series(HASH, found, dtype=pl.UInt64), *order)
         return banded(plain, self.distance + 1)

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from tillage.core.rows import leave
 from tillage.core.step import Map
-from tillage.media import clipped_share, each, gray, sharpness
-from tillage.prepare.columns import NewName, require_type
+from tillage.media import SIZE, Pictures, Size, clipped_share, gray, sharpness
+from tillage.media.image import Pixels
+from tillage.prepare.columns import NewName
 
 
 class ImageQuality(Map):
@@ -23,14 +24,15 @@ class ImageQuality(Map):
     >>> from tillage.media import encode_image
     >>> flat, grid = np.full((8, 8, 1), 90, dtype=np.uint8), np.tile([[[0], [200]]], (8, 4, 1)).astype(np.uint8)
     >>> rows = pl.DataFrame({"image": [encode_image(flat), encode_image(grid), b"?"]})
-    >>> out = ImageQuality(column="image", min_sharpness=100).apply(rows)
+    >>> out = ImageQuality(column="image", size=None, min_sharpness=100).apply(rows)
     >>> out.select("sharpness", "brightness", "clipped", "_reason").rows()
     [(0.0, 90.0, 0.0, 'blurred'), (160000.0, 100.0, 0.5, None), (None, None, None, 'unreadable_image')]
 
     Source: Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000.
     """
 
-    column: str = Field(description="column of pictures, as bytes")
+    column: str = Field("pixels", description="column of pictures, as bytes")
+    size: Size = SIZE
     sharpness: NewName | None = Field("sharpness", description="column that is added: the variance; null: none")
     brightness: NewName | None = Field(
         "brightness", description="column that is added: mean luma, 0 to 255; null: none"
@@ -42,17 +44,16 @@ class ImageQuality(Map):
     max_clipped: float | None = Field(None, ge=0, le=1, description="more leaves as `clipped`; none: no limit")
 
     def needs(self) -> tuple[str, ...]:
-        """The column of pictures."""
-        return (self.column,)
+        """The column of pictures, and those of their size."""
+        return (self.column, *(self.size or ()))
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with the columns added, those that leave marked; raises ConfigurationError, Unavailable."""
-        require_type(rows, (self.column,), "bytes")
-        pictures = rows[self.column].cast(pl.Binary)
-        found = each(pictures, lambda _, data: _measured(data))
+        pictures = Pictures(rows, self.column, self.size)
+        found = pictures.each(lambda _, pixels: _measured(pixels))
         names = ("sharpness", "brightness", "clipped")
         told = {n: pl.Series(n, [f and f[k] for f in found], dtype=pl.Float64) for k, n in enumerate(names)}
-        out = leave(rows, "unreadable_image", pl.lit(pictures.is_not_null() & told["sharpness"].is_null()))
+        out = leave(rows, "unreadable_image", pl.lit(pictures.values.is_not_null() & told["sharpness"].is_null()))
         for reason, beyond in self._limits(told):
             out = leave(out, reason, pl.lit(beyond.fill_null(value=False)))
         wanted = {"sharpness": self.sharpness, "brightness": self.brightness, "clipped": self.clipped}
@@ -71,6 +72,6 @@ class ImageQuality(Map):
         return out
 
 
-def _measured(data: bytes) -> tuple[float, float, float]:
-    luma = gray(data)
+def _measured(pixels: Pixels) -> tuple[float, float, float]:
+    luma = gray(pixels)
     return sharpness(luma), float(luma.sum(dtype="int64") / max(luma.size, 1)), clipped_share(luma)

@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 
 from tillage.core.rows import leave
 from tillage.core.step import Map
-from tillage.media import MelSpectrum, decode_sound, each, resampled
+from tillage.media import SHAPE, MelSpectrum, Shape, Sound, Sounds, resampled
 from tillage.media.mel import Scale
-from tillage.prepare.columns import NewName, require_type
+from tillage.prepare.columns import NewName
 
 
 class LogMel(Map):
@@ -25,10 +25,10 @@ class LogMel(Map):
     Sounds of another rate are resampled first; channels are averaged. Bytes that are no sound leave as
     `unreadable_audio`; null gives nulls.
 
-    >>> from tillage.media import Sound, encode_sound
+    >>> from tillage.media import encode_sound
     >>> tone = np.sin(2 * np.pi * 440 * np.arange(8_000) / 8_000).astype(np.float32)[:, None] / 2
     >>> rows = pl.DataFrame({"clip": [encode_sound(Sound(tone, 8_000))]})
-    >>> out = LogMel(column="clip", rate=8_000, bands=10, frames="mel").apply(rows)
+    >>> out = LogMel(column="clip", shape=None, rate=8_000, bands=10, frames="mel").apply(rows)
     >>> means = out.select(f"mel_0{n}" for n in range(10)).row(0)
     >>> means.index(max(means)), np.load(BytesIO(out["mel"][0])).shape
     (1, (101, 10))
@@ -36,7 +36,8 @@ class LogMel(Map):
     Source: Davis and Mermelstein, IEEE Transactions on Acoustics, Speech, and Signal Processing 28 (4), 1980.
     """
 
-    column: str = Field(description="column of sounds, as bytes")
+    column: str = Field("audio", description="column of sounds, as bytes")
+    shape: Shape = SHAPE
     rate: int = Field(16_000, ge=1_000, le=768_000, description="rate to which sounds are brought first, in Hz")
     bands: int = Field(40, ge=1, le=512, description="bands of the mel scale")
     window: float = Field(0.025, gt=0, le=1, description="length of a frame, in seconds")
@@ -58,26 +59,25 @@ class LogMel(Map):
         return self
 
     def needs(self) -> tuple[str, ...]:
-        """The column of sounds."""
-        return (self.column,)
+        """The column of sounds, and those of their layout."""
+        return (self.column, *(self.shape or ()))
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with the columns added, those that leave marked; raises ConfigurationError, Unavailable."""
-        require_type(rows, (self.column,), "bytes")
+        sounds = Sounds(rows, self.column, self.shape)
         spectrum = _spectrum(
             self.rate, max(round(self.window * self.rate), 2), max(round(self.hop * self.rate), 1), self.bands,
             self.low, self.high, self.scale,
         )  # fmt: skip
 
-        def made(_: int, data: bytes) -> tuple[Any, Any, bytes | None]:
-            found = spectrum.log(resampled(decode_sound(data), self.rate).mono())
+        def made(_: int, sound: Sound) -> tuple[Any, Any, bytes | None]:
+            found = spectrum.log(resampled(sound, self.rate).mono())
             mean, sd = found.mean(axis=0, dtype=np.float64), found.std(axis=0, dtype=np.float64)
             return mean, sd, _file(found) if self.frames is not None else None
 
-        sounds = rows[self.column].cast(pl.Binary)
-        found = each(sounds, made)
+        found = sounds.each(made)
         there = pl.Series([f is not None for f in found], dtype=pl.Boolean)
-        out = leave(rows, "unreadable_audio", pl.lit(sounds.is_not_null() & ~there))
+        out = leave(rows, "unreadable_audio", pl.lit(sounds.values.is_not_null() & ~there))
         if self.prefix is not None:
             width = len(str(self.bands - 1)) if self.bands > 100 else 2
             for at, name in ((0, self.prefix), (1, f"{self.prefix}_sd")):
