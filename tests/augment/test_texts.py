@@ -107,7 +107,7 @@ def test_where_says_which_rows_are_varied() -> None:
 # ---- one by one
 
 
-@pytest.mark.parametrize(("share", "gone"), [(0.05, 1), (0.2, 3), (0.9, 14), (1, 15)])
+@pytest.mark.parametrize(("share", "gone"), [(0.05, 1), (0.1, 2), (0.2, 3), (0.9, 14), (1, 15)])
 def test_as_many_words_are_left_out_as_the_share_says(share: float, gone: int) -> None:
     words = SENTENCE.split()
     assert len(words) == 16

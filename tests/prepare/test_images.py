@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tillage.core.errors import ConfigurationError
+from tillage.core.errors import ConfigurationError, Unavailable
 from tillage.core.rows import ID
+from tillage.flow.laws import check_step
 from tillage.media import dhash, encode_image
 from tillage.prepare import DropImageDuplicates, ImageQuality, KeepFirst
 from tillage.prepare.near_hashes import banded, clusters
@@ -116,3 +118,35 @@ def test_limits_of_quality_give_their_reasons() -> None:
     assert out["brightness"][0] == pytest.approx(grain.mean())
     with pytest.raises(ConfigurationError, match="holds String, and this step needs bytes"):
         light.apply(pl.DataFrame({"image": ["a.png"]}))
+
+
+def drawn(bits: int) -> bytes:
+    """Plain pixels (9 by 8) whose dHash is these bits."""
+    steps = np.array([1 if bits >> (63 - n) & 1 else -1 for n in range(64)]).reshape(8, 8) * 10
+    luma = np.concatenate([np.full((8, 1), 128), 128 + np.cumsum(steps, axis=1)], axis=1).astype(np.uint8)
+    return luma[:, :, None].repeat(3, axis=2).tobytes()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_chains_are_followed_as_they_grow_and_break(seed: int) -> None:
+    base = 0x0F1E2D3C4B5A6978
+    chain = [base]
+    for n in range(9):  # 3 bits from one to the next, in other bands each time
+        chain.append(chain[-1] ^ sum(1 << 16 * ((n + k) % 4) + n for k in range(3)))
+    assert dhash(np.frombuffer(drawn(base), dtype=np.uint8).reshape(8, 9, 3)) == base
+    rows = pl.DataFrame({"pixels": [drawn(bits) for bits in chain]}).with_columns(width=pl.lit(9), height=pl.lit(8))
+    rows = rows.with_columns(_id=pl.Series([(n * 7) % 10 + 1 for n in range(10)], dtype=pl.UInt128))
+    step = DropImageDuplicates(distance=3)
+    assert step.compute({"rows": rows})["_into"].null_count() == 1
+    assert DropImageDuplicates(distance=2).compute({"rows": rows})["_into"].null_count() == 10
+    assert check_step(step, rows, seed=seed) == ()
+
+
+def test_without_pillow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    rows = frame([b"\x89PNG"])
+    with pytest.raises(Unavailable) as caught:
+        ImageQuality(column="image", size=None).apply(rows)
+    assert "tillage[image]" in caught.value.fix
+    plain = pl.DataFrame({"pixels": [bytes(27)], "width": [3], "height": [3]})
+    assert ImageQuality().apply(plain)["brightness"].to_list() == [0]  # plain pixels need no library

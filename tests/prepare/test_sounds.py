@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from io import BytesIO
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from tillage.core.errors import Unavailable
 from tillage.media import MelSpectrum, Sound, decode_sound, encode_sound
 from tillage.prepare import LogMel, ResampleAudio, TrimSilence
 
@@ -95,3 +97,10 @@ def test_plain_samples_and_what_says_how_they_lie() -> None:
     file = encode_sound(Sound(stereo, 8000))
     other = LogMel(column="audio", shape=None, rate=8000, bands=5).apply(pl.DataFrame({"audio": [file]}))
     assert told.select("mel_01", "mel_02").row(0) == pytest.approx(other.select("mel_01", "mel_02").row(0), abs=1e-3)
+
+
+def test_without_soundfile_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(Unavailable) as caught:
+        TrimSilence(column="clip", shape=None).apply(ROWS)
+    assert "tillage[audio]" in caught.value.fix
