@@ -19,7 +19,7 @@ from tillage.flow.run import Project
 from tillage.flow.score import score, way
 from tillage.flow.stages import SIDE, compile_plan
 from tillage.prepare import Split
-from tillage.promises import forget
+from tillage.promises import forget, trace
 from tillage.store.verify import verify
 
 PLAN = """\
@@ -167,3 +167,19 @@ def test_a_split_in_a_table_lets_go_of_them_too() -> None:
         assert reason == ("leak" if where == "test" else None)
     assert 0 < out["_reason"].count() < 200
     assert Files(path="*.csv").synthetic is False
+
+
+def test_a_row_that_was_made_up_is_traced_to_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_chunks(monkeypatch)
+    world = World(tmp_path / "w", 2, PLAN)
+    with world.open() as p:
+        p.run(["again"])
+        rows = p.store.frame("again").filter(pl.col(ORIGIN).is_not_null())
+        for child, origin in (rows.select(ID, ORIGIN).row(n) for n in (0, -1)):
+            found, waiting = set(), [trace(p, "again", child)]
+            while waiting:
+                node = waiting.pop()
+                found.add(node.label)
+                waiting += [edge.node if hasattr(edge, "node") else edge for edge in node.back]
+            real = trace(p, "notes", origin)
+            assert {n.label for n in real.back} <= found
