@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,7 +134,7 @@ def _type(info: FieldInfo) -> str:
     )
     for noise in ("typing.", "tillage.core.columns.", "tillage."):
         text = text.replace(noise, "")
-    return text
+    return re.sub(r"Optional\[Annotated\[(\w+), .*\]\]", r"\1 | None", text)
 
 
 def _bounds(info: FieldInfo) -> str:
