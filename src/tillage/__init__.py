@@ -16,16 +16,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tillage import collect, evaluate, govern, learn, prepare, privacy
+    from tillage import augment, collect, evaluate, govern, learn, prepare, privacy
     from tillage.face.rooms import project
     from tillage.flow.pipeline import Rows
     from tillage.flow.plan import Split
 
 __version__ = "0.1.0"
 
-__all__ = ["Rows", "Split", "collect", "evaluate", "govern", "learn", "prepare", "privacy", "project"]
+__all__ = ["Rows", "Split", "augment", "collect", "evaluate", "govern", "learn", "prepare", "privacy", "project"]
 
-_ROOMS = ("collect", "evaluate", "govern", "learn", "prepare", "privacy")
+_ROOMS = ("augment", "collect", "evaluate", "govern", "learn", "prepare", "privacy")
 _NAMES = {"Rows": "tillage.flow.pipeline", "Split": "tillage.flow.plan", "project": "tillage.face.rooms"}
 
 

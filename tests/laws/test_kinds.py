@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from tests.collect.site import Page, article, site
 from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
+from tillage.augment import AddAudioNoise, AddImageNoise, CropImage, FlipImage, ShiftAudio
 from tillage.collect import Files, Sql, Web
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.evaluate import BaselineModel, ClassificationReport, NaiveBaseline, RegressionReport
@@ -30,7 +32,16 @@ from tillage.flow.following import Following
 from tillage.flow.laws import LAWS, check_step, laws_of
 from tillage.flow.variants import variants
 from tillage.learn import NaiveBayes, TabularClassifier, TabularRegressor, TextClassifier
-from tillage.prepare import Aggregate, Dates
+from tillage.prepare import (
+    Aggregate,
+    Dates,
+    DropImageDuplicates,
+    ImageQuality,
+    KeepFirst,
+    LogMel,
+    ResampleAudio,
+    TrimSilence,
+)
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
@@ -61,8 +72,32 @@ def timed(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(seen=day + pl.duration(hours=pl.col("n") % 24))
 
 
-def trained(step: Any) -> Any:
-    rows = reference(60)
+def pictures(rows: pl.DataFrame) -> pl.DataFrame:
+    """The texts as pictures of their bytes; some are not as large as they say, and some are null."""
+    made = [
+        None
+        if text is None
+        else b"no picture"
+        if text == "a"
+        else (text.encode("utf-8", "replace") * 20 + bytes(72))[:72]
+        for text in rows["text"]
+    ]
+    return rows.with_columns(pixels=pl.Series(made, dtype=pl.Binary), width=pl.lit(6), height=pl.lit(4))
+
+
+def sounds(rows: pl.DataFrame) -> pl.DataFrame:
+    """The texts as sounds of their bytes; some are not as long as they say, some silence, some null."""
+    made = []
+    for text in rows["text"]:
+        data = ((text or "").encode("utf-8", "replace") * 20)[:60] or b"\x80"
+        samples = np.resize(np.frombuffer(data, dtype=np.uint8).astype("<f4") / 128 - 1, (400, 2))
+        made.append(None if text is None else b"no sound" if text == "a" else samples.tobytes())
+    audio = pl.Series(made, dtype=pl.Binary)
+    return rows.with_columns(audio=audio, sample_rate=pl.lit(8000), channels=pl.lit(2), samples=pl.lit(400))
+
+
+def trained(step: Any, bring: Callable[[pl.DataFrame], Any] = lambda rows: rows) -> Any:
+    rows = bring(reference(60))
     return step.compute({"rows": rows}) if isinstance(step, Whole) else step.finish(step.update(step.start(), rows))
 
 
@@ -83,10 +118,22 @@ GIVEN: dict[str, Case] = {
     "naive_baseline": Case(NaiveBaseline(target="city")),
     "baseline_model": Case(BaselineModel(state={"task": "classification", "target": "city", "value": "Ulm"})),
     "dates": Case(Dates(columns=("seen",), parts=("day", "hour", "is_weekend"), time_zone="Asia/Shanghai"), timed),
+    "flip_image": Case(FlipImage(directions=("horizontal", "vertical"), copies=2), pictures),
+    "crop_image": Case(CropImage(copies=2, least=0.4), pictures),
+    "add_image_noise": Case(AddImageNoise(copies=2), pictures),
+    "add_audio_noise": Case(AddAudioNoise(copies=2), sounds),
+    "shift_audio": Case(ShiftAudio(copies=2, most=0.5), sounds),
+    "image_quality": Case(
+        ImageQuality(min_sharpness=9, min_brightness=9, max_brightness=240, max_clipped=0.9), pictures
+    ),
+    "drop_image_duplicates": Case(DropImageDuplicates(distance=6, keep=KeepFirst(first="day")), pictures),
+    "resample_audio": Case(ResampleAudio(rate=16_000), sounds),
+    "trim_silence": Case(TrimSilence(below=1, seconds="left"), sounds),
+    "log_mel": Case(LogMel(rate=8_000, bands=4, frames="frames"), sounds),
     "classification_report": Case(ClassificationReport(target="city"), judged_classes, drawn=3),
     "regression_report": Case(RegressionReport(target="n"), judged_numbers, drawn=3),
 }
-"""Steps without an `example()` of their own: they learn, judge what a model added, or need a column of times."""
+"""Steps without an `example()` of their own: they learn, judge what a model added, need times, pictures or sounds."""
 
 EXCLUDED: dict[str, str] = {
     "files": "a Source reads folders, not frames: test_files faces it",
@@ -141,12 +188,12 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 32, "Fold": 11, "Fit": 1, "Group": 5, "Whole": 11, "Source": 0}
+    assert count == {"Map": 48, "Fold": 12, "Fit": 1, "Group": 5, "Whole": 13, "Source": 0}
     assert len(IN_SHARDS) == 6
     assert sum(count.values()) == len(CASES)
     assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)
-    assert sum(isinstance(c.step, Map) and c.step.makes_children for c in CASES.values()) == 1
-    assert sum(isinstance(c.step, Whole) and c.step.incremental for c in CASES.values()) == 2
+    assert sum(isinstance(c.step, Map) and c.step.makes_children for c in CASES.values()) == 13
+    assert sum(isinstance(c.step, Whole) and c.step.incremental for c in CASES.values()) == 4
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -251,8 +298,8 @@ def test_each_kind_has_laws_and_each_law_says_what_it_is() -> None:
 
 def test_a_fitted_result_is_an_exported_class() -> None:
     """What a step returns can be loaded by name: its class is exported, too."""
-    named = {name: case.step for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")}
-    results = [trained(step) for step in named.values() if isinstance(step, Fold | Whole)]
+    named = [case for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")]
+    results = [trained(case.step, case.bring) for case in named if isinstance(case.step, Fold | Whole)]
     fitted = [type(result) for result in results if isinstance(result, Fitted)]
-    assert len(fitted) == 11
+    assert len(fitted) == 12
     assert set(fitted) <= set(FOUND.values())

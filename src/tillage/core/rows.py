@@ -4,6 +4,7 @@
     _reason   why the row leaves (null: it stays); a step marks, the runner splits, counts and writes the ledger
     _into     the _id of the row that this one was merged into
     _parent   the _id of the row that this one was made from, by an earlier Map of the same table
+    _origin   the _id of the real row behind a synthetic one (null: it is real); kept through all tables
 
 In Parquet a 128-bit column is two UInt64 columns, `NAME:lo` and `NAME:hi`: other readers cannot open UInt128.
 """
@@ -18,7 +19,8 @@ ID = "_id"
 REASON = "_reason"
 INTO = "_into"
 PARENT = "_parent"
-RESERVED = (ID, REASON, INTO, PARENT)
+ORIGIN = "_origin"
+RESERVED = (ID, REASON, INTO, PARENT, ORIGIN)
 
 MERGED = "merged"
 """The reason of a row that was merged into another; `_into` names the keeper."""

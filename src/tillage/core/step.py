@@ -52,6 +52,14 @@ class Step(BaseModel, ABC):
     ports: ClassVar[tuple[str, ...]] = ("rows",)
     """Names of the inputs."""
 
+    makes_children: ClassVar[bool] = False
+    """True when `apply`, or that of the Map which a fitted step returns, may return rows that were not there, each with
+    its `_parent`."""
+
+    synthetic: ClassVar[bool] = False
+    """True when rows are made up or left out for training's sake alone: children then carry `_origin`, never test, and
+    never train where their origin tests; a row that is scored passes the step over."""
+
     @classmethod
     def name(cls) -> str:
         """The name in plans: the class name in snake case (`DropDuplicates` is `drop_duplicates`)."""
@@ -78,9 +86,6 @@ class Step(BaseModel, ABC):
 
 class Map(Step):
     """Each row on its own."""
-
-    makes_children: ClassVar[bool] = False
-    """True when `apply` may return rows that were not there, each with its `_parent`."""
 
     @abstractmethod
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -20,9 +20,9 @@ from tillage.flow.run import Project
 @lru_cache(maxsize=1)
 def registry() -> Registry:
     """Every step of every room, and of the installed plug-ins."""
-    from tillage import collect, evaluate, govern, learn, prepare, privacy
+    from tillage import augment, collect, evaluate, govern, learn, prepare, privacy
 
-    return Registry.discover([collect, prepare, govern, privacy, learn, evaluate])
+    return Registry.discover([collect, prepare, augment, govern, privacy, learn, evaluate])
 
 
 def in_processes(plan: Plan, count: int) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,9 +132,9 @@ def _type(info: FieldInfo) -> str:
     text = (
         annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
     )
-    for noise in ("typing.", "tillage.prepare.columns.", "tillage."):
+    for noise in ("typing.", "tillage.core.columns.", "tillage."):
         text = text.replace(noise, "")
-    return text
+    return re.sub(r"Optional\[Annotated\[(\w+), .*\]\]", r"\1 | None", text)
 
 
 def _bounds(info: FieldInfo) -> str:

@@ -136,8 +136,14 @@ def _look(store: Store, model: Model) -> int:
 
 
 def _left(run: ResultRun, model: Model) -> dict[str, int]:
-    at = run.store.latest(run.source)
-    dropped: dict[str, int] = dict(at.counts.get("dropped", {})) if at else {}
+    """Reason to how many rows of its table the model does not see: the split lets synthetic ones go, then leaks go."""
+    dropped: dict[str, int] = {}
+    stages = [run.source]
+    while stages:
+        at = run.store.latest(stages.pop())
+        for reason, n in (at.counts.get("dropped", {}) if at else {}).items():
+            dropped[reason] = dropped.get(reason, 0) + n
+        stages += [source for source in at.inputs if source.startswith(f"{model.name}/")] if at else []
     return dropped
 
 

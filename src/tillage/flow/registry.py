@@ -235,6 +235,11 @@ class Registry:
         return self._one("drop_leaks", Whole)  # type: ignore[type-abstract]
 
     @property
+    def synthetic_leaks(self) -> type[Whole]:
+        """The Whole that removes training rows made from a test row, whatever groups the rows."""
+        return self._one("drop_synthetic_leaks", Whole)  # type: ignore[type-abstract]
+
+    @property
     def expect(self) -> type[Fold]:
         """The Fold behind a table's `expect`."""
         return self._one("expect", Fold)  # type: ignore[type-abstract]

@@ -240,7 +240,7 @@ def fold_rows(store: Store, step: Fold, rows: pl.DataFrame, key: str) -> dict[st
 
 def clean(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows as a step sees them: `_id` and the user's columns (and the side of a split)."""
-    return drop_columns(rows, "_object", "_record", "_key", "_parent")
+    return drop_columns(rows, "_object", "_record", "_key", "_parent", "_origin")
 
 
 def _everything(rows: pl.DataFrame) -> pl.DataFrame:

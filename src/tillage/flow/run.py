@@ -380,13 +380,14 @@ class Project:
         return [s for s in self.stages.values() if s.target == target]
 
     def maps(self, table: str) -> tuple[Map, ...]:
-        """The Maps that a row passes from its source to a table; steps that look across rows are not among them."""
+        """The Maps that a row passes from its source to a table; steps that look across rows, and those that make rows
+        up for training, are not among them."""
         out: tuple[Map, ...] = ()
         name = table
         while self.stages[name].kind != "source":
             stage = self.stages[name]
             port, name = next(iter(stage.inputs.items()))
-            out = (*self.chains(stage).get(port, ()), *out)
+            out = (*(m for m in self.chains(stage).get(port, ()) if not m.synthetic), *out)
         return out
 
     # -- reading ----------------------------------------------------------------------------------------------------

@@ -100,7 +100,9 @@ def _paths(project: Project, table: str, start: str | None) -> Iterator[_Path]:
             continue  # the verdicts of a gate are no rows
         for path in _paths(project, source, start):
             if stage.kind == "map":
-                yield replace(path, maps=(*path.maps, *chains[port]))
+                passed = tuple(f"{m.name()} of {stage.target}" for m in chains[port] if m.synthetic)
+                maps = (m for m in chains[port] if not m.synthetic)
+                yield replace(path, maps=(*path.maps, *maps), passed_over=(*passed[::-1], *path.passed_over))
             elif stage.kind == "gate":
                 yield path
             else:

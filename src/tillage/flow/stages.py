@@ -26,6 +26,8 @@ class Pinned:
     """A place in a chain of Maps that the result of another stage fills."""
 
     stage: str
+    makes_children: bool = False
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,38 @@ def compile_plan(plan: Plan, registry: Registry) -> dict[str, Stage]:
     for model in plan.models.values():
         for stage in _model(model, plan, registry):
             stages[stage.name] = stage
+    _refuse_synthetic(stages)
     return _with_stacks(stages)
+
+
+def _refuse_synthetic(stages: Mapping[str, Stage]) -> None:
+    """Raise ConfigurationError where rows made up for training would be lost sight of, or be made twice.
+
+    A Group makes rows of its own out of them, which nobody could tell from real ones when a split asks.
+    """
+    above: dict[str, dict[str, str]] = {}
+    for name, stage in stages.items():
+        found = {key: step for source in stage.inputs.values() for key, step in above[source].items()}
+        if stage.kind == "group" and found:
+            raise ConfigurationError(
+                f"Table '{stage.target}' would mix real rows with those of {', '.join(sorted(set(found.values())))}.",
+                fix=f"Put it after {stage.step.name() if stage.step else stage.kind}: rows are made up last.",
+            )
+        for step in (m for chain in stage.maps.values() for m in chain if m.synthetic):
+            key, said = (step.stage, step.stage) if isinstance(step, Pinned) else (step.fingerprint(), step.name())
+            if key in found and not isinstance(step, Pinned):
+                raise ConfigurationError(
+                    f"Table '{stage.target}' takes the step {said} twice, and would make every row twice.",
+                    fix="Give the second one another `seed`, or ask the first for more `copies`.",
+                )
+            found[key] = said
+        above[name] = found
+
+
+def _is_synthetic(plan: Plan, table: str) -> bool:
+    """Whether rows of the table may be made up."""
+    held = plan.tables[table]
+    return any(step.synthetic for step in held.steps) or any(_is_synthetic(plan, above) for _, above in held.inputs)
 
 
 def _with_stacks(stages: dict[str, Stage]) -> dict[str, Stage]:
@@ -152,7 +185,8 @@ class _Chain:
             name = f"{self.target}/{len(self.stages) + 1}-{step.name()}"
             pin = (self.table.fit_on if self.table else {}).get(step.name())
             self.stages.append(Stage(name, self.target, "result", {"rows": at}, step, pin=pin, pinned_to=self.named_in))
-            self.maps.setdefault("rows", []).append(Pinned(name))
+            self.maps.setdefault("rows", []).append(Pinned(name, step.makes_children, step.synthetic))
+            self.children = self.children or step.makes_children
         elif isinstance(step, Group):
             if not (len(self.inputs) > 1 and set(step.ports) == set(self.inputs)):
                 self.flush()
@@ -261,6 +295,8 @@ def _model(model: Model, plan: Plan, registry: Registry) -> list[Stage]:
                 {"columns": columns, "column": SIDE, "similarity": split.leak, "ignore": sorted(unseen)}
             )
         )
+    if split.group is not None and _is_synthetic(plan, model.table):
+        chain.step(registry.synthetic_leaks.model_validate({"column": SIDE}))
     held = next(iter(chain.inputs.values()))
     stages = chain.stages
     learn = Stage(model.name, model.name, "learn", {"rows": held}, model.learner, pin=model.fit_on, model=model)

@@ -8,14 +8,18 @@ from .detect_language import DetectLanguage as DetectLanguage
 from .drop import Drop as Drop
 from .drop_duplicates import DropDuplicates as DropDuplicates
 from .drop_duplicates import KeepFirst as KeepFirst
+from .drop_image_duplicates import DropImageDuplicates as DropImageDuplicates
 from .drop_leaks import DropLeaks as DropLeaks
+from .drop_synthetic_leaks import DropSyntheticLeaks as DropSyntheticLeaks
 from .encode import Encode as Encode
 from .encode import Encoded as Encoded
 from .fill_missing import FilledMissing as FilledMissing
 from .fill_missing import FillMissing as FillMissing
 from .filter import Filter as Filter
 from .filter_quality import FilterQuality as FilterQuality
+from .image_quality import ImageQuality as ImageQuality
 from .join import Join as Join
+from .log_mel import LogMel as LogMel
 from .normalize import Normalize as Normalize
 from .outliers import ClipOutliers as ClipOutliers
 from .outliers import DropOutliers as DropOutliers
@@ -24,10 +28,12 @@ from .outliers import OutliersDropped as OutliersDropped
 from .parse_dates import ParseDates as ParseDates
 from .parse_numbers import ParseNumbers as ParseNumbers
 from .rename import Rename as Rename
+from .resample_audio import ResampleAudio as ResampleAudio
 from .scale import Scale as Scale
 from .scale import Scaled as Scaled
 from .select import Select as Select
 from .split import Split as Split
+from .trim_silence import TrimSilence as TrimSilence
 from .window import Window as Window
 
 __all__: list[str]

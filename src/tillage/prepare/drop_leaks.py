@@ -16,10 +16,9 @@ from tillage.core.rows import ID, INTO, REASON, leave, user_columns
 from tillage.core.step import Keyed, Whole
 from tillage.prepare.columns import require
 from tillage.prepare.normalize import normalize_text
-from tillage.prepare.split import TEST
+from tillage.prepare.split import LEAK, TEST
 from tillage.prepare.touched import KEY, content_keys, follow
 
-LEAK = "leak"
 _IS_TEST = "is_test"
 
 

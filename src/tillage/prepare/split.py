@@ -1,7 +1,8 @@
 """Which side of a test each row stands on, for ever: the hash of salt and group, never a shuffle.
 
-A row's side depends on nothing but its own group (or `_id`), so rows that come later move no row to the other side.
-Cost: one 64-bit hash a row, 0.1 to 0.2 microseconds.
+A row's side depends on nothing but its own group (or `_id`), so rows that come later move no row to the other side. A
+synthetic row stands where the row does that it was made from, and where that tests it leaves: it is no row to test on,
+and none to train on either. Cost: one 64-bit hash a row, 0.1 to 0.2 microseconds.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ import polars as pl
 from pydantic import Field
 
 from tillage.core.keys import fraction
-from tillage.core.rows import ID
+from tillage.core.rows import ID, ORIGIN, leave
 from tillage.core.step import Map
 from tillage.prepare.columns import NewName, require
 
 TEST, TRAIN = "test", "train"
+LEAK = "leak"
+"""The reason of a row that would make a score a test of memory."""
 
 
 class Split(Map):
     """Add a column that says `test` or `train`; all rows of one group stand on one side.
 
-    A row without a group stands on the side of its own `_id`. The group counts as text, and whole floating-point
-    numbers as integers, so that a column which comes to hold 2.5 moves no row of group 1.
+    A row without a group stands on the side of its own `_id`; a synthetic row on that of its group, or of the row that
+    it was made from, and where that side is `test` it leaves with reason `leak`. The group counts as text, and whole
+    floating-point numbers as integers, so that a column which comes to hold 2.5 moves no row of group 1.
 
     >>> rows = pl.DataFrame({"patient": ["a", "a", "b", "c"]}).with_columns(_id=pl.int_range(4).cast(pl.UInt128))
     >>> Split(test=0.5, group="patient").apply(rows)["split"].to_list()
@@ -50,10 +54,14 @@ class Split(Map):
         require(rows, self.needs())
         drawn = fraction(self._units(rows), f"{self.seed}:{self.salt}")  # a seed has no colon, so this is injective
         side = pl.when(drawn < self.test).then(pl.lit(TEST)).otherwise(pl.lit(TRAIN))
-        return rows.with_columns(side.alias(self.column))
+        out = rows.with_columns(side.alias(self.column))
+        if ORIGIN not in rows.columns:
+            return out
+        return leave(out, LEAK, pl.col(ORIGIN).is_not_null() & (pl.col(self.column) == TEST))
 
     def _units(self, rows: pl.DataFrame) -> pl.Series:
-        own = pl.col(ID).cast(pl.String)
+        real = pl.coalesce(ORIGIN, ID) if ORIGIN in rows.columns else pl.col(ID)
+        own = real.cast(pl.String)
         if self.group is None:
             return rows.select(own).to_series()
         group = pl.col(self.group)

@@ -241,9 +241,7 @@ def _family(project: Project) -> pl.DataFrame:
     found = [pl.DataFrame(schema={ID: pl.UInt128, PARENT: pl.UInt128})]
     for name in store.stages():
         stage = project.stages.get(name)
-        made = stage is None or any(
-            getattr(step, "makes_children", False) for chain in stage.maps.values() for step in chain
-        )
+        made = stage is None or any(step.makes_children for chain in stage.maps.values() for step in chain)
         for part in (ROWS, LEFT) if made else ():
             for chunk in store.every_chunk(name, part):
                 try:

@@ -15,7 +15,7 @@ import polars as pl
 
 from tillage.core.errors import InputMissing
 from tillage.core.rows import ID, PARENT, from_storage, ids, without
-from tillage.core.step import Map, Whole
+from tillage.core.step import Whole
 from tillage.flow.run import Project
 from tillage.flow.source import OBJECT, RECORD
 from tillage.flow.stages import Stage
@@ -42,7 +42,7 @@ def rows_in(stage: Stage) -> list[str]:
 
 def makes_children(stage: Stage) -> bool:
     """Whether a Map of this very stage may make rows from rows."""
-    return any(isinstance(m, Map) and m.makes_children for chain in stage.maps.values() for m in chain)
+    return any(m.makes_children for chain in stage.maps.values() for m in chain)
 
 
 def follows_changes(stage: Stage) -> bool:

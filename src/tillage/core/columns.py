@@ -1,0 +1,78 @@
+"""What a step asks of the columns it finds: that they are there, and of a type that it can use.
+
+Every complaint of one step comes at once, with the nearest right name. Cost: a look at the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Annotated
+
+import polars as pl
+from pydantic import Field
+
+from tillage.core.errors import ConfigurationError, Problem, unknown_name
+from tillage.core.expression import parse
+from tillage.core.rows import user_columns
+
+NewName = Annotated[str, Field(pattern=r"^[^_]", description="name of a column; those beginning with _ are reserved")]
+"""A name that a step may give to a column."""
+
+
+def require(rows: pl.DataFrame, columns: Iterable[str]) -> None:
+    """Raise ConfigurationError for every one of `columns` that `rows` lacks.
+
+    >>> require(pl.DataFrame({"text": ["a"]}), ["txt"])
+    Traceback (most recent call last):
+    tillage.core.errors.ConfigurationError: No column is called 'txt'. Did you mean 'text'?
+    """
+    known = user_columns(rows)
+    missing = [c for c in columns if c not in known]
+    if missing:
+        raise ConfigurationError(Problem(unknown_name("column", c, known)) for c in missing)
+
+
+def require_type(rows: pl.DataFrame, columns: Iterable[str], what: str) -> None:
+    """Raise ConfigurationError for every one of `columns` that is not `what`: "text", "numbers" or "bytes".
+
+    A column without any value (type Null) passes as any.
+
+    >>> require_type(pl.DataFrame({"n": [1]}), ["n"], "text")
+    Traceback (most recent call last):
+    tillage.core.errors.ConfigurationError: Column 'n' holds Int64, and this step needs text.
+    """
+    require(rows, columns)
+    wrong = [c for c in columns if not _is(rows.schema[c], what)]
+    if wrong:
+        raise ConfigurationError(
+            Problem(f"Column '{c}' holds {rows.schema[c]}, and this step needs {what}.") for c in wrong
+        )
+
+
+def _is(dtype: pl.DataType, what: str) -> bool:
+    if what == "numbers":
+        return dtype == pl.Null or dtype.is_numeric()
+    return dtype in (pl.Null, pl.String if what == "text" else pl.Binary)
+
+
+def expression(rows: pl.DataFrame, text: str, *, condition: bool = False) -> pl.Expr:
+    """The Polars expression of `text`, once its columns and types are known to suit `rows`.
+
+    Raises ConfigurationError that points into the text. Reserved columns cannot be read.
+
+    >>> pl.DataFrame({"n": [2]}).select(expression(pl.DataFrame({"n": [2]}), "n * 3")).item()
+    6
+    """
+    kinds = rows.schema
+    return _compiled(text, condition, tuple((c, kinds[c]) for c in user_columns(rows)))
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str, condition: bool, schema: tuple[tuple[str, pl.DataType], ...]) -> pl.Expr:
+    """Chunks of a table have one schema, so an expression is checked and built once for all of them."""
+    read, kinds = parse(text), dict(schema)
+    problems = read.check(kinds) + read.check_types(kinds, condition=condition)
+    if problems:
+        raise ConfigurationError(Problem(p) for p in problems)
+    return read.polars()

@@ -1,0 +1,7 @@
+"""Bytes that are no picture, or no sound."""
+
+from __future__ import annotations
+
+
+class Unreadable(ValueError):
+    """The bytes are no image, or no sound, that can be read."""

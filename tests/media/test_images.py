@@ -1,0 +1,156 @@
+"""Pictures against Pillow, imagehash, SciPy, and arithmetic that is plain to see."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import imagehash
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.ndimage import laplace
+
+from tillage.core.errors import ConfigurationError
+from tillage.media import (
+    Pictures,
+    band_values,
+    clipped_share,
+    decode_image,
+    dhash,
+    encode_image,
+    gray,
+    phash,
+    sharpness,
+)
+from tillage.media.image import resized
+from tillage.media.unreadable import Unreadable
+
+NOISE = np.random.default_rng(7)
+
+
+def smooth(seed: int, shape: tuple[int, int, int] = (40, 60, 3)) -> np.ndarray:
+    """A picture with shapes in it, not noise."""
+    rng = np.random.default_rng(seed)
+    low = rng.integers(0, 256, (5, 6, shape[2])).astype(np.uint8)
+    return resized(low, shape[0], shape[1])
+
+
+def saved(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from((1, 3, 4)), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_is_read(rows: int, columns: int, channels: int, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (rows, columns, channels)).astype(np.uint8)
+    data = encode_image(pixels)
+    assert (decode_image(data) == pixels).all()
+    assert encode_image(pixels.copy()) == data
+    image = Image.open(BytesIO(data))
+    assert image.format == "PNG"
+    assert (np.asarray(image).reshape(pixels.shape) == pixels).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"),
+    [("1", 1), ("L", 1), ("P", 3), ("RGB", 3), ("RGBA", 4), ("CMYK", 3), ("LA", 4), ("I;16", 1), ("I", 1)],
+)
+def test_modes_of_pillow(mode: str, channels: int) -> None:
+    base = Image.fromarray(smooth(1, (6, 5, 3)))
+    if mode == "I;16":
+        image = Image.fromarray(np.arange(30, dtype=np.uint16).reshape(6, 5) * 2184)
+        wanted = (np.arange(30).reshape(6, 5, 1) * 2184) >> 8
+        data = saved(image, "PNG")
+        assert (decode_image(data) == wanted).all()
+        assert (gray(decode_image(data)) == wanted[:, :, 0]).all()
+        return
+    image = base.convert("L").convert("I") if mode == "I" else base.convert(mode)
+    data = saved(image, "TIFF" if mode in ("CMYK", "I") else "PNG")
+    assert decode_image(data).shape == (6, 5, channels)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", encode_image(smooth(1))[:200], b"\x89PNG\r\n\x1a\n" + b"\0" * 50])
+def test_what_is_no_picture_is_said_to_be_none(data: bytes) -> None:
+    with pytest.raises(Unreadable):
+        decode_image(data)
+
+
+def test_a_small_file_that_unpacks_to_a_huge_picture_is_not_unpacked() -> None:
+    ihdr = b"\x00\x00\x00\x0dIHDR" + (40_000).to_bytes(4, "big") * 2 + b"\x08\x00\x00\x00\x00"
+    import zlib
+
+    bomb = b"\x89PNG\r\n\x1a\n" + ihdr + zlib.crc32(ihdr[4:]).to_bytes(4, "big")
+    with pytest.raises(Unreadable):
+        decode_image(bomb)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF"])
+def test_hashes_are_those_of_imagehash(seed: int, form: str) -> None:
+    image = Image.fromarray(smooth(seed, (40, 60, 3)) if seed % 2 else smooth(seed, (33, 20, 1))[:, :, 0])
+    data = saved(image, form)
+    opened = Image.open(BytesIO(data))
+    assert f"{dhash(decode_image(data)):016x}" == str(imagehash.dhash(opened))
+    assert f"{phash(decode_image(data)):016x}" == str(imagehash.phash(opened))
+
+
+def test_hashes_outlive_size_light_and_compression() -> None:
+    for seed in range(8):
+        picture = Image.fromarray(smooth(seed, (80, 120, 3)))
+        others = [
+            saved(picture.resize((60, 40)), "PNG"),
+            saved(picture.point([min(255, int(v * 0.9 + 10)) for v in range(256)] * 3), "PNG"),
+            saved(picture, "JPEG", quality=60),
+        ]
+        for hashed in (dhash, phash):
+            own = hashed(decode_image(saved(picture, "PNG")))
+            assert max((own ^ hashed(decode_image(other))).bit_count() for other in others) <= 6
+            assert (own ^ hashed(np.asarray(picture)[:, ::-1])).bit_count() > 12
+
+
+@given(st.integers(0, 2**64 - 1), st.sets(st.integers(0, 63), max_size=12), st.integers(0, 12))
+def test_hashes_that_differ_in_fewer_bits_than_bands_share_one(value: int, flipped: set[int], more: int) -> None:
+    other = value ^ sum(1 << bit for bit in flipped)
+    bands = len(flipped) + 1 + more
+    cut = band_values(np.array([value, other], dtype=np.uint64), bands)
+    assert (cut[0] == cut[1]).any()
+    widths = [64 * (n + 1) // bands - 64 * n // bands for n in range(bands)]
+    back = 0
+    for width, part in zip(widths, cut[0].tolist(), strict=True):
+        back = back << width | part
+    assert back == value
+
+
+def test_sharpness_is_the_variance_of_scipys_laplacian() -> None:
+    for luma in (smooth(3)[:, :, 0], NOISE.integers(0, 256, (31, 17)).astype(np.uint8)):
+        inner = laplace(luma.astype(np.float64))[1:-1, 1:-1]
+        assert sharpness(luma) == pytest.approx(inner.var(), rel=1e-12)
+    assert sharpness(NOISE.integers(0, 256, (2, 9)).astype(np.uint8)) == 0
+    blurred = np.asarray(Image.fromarray(luma).resize((8, 15)).resize((17, 31)))
+    assert sharpness(blurred) < sharpness(luma) / 20
+
+
+def test_luma_and_clipping() -> None:
+    pixels = NOISE.integers(0, 256, (50, 50, 3)).astype(np.uint8)
+    exact = pixels @ np.array([0.299, 0.587, 0.114])
+    assert abs(gray(pixels) - exact).max() <= 1
+    assert clipped_share(np.array([[0, 1, 2], [253, 254, 255]], dtype=np.uint8)) == pytest.approx(4 / 6)
+
+
+def test_plain_pixels_are_read_as_their_columns_say() -> None:
+    pixels = NOISE.integers(0, 256, (4, 6, 3)).astype(np.uint8)
+    data = [pixels.tobytes()] * 5 + [None]
+    rows = pl.DataFrame({"p": data, "w": [6, 4, 5, None, -6, 6], "h": [4, 6, 5, 4, -4, 4]})
+    found = Pictures(rows, "p", ("w", "h")).each(lambda n, found: found.copy())
+    assert found[0] is not None
+    assert (found[0] == pixels).all()
+    assert found[1] is not None
+    assert found[1].shape == (6, 4, 3)
+    assert found[2:] == [None] * 4
+    with pytest.raises(ConfigurationError, match="set `size: null` where each value is a whole file"):
+        Pictures(rows, "p", ("width", "h"))
