@@ -7,26 +7,26 @@ Cost: 1 to 2 us a CSV row of five columns for both passes; a file of up to 4 MB 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field, field_validator
 
+from tillage.collect import places
 from tillage.collect.cache import Cache
-from tillage.collect.content import Content, Unreadable
+from tillage.collect.content import Content
 from tillage.collect.encoding import checked_codec
 from tillage.collect.formats import Format, opened
 from tillage.collect.piece import Limits, Reader
 from tillage.collect.records import bad_record
 from tillage.collect.rows import batches, from_parsed, no_rows, observed
 from tillage.collect.types import ClashError, Column, union
+from tillage.collect.unpack import Unreadable
 from tillage.core.errors import BadData, ConfigurationError, InputMissing, Problem, unknown_name
 from tillage.core.state import State
 from tillage.core.step import BadRecord, Batch, Found, Source
-from tillage.guard.paths import inside, matches
 
 TypeName = Literal["int64", "float64", "text", "bool", "date", "datetime"]
 
@@ -82,29 +82,12 @@ class Files(Source):
         return value
 
     def scan(self, root: Path) -> list[Found]:
-        """The files that are there now; nothing is opened."""
-        found: dict[str, Found] = {}
-        patterns = (self.path,) if isinstance(self.path, str) else self.path
-        base = str(root.absolute())
-        for pattern in patterns:
-            for file in _matching(Path(base), pattern):
-                name = _name(base, file)
-                info = file.stat()
-                stamp = {
-                    "size": info.st_size,
-                    "mtime_ns": info.st_mtime_ns,
-                    "ctime_ns": info.st_ctime_ns,
-                    "inode": info.st_ino,
-                }
-                found[name] = Found(path=name, stamp=stamp)
-        if not found:
-            raise _nothing_matches(root, patterns)
-        return [found[name] for name in sorted(found)]
+        """The files that are there now; nothing is opened but the directories of zip archives."""
+        return places.find(root, (self.path,) if isinstance(self.path, str) else self.path)
 
     def checksum(self, root: Path, path: str) -> str:
         """SHA-256 of the bytes, in hexadecimal."""
-        with _place(root, path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return places.checksum(root, path)
 
     def observe(self, root: Path, path: str) -> State:
         """What the file needs: `columns` (name to type), `order`, `records`, and how it is written.
@@ -112,15 +95,15 @@ class Files(Source):
         `wide` and `empty` name the columns of Column's flags. A file that cannot be read has `failed`: the reason.
         Raises ConfigurationError for a header that cannot be one.
         """
-        place = _place(root, path)
         try:
-            content = Content.open(place)
+            places.refused(root, path)
+            content = places.content(root, path)
             reader = self._reader(content, path)
             seen, records, kept = observed(reader, self.types)
         except Unreadable as failure:
             return {"path": path, "columns": {}, "order": [], "records": 0, "failed": failure.reason}
         if kept is not None:
-            _parsed.put(str(place), (content.identity, self._settings()), kept)
+            _parsed.put(content.identity[0], (content.identity, self._settings()), kept)
         return {
             "path": path,
             **reader.facts,
@@ -157,11 +140,11 @@ class Files(Source):
 
         A file that cannot be read is one Batch without rows, with one bad record of number -1.
         """
-        place = _place(root, path)
         empty = True
         try:
-            content = Content.open(place)
-            kept = _parsed.take(str(place), (content.identity, self._settings()))
+            places.refused(root, path)
+            content = places.content(root, path)
+            kept = _parsed.take(content.identity[0], (content.identity, self._settings()))
             ready = from_parsed(kept, schema, self.types) if kept is not None else None
             if ready is None:
                 reader = self._reader(content, path)
@@ -171,7 +154,7 @@ class Files(Source):
                 yield batch
         except Unreadable as failure:
             bad = bad_record(-1, 0, 0, stage="open", reason=failure.reason, message=failure.message, raw=b"")
-            yield no_rows(schema, [bad.model_copy(update={"byte_end": place.stat().st_size})])
+            yield no_rows(schema, [bad.model_copy(update={"byte_end": places.size(root, path)})])
         else:
             if empty:
                 yield no_rows(schema, [])
@@ -263,38 +246,3 @@ def read_file(path: Path, format: Format = "auto") -> tuple[pl.DataFrame, list[B
 def _columns(state: State) -> dict[str, Column]:
     wide, empty = set(state["wide"]), set(state["empty"])
     return {name: Column(state["columns"][name], name in wide, name in empty) for name in state["order"]}
-
-
-def _place(root: Path, path: str) -> Path:
-    return Path(path) if PurePath(path).is_absolute() else inside(root, path)
-
-
-def _matching(root: Path, pattern: str) -> list[Path]:
-    if PurePath(pattern).is_absolute():
-        return matches(Path("/"), pattern.lstrip("/"))
-    return matches(root, pattern)
-
-
-def _name(base: str, file: Path) -> str:
-    name = str(file).removeprefix(base.rstrip("/") + "/")
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError(f"The name of {name!r} is not UTF-8.", fix="Rename the file.") from None
-    return name
-
-
-def _nothing_matches(root: Path, patterns: tuple[str, ...]) -> InputMissing:
-    """The error that says what is there instead."""
-    hints = []
-    for pattern in patterns:
-        path = root / pattern
-        if path.is_dir():
-            hints.append(f"{pattern!r} is a folder: write {pattern.rstrip('/') + '/*'!r}.")
-        elif not path.parent.is_dir() and "*" not in str(path.parent):
-            hints.append(f"There is no folder {str(path.parent)!r}.")
-        elif path.parent.is_dir():
-            others = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())[:5]
-            hints.append(f"{str(path.parent)!r} holds " + (", ".join(others) if others else "no file") + ".")
-    named = " or ".join(repr(p) for p in patterns)
-    return InputMissing(f"No file matches {named} in {root}.", fix=" ".join([*hints, "Mend 'path' or add the file."]))

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tillage.collect.content import Content, Unreadable
+from tillage.collect.content import Content
 from tillage.collect.encoding import Encoding
 from tillage.collect.piece import Limits, Piece, check_names, too_many_columns
 from tillage.collect.records import Cut, blocks, line_cuts
+from tillage.collect.unpack import Unreadable
 from tillage.core.step import BadRecord
 
 DEEPEST = 100

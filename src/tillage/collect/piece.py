@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tillage.collect.types import Column
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.step import BadRecord
 
@@ -40,6 +41,15 @@ class Reader(Protocol):
 
     def pieces(self) -> Iterator[Piece]:
         """All of its records, in order."""
+        ...
+
+
+@runtime_checkable
+class TypedReader(Protocol):
+    """A reader of a format that says itself which types its columns have."""
+
+    def columns(self) -> tuple[dict[str, Column], int]:
+        """Each column's type, and the number of rows."""
         ...
 
 
