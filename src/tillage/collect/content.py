@@ -19,6 +19,8 @@ from typing import Any, BinaryIO
 from tillage.collect.unpack import Packing, Unreadable, packing, unpacked
 from tillage.core.errors import Denied, InputMissing
 
+__all__ = ["BLOCK", "Content", "Unreadable"]
+
 BLOCK = 4 << 20
 """Bytes read at once."""
 

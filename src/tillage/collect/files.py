@@ -8,18 +8,20 @@ Cost: 1 to 2 us a CSV row of five columns for both passes; a file of up to 4 MB 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tillage.collect import places
 from tillage.collect.cache import Cache
 from tillage.collect.content import Content
 from tillage.collect.encoding import checked_codec
 from tillage.collect.formats import Format, opened
-from tillage.collect.piece import Limits, Reader
+from tillage.collect.log import template
+from tillage.collect.piece import Limits, Reader, Way
 from tillage.collect.records import bad_record
 from tillage.collect.rows import batches, from_parsed, no_rows, observed
 from tillage.collect.types import ClashError, Column, union
@@ -55,6 +57,12 @@ class Files(Source):
     format: Format = Field("auto", description="What the files hold; auto decides by content, then by extension.")
     encoding: str = Field("auto", description="Name of a text encoding, for instance gbk; auto detects it.")
     delimiter: str = Field("auto", description="What separates the fields of a CSV: one ASCII character; auto detects.")
+    template: str = Field(
+        "", description="What the lines of a log look like, such as '<Date> <Time> <Level>: <Content>'; makes it a log."
+    )
+    continued: bool = Field(
+        False, description="Whether a line that does not fit the template continues the one before."
+    )
     types: dict[str, TypeName] = Field(
         default_factory=dict, description="Column to type; a record with a cell that does not fit is quarantined."
     )
@@ -73,6 +81,23 @@ class Files(Source):
         if value != "auto" and (len(value) != 1 or not value.isascii() or value in '"\r\n\0'):
             raise ValueError("the delimiter must be one ASCII character, not a quote or a line break; or 'tab'")
         return value
+
+    @field_validator("template")
+    @classmethod
+    def _readable_template(cls, value: str) -> str:
+        if value:
+            template(value)
+        return value
+
+    @model_validator(mode="after")
+    def _template_of_a_log(self) -> Self:
+        if self.format == "log" and not self.template:
+            raise ValueError("format log needs a 'template', such as '<Date> <Time> <Level>: <Content>'")
+        if self.template and self.format not in ("auto", "log"):
+            raise ValueError(f"'template' is for logs, and format is {self.format}")
+        if self.continued and not self.template:
+            raise ValueError("'continued' needs a 'template' that tells where a record begins")
+        return self
 
     @field_validator("path")
     @classmethod
@@ -183,7 +208,7 @@ class Files(Source):
             data = (names + "\n").encode(codec) + raw
         rows: list[pl.DataFrame] = []
         try:
-            reader = opened(Content.of(data), "", kind, encoding=codec, delimiter=between, limits=self._limits())
+            reader = opened(Content.of(data), "", kind, replace(self._way(), encoding=codec, delimiter=between))
             for piece in reader.pieces():
                 for batch in batches(piece, schema, self.types):
                     if batch.bad:
@@ -195,16 +220,20 @@ class Files(Source):
             return pl.concat(rows)
         return bad_record(0, 0, len(raw), stage="split", reason="empty_record", message="It is blank.", raw=raw)
 
-    def _limits(self) -> Limits:
-        return Limits(self.max_field, self.max_columns)
+    def _way(self) -> Way:
+        return Way(
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            template=self.template,
+            continued=self.continued,
+            limits=Limits(self.max_field, self.max_columns),
+        )
 
     def _settings(self) -> str:
         return self.model_dump_json(exclude={"path"})
 
     def _reader(self, content: Content, path: str) -> Reader:
-        return opened(
-            content, path, self.format, encoding=self.encoding, delimiter=self.delimiter, limits=self._limits()
-        )
+        return opened(content, path, self.format, self._way())
 
     def _same_delimiter(self, states: list[State]) -> None:
         first: dict[str, str] = {}

@@ -11,12 +11,13 @@ from tillage.collect.content import Content
 from tillage.collect.csv import CsvReader
 from tillage.collect.encoding import decoded, detect
 from tillage.collect.jsonl import JsonReader
+from tillage.collect.log import LogReader
 from tillage.collect.parquet import ParquetReader
-from tillage.collect.piece import Limits, Reader
+from tillage.collect.piece import Reader, Way
 from tillage.collect.text import TextReader
 from tillage.collect.unpack import Unreadable
 
-Format = Literal["auto", "csv", "jsonl", "parquet", "arrow", "text"]
+Format = Literal["auto", "csv", "jsonl", "parquet", "arrow", "text", "log"]
 
 _ARRAY = re.compile(rb"\s*\[")
 _OBJECTS = re.compile(rb"\s*(?:\[\s*)?\{\s*(?:\"|\})")
@@ -38,8 +39,9 @@ _OTHERS = (
 )
 
 
-def opened(content: Content, path: str, form: Format, *, encoding: str, delimiter: str, limits: Limits) -> Reader:
+def opened(content: Content, path: str, form: Format, way: Way) -> Reader:
     """The reader of a file; raises Unreadable for a file that cannot be read as what it is."""
+    limits = way.limits
     suffix = _suffix(path)
     content.prove()
     if content.head.startswith(b"PAR1") and form in ("auto", "parquet"):
@@ -53,7 +55,9 @@ def opened(content: Content, path: str, form: Format, *, encoding: str, delimite
     for magic, what in _OTHERS:
         if content.head.startswith(magic):
             raise Unreadable("unreadable_file", f"The file is {what}, which is not read; turn it into CSV or Parquet.")
-    found = detect(content, encoding)
+    found = detect(content, way.encoding)
+    if form == "log" or (form == "auto" and way.template):
+        return LogReader(content, path, found, way.template, way.continued, limits)
     if form == "auto":
         form = _by_content(next(decoded(content, found), b""), suffix)
     if form == "jsonl":
@@ -64,7 +68,7 @@ def opened(content: Content, path: str, form: Format, *, encoding: str, delimite
         return JsonReader(content, path, found, limits, array)
     if form == "text":
         return TextReader(content, found, limits)
-    return CsvReader(content, path, found, delimiter, limits)
+    return CsvReader(content, path, found, way.delimiter, limits)
 
 
 def _suffix(path: str) -> str:

@@ -61,6 +61,19 @@ class Limits:
     max_columns: int = 20_000
 
 
+@dataclass(frozen=True)
+class Way:
+    """How the plan says that files are read; `auto` is decided file by file, an empty `template` is none."""
+
+    encoding: str = "auto"
+    delimiter: str = "auto"
+    template: str = ""
+    continued: bool = False
+    max_pixels: int = 50_000_000
+    sample_rate: int | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
 def check_names(names: list[str], path: str, limits: Limits, line: int = 0, columns: list[int] | None = None) -> None:
     """Raise ConfigurationError for names that cannot be columns: all of them at once, each with its place.
 
