@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from tillage.collect.unpack import Packing, Unreadable, packing, unpacked
 from tillage.core.errors import Denied, InputMissing
@@ -117,6 +117,18 @@ class Content:
             return pa.OSFile(name)  # which closes it when the reader lets go
         finally:
             Path(name).unlink()
+
+    @contextmanager
+    def seekable(self) -> Iterator[IO[bytes]]:
+        """The plain bytes as a file to seek in: the object's own, or a temporary one of what was packed."""
+        if self.path is not None and not self.packed:
+            with self.path.open("rb") as file:
+                yield file
+            return
+        with tempfile.TemporaryFile() as made:
+            for block in self.blocks():
+                made.write(block)
+            yield made
 
     def all(self, most: int) -> bytes | None:
         """All bytes in memory; None when there are more than `most`."""

@@ -10,20 +10,24 @@ from tillage.collect.arrow import FILE, STREAM, ArrowReader
 from tillage.collect.content import Content
 from tillage.collect.csv import CsvReader
 from tillage.collect.encoding import decoded, detect
+from tillage.collect.html import PAGE, page_reader
 from tillage.collect.jsonl import JsonReader
 from tillage.collect.log import LogReader
 from tillage.collect.parquet import ParquetReader
 from tillage.collect.piece import Reader, Way
 from tillage.collect.text import TextReader
 from tillage.collect.unpack import Unreadable
+from tillage.collect.warc import MAGIC, WarcReader
 
-Format = Literal["auto", "csv", "jsonl", "parquet", "arrow", "text", "log"]
+Format = Literal["auto", "csv", "jsonl", "parquet", "arrow", "text", "log", "html", "warc"]
 
 _ARRAY = re.compile(rb"\s*\[")
 _OBJECTS = re.compile(rb"\s*(?:\[\s*)?\{\s*(?:\"|\})")
 _EMPTY_ARRAY = re.compile(rb"\s*\[\s*\]\s*$")
 _JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
 _TEXT_SUFFIXES = {".txt", ".text", ".log", ".md"}
+_TABLE_SUFFIXES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}
+_PAGE_SUFFIXES = {".html", ".htm", ".xhtml"}
 _ARROW_SUFFIXES = {".arrow", ".arrows", ".feather", ".ipc"}
 _PACKED_SUFFIXES = {".gz", ".zst"}
 _OTHERS = (
@@ -52,6 +56,10 @@ def opened(content: Content, path: str, form: Format, way: Way) -> Reader:
         return ArrowReader(content, path, limits)
     if form == "arrow" or (form == "auto" and suffix in _ARROW_SUFFIXES and b"\0" in content.head[:4096]):
         raise Unreadable("unreadable_file", "The file does not begin as Arrow files and streams do.")
+    if form == "warc" or (form == "auto" and content.head.startswith(MAGIC)):
+        return WarcReader(content, limits)
+    if form == "html" or (form == "auto" and _is_page(content.head, suffix)):
+        return page_reader(content, path, "" if way.encoding == "auto" else way.encoding, limits)
     for magic, what in _OTHERS:
         if content.head.startswith(magic):
             raise Unreadable("unreadable_file", f"The file is {what}, which is not read; turn it into CSV or Parquet.")
@@ -80,6 +88,14 @@ def _suffix(path: str) -> str:
 def _is_arrow(head: bytes, suffix: str, form: Format) -> bool:
     """An Arrow file shows itself; a stream begins with four bytes that other formats might."""
     return head.startswith(FILE) or (head.startswith(STREAM) and (form == "arrow" or suffix in _ARROW_SUFFIXES))
+
+
+def _is_page(head: bytes, suffix: str) -> bool:
+    """A web page, by its name or its beginning; raises Unreadable for one under the name of a table."""
+    shown = PAGE.match(head[:4096]) is not None
+    if shown and suffix in _TABLE_SUFFIXES:
+        raise Unreadable("unreadable_file", f"The file is a web page, not what its name says ({suffix}).")
+    return suffix in _PAGE_SUFFIXES or (shown and suffix not in _TEXT_SUFFIXES)
 
 
 def _by_content(head: bytes, suffix: str) -> Format:
