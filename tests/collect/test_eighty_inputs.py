@@ -20,11 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
+from tests.collect.pictures import encoded, picture, png_of, sound, with_exif
 
 from tillage.face.main import ended
 from tillage.face.rooms import project
@@ -385,7 +388,92 @@ LABELS = [
         check=lambda rows: rows.filter(pl.col("id") == 4)["name"].to_list() == ["again"],
     ),
 ]
-INPUTS = [*TEXT, *JSON, *COLUMNAR, *LABELS]
+
+
+def shape(*wanted: tuple[str, int, int]) -> Callable[[pl.DataFrame], bool]:
+    return lambda rows: rows.sort("path").select("path", "width", "height").rows() == list(wanted)
+
+
+def colour(*wanted: int) -> Callable[[pl.DataFrame], bool]:
+    return lambda rows: all(
+        p[:3] == bytes(wanted) and len(p) == w * h * 3 for p, w, h in rows.select("pixels", "width", "height").rows()
+    )
+
+
+def grown() -> bytes:
+    """A picture that moves: red first, then blue."""
+    red, blue = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")
+    return encoded(red, "GIF", save_all=True, append_images=[blue])
+
+
+RED = Image.new("RGB", (8, 8), "red")
+GREY = np.full((8, 8), 40_000, np.uint16)
+HEADER = sound()
+MEDIA = [
+    Input("media", "cut JPEG", "Q", {"a.jpg": lambda: picture("JPEG")[:-200]}, rows=0, bad={"bad_picture": 1}),
+    Input("media", "50k x 50k PNG", "Q", {"a.png": lambda: png_of(50_000, 50_000)}, rows=0, bad={"image_too_large": 1}),
+    Input(
+        "media",
+        "EXIF rotation",
+        "OK",
+        {"a.jpg": lambda: with_exif(1), "b.jpg": lambda: with_exif(6)},
+        rows=2,
+        check=shape(("data/a.jpg", 40, 24), ("data/b.jpg", 24, 40)),
+    ),
+    Input(
+        "media",
+        "GPS in EXIF",
+        "OK",
+        {"a.jpg": lambda: with_exif(1)},
+        rows=1,
+        check=lambda rows: (
+            rows.columns == ["_id", "path", "width", "height", "pixels"] and len(rows["pixels"][0]) == 40 * 24 * 3
+        ),
+    ),
+    Input(
+        "media",
+        "CMYK, 16 bits, palette",
+        "OK",
+        {
+            "c.tif": lambda: encoded(Image.new("CMYK", (8, 8), (0, 99, 255, 99)), "TIFF"),
+            "d.png": lambda: encoded(Image.fromarray(GREY), "PNG"),
+            "p.png": lambda: encoded(RED.quantize(4), "PNG"),
+        },
+        rows=3,
+        check=lambda rows: (
+            [p[:3] for p in rows.sort("path")["pixels"]]
+            == [bytes((156, 95, 0)), bytes([(40_000 * 255 + 32_767) // 65_535] * 3), bytes((255, 0, 0))]
+        ),
+    ),
+    Input("media", "animated GIF", "OK", {"a.gif": grown}, rows=1, check=colour(255, 0, 0)),
+    Input("media", "SVG", "Q", {"a.svg": given(b"<svg xmlns='http://www.w3.org/2000/svg'/>")}, rows=0, bad={"svg": 1}),
+    Input(
+        "media",
+        "WAV of 7,999 Hz, of 24 bits, without samples, with a lying header",
+        "Q",
+        {
+            "a.wav": lambda: sound(rate=7_999),
+            "b.wav": lambda: sound(rate=16_000, kind="PCM_24"),
+            "c.wav": lambda: sound(np.zeros(0)),
+            "d.wav": lambda: HEADER[:40] + (10**6).to_bytes(4, "little") + HEADER[44:],
+        },
+        rows=2,
+        bad={"no_samples": 1, "lying_header": 1},
+        source={"sample_rate": 16_000},
+        check=lambda rows: (
+            rows.sort("path")["samples"].to_list() == [1_601, 800] and set(rows["sample_rate"]) == {16_000}
+        ),
+    ),
+    Input(
+        "media",
+        "MP3 named .wav",
+        "Q",
+        {"a.wav": given(b"ID3\x04\0\0\0\0\0\0" + b"\xff\xfb\x90\0" * 200)},
+        rows=0,
+        bad={"not_a_sound": 1},
+    ),
+]
+INPUTS = [*TEXT, *JSON, *COLUMNAR, *LABELS, *MEDIA]
 LARGE = "1 GB line"
 
 
@@ -412,8 +500,8 @@ def lay(one: Input, root: Path) -> None:
 
 def test_all_inputs_of_files_are_here() -> None:
     count = {group: sum(one.group == group for one in INPUTS) for group in dict.fromkeys(one.group for one in INPUTS)}
-    assert count == {"text": 24, "json": 11, "columns": 9, "labels": 9}
-    assert len(INPUTS) == 53
+    assert count == {"text": 24, "json": 11, "columns": 9, "labels": 9, "media": 9}
+    assert len(INPUTS) == 62
     assert len({(one.group, one.name) for one in INPUTS}) == len(INPUTS)
     assert {one.outcome for one in INPUTS} == {"Q", "F", "E", "OK"}
     for one in INPUTS:
@@ -472,6 +560,7 @@ def test_idle_columns_are_told(
 
 SPENT = """
 import resource, sys
+from tests.collect.pictures import encoded, picture, png_of, sound, with_exif
 from tillage.face.main import ended
 code = ended(["run"])
 print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

@@ -66,6 +66,10 @@ class Files(Source):
     types: dict[str, TypeName] = Field(
         default_factory=dict, description="Column to type; a record with a cell that does not fit is quarantined."
     )
+    max_pixels: int = Field(50_000_000, ge=1, le=500_000_000, description="Most pixels of a picture, by its header.")
+    sample_rate: int | None = Field(
+        None, ge=1, le=1_000_000, description="Samples a second that sounds are brought to; as they come by default."
+    )
     max_field: int = Field(1_000_000, ge=1, le=16_000_000, description="Longest field that is read, in bytes.")
     max_columns: int = Field(20_000, ge=1, description="Most columns that a file may have.")
 
@@ -226,6 +230,8 @@ class Files(Source):
             delimiter=self.delimiter,
             template=self.template,
             continued=self.continued,
+            max_pixels=self.max_pixels,
+            sample_rate=self.sample_rate,
             limits=Limits(self.max_field, self.max_columns),
         )
 

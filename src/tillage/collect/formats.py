@@ -13,13 +13,21 @@ from tillage.collect.encoding import decoded, detect
 from tillage.collect.html import PAGE, page_reader
 from tillage.collect.jsonl import JsonReader
 from tillage.collect.log import LogReader
+from tillage.collect.media import (
+    PICTURE_SUFFIXES,
+    SOUND_SUFFIXES,
+    is_picture,
+    is_sound,
+    picture_reader,
+    sound_reader,
+)
 from tillage.collect.parquet import ParquetReader
 from tillage.collect.piece import Reader, Way
 from tillage.collect.text import TextReader
 from tillage.collect.unpack import Unreadable
 from tillage.collect.warc import MAGIC, WarcReader
 
-Format = Literal["auto", "csv", "jsonl", "parquet", "arrow", "text", "log", "html", "warc"]
+Format = Literal["auto", "csv", "jsonl", "parquet", "arrow", "text", "log", "html", "warc", "image", "audio"]
 
 _ARRAY = re.compile(rb"\s*\[")
 _OBJECTS = re.compile(rb"\s*(?:\[\s*)?\{\s*(?:\"|\})")
@@ -58,6 +66,11 @@ def opened(content: Content, path: str, form: Format, way: Way) -> Reader:
         raise Unreadable("unreadable_file", "The file does not begin as Arrow files and streams do.")
     if form == "warc" or (form == "auto" and content.head.startswith(MAGIC)):
         return WarcReader(content, limits)
+    media = suffix not in _TABLE_SUFFIXES | _TEXT_SUFFIXES
+    if form == "image" or (form == "auto" and media and (suffix in PICTURE_SUFFIXES or is_picture(content.head))):
+        return picture_reader(content, path, way)
+    if form == "audio" or (form == "auto" and media and (suffix in SOUND_SUFFIXES or is_sound(content.head))):
+        return sound_reader(content, path, way)
     if form == "html" or (form == "auto" and _is_page(content.head, suffix)):
         return page_reader(content, path, "" if way.encoding == "auto" else way.encoding, limits)
     for magic, what in _OTHERS:
