@@ -1,4 +1,4 @@
-"""Files as a source: CSV, JSON lines, Parquet, plain text, gzip of them; what they are is decided by what they hold.
+"""Files as a source: tables, texts, logs, pages, pictures, sounds; what they are is decided by what they hold.
 
 `scan` lists and stamps, `observe` learns the types, `read` gives rows. Nothing is guessed by an engine: encoding,
 dialect, records and types are ours, and each record is either a row or a bad record with its place, never neither.
@@ -23,6 +23,7 @@ from tillage.collect.formats import Format, opened
 from tillage.collect.log import template
 from tillage.collect.piece import Limits, Reader, Way
 from tillage.collect.records import bad_record
+from tillage.collect.remote import checked, is_address
 from tillage.collect.rows import batches, from_parsed, no_rows, observed
 from tillage.collect.types import ClashError, Column, union
 from tillage.collect.unpack import Unreadable
@@ -52,7 +53,7 @@ class Files(Source):
     sees_deletions: ClassVar[bool] = True
 
     path: str | tuple[str, ...] = Field(
-        description="Paths or globs (*, ?, [..], ** for any folders), relative to the plan or absolute."
+        description="Paths or globs (*, ?, [..], ** for any folders), relative to the plan or absolute; or addresses."
     )
     format: Format = Field("auto", description="What the files hold; auto decides by content, then by extension.")
     encoding: str = Field("auto", description="Name of a text encoding, for instance gbk; auto detects it.")
@@ -108,6 +109,9 @@ class Files(Source):
     def _some_path(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         if not value or not all(value):
             raise ValueError("name at least one file or glob")
+        for pattern in (value,) if isinstance(value, str) else value:
+            if is_address(pattern):
+                checked(pattern)
         return value
 
     def scan(self, root: Path) -> list[Found]:

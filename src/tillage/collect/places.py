@@ -1,7 +1,7 @@
-"""Where the objects of a source are: files of this machine, and members of the zip archives among them.
+"""Where the objects of a source are: files of this machine, members of the zip archives among them, files elsewhere.
 
-An object is named by its path (`data/a.csv`, `data/a.zip/in/b.csv`), its stamp says when to look again, its checksum
-whether it changed. An archive that must be refused is one object, so that its refusal has a place.
+An object is named by its path (`data/a.csv`, `data/a.zip/in/b.csv`, `s3://bucket/a.csv`), its stamp says when to look
+again, its checksum whether it changed. An archive that must be refused is one object, so that its refusal has a place.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from tillage.collect import members
 from tillage.collect.content import Content
+from tillage.collect.remote import elsewhere, is_address
 from tillage.collect.unpack import Unreadable
 from tillage.core.errors import ConfigurationError, InputMissing
 from tillage.core.step import Found
@@ -23,7 +24,10 @@ def find(root: Path, patterns: tuple[str, ...]) -> list[Found]:
     found: dict[str, Found] = {}
     base = str(root.absolute())
     for pattern in patterns:
-        for file, wanted in _matching(Path(base), pattern):
+        if is_address(pattern):
+            found |= {one.path: one for one in elsewhere.find(pattern)}
+            continue
+        for file, wanted in _matching(Path(base), pattern.removeprefix("file://")):
             info = file.stat()
             stamp = {
                 "size": info.st_size,
@@ -39,7 +43,9 @@ def find(root: Path, patterns: tuple[str, ...]) -> list[Found]:
 
 
 def content(root: Path, path: str) -> Content:
-    """The object's bytes; raises InputMissing, Denied, or Unreadable for a damaged archive."""
+    """The object's bytes; raises InputMissing, Denied, Unavailable, or Unreadable for a damaged archive."""
+    if is_address(path):
+        return elsewhere.content(path)
     place = _place(root, path)
     inner = members.within(place)
     if inner is None:
@@ -54,6 +60,8 @@ def content(root: Path, path: str) -> Content:
 
 def checksum(root: Path, path: str) -> str:
     """SHA-256 of the object's bytes (of a member: unpacked), in hexadecimal; of the archive where it is damaged."""
+    if is_address(path):
+        return elsewhere.checksum(path)
     place = _place(root, path)
     inner = members.within(place)
     if inner is not None:
@@ -72,6 +80,8 @@ def checksum(root: Path, path: str) -> str:
 
 def size(root: Path, path: str) -> int:
     """The object's bytes, as it is stored."""
+    if is_address(path):
+        return elsewhere.size(path)
     place = _place(root, path)
     inner = members.within(place)
     if inner is None:
@@ -82,9 +92,10 @@ def size(root: Path, path: str) -> int:
 
 def refused(root: Path, path: str) -> None:
     """Raise Unreadable for a zip archive that may not be opened; one that may is no object itself."""
-    place = _place(root, path)
-    if members.is_zip(place):
-        members.members(place)
+    if path.lower().endswith(members.SUFFIX) and not is_address(path):
+        place = _place(root, path)
+        if members.is_zip(place):
+            members.members(place)
 
 
 def _place(root: Path, path: str) -> Path:
@@ -129,7 +140,9 @@ def _nothing_matches(root: Path, patterns: tuple[str, ...]) -> InputMissing:
     """The error that says what is there instead."""
     hints = []
     for pattern in patterns:
-        path = root / pattern
+        path = root / pattern.removeprefix("file://")
+        if is_address(pattern):
+            continue
         if path.is_dir():
             hints.append(f"{pattern!r} is a folder: write {pattern.rstrip('/') + '/*'!r}.")
         elif not path.parent.is_dir() and "*" not in str(path.parent):
@@ -138,4 +151,5 @@ def _nothing_matches(root: Path, patterns: tuple[str, ...]) -> InputMissing:
             others = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())[:5]
             hints.append(f"{str(path.parent)!r} holds " + (", ".join(others) if others else "no file") + ".")
     named = " or ".join(repr(p) for p in patterns)
-    return InputMissing(f"No file matches {named} in {root}.", fix=" ".join([*hints, "Mend 'path' or add the file."]))
+    where = "" if all(map(is_address, patterns)) else f" in {root}"
+    return InputMissing(f"No file matches {named}{where}.", fix=" ".join([*hints, "Mend 'path' or add the file."]))
