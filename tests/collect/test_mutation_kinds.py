@@ -98,7 +98,7 @@ def test_damage_is_accounted_for(
 def account(data: bytes, name: str, root: Path, options: dict[str, object]) -> tuple[int, int, int]:
     """Rows, bad records and refused files, once it is sure that they are all there is; or an error of ours."""
     (root / name).write_bytes(data)
-    files = Files(path=name, **options)  # type: ignore[arg-type]
+    files = Files(path=name, **options)
     rows = bad = failed = 0
     try:
         objects = [found.path for found in files.scan(root)]

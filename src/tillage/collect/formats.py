@@ -11,7 +11,7 @@ from tillage.collect.content import Content
 from tillage.collect.csv import CsvReader
 from tillage.collect.encoding import decoded, detect
 from tillage.collect.html import PAGE, page_reader
-from tillage.collect.jsonl import JsonReader
+from tillage.collect.jsonl import JsonReader, lines_after_all
 from tillage.collect.log import LogReader
 from tillage.collect.media import (
     PICTURE_SUFFIXES,
@@ -32,8 +32,6 @@ Format = Literal["auto", "csv", "jsonl", "parquet", "arrow", "text", "log", "htm
 _ARRAY = re.compile(rb"\s*\[")
 _OBJECTS = re.compile(rb"\s*(?:\[\s*)?\{\s*(?:\"|\})")
 _EMPTY_ARRAY = re.compile(rb"\s*\[\s*\]\s*$")
-_ARRAY_OF_ONE_LINE = re.compile(rb"\s*\[[^\r\n]*\}[ \t]*[\r\n]\s*\{")
-"""Lines, the first of them with a bracket too many: between two elements of an array there would be a comma."""
 _JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
 _TEXT_SUFFIXES = {".txt", ".text", ".log", ".md"}
 _TABLE_SUFFIXES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}
@@ -85,7 +83,7 @@ def opened(content: Content, path: str, form: Format, way: Way) -> Reader:
         form = _by_content(next(decoded(content, found), b""), suffix)
     if form == "jsonl":
         head = next(decoded(content, found), b"")
-        array = bool(_ARRAY.match(head)) and not _ARRAY_OF_ONE_LINE.match(head)
+        array = bool(_ARRAY.match(head)) and not lines_after_all(head[:65_536])
         if suffix == ".jsonl":
             array = array and bool(_OBJECTS.match(head) or _EMPTY_ARRAY.match(head))
         return JsonReader(content, path, found, limits, array)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,33 @@ def parse_object(record: bytes, max_field: int = 1_000_000) -> dict[str, Any]:
             if max(len(name.encode()), len(_text(one).encode()) if one is not None else 0) > max_field:
                 raise _RefusedError("field_too_long", f"A field is longer than max_field ({max_field:,} bytes).")
     return value
+
+
+def lines_after_all(head: bytes) -> bool:
+    """Whether a text that begins as an array is lines of objects, the first of them with a bracket too many.
+
+    In an array a line that is a whole object follows one that ends in a comma, a colon or a bracket, and such lines are
+    a third at most, since the array's own brackets stand on lines, too.
+
+    >>> lines_after_all(b'[{"a": 1}\\n{"a": 2}\\n'), lines_after_all(b'[\\n{"a": 1},\\n{"a": 2}\\n]')
+    (True, False)
+    """
+    lines = [line.strip() for line in head.replace(b"\r", b"\n").split(b"\n")[:50] if line.strip()]
+    whole = 0
+    for before, line in pairwise(lines):
+        if line.startswith(b"{") and line.endswith(b"}") and _is_object(line):
+            if not before.endswith((b",", b"[", b":", b"{")):
+                return True
+            whole += 1
+    return whole * 2 >= len(lines) > 1
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        parse_object(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _strings(value: Any) -> Iterator[str]:
