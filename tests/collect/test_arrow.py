@@ -78,16 +78,17 @@ def test_an_empty_file_has_its_columns(tmp_path: Path) -> None:
     assert (frame.columns, frame.height, bad) == (TABLE.column_names, 0, [])
 
 
-@pytest.mark.parametrize("damage", ["cut", "magic only", "not utf-8", "offsets", "batch cut"])
+@pytest.mark.parametrize("damage", ["cut", "magic only", "not utf-8", "offsets", "batch cut", "stream not utf-8"])
 def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
-    data = written(pa.table({"t": ["abc", "def"] * 50}), "file")
+    form = "stream" if damage.startswith("stream") else "file"
+    data = written(pa.table({"t": ["abc", "def"] * 50}), form)
     if damage == "cut":
         data = data[:-20]
     elif damage == "batch cut":
         data = data[: len(data) // 2]
     elif damage == "magic only":
         data = b"ARROW1\0\0"
-    elif damage == "not utf-8":
+    elif damage.endswith("not utf-8"):
         data = data.replace(b"abcdef", b"abc\xff\xffx", 1)
     else:
         at = data.index(b"\x00\x00\x00\x00\x03\x00\x00\x00\x06")

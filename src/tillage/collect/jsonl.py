@@ -105,28 +105,14 @@ def parse_object(record: bytes, max_field: int = 1_000_000) -> dict[str, Any]:
 def lines_after_all(head: bytes) -> bool:
     """Whether a text that begins as an array is lines of objects, the first of them with a bracket too many.
 
-    In an array a line that is a whole object follows one that ends in a comma, a colon or a bracket, and such lines are
-    a third at most, since the array's own brackets stand on lines, too.
+    In an array, a line that begins with a brace follows one that ends in a comma, a colon or a bracket.
 
     >>> lines_after_all(b'[{"a": 1}\\n{"a": 2}\\n'), lines_after_all(b'[\\n{"a": 1},\\n{"a": 2}\\n]')
     (True, False)
     """
-    lines = [line.strip() for line in head.replace(b"\r", b"\n").split(b"\n")[:50] if line.strip()]
-    whole = 0
-    for before, line in pairwise(lines):
-        if line.startswith(b"{") and line.endswith(b"}") and _is_object(line):
-            if not before.endswith((b",", b"[", b":", b"{")):
-                return True
-            whole += 1
-    return whole * 2 >= len(lines) > 1
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        parse_object(line)
-    except ValueError:
-        return False
-    return True
+    lines = [line.strip() for line in head.replace(b"\r", b"\n").split(b"\n") if line.strip()]
+    before = [first for first, line in pairwise(lines) if line.startswith(b"{")]
+    return 2 * sum(not line.endswith((b",", b"[", b":")) for line in before) >= len(before) > 0
 
 
 def _strings(value: Any) -> Iterator[str]:
