@@ -560,7 +560,6 @@ def test_idle_columns_are_told(
 
 SPENT = """
 import resource, sys
-from tests.collect.pictures import encoded, picture, png_of, sound, with_exif
 from tillage.face.main import ended
 code = ended(["run"])
 print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

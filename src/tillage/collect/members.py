@@ -33,7 +33,7 @@ Stamp = tuple[str | int, ...]
 
 def is_zip(path: Path) -> bool:
     """Whether a file that calls itself a zip archive begins (or, when empty, ends) as one."""
-    if path.suffix.lower() != SUFFIX:
+    if path.name[-len(SUFFIX) :].lower() != SUFFIX:
         return False
     try:
         with path.open("rb") as file:
