@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tillage.face.rooms import registry
+from tillage.flow.configuration import load
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
 
@@ -43,6 +46,16 @@ def test_the_plan_in_the_readme_is_that_of_the_example() -> None:
     plan = (ROOT / "examples/customer-service/tillage.yaml").read_text()
     (shown,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert shown == plan.split("\n", 1)[1]
+
+
+def test_the_plans_of_the_page_on_sources_are_plans(tmp_path: Path) -> None:
+    plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/sources.md").read_text(), re.DOTALL)
+    read = []
+    for n, text in enumerate(plans):
+        (tmp_path / f"{n}.yaml").write_text(text)
+        read.append(load(tmp_path / f"{n}.yaml", registry()))
+    assert [sorted(plan.tables) for plan in read] == [["orders", "paid", "visits"], ["news", "pages"]]
+    assert {table.source.name() for plan in read for table in plan.tables.values() if table.source} == {"sql", "web"}
 
 
 def test_the_architecture_fits_on_two_pages() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +14,10 @@ from pydantic import ConfigDict, Field
 
 from tests.laws.frames import reference
 from tests.laws.reference import Drift, Joined, Ranked, Words
-from tillage.collect import Files
+from tillage.collect import Files, Sql
 from tillage.core import ID, INTO, PARENT, REASON, Batch, Fold, Found, Keyed, Map, State, leave
 from tillage.core.step import Source
+from tillage.flow.following import Held, Looked
 from tillage.flow.laws import LAWS, check_step
 from tillage.govern import Profile
 from tillage.learn import TabularClassifier, TextClassifier
@@ -276,6 +279,12 @@ class Unsorted(Files):
         return super().scan(root)[::-1]
 
 
+class Restless(Sql):
+    def follow(self, root: Path, held: Sequence[Held]) -> Looked:
+        seen = super().follow(root, held)
+        return Looked([found.model_copy(update={"path": f"{found.path}{len(held)}"}) for found in seen.found])
+
+
 class Broken(NamedTuple):
     """A step and the law that it breaks."""
 
@@ -322,6 +331,7 @@ BROKEN = [
     Broken("Source: again", Wandering(path="*.csv")),
     Broken("Source: again", Unsorted(path="*.csv")),
     Broken("Source: records", Doubling(path="*.csv")),
+    Broken("Following: again", Restless(address="sqlite:orders.db", table="orders")),
 ]
 
 
@@ -331,6 +341,8 @@ def test_a_broken_step_is_caught_by_its_law(broken: Broken, tmp_path: Path) -> N
     if isinstance(broken.step, Source):
         for name in ("a.csv", "b.csv"):
             (tmp_path / name).write_text("id,x\n1,a\n2,b\n")
+        with closing(sqlite3.connect(tmp_path / "orders.db")) as orders:
+            orders.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
         given = tmp_path
     assert broken.law in {b.law for b in check_step(broken.step, given)}
 

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.collect.site import Page, article, site
 from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
-from tillage.collect import Files
+from tillage.collect import Files, Sql, Web
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.evaluate import BaselineModel, ClassificationReport, NaiveBaseline, RegressionReport
 from tillage.face.rooms import registry
+from tillage.flow.following import Following
 from tillage.flow.laws import LAWS, check_step, laws_of
 from tillage.flow.variants import variants
 from tillage.learn import NaiveBayes, TabularClassifier, TabularRegressor, TextClassifier
@@ -83,7 +88,11 @@ GIVEN: dict[str, Case] = {
 }
 """Steps without an `example()` of their own: they learn, judge what a model added, or need a column of times."""
 
-EXCLUDED: dict[str, str] = {"files": "a Source reads folders, not frames: test_sources faces it"}
+EXCLUDED: dict[str, str] = {
+    "files": "a Source reads folders, not frames: test_files faces it",
+    "sql": "a Source reads databases, not frames: test_databases faces it",
+    "web": "a Source reads sites, not frames: test_sites faces it",
+}
 """Steps that no frame can face, each with its reason."""
 
 REFERENCE: dict[str, Case] = {
@@ -190,8 +199,13 @@ FOLDER = {
 }
 
 
-def test_sources(tmp_path: Path) -> None:
-    assert {name for name, cls in FOUND.items() if issubclass(cls, Source)} == set(EXCLUDED)
+def test_every_source_is_faced_by_a_test_of_its_own() -> None:
+    sources = {name for name, cls in FOUND.items() if issubclass(cls, Source)}
+    assert sources == set(EXCLUDED)
+    assert {reason.split(": ")[1].split(" ")[0] for reason in EXCLUDED.values()} <= set(globals())
+
+
+def test_files(tmp_path: Path) -> None:
     for name, text in FOLDER.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -205,10 +219,33 @@ def test_sources(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_databases(tmp_path: Path) -> None:
+    """The two that are files; the laws need no server, and servers speak through the same step."""
+    values = [(1, "a", 0.5), (2, None, None), (7, "发烧", -0.0)]
+    with closing(sqlite3.connect(tmp_path / "a.db")) as small, small:
+        small.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, text, x)")
+        small.executemany("INSERT INTO t VALUES (?, ?, ?)", [*values, (9, b"\xff", "mixed")])
+    with closing(duckdb.connect(str(tmp_path / "b.db"))) as large:
+        large.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, text VARCHAR, x DOUBLE)")
+        large.executemany("INSERT INTO t VALUES (?, ?, ?)", values)
+    query = {"query": "SELECT * FROM t WHERE id < 9 AND text IS NOT NULL", "key": ("text",)}
+    for address in ("sqlite:a.db", "duckdb:b.db"):
+        for more in ({"table": "t"}, {"table": "t", "cursor": "id"}, query):
+            source = Sql.model_validate({"address": address, **more})
+            assert [str(b) for b in check_step(source, tmp_path)] == []
+
+
+def test_sites(tmp_path: Path) -> None:
+    pages = {f"/{n}": Page(article(f"Page {n}.", f"/{n + 1}")) for n in range(3)}
+    with site({**pages, "/3": Page(b"\xff\xfe\x00")}) as at:
+        source = Web(urls=at.url + "/0", depth=3, rate=1000, allow_private=("127.0.0.0/8",))
+        assert [str(b) for b in check_step(source, tmp_path)] == []
+
+
 def test_each_kind_has_laws_and_each_law_says_what_it_is() -> None:
-    assert set(LAWS) == {Step, Algebraic, Sharded, *KINDS}
+    assert set(LAWS) == {Step, Algebraic, Sharded, Following, *KINDS}
     every = [law for laws in LAWS.values() for law in laws]
-    assert len({law.name for law in every}) == len(every) == 28
+    assert len({law.name for law in every}) == len(every) == 29
     assert all(law.says.endswith(".") for law in every)
 
 

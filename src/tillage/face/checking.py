@@ -46,12 +46,13 @@ def check(plan: PlanFile = None, as_json: AsJson = False) -> None:
 def _inputs(plan: Plan) -> dict[str, int]:
     """How many objects each source finds; raises InputMissing, or Denied where one is, with all that find none."""
     from tillage.core.errors import Denied, InputMissing
+    from tillage.flow.following import Following
 
     found: dict[str, int] = {}
     missing: list[str] = []
     denied = False
     for name, table in plan.tables.items():
-        if table.source is not None:
+        if table.source is not None and not (isinstance(table.source, Following) and not table.source.cheap):
             try:
                 found[name] = len(table.source.scan(plan.root))
             except (InputMissing, Denied) as error:

@@ -95,6 +95,10 @@ def _table(screen: Screen, project: Project, at: Version, rows: int, digest: boo
         "head": [_plain(row) for row in frame.iter_rows(named=True)],
     }
     screen.line(f"{at.stage}  v{at.version}, made {at.created} ({at.why}), {count:,} rows, {len(at.columns)} columns")
+    for note in (notes := project.notes(at.stage)):
+        screen.line(f"  {note}")
+    if notes:
+        value["notes"] = notes
     if digest:
         screen.line(f"digest {value['digest']}")
     if frame.height:

@@ -13,7 +13,8 @@ import polars as pl
 
 from tillage.core.errors import Problem, TillageError
 from tillage.core.rows import ID
-from tillage.core.step import Group, Map
+from tillage.core.step import Found, Group, Map
+from tillage.flow.following import Following, look
 from tillage.flow.maps import apply_maps
 from tillage.flow.parameters import nearest
 from tillage.flow.places import problem_at
@@ -69,9 +70,16 @@ class Foreseen:
             stands = last is not None and last.fingerprint == self._fingerprint(stage) and "erased" not in last.facts
             if stands and stage.kind == "source":
                 before = {k.path: k.stamp for k in known(self.store, name)}
-                stands = before == {found.path: found.stamp for found in source_of(stage).scan(self.root)}
+                stands = before == {found.path: found.stamp for found in self._there(stage)}
             self._stands[name] = stands and all(self.stands(need) for need in stage.inputs.values())
         return self._stands[name]
+
+    def _there(self, stage: Stage) -> list[Found]:
+        """What the source holds now; nothing, where finding out is as dear as the run itself."""
+        source = source_of(stage)
+        if isinstance(source, Following) and not source.cheap:
+            return []
+        return look(source, self.store, stage, self.root).found
 
     def _worked_out(self, stage: Stage) -> Columns | None:
         if stage.kind == "source":
@@ -95,7 +103,7 @@ class Foreseen:
     def _looked(self, stage: Stage) -> Columns | None:
         """The columns of a small source that was never read, or has changed."""
         source = source_of(stage)
-        found = source.scan(self.root) if self.look else []
+        found = self._there(stage) if self.look else []
         if not found or sum(int(f.stamp.get("size", LOOK_BYTES + 1)) for f in found) > LOOK_BYTES:
             return None
         kinds = source.column_types([source.observe(self.root, f.path) for f in found])

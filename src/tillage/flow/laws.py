@@ -25,8 +25,10 @@ from tillage.core.state import State, decode, encode
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.flow.algebraic_law import in_parts
 from tillage.flow.comparison import canonical, cuts, difference, halves, outcome, shuffled
+from tillage.flow.following import Following
 from tillage.flow.results import packed
 from tillage.flow.shard_laws import apart
+from tillage.flow.source_laws import again, followed, records
 from tillage.flow.variants import undescribed, variants
 from tillage.store.index import KEY, Overlay
 
@@ -478,54 +480,6 @@ def _decisions(marked: pl.DataFrame) -> dict[int, tuple[str | None, int | None]]
     return {row[0]: (row[1], row[2]) for row in found.rows()}
 
 
-# -- Source -----------------------------------------------------------------------------------------------------------
-
-
-def _reads(source: Source, root: Path, paths: list[str]) -> dict[str, Any]:
-    """Everything that a source says of a folder, the objects taken in this order."""
-    states = {path: source.observe(root, path) for path in paths}
-    types = source.column_types([states[path] for path in sorted(states)])
-    read = {}
-    for path in paths:
-        batches = list(source.read(root, path, types))
-        rows = [(list(b.rows.schema.items()), b.rows.rows(), b.records.to_list()) for b in batches]
-        bad = [b.model_dump() for batch in batches for b in batch.bad]
-        read[path] = repr((rows, bad, source.checksum(root, path)))
-    return {"states": json.dumps(states, sort_keys=True), "types": list(types.items()), "read": read}
-
-
-def _source_again(source: Source, root: Path, random: Random) -> Iterator[str]:
-    paths = [found.path for found in source.scan(root)]
-    if paths != sorted(set(paths)):
-        yield "scan does not give each object once, sorted by path."
-    if [found.path for found in source.scan(root)] != paths:
-        yield "scanned twice there are other objects."
-    first = _reads(source, root, paths)
-    for order in (paths, paths[::-1], random.sample(paths, len(paths))):
-        again = _reads(source, root, order)
-        for what in first:
-            if again[what] != first[what]:
-                yield f"read again, objects in the order {order[:6]}, it gives other {what}."
-                return
-
-
-def _source_records(source: Source, root: Path, random: Random) -> Iterator[str]:
-    paths = [found.path for found in source.scan(root)]
-    types = source.column_types([json.loads(json.dumps(source.observe(root, path))) for path in paths])
-    for path in paths:
-        good: list[int] = []
-        bad: list[int] = []
-        for batch in source.read(root, path, types):
-            good += batch.records.to_list()
-            bad += [b.record for b in batch.bad]
-            if batch.rows.height != len(batch.records):
-                yield f"{path}: {batch.rows.height} rows have {len(batch.records)} record numbers."
-            if batch.rows.columns != list(types):
-                yield f"{path}: the columns are {batch.rows.columns}, not those of the types."
-        if good != sorted(good) or set(good) & set(bad):
-            yield f"{path}: a record is both good and bad, or records come out of order."
-
-
 STEP_LAWS = (
     Law("Step: fingerprint", "Equal parameters, equal fingerprints; another parameter, another one.", _fingerprint),
     Law("Step: described", "Every parameter says what it means.", _described),
@@ -577,8 +531,12 @@ SHARDED_LAWS = (
 )
 
 SOURCE_LAWS = (
-    Law("Source: again", "Read twice, in whatever order of objects, it gives the same.", _source_again),
-    Law("Source: records", "Each record is a row or a bad record, in order, in the types agreed.", _source_records),
+    Law("Source: again", "Read twice, in whatever order of objects, it gives the same.", again),
+    Law("Source: records", "Each record is a row or a bad record, in order, in the types agreed.", records),
+)
+
+FOLLOWING_LAWS = (
+    Law("Following: again", "Where nothing changed, what it gave is all there is, and the same.", followed),
 )
 
 LAWS: Mapping[type[Step], tuple[Law, ...]] = {
@@ -591,5 +549,6 @@ LAWS: Mapping[type[Step], tuple[Law, ...]] = {
     Whole: WHOLE_LAWS,
     Sharded: SHARDED_LAWS,
     Source: SOURCE_LAWS,
+    Following: FOLLOWING_LAWS,
 }
 """The laws of each kind of step; `Step` are those of every one."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tillage.flow.following import Following, look
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
-from tillage.flow.survey import survey
+from tillage.flow.survey import known, source_of, survey
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ def intents(project: Project) -> list[Intent]:
 
 
 def _source(project: Project, stage: Stage) -> Intent:
+    if isinstance(source_of(stage), Following):
+        return _followed(project, stage)
     last = project.store.latest(stage.name)
     reread = last is not None and last.fingerprint != project.fingerprint(stage)
     seen = survey(project.store, stage, project.plan.root, reread=reread)
@@ -47,6 +50,26 @@ def _source(project: Project, stage: Stage) -> Intent:
         reasons.append(f"{len(seen.gone)} gone: {_named([k.path for k in seen.gone])}")
     why = "; ".join(reasons) or "nothing new"
     return Intent(stage.name, stage.target, stage.kind, bool(reasons), why, rows)
+
+
+def _followed(project: Project, stage: Stage) -> Intent:
+    """A source that is asked at the run: what its stamps say, where these cost little; no record is fetched."""
+    source, last = source_of(stage), project.store.latest(stage.name)
+    held = {k.path: k for k in known(project.store, stage.name)}
+    told = source.notes([k.state for k in held.values()]) if isinstance(source, Following) else ()
+    asked = isinstance(source, Following) and not source.cheap
+    found = [] if asked else look(source, project.store, stage, project.plan.root).found
+    fresh = [f.path for f in found if f.path not in held or held[f.path].stamp != f.stamp]
+    if last is None:
+        why = "first run"
+    elif last.fingerprint != project.fingerprint(stage):
+        why = "the way it is read changed"
+    elif asked:
+        why = "it is asked at the run"
+    else:
+        why = f"{len(fresh)} may be new or changed: {_named(fresh)}" if fresh else ""
+    runs, rows = bool(why), None if why else 0
+    return Intent(stage.name, stage.target, stage.kind, runs, "; ".join([why or "nothing new", *told]), rows)
 
 
 def _inner(project: Project, stage: Stage, found: dict[str, Intent]) -> Intent:

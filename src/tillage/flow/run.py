@@ -285,6 +285,7 @@ class Project:
                 outcome.notes.append(
                     f"{stage.target}: the type or place of {moved} changed, so the table is read again."
                 )
+            outcome.notes += [f"{stage.target}: {note}" for note in found.notes]
             said = [f"{k.path}: {note}" for k in found.fresh for note in k.state.get("notes", ())]
             outcome.notes += [
                 *said[:MOST_NOTES],
@@ -418,6 +419,12 @@ class Project:
     def report(self, model: str, version: int | None = None) -> dict[str, Any]:
         """The evaluation of a model, whole."""
         return load_report(self.store, model, version)
+
+    def notes(self, table: str) -> list[str]:
+        """What the source of a table said of its rows when they were last read: what it does not see, or changes."""
+        source = next((s for s in self._of_target(table) if s.kind == "source"), None)
+        at = self.store.latest(source.name) if source is not None else None
+        return list(at.facts.get("notes", ())) if at is not None else []
 
     def profile(self, table: str) -> dict[str, Any]:
         """The profile of a table whose plan asks for one."""

@@ -71,7 +71,8 @@ class SourceRun:
         self.columns = list(found.columns)
         self.held = set() if self.rewrite else set(held_objects(store, stage.name))
         """Objects whose rows the table shows now."""
-        self.draft = Draft(stage.name, "source", stage.fingerprint(), columns={}, facts={"types": found.columns})
+        facts = {"types": found.columns, **({"notes": list(found.notes)} if found.notes else {})}
+        self.draft = Draft(stage.name, "source", stage.fingerprint(), columns={}, facts=facts)
         self.paths = {k.ordinal: k.path for k in [*found.live, *found.gone]}
         self.forgotten = Tombstones(store, stage.name)
         self.touched = 0

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tillage.core.errors import ConfigurationError, GateFailed, InputMissing, Problem, unknown_name
-from tillage.core.step import Found, Source
+from tillage.core.step import Source
+from tillage.flow.following import Following, Looked, look
 from tillage.flow.plan import Table
 from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Tombstones
@@ -41,6 +42,9 @@ class Survey:
     retype: list[str] = field(default_factory=list)
     """Columns whose type or place changed, so that the table is read again."""
 
+    notes: tuple[str, ...] = ()
+    """What the source says of itself and of what it found."""
+
     waiting: list[str] = field(default_factory=list)
     """Objects that changed after records of them were forgotten: what they hold now awaits a decision."""
 
@@ -58,7 +62,8 @@ def survey(
     unclaimed = dict(old)
     live: list[Known] = []
     strangers = []
-    for found in _scanned(source, stage, root, len(old)):
+    looked = _looked(source, store, stage, root, len(old))
+    for found in looked.found:
         before = unclaimed.pop(found.path, None)
         if before is not None and before.stamp == found.stamp and not reread:
             live.append(Known(before.ordinal, found.path, found.stamp, before.checksum, before.state))
@@ -110,16 +115,17 @@ def survey(
             "forgotten.",
             fix=f"Take those records out of the file, then run: tillage forget {stage.target} --release {waiting[0]}",
         )
-    return Survey(live, list(unclaimed.values()), columns, retype, waiting)
+    told = source.notes([k.state for k in live]) if isinstance(source, Following) else ()
+    return Survey(live, list(unclaimed.values()), columns, retype, (*told, *looked.notes), waiting)
 
 
-def _scanned(source: Source, stage: Stage, root: Path, held: int) -> list[Found]:
+def _looked(source: Source, store: Store, stage: Stage, root: Path, held: int) -> Looked:
     """What the source holds now; where it finds nothing at all, more likely a slip than a wish, how to say that it is.
 
     A deleted object's rows leave; if the last one went without a word, a misspelt path would empty the table.
     """
     try:
-        return source.scan(root)
+        return look(source, store, stage, root)
     except InputMissing as error:
         if not held:
             raise

@@ -26,12 +26,14 @@ def row_hashes(frame: pl.DataFrame) -> pl.Series:
 
 def content_hashes(frame: pl.DataFrame) -> pl.Series:
     """UInt128 a row over the user's columns alone."""
-    columns = [_canonical(frame, c) for c in user_columns(frame)]
+    kinds = frame.schema  # asked once: it is made anew each time, which thousands of columns would feel
+    columns = [_canonical(c, kinds[c]) for c in user_columns(frame)]
     return _hashes(frame, columns).collect()["h"] if columns else pl.zeros(frame.height, pl.UInt128, eager=True)
 
 
 def _row_hashes(frame: pl.DataFrame) -> pl.LazyFrame:
-    columns = [low(ID).alias("_lo"), high(ID).alias("_hi"), *(_canonical(frame, c) for c in user_columns(frame))]
+    kinds = frame.schema
+    columns = [low(ID).alias("_lo"), high(ID).alias("_hi"), *(_canonical(c, kinds[c]) for c in user_columns(frame))]
     return _hashes(frame, columns)
 
 
@@ -67,9 +69,9 @@ def _sum(values: np.ndarray) -> int:
     )
 
 
-def _canonical(frame: pl.DataFrame, column: str) -> pl.Expr:
-    if frame.schema[column].is_float():
+def _canonical(column: str, kind: pl.DataType) -> pl.Expr:
+    if kind.is_float():
         value = pl.col(column)  # adding 0.0 would be optimised away
         one = pl.when(value.is_nan()).then(float("nan")).when(value == 0).then(0.0).otherwise(value)
-        return one.cast(frame.schema[column]).alias(column)
+        return one.cast(kind).alias(column)
     return pl.col(column)
