@@ -24,8 +24,11 @@ Side = Callable[[int], Used]
 """Run one side once; the argument is the turn, from 0."""
 
 
-def arguments(about: str | None, *, repetitions: int, data: str | None = None) -> argparse.Namespace:
-    """`--quick`, `--repetitions`, `--write`: the options of every figure; and `--data DIR` where it needs `data`."""
+def arguments(
+    about: str | None, *, repetitions: int, data: str | None = None, peers: bool = False
+) -> argparse.Namespace:
+    """`--quick`, `--repetitions`, `--write`: the options of every figure; `--data DIR` where it needs `data`;
+    `--peers PYTHON` where others are compared that need not be installed."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, one turn: shows that it runs, judges nothing"
@@ -34,6 +37,8 @@ def arguments(about: str | None, *, repetitions: int, data: str | None = None) -
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace this figure's block in FILE")
     if data is not None:
         parser.add_argument("--data", type=Path, metavar="DIR", help=f"folder of {data}; without it that is left out")
+    if peers:
+        parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has the libraries to compare with")
     given = parser.parse_args()
     given.usual = given.repetitions == repetitions
     if given.quick:

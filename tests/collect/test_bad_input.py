@@ -205,6 +205,8 @@ JSON = [
     Case("array with a stray quote", b'[{"a": 1},\n{"a": 2"\n},\n{"a": 3}]', rows=2, bad={1: "bad_json"}),
     Case("cut array", b'[{"id": 1}, {"id": 2}, {"id": 3', rows=2, bad={2: "bad_json"}),
     Case("empty array", b"[]", rows=0),
+    Case("lines, and a bracket too many", b"[" + objects().encode(), rows=99, bad={0: "bad_json"}),
+    Case("array with commas before its lines", b'[{"id": 1}\n,{"id": 2}\n]', rows=2),
     Case(
         "100 MB line", objects(r5='{"name": "' + "x" * 100_000_000 + '"}').encode(), rows=99, bad={5: "field_too_long"}
     ),
@@ -338,7 +340,7 @@ CASES = [*TEXT, *JSON, *COLUMNAR]
 
 
 def test_all_the_inputs_are_here() -> None:
-    assert (len(TEXT), len(JSON), len(COLUMNAR)) == (52, 35, 28)
+    assert (len(TEXT), len(JSON), len(COLUMNAR)) == (52, 37, 28)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{c.file}: {c.name}" for c in CASES])

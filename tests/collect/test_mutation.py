@@ -186,12 +186,28 @@ def test_clean_json_is_what_the_json_module_reads(
         assert frame[name].to_list() == [as_read(row[name], kind) for row in rows]
 
 
+def strict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, unless a key comes twice."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key twice")
+    return made
+
+
+def finite(text: str) -> float:
+    number = float(text)
+    if number - number:
+        raise ValueError("beyond all numbers")
+    return number
+
+
 def keys(data: bytes) -> set[str]:
-    """The names in each line that the json module takes for an object."""
+    """The names in each line that is an object: by the json module, told to be strict."""
     found: set[str] = set()
     for one in data.replace(b"\r", b"\n").split(b"\n"):
         try:
-            value = json.loads(one)
+            value = json.loads(one.decode(), object_pairs_hook=strict, parse_float=finite, parse_constant=finite)
+            json.dumps(value, ensure_ascii=False).encode()
         except ValueError:
             continue
         found |= set(value) if isinstance(value, dict) else set()

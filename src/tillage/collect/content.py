@@ -1,72 +1,77 @@
-"""The bytes of one file, in blocks: its head is kept, so that a small file is read once; gzip is unpacked on the way.
+"""The bytes of one object, in blocks: its head is kept, so that a small one is read once; archives are unpacked.
 
-Memory: two blocks of 4 MB. A gzip file that grows more than a hundredfold beyond 64 MB is refused (archive bombs), and
-a cut one is found before any of it counts.
+Memory: two blocks of 4 MB. A cut or damaged archive is found before any of it counts: `open` reads a small one whole,
+and `prove` a larger one.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
+import tempfile
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
-from tillage.core.errors import BadData, Denied, InputMissing
+from tillage.collect.unpack import Packing, Unreadable, packing, unpacked
+from tillage.core.errors import Denied, InputMissing
+
+__all__ = ["BLOCK", "Content", "Unreadable"]
 
 BLOCK = 4 << 20
 """Bytes read at once."""
 
-FREE = 64 << 20
-"""Bytes that an archive may hold whatever its ratio."""
-
-RATIO = 100
-"""Largest growth of a larger archive."""
-
-_GZIP = b"\x1f\x8b"
-
-
-class Unreadable(BadData):
-    """A whole file that cannot be read: `reason` goes to the ledger, the message to the user."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
 
 @dataclass(frozen=True)
 class Content:
-    """One file as it stood when it was opened.
+    """One object as it stood when it was opened.
 
-    `head`: the first block, unpacked; `whole`: whether that is all of it; `packed`: whether it is gzip; `identity`:
-    its place and stamp, by which another opening of the same bytes is known.
+    `head`: the first block, unpacked; `whole`: whether that is all of it; `packed`: how it is packed; `identity`: its
+    place and stamp, by which another opening of the same bytes is known; `path`: where it is a file of its own;
+    `again`: opens it once more.
     """
 
     head: bytes
     whole: bool
-    packed: bool = False
+    packed: Packing = ""
     path: Path | None = None
     identity: tuple[str | int, ...] = ()
+    again: Callable[[], BinaryIO] | None = None
 
     @classmethod
-    def open(cls, path: Path) -> Content:
+    def open(cls, path: Path, identity: tuple[str | int, ...] | None = None) -> Content:
         """Read the head of a file; raises InputMissing, Denied, or Unreadable for a damaged archive."""
         try:
             with path.open("rb") as file:
                 info = os.fstat(file.fileno())
-                identity = (str(path), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
-                head = file.read(BLOCK)
-                if not head.startswith(_GZIP):
-                    return cls(head, info.st_size <= len(head), False, path, identity)
-                file.seek(0)
-                head = next(_unpacked(file), b"")
-                return cls(head, len(head) < BLOCK, True, path, identity)
+                stamp = (str(path), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+                return cls._read(file, path, identity or stamp, lambda: path.open("rb"))
         except FileNotFoundError as error:
             raise InputMissing(f"{path} is not there.", fix="Check the path; it may have been moved.") from error
         except PermissionError as error:
             raise Denied(f"{path} may not be read.", fix=f"Run: chmod u+r {path}") from error
+
+    @classmethod
+    def member(cls, again: Callable[[], BinaryIO], identity: tuple[str | int, ...]) -> Content:
+        """Read the head of what `again` opens: a member of a zip archive."""
+        with _whole_member(), again() as file:
+            return cls._read(file, None, identity, again)
+
+    @classmethod
+    def _read(
+        cls, file: BinaryIO, path: Path | None, identity: tuple[str | int, ...], again: Callable[[], BinaryIO]
+    ) -> Content:
+        head = file.read(BLOCK)
+        how = packing(head)
+        if how:
+            if path is None:
+                raise Unreadable("nested_archive", f"An archive holds a {how} file; unpack it once.")
+            file.seek(0)
+            head = next(unpacked(file, how, BLOCK), b"")
+        return cls(head, len(head) < BLOCK, how, path, identity, again)
 
     @classmethod
     def of(cls, data: bytes) -> Content:
@@ -77,41 +82,73 @@ class Content:
         """All bytes in order, in blocks of at most 4 MB; raises Unreadable for a damaged archive."""
         if self.head:
             yield self.head
-        if self.whole or self.path is None:
+        if self.whole or self.again is None:
             return
-        with self.path.open("rb") as file:
+        with _whole_member(), self.again() as file:
             if self.packed:
-                stream = _unpacked(file)
+                stream = unpacked(file, self.packed, BLOCK)
                 next(stream, b"")
                 yield from stream
             else:
-                file.seek(len(self.head))
+                if self.path is not None:
+                    file.seek(len(self.head))
+                else:  # zipfile checks a member's checksum only when all of it is read
+                    file.read(len(self.head))
                 while block := file.read(BLOCK):
                     yield block
 
+    def prove(self) -> None:
+        """Read an archive to its end, which alone tells that it is whole; raises Unreadable when it is not."""
+        if not self.whole and (self.packed or self.path is None):
+            for _ in self.blocks():
+                pass
 
-def _unpacked(file: BinaryIO) -> Iterator[bytes]:
-    total = 0
+    def file(self) -> Any:
+        """The plain bytes where pyarrow can seek in them: the name of the file, or an open temporary one if packed."""
+        if self.path is not None and not self.packed:
+            return str(self.path)
+        import pyarrow as pa
+
+        handle, name = tempfile.mkstemp()
+        try:
+            with os.fdopen(handle, "wb") as out:
+                for block in self.blocks():
+                    out.write(block)
+            return pa.OSFile(name)  # which closes it when the reader lets go
+        finally:
+            Path(name).unlink()
+
+    @contextmanager
+    def seekable(self) -> Iterator[IO[bytes]]:
+        """The plain bytes as a file to seek in: the object's own, or a temporary one of what was packed."""
+        if self.path is not None and not self.packed:
+            with self.path.open("rb") as file:
+                yield file
+            return
+        with tempfile.TemporaryFile() as made:
+            for block in self.blocks():
+                made.write(block)
+            yield made
+
+    def all(self, most: int) -> bytes | None:
+        """All bytes in memory; None when there are more than `most`."""
+        if self.whole:
+            return self.head if len(self.head) <= most else None
+        parts, size = [], 0
+        for block in self.blocks():
+            parts.append(block)
+            size += len(block)
+            if size > most:
+                return None
+        return b"".join(parts)
+
+
+@contextmanager
+def _whole_member() -> Iterator[None]:
+    """What zipfile raises for a member that is damaged, as Unreadable."""
     try:
-        with gzip.GzipFile(fileobj=file, mode="rb") as archive:
-            while True:
-                parts: list[bytes] = []
-                want = BLOCK
-                while want and (part := archive.read(want)):
-                    parts.append(part)
-                    want -= len(part)
-                if not parts:
-                    return
-                total += BLOCK - want
-                if total > FREE and total > RATIO * file.tell():
-                    raise Unreadable(
-                        "archive_bomb",
-                        f"The archive grows more than {RATIO} times; unpack it yourself if you trust it.",
-                    )
-                yield b"".join(parts)
-                if want:
-                    return
+        yield
     except EOFError as error:
-        raise Unreadable("cut_archive", "The gzip file ends before its end mark: it was cut.") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise Unreadable("bad_archive", f"The gzip file is damaged: {error}.") from error
+        raise Unreadable("cut_archive", "A member of the zip archive was cut.") from error
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise Unreadable("bad_archive", f"A member of the zip archive is damaged: {str(error)[:200]}.") from error

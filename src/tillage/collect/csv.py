@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tillage.collect.content import Content, Unreadable
+from tillage.collect.content import Content
 from tillage.collect.encoding import Encoding, decoded
 from tillage.collect.piece import Limits, Piece, check_names, too_many_columns
 from tillage.collect.records import Block, Places, blocks
 from tillage.collect.split import Splitter, fields, grammar
+from tillage.collect.unpack import Unreadable
 
 DELIMITERS = ",;\t|"
 _SAMPLE = 100

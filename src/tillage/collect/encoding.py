@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tillage.collect.content import Content, Unreadable
+from tillage.collect.content import Content
+from tillage.collect.unpack import Unreadable
 
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),

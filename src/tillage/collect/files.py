@@ -1,4 +1,4 @@
-"""Files as a source: CSV, JSON lines, Parquet, plain text, gzip of them; what they are is decided by what they hold.
+"""Files as a source: tables, texts, logs, pages, pictures, sounds; what they are is decided by what they hold.
 
 `scan` lists and stamps, `observe` learns the types, `read` gives rows. Nothing is guessed by an engine: encoding,
 dialect, records and types are ours, and each record is either a row or a bad record with its place, never neither.
@@ -7,26 +7,29 @@ Cost: 1 to 2 us a CSV row of five columns for both passes; a file of up to 4 MB 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath
-from typing import ClassVar, Literal
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal, Self
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from tillage.collect import places
 from tillage.collect.cache import Cache
-from tillage.collect.content import Content, Unreadable
+from tillage.collect.content import Content
 from tillage.collect.encoding import checked_codec
 from tillage.collect.formats import Format, opened
-from tillage.collect.piece import Limits, Reader
+from tillage.collect.log import template
+from tillage.collect.piece import Limits, Reader, Way
 from tillage.collect.records import bad_record
+from tillage.collect.remote import checked, is_address
 from tillage.collect.rows import batches, from_parsed, no_rows, observed
 from tillage.collect.types import ClashError, Column, union
+from tillage.collect.unpack import Unreadable
 from tillage.core.errors import BadData, ConfigurationError, InputMissing, Problem, unknown_name
 from tillage.core.state import State
 from tillage.core.step import BadRecord, Batch, Found, Source
-from tillage.guard.paths import inside, matches
 
 TypeName = Literal["int64", "float64", "text", "bool", "date", "datetime"]
 
@@ -50,13 +53,23 @@ class Files(Source):
     sees_deletions: ClassVar[bool] = True
 
     path: str | tuple[str, ...] = Field(
-        description="Paths or globs (*, ?, [..], ** for any folders), relative to the plan or absolute."
+        description="Paths or globs (*, ?, [..], ** for any folders), relative to the plan or absolute; or addresses."
     )
     format: Format = Field("auto", description="What the files hold; auto decides by content, then by extension.")
     encoding: str = Field("auto", description="Name of a text encoding, for instance gbk; auto detects it.")
     delimiter: str = Field("auto", description="What separates the fields of a CSV: one ASCII character; auto detects.")
+    template: str = Field(
+        "", description="What the lines of a log look like, such as '<Date> <Time> <Level>: <Content>'; makes it a log."
+    )
+    continued: bool = Field(
+        False, description="Whether a line that does not fit the template continues the one before."
+    )
     types: dict[str, TypeName] = Field(
         default_factory=dict, description="Column to type; a record with a cell that does not fit is quarantined."
+    )
+    max_pixels: int = Field(50_000_000, ge=1, le=500_000_000, description="Most pixels of a picture, by its header.")
+    sample_rate: int | None = Field(
+        None, ge=1, le=1_000_000, description="Samples a second that sounds are brought to; as they come by default."
     )
     max_field: int = Field(1_000_000, ge=1, le=16_000_000, description="Longest field that is read, in bytes.")
     max_columns: int = Field(20_000, ge=1, description="Most columns that a file may have.")
@@ -74,37 +87,40 @@ class Files(Source):
             raise ValueError("the delimiter must be one ASCII character, not a quote or a line break; or 'tab'")
         return value
 
+    @field_validator("template")
+    @classmethod
+    def _readable_template(cls, value: str) -> str:
+        if value:
+            template(value)
+        return value
+
+    @model_validator(mode="after")
+    def _template_of_a_log(self) -> Self:
+        if self.format == "log" and not self.template:
+            raise ValueError("format log needs a 'template', such as '<Date> <Time> <Level>: <Content>'")
+        if self.template and self.format not in ("auto", "log"):
+            raise ValueError(f"'template' is for logs, and format is {self.format}")
+        if self.continued and not self.template:
+            raise ValueError("'continued' needs a 'template' that tells where a record begins")
+        return self
+
     @field_validator("path")
     @classmethod
     def _some_path(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         if not value or not all(value):
             raise ValueError("name at least one file or glob")
+        for pattern in (value,) if isinstance(value, str) else value:
+            if is_address(pattern):
+                checked(pattern)
         return value
 
     def scan(self, root: Path) -> list[Found]:
-        """The files that are there now; nothing is opened."""
-        found: dict[str, Found] = {}
-        patterns = (self.path,) if isinstance(self.path, str) else self.path
-        base = str(root.absolute())
-        for pattern in patterns:
-            for file in _matching(Path(base), pattern):
-                name = _name(base, file)
-                info = file.stat()
-                stamp = {
-                    "size": info.st_size,
-                    "mtime_ns": info.st_mtime_ns,
-                    "ctime_ns": info.st_ctime_ns,
-                    "inode": info.st_ino,
-                }
-                found[name] = Found(path=name, stamp=stamp)
-        if not found:
-            raise _nothing_matches(root, patterns)
-        return [found[name] for name in sorted(found)]
+        """The files that are there now; nothing is opened but the directories of zip archives."""
+        return places.find(root, (self.path,) if isinstance(self.path, str) else self.path)
 
     def checksum(self, root: Path, path: str) -> str:
         """SHA-256 of the bytes, in hexadecimal."""
-        with _place(root, path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return places.checksum(root, path)
 
     def observe(self, root: Path, path: str) -> State:
         """What the file needs: `columns` (name to type), `order`, `records`, and how it is written.
@@ -112,15 +128,15 @@ class Files(Source):
         `wide` and `empty` name the columns of Column's flags. A file that cannot be read has `failed`: the reason.
         Raises ConfigurationError for a header that cannot be one.
         """
-        place = _place(root, path)
         try:
-            content = Content.open(place)
+            places.refused(root, path)
+            content = places.content(root, path)
             reader = self._reader(content, path)
             seen, records, kept = observed(reader, self.types)
         except Unreadable as failure:
             return {"path": path, "columns": {}, "order": [], "records": 0, "failed": failure.reason}
         if kept is not None:
-            _parsed.put(str(place), (content.identity, self._settings()), kept)
+            _parsed.put(content.identity[0], (content.identity, self._settings()), kept)
         return {
             "path": path,
             **reader.facts,
@@ -157,11 +173,11 @@ class Files(Source):
 
         A file that cannot be read is one Batch without rows, with one bad record of number -1.
         """
-        place = _place(root, path)
         empty = True
         try:
-            content = Content.open(place)
-            kept = _parsed.take(str(place), (content.identity, self._settings()))
+            places.refused(root, path)
+            content = places.content(root, path)
+            kept = _parsed.take(content.identity[0], (content.identity, self._settings()))
             ready = from_parsed(kept, schema, self.types) if kept is not None else None
             if ready is None:
                 reader = self._reader(content, path)
@@ -171,7 +187,7 @@ class Files(Source):
                 yield batch
         except Unreadable as failure:
             bad = bad_record(-1, 0, 0, stage="open", reason=failure.reason, message=failure.message, raw=b"")
-            yield no_rows(schema, [bad.model_copy(update={"byte_end": place.stat().st_size})])
+            yield no_rows(schema, [bad.model_copy(update={"byte_end": places.size(root, path)})])
         else:
             if empty:
                 yield no_rows(schema, [])
@@ -200,7 +216,7 @@ class Files(Source):
             data = (names + "\n").encode(codec) + raw
         rows: list[pl.DataFrame] = []
         try:
-            reader = opened(Content.of(data), "", kind, encoding=codec, delimiter=between, limits=self._limits())
+            reader = opened(Content.of(data), "", kind, replace(self._way(), encoding=codec, delimiter=between))
             for piece in reader.pieces():
                 for batch in batches(piece, schema, self.types):
                     if batch.bad:
@@ -212,16 +228,22 @@ class Files(Source):
             return pl.concat(rows)
         return bad_record(0, 0, len(raw), stage="split", reason="empty_record", message="It is blank.", raw=raw)
 
-    def _limits(self) -> Limits:
-        return Limits(self.max_field, self.max_columns)
+    def _way(self) -> Way:
+        return Way(
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            template=self.template,
+            continued=self.continued,
+            max_pixels=self.max_pixels,
+            sample_rate=self.sample_rate,
+            limits=Limits(self.max_field, self.max_columns),
+        )
 
     def _settings(self) -> str:
         return self.model_dump_json(exclude={"path"})
 
     def _reader(self, content: Content, path: str) -> Reader:
-        return opened(
-            content, path, self.format, encoding=self.encoding, delimiter=self.delimiter, limits=self._limits()
-        )
+        return opened(content, path, self.format, self._way())
 
     def _same_delimiter(self, states: list[State]) -> None:
         first: dict[str, str] = {}
@@ -263,38 +285,3 @@ def read_file(path: Path, format: Format = "auto") -> tuple[pl.DataFrame, list[B
 def _columns(state: State) -> dict[str, Column]:
     wide, empty = set(state["wide"]), set(state["empty"])
     return {name: Column(state["columns"][name], name in wide, name in empty) for name in state["order"]}
-
-
-def _place(root: Path, path: str) -> Path:
-    return Path(path) if PurePath(path).is_absolute() else inside(root, path)
-
-
-def _matching(root: Path, pattern: str) -> list[Path]:
-    if PurePath(pattern).is_absolute():
-        return matches(Path("/"), pattern.lstrip("/"))
-    return matches(root, pattern)
-
-
-def _name(base: str, file: Path) -> str:
-    name = str(file).removeprefix(base.rstrip("/") + "/")
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError(f"The name of {name!r} is not UTF-8.", fix="Rename the file.") from None
-    return name
-
-
-def _nothing_matches(root: Path, patterns: tuple[str, ...]) -> InputMissing:
-    """The error that says what is there instead."""
-    hints = []
-    for pattern in patterns:
-        path = root / pattern
-        if path.is_dir():
-            hints.append(f"{pattern!r} is a folder: write {pattern.rstrip('/') + '/*'!r}.")
-        elif not path.parent.is_dir() and "*" not in str(path.parent):
-            hints.append(f"There is no folder {str(path.parent)!r}.")
-        elif path.parent.is_dir():
-            others = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())[:5]
-            hints.append(f"{str(path.parent)!r} holds " + (", ".join(others) if others else "no file") + ".")
-    named = " or ".join(repr(p) for p in patterns)
-    return InputMissing(f"No file matches {named} in {root}.", fix=" ".join([*hints, "Mend 'path' or add the file."]))

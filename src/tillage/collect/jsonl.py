@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tillage.collect.content import Content, Unreadable
+from tillage.collect.content import Content
 from tillage.collect.encoding import Encoding
 from tillage.collect.piece import Limits, Piece, check_names, too_many_columns
 from tillage.collect.records import Cut, blocks, line_cuts
+from tillage.collect.unpack import Unreadable
 from tillage.core.step import BadRecord
 
 DEEPEST = 100
@@ -98,6 +100,19 @@ def parse_object(record: bytes, max_field: int = 1_000_000) -> dict[str, Any]:
             if max(len(name.encode()), len(_text(one).encode()) if one is not None else 0) > max_field:
                 raise _RefusedError("field_too_long", f"A field is longer than max_field ({max_field:,} bytes).")
     return value
+
+
+def lines_after_all(head: bytes) -> bool:
+    """Whether a text that begins as an array is lines of objects, the first of them with a bracket too many.
+
+    In an array, a line that begins with a brace follows one that ends in a comma, a colon or a bracket.
+
+    >>> lines_after_all(b'[{"a": 1}\\n{"a": 2}\\n'), lines_after_all(b'[\\n{"a": 1},\\n{"a": 2}\\n]')
+    (True, False)
+    """
+    lines = [line.strip() for line in head.replace(b"\r", b"\n").split(b"\n") if line.strip()]
+    before = [first for first, line in pairwise(lines) if line.startswith(b"{")]
+    return 2 * sum(not line.endswith((b",", b"[", b":")) for line in before) >= len(before) > 0
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -7,20 +7,16 @@ wrote them; most do not, and then a flipped bit that still decodes shows only in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from tillage.collect.content import Content, Unreadable
+from tillage.collect.columnar import ROWS, frame, piece, refuse_extensions, valid, zone_notes
+from tillage.collect.content import Content
 from tillage.collect.piece import Limits, Piece, check_names
 from tillage.collect.types import EXACT, Column, name_of
-from tillage.core.errors import ConfigurationError, Problem
-from tillage.core.step import BadRecord
-
-ROWS = 65_536
+from tillage.collect.unpack import Unreadable
 
 AT_ONCE = 256 << 20
 """Bytes of decoded values up to which a file is held whole."""
@@ -36,7 +32,7 @@ class ParquetReader:
         self._failures = (pa.ArrowException, OSError, ValueError, OverflowError)
         try:
             self._file = pq.ParquetFile(
-                content.path, page_checksum_verification=True, coerce_int96_timestamp_unit="us", memory_map=False
+                content.file(), page_checksum_verification=True, coerce_int96_timestamp_unit="us", memory_map=False
             )
             schema = self._file.schema_arrow
             physical = self._file.schema
@@ -49,18 +45,15 @@ class ParquetReader:
             raise _unreadable(error) from error
         names = list(schema.names)
         check_names(names, path, limits)
-        extended = [f.name for f in schema if _is_extension(f)]
-        if extended:
-            raise ConfigurationError(
-                [Problem(f"Column '{name}' has an extension type, which is not read.", path) for name in extended],
-                fix="Write the column with a plain Parquet type.",
-            )
+        refuse_extensions(schema, path)
         self.facts: dict[str, Any] = {"format": "parquet", "encoding": "", "delimiter": "", "header": names}
+        notes = [f"Times of '{name}' have no zone (int96): taken to be UTC." for name in names if name in self._utc]
+        self.facts |= {"notes": found} if (found := notes + zone_notes(schema)) else {}
 
     def columns(self) -> tuple[dict[str, Column], int]:
         """Each column's type and the number of rows, from the footer; long integers are looked for where needed."""
         empty = self._file.schema_arrow.empty_table()
-        made = self._frame(empty.schema, [column.combine_chunks() for column in empty.columns]).schema
+        made = frame(empty.schema, [column.combine_chunks() for column in empty.columns], self._utc).schema
         try:
             found = {
                 name: Column(name_of(dtype), wide=dtype == pl.Int64 and self._is_wide(place))
@@ -107,7 +100,7 @@ class ParquetReader:
                 self._complete(table.num_rows)
                 batches = iter(table.to_batches(max_chunksize=ROWS))
             else:
-                self._complete(sum(_valid(b).num_rows for b in self._batches()))
+                self._complete(sum(valid(b).num_rows for b in self._batches()))
                 batches = self._batches()
             number = 0
             for batch in batches:
@@ -127,81 +120,7 @@ class ParquetReader:
             raise ValueError(f"it says {self._file.metadata.num_rows} rows and holds {rows}")
 
     def _piece(self, schema: Any, columns: Any, first: int, rows: int) -> Piece:
-        return Piece(
-            self._frame(schema, columns), np.arange(first, first + rows, dtype=np.int64), frozenset(), _fail(first)
-        )
-
-    def _frame(self, schema: Any, columns: Any) -> pl.DataFrame:
-        """Arrow columns as a frame; as one table, since a column alone makes Polars load more of pyarrow, for 40 ms."""
-        import pyarrow as pa
-
-        names = [f.name for f in schema]
-        made = pl.from_arrow(pa.Table.from_arrays([_plain(c) for c in columns], names=names))
-        if not isinstance(made, pl.DataFrame):
-            raise TypeError("a table of Arrow makes a frame")
-        zoned = []
-        for name, dtype in made.schema.items():
-            if isinstance(dtype, pl.Datetime):
-                if dtype.time_zone is None and name in self._utc:
-                    zoned.append(pl.col(name).dt.replace_time_zone("UTC"))
-                elif dtype.time_zone not in (None, "UTC"):
-                    zoned.append(pl.col(name).dt.convert_time_zone("UTC"))
-        return made.with_columns(zoned) if zoned else made
-
-
-def _plain(values: Any) -> Any:
-    """An Arrow array of a type that tables have: nested values as JSON text, dictionaries decoded."""
-    import pyarrow as pa
-
-    kind = values.type
-    if pa.types.is_nested(kind):
-        return pa.array([None if v is None else json_text(v) for v in values.to_pylist()], pa.string())
-    if pa.types.is_dictionary(kind):
-        values, kind = values.dictionary_decode(), kind.value_type
-    if pa.types.is_decimal256(kind):
-        values = values.cast(pa.string())
-    return values.cast(pa.float32()) if pa.types.is_float16(kind) else values
-
-
-def _valid(batch: Any) -> Any:
-    batch.validate(full=True)
-    return batch
-
-
-def json_text(value: Any) -> str:
-    """A nested value as canonical JSON; what JSON does not know (bytes, times) as its text.
-
-    >>> json_text({"b": [1, None], "a": b"x"})
-    '{"a":"78","b":[1,null]}'
-    """
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=_text)
-
-
-def _text(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _is_extension(field: Any) -> bool:
-    import pyarrow as pa
-
-    return isinstance(field.type, pa.BaseExtensionType) or b"ARROW:extension:name" in (field.metadata or {})
-
-
-def _fail(first: int) -> Any:
-    def fail(row: int, stage: str, reason: str, message: str, column: str) -> BadRecord:
-        """A row of a Parquet file has no bytes of its own; its number is its place."""
-        return BadRecord(
-            record=first + row,
-            byte_start=0,
-            byte_end=0,
-            stage=stage,
-            reason=reason,
-            column=column,
-            message=message,
-            raw=b"",
-        )
-
-    return fail
+        return piece(schema, columns, first, rows, self._utc)
 
 
 def _unreadable(error: Exception) -> Unreadable:

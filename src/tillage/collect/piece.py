@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tillage.collect.types import Column
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.step import BadRecord
 
@@ -43,12 +44,34 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class TypedReader(Protocol):
+    """A reader of a format that says itself which types its columns have."""
+
+    def columns(self) -> tuple[dict[str, Column], int]:
+        """Each column's type, and the number of rows."""
+        ...
+
+
 @dataclass(frozen=True)
 class Limits:
     """How much is read: `max_field` bytes of one field, `max_columns` columns of one file."""
 
     max_field: int = 1_000_000
     max_columns: int = 20_000
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the plan says that files are read; `auto` is decided file by file, an empty `template` is none."""
+
+    encoding: str = "auto"
+    delimiter: str = "auto"
+    template: str = ""
+    continued: bool = False
+    max_pixels: int = 50_000_000
+    sample_rate: int | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 def check_names(names: list[str], path: str, limits: Limits, line: int = 0, columns: list[int] | None = None) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 
 from tillage.collect.cache import Parsed
-from tillage.collect.parquet import ParquetReader
-from tillage.collect.piece import Piece, Reader
+from tillage.collect.piece import Piece, Reader, TypedReader
 from tillage.collect.types import (
     EXACT,
     FLOAT,
@@ -34,7 +33,7 @@ BYTES = 32 << 20
 def observed(reader: Reader, declared: Mapping[str, str]) -> tuple[Seen, int, Parsed | None]:
     """What the columns of a file need, the number of its records, and its values if they came in one piece."""
     seen = Seen()
-    if isinstance(reader, ParquetReader):
+    if isinstance(reader, TypedReader):
         found, rows = reader.columns()
         for name, column in found.items():
             seen.add(name, Column(declared[name]) if name in declared else column)

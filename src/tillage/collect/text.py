@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tillage.collect.content import Content, Unreadable
+from tillage.collect.content import Content
 from tillage.collect.encoding import Encoding
 from tillage.collect.piece import Limits, Piece
 from tillage.collect.records import Cut, blocks, line_cuts
+from tillage.collect.unpack import Unreadable
 
 COLUMN = "text"
 

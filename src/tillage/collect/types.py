@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -210,7 +211,8 @@ def _survives(text: str) -> bool:
 def cast(values: pl.Series, to: str, declared: bool = False) -> tuple[pl.Series, list[int]]:
     """The values in the type `to`, and the indices of those that have no such value (null there).
 
-    Texts of a `declared` type are read as people write them: `007` and ` 5` are integers, `yes` is true.
+    Texts of a `declared` type are read as people write them: `007` and ` 5` are integers, `yes` is true. A date before
+    15 October 1582, when calendars differed, or in the year 9999, which stands for none, is no date.
 
     >>> cast(pl.Series("n", ["007", "x"]), "int64", declared=True)[1]
     [1]
@@ -272,15 +274,16 @@ def _from_text(values: pl.Series, to: str, declared: bool) -> pl.Series:
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         return trimmed.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
     if to == DATE:
-        return _shaped(trimmed, r"^\d{4}-\d{2}-\d{2}$").str.to_date("%Y-%m-%d", strict=False)
+        return _known(_shaped(trimmed, r"^\d{4}-\d{2}-\d{2}$").str.to_date("%Y-%m-%d", strict=False))
     if to == DATETIME:
-        return _moments(trimmed)
+        return _known(_moments(trimmed))
     made = trimmed.cast(dtype_of(to), strict=False)
     if to == FLOAT:
         return made.set(made.is_finite().not_().fill_null(value=False), None)
     return made
 
 
+_FIRST_DAY, _LAST_DAY = date(1582, 10, 15), date(9998, 12, 31)
 _DAY = r"^(\d{4}-\d{2}-\d{2})"
 _MOMENT = _DAY + r"(?:[T ](\d{2}:\d{2})(?::(\d{2}(?:\.\d{1,6})?))?\s?(Z|[+-]\d{2}:?\d{2})?)?$"
 
@@ -297,6 +300,12 @@ def _moments(values: pl.Series) -> pl.Series:
     local = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
     made = parts.select((local - pl.duration(minutes=signed)).dt.replace_time_zone("UTC")).to_series()
     return made.alias(values.name)
+
+
+def _known(days: pl.Series) -> pl.Series:
+    """The days that mean one day: those before the Gregorian calendar and of the year 9999 (a placeholder) are null."""
+    day = days.dt.date()
+    return days.set(((day < _FIRST_DAY) | (day > _LAST_DAY)).fill_null(value=False), None)
 
 
 def _shaped(values: pl.Series, pattern: str) -> pl.Series:

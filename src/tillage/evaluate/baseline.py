@@ -14,7 +14,7 @@ from pydantic import Field
 from tillage.core.errors import BadData
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
-from tillage.evaluate.tested import as_numbers, as_text
+from tillage.evaluate.tested import as_numbers, as_text, named
 from tillage.measure.exact import UNIT, float_sum, rounded
 
 BASELINE = "baseline"
@@ -56,11 +56,15 @@ class NaiveBaseline(Fold):
                 fix="Look at the filters before the model, and at the column's name.",
             )
         value: str | float
+        warnings = []
         if self.task == "classification":
             value = min(state, key=lambda name: (-state[name], name))
+            once = sorted(name for name, rows in state.items() if rows == 1)
+            if once:
+                warnings.append(f"Only one training row: {named(once)}. A class needs more to be learnt.")
         else:
             value = rounded(state["sum"], state["rows"] << UNIT)
-        return BaselineModel(state={"task": self.task, "target": self.target, "value": value})
+        return BaselineModel(state={"task": self.task, "target": self.target, "value": value, "warnings": warnings})
 
 
 class BaselineModel(Fitted):

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from tillage.core.rows import ID
 from tillage.core.step import Whole
-from tillage.evaluate.tested import FEW, as_text, tested
+from tillage.evaluate.tested import FEW, as_text, named, tested
 from tillage.measure.interval import bootstrap, wilson
 from tillage.measure.metrics import accuracy, confusion, macro_f1, per_class
 
@@ -137,12 +137,12 @@ def _warnings(
         found.append(f"Only {frame.height} rows test the model: the intervals are wide.")
     rare = [c["class"] for c in by_class if 0 < c["support"] < _FEW_OF_CLASS]
     if rare:
-        found.append(f"Fewer than {_FEW_OF_CLASS} test rows: {_named(rare)}. Their figures say little.")
+        found.append(f"Fewer than {_FEW_OF_CLASS} test rows: {named(rare)}. Their figures say little.")
     if frame["target"].n_unique() == 1:
         found.append(f"All test rows are of the class '{frame['target'][0]}'.")
     unseen = sorted(set(frame["target"]) - set(frame["prediction"]))
     if unseen:
-        found.append(f"Never predicted: {_named(unseen)}.")
+        found.append(f"Never predicted: {named(unseen)}.")
     silent = int((frame["prediction"] == NOTHING).sum())
     if silent:
         found.append(f"{silent} rows have no prediction; they count as mistakes.")
@@ -153,9 +153,3 @@ def _warnings(
         if interval[name][0] <= value
     ]
     return found
-
-
-def _named(classes: Sequence[str]) -> str:
-    """The first ten names, and how many more there are."""
-    more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
-    return ", ".join(f"'{name}'" for name in classes[:10]) + more

@@ -5,7 +5,7 @@ Whatever is computed from them, bootstrap included, is then the same for any ord
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -70,3 +70,9 @@ def tested(rows: pl.DataFrame, target: pl.Series, group: str | None, kept: Itera
             fix="Give the test a greater share (split: {test: 0.3}), or more rows.",
         )
     return frame
+
+
+def named(classes: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
+    more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
+    return ", ".join(f"'{name}'" for name in classes[:10]) + more

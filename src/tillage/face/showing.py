@@ -133,11 +133,13 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 def json_value(value: Any) -> Any:
     """A cell as a JSON value.
 
-    >>> json_value(float("nan")), json_value(7)
-    ('nan', 7)
+    >>> json_value(float("nan")), json_value(7), json_value(b"abc")
+    ('nan', 7, '(3 bytes)')
     """
     from math import isfinite
 
+    if isinstance(value, bytes):
+        return f"({len(value):,} bytes)"
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float | str):

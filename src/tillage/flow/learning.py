@@ -110,6 +110,7 @@ def _evaluate(run: ResultRun, model: Model, fitted: Fitted, train: Any, registry
     naive = baseline.finish(state)
     if not isinstance(naive, Fitted):
         raise TypeError("a naive baseline is a fitted Map")
+    rare = naive.state.get("warnings", [])
     group = model.split.group
     keep = [ID, target, *({group} if group else set())]
     shown = fitted.apply(exam)
@@ -118,7 +119,7 @@ def _evaluate(run: ResultRun, model: Model, fitted: Fitted, train: Any, registry
     )
     evaluator = registry.evaluators[task].model_validate({"target": target, "group": group})
     report = evaluator.compute({"rows": shown})  # type: ignore[attr-defined]
-    return {**report, **value, "looks": _look(run.store, model), "warnings": report.get("warnings", [])}
+    return {**report, **value, "looks": _look(run.store, model), "warnings": [*report.get("warnings", []), *rare]}
 
 
 def _look(store: Store, model: Model) -> int:

@@ -47,6 +47,8 @@ from tillage.store.tables import Draft, Store, Version
 
 SCHEMA = "tillage.run/1"
 STORE_LOCK = "store"
+MOST_NOTES = 5
+"""Notes on the objects of one table that a run shows."""
 PACE = "pace"
 """Names in the catalog how many rows the last run read, and in how many CPU seconds."""
 
@@ -284,6 +286,11 @@ class Project:
                     f"{stage.target}: the type or place of {moved} changed, so the table is read again."
                 )
             outcome.notes += [f"{stage.target}: {note}" for note in found.notes]
+            said = [f"{k.path}: {note}" for k in found.fresh for note in k.state.get("notes", ())]
+            outcome.notes += [
+                *said[:MOST_NOTES],
+                *([f"and {len(said) - MOST_NOTES:,} like these."] * (len(said) > MOST_NOTES)),
+            ]
             with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
                 source = SourceRun(store, stage, self.plan.root, found, ahead, listen)
                 try:

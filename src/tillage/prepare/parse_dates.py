@@ -17,7 +17,7 @@ from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import leave
 from tillage.core.step import Map
 from tillage.prepare.columns import require
-from tillage.prepare.time_zone import TimeZone, in_zone
+from tillage.prepare.time_zone import Ambiguous, TimeZone, in_zone
 
 REASON = "not_a_date"
 """The reason of a row that leaves."""
@@ -58,7 +58,7 @@ class ParseDates(Map):
     """Read columns of texts as dates (`to: date`) or as times in UTC (`to: datetime`, microseconds).
 
     Spaces at the ends do not count; a text that is empty then becomes null. A time without an offset is one of
-    `time_zone`: the earlier where clocks go back, and none at all in the hour that is left out. With `to: date` the
+    `time_zone`: by `ambiguous` where clocks go back, and none at all in the hour that is left out. With `to: date` the
     day is taken as it is written. Columns that hold dates or times already are only brought to the type.
 
     >>> rows = pl.DataFrame({"day": ["05.01.2024", "2024年1月6日", "soon"]})
@@ -75,6 +75,9 @@ class ParseDates(Map):
     )
     to: Literal["date", "datetime"] = Field("date", description="days, or times in UTC")
     time_zone: TimeZone = Field("UTC", description="zone of times that are written without an offset")
+    ambiguous: Ambiguous = Field(
+        "earliest", description="which of the two a time is that clocks show twice, or that it fits no format"
+    )
     failing: Literal["leave", "null"] = Field("leave", description="what fits no format: its row leaves, or it is null")
 
     @classmethod
@@ -113,7 +116,7 @@ class ParseDates(Map):
             return value.cast(pl.Date)
         if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
             return value.dt.convert_time_zone("UTC").cast(pl.Datetime("us", "UTC"))
-        return in_zone(value.cast(pl.Datetime("us")), self.time_zone).dt.convert_time_zone("UTC")
+        return in_zone(value.cast(pl.Datetime("us")), self.time_zone, self.ambiguous).dt.convert_time_zone("UTC")
 
     def _read(self, text: pl.Expr, format_: str) -> pl.Expr:
         if not _TIMED.search(format_):
@@ -131,7 +134,7 @@ class ParseDates(Map):
         return moment if _OFFSET.search(format_) else self._moment(moment)
 
     def _moment(self, local: pl.Expr) -> pl.Expr:
-        return in_zone(local, self.time_zone).dt.convert_time_zone("UTC")
+        return in_zone(local, self.time_zone, self.ambiguous).dt.convert_time_zone("UTC")
 
 
 def _can_be_read(dtype: pl.DataType) -> bool:

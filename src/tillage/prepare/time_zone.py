@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import polars as pl
 from pydantic import AfterValidator
@@ -20,12 +20,17 @@ TimeZone = Annotated[str, AfterValidator(_known)]
 """A name of the IANA time zone database."""
 
 
-def in_zone(moments: pl.Expr, zone: str) -> pl.Expr:
-    """Times without a zone as times of `zone`: the earlier where clocks go back, null in the hour left out.
+Ambiguous = Literal["earliest", "latest", "fail"]
+"""What a time is that clocks show twice, where they go back."""
+
+
+def in_zone(moments: pl.Expr, zone: str, ambiguous: Ambiguous = "earliest") -> pl.Expr:
+    """Times without a zone as times of `zone`: null in the hour left out, and where clocks go back if that shall fail.
 
     >>> import datetime as dt
     >>> rows = pl.DataFrame({"t": [dt.datetime(2024, 7, 1, 12)]})
     >>> rows.select(in_zone(pl.col("t"), "Asia/Shanghai").dt.convert_time_zone("UTC"))["t"].to_list()[0].hour
     4
     """
-    return moments.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    twice = "null" if ambiguous == "fail" else ambiguous
+    return moments.dt.replace_time_zone(zone, ambiguous=twice, non_existent="null")

@@ -1,0 +1,255 @@
+"""Files at addresses elsewhere (`s3://`, `gs://`, `ftp://`, `memory://`), by fsspec and whatever it finds installed.
+
+Nothing is trusted for being fresh: listings are not cached, and a file counts as unchanged only where the file system
+gives a tag that follows its content (an ETag, an MD5, a generation) and it is the same. Where there is none, and a time
+of change to the second is none, the file is fetched at each look and its SHA-256 is the tag. What is read is what was
+hashed: a file is fetched once, to a temporary one, of which 1 GB are kept until they are read.
+Passwords do not stand in plans; fsspec takes them from its own configuration (`FSSPEC_FTP_USERNAME`, ...), and file
+systems from where theirs are (`AWS_PROFILE`). Extra: `pip install tillage[remote]`, and the file system's own package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import finalize
+
+from tillage.collect.content import Content
+from tillage.core.errors import Denied, InputMissing, TillageError, Unavailable
+from tillage.core.step import Found
+
+ROOM = 1 << 30
+"""Bytes of fetched files that are kept until they are read."""
+
+_TAGS = ("ETag", "etag", "e_tag", "md5Hash", "content_md5", "Content-MD5", "generation", "version_id", "VersionId")
+_MAGIC = re.compile(r"[*?\[]")
+_WEB = ("http", "https")
+_LAYERS = ("reference", "cached", "blockcache", "filecache", "simplecache", "dir", "generic", "asynclocal")
+"""File systems of fsspec that show another one as it was, or that read what to do from a file."""
+
+
+def is_address(path: str) -> bool:
+    """Whether a path of a plan is an address elsewhere.
+
+    >>> is_address("s3://bucket/*.csv"), is_address("data/*.csv"), is_address("file:///data/*.csv")
+    (True, False, False)
+    """
+    return "://" in path and not path.startswith("file://")
+
+
+def checked(address: str) -> str:
+    """The address itself; ValueError for one that may not stand in a plan.
+
+    >>> checked("ftp://me:secret@host/a.csv")
+    Traceback (most recent call last):
+    ValueError: a password does not belong into a plan: set FSSPEC_FTP_PASSWORD instead
+    """
+    scheme, _, _ = address.partition("://")
+    if "::" in address or scheme in _LAYERS:
+        raise ValueError("file systems are not stacked here: name the files where they are")
+    if scheme in _WEB:
+        raise ValueError("pages and files of the web are not read as files; `web` collects them")
+    if urlsplit(address).password is not None:
+        raise ValueError(f"a password does not belong into a plan: set FSSPEC_{scheme.upper()}_PASSWORD instead")
+    return address
+
+
+@dataclass
+class _Copy:
+    """A fetched file and its SHA-256."""
+
+    path: Path
+    checksum: str
+    size: int
+
+
+@dataclass
+class Elsewhere:
+    """Files at addresses, as this process sees them; each was fetched after the last listing that named it."""
+
+    room: int = ROOM
+    _systems: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _copies: dict[str, _Copy] = field(default_factory=dict)
+    _checksums: dict[str, str] = field(default_factory=dict)
+    _folder: str | None = None
+    _lock: Any = field(default_factory=Lock)
+
+    def find(self, pattern: str) -> list[Found]:
+        """The files that match an address with globs."""
+        with _told(pattern):
+            system, path = self._system(pattern)
+            system.invalidate_cache()
+            found = []
+            for info in sorted(_expand(system, path), key=lambda info: str(info["name"])):
+                address = _address(pattern, path, info["name"])
+                self._drop(address)
+                found.append(Found(path=address, stamp=self._stamp(address, info)))
+        return found
+
+    def content(self, address: str) -> Content:
+        """The bytes of a file."""
+        copy = self._fetched(address)
+        return Content.open(copy.path, (address, copy.checksum))
+
+    def checksum(self, address: str) -> str:
+        """SHA-256 of the bytes, in hexadecimal."""
+        return self._fetched(address).checksum
+
+    def size(self, address: str) -> int:
+        """Its bytes."""
+        return self._fetched(address).size
+
+    def _stamp(self, address: str, info: dict[str, Any]) -> dict[str, Any]:
+        tags = {name: str(info[name]) for name in _TAGS if info.get(name) and not str(info[name]).startswith("W/")}
+        return {"size": info.get("size"), **(tags or {"sha256": self._fetched(address).checksum})}
+
+    def _fetched(self, address: str) -> _Copy:
+        with self._lock:
+            copy = self._copies.get(address)
+            if copy is None or not copy.path.exists():
+                with _told(address):
+                    copy = self._fetch(address)
+                known = self._checksums.setdefault(address, copy.checksum)
+                if known != copy.checksum:
+                    raise Unavailable(f"{address} changed while it was read.", fix="Run again.")
+                self._copies[address] = copy
+                self._make_room(address)
+            return copy
+
+    def _fetch(self, address: str) -> _Copy:
+        system, path = self._system(address)
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp(prefix="tillage-")
+            finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        handle, name = tempfile.mkstemp(dir=self._folder)
+        made, size = hashlib.sha256(), 0
+        with open(handle, "wb") as out, system.open(path, "rb") as file:  # noqa: PTH123 - a handle, not a path
+            while block := file.read(4 << 20):
+                made.update(block)
+                size += out.write(block)
+        stated = system.info(path).get("size")
+        if isinstance(stated, int) and stated != size:
+            raise Unavailable(f"{address} has {stated:,} bytes, and {size:,} came.", fix="Run again.")
+        return _Copy(Path(name), made.hexdigest(), size)
+
+    def _make_room(self, newest: str) -> None:
+        total = sum(copy.size for copy in self._copies.values())
+        for address in [a for a in self._copies if a != newest]:
+            if total <= self.room:
+                return
+            copy = self._copies.pop(address)
+            total -= copy.size
+            copy.path.unlink(missing_ok=True)
+
+    def _drop(self, address: str) -> None:
+        self._checksums.pop(address, None)
+        copy = self._copies.pop(address, None)
+        if copy is not None:
+            copy.path.unlink(missing_ok=True)
+
+    def _system(self, address: str) -> tuple[Any, str]:
+        """The file system of an address, and the path in it."""
+        if find_spec("fsspec") is None:
+            raise Unavailable("Addresses need the library fsspec.", fix="Install it: pip install 'tillage[remote]'")
+        from fsspec.core import url_to_fs
+
+        parts = urlsplit(address)
+        key = (parts.scheme, parts.netloc)
+        if key not in self._systems:
+            self._systems[key], _ = url_to_fs(address, use_listings_cache=False, skip_instance_cache=True)
+        system = self._systems[key]
+        return system, system._strip_protocol(address)
+
+
+@contextmanager
+def _told(address: str) -> Iterator[None]:
+    """What file systems raise, each in its own way, as what it means for the run."""
+    try:
+        yield
+    except TillageError:
+        raise
+    except FileNotFoundError as error:
+        raise InputMissing(f"{address} is not there.", fix="Check the address; it may have been moved.") from error
+    except PermissionError as error:
+        raise Denied(f"{address} may not be read: {_short(error)}.", fix="Check the credentials.") from error
+    except (ImportError, ValueError) as error:
+        raise Unavailable(f"{address} cannot be opened: {_short(error)}.", fix="Check the address.") from error
+    except Exception as error:
+        raise Unavailable(
+            f"{address} cannot be reached: {_short(error)}.", fix="Check the address and the network, then run again."
+        ) from error
+
+
+def _expand(system: Any, path: str) -> Iterator[dict[str, Any]]:
+    """The files that a glob matches. fsspec's own leaves out, without a word, the folders that it could not list: with
+    a network that fails half-way, their rows would count as deleted."""
+    parts = PurePosixPath(path).parts
+    fixed = next((i for i, part in enumerate(parts) if _MAGIC.search(part)), len(parts) - 1)
+    return _below(system, str(PurePosixPath(*parts[:fixed])) if fixed else "", parts[fixed:])
+
+
+def _below(system: Any, folder: str, parts: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    part, rest = parts[0], parts[1:]
+    if not _MAGIC.search(part):
+        name = f"{folder.rstrip('/')}/{part}" if folder else part
+        if rest:
+            yield from _below(system, name, rest)
+            return
+        try:
+            info = system.info(name)
+        except FileNotFoundError:
+            return
+        if info["type"] == "file":
+            yield info
+        return
+    entries = [(PurePosixPath(str(entry["name"])).name, entry) for entry in _listed(system, folder)]
+    if part == "**":
+        yield from _below(system, folder, rest or ("*",))
+        for name, entry in entries:
+            if entry["type"] == "directory" and not name.startswith("."):
+                yield from _below(system, str(entry["name"]), parts)
+        return
+    for name, entry in entries:
+        if not fnmatchcase(name, part) or name.startswith(".") != part.startswith("."):
+            continue
+        if rest and entry["type"] == "directory":
+            yield from _below(system, str(entry["name"]), rest)
+        elif not rest and entry["type"] == "file":
+            yield entry
+
+
+def _listed(system: Any, folder: str) -> list[dict[str, Any]]:
+    try:
+        found = system.ls(folder, detail=True)
+    except FileNotFoundError:
+        return []
+    own = folder.strip("/")
+    return [entry for entry in found if str(entry["name"]).strip("/") != own]
+
+
+def _short(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__)[:200].rstrip(".")
+
+
+def _address(pattern: str, path: str, name: str) -> str:
+    """The address of a listed name; `path`: what the file system calls the pattern."""
+    parts = urlsplit(pattern)
+    inside = bool(parts.netloc) and path.lstrip("/").startswith(
+        parts.netloc
+    )  # a bucket is part of the path, a host not
+    host = "" if inside or not parts.netloc else f"{parts.netloc}/"
+    return f"{parts.scheme}://{host}{name.lstrip('/')}"
+
+
+elsewhere = Elsewhere()

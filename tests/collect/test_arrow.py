@@ -1,0 +1,126 @@
+"""Arrow files and streams: what they hold comes as it is, and what cannot be trusted is refused as a file."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from pyarrow import feather, ipc
+
+from tillage.collect import Files
+from tillage.core import BadRecord, ConfigurationError
+
+TABLE = pa.table(
+    {
+        "n": pa.array([1, None, 3], pa.int32()),
+        "big": pa.array([2**60, 1, 2]),
+        "text": pa.array(["a", "\u4e2d", None]),
+        "kind": pa.array(["x", "y", "x"]).dictionary_encode(),
+        "at": pa.array([0, 1, None], pa.timestamp("us", "Asia/Shanghai")),
+        "list": pa.array([[1], [], None]),
+        "bytes": pa.array([b"\0\xff", b"", None]),
+    }
+)
+
+
+def written(table: pa.Table, form: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    if form == "feather":
+        feather.write_feather(table, out, **options)
+        return out.getvalue()
+    with (ipc.new_file if form == "file" else ipc.new_stream)(out, table.schema, **options) as writer:
+        for batch in table.to_batches(max_chunksize=2):
+            writer.write_batch(batch)
+    return out.getvalue()
+
+
+def read(root: Path, name: str, data: bytes, **options: Any) -> tuple[pl.DataFrame, list[BadRecord], dict[str, Any]]:
+    (root / name).write_bytes(data)
+    files = Files(path=name, **options)
+    state = files.observe(root, name)
+    batches = list(files.read(root, name, files.column_types([state])))
+    return pl.concat([b.rows for b in batches]), [r for b in batches for r in b.bad], state
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "options"),
+    [
+        ("file", "a.arrow", {}),
+        ("file", "a.csv", {}),
+        ("stream", "a.arrows", {}),
+        ("feather", "a.feather", {"compression": "lz4"}),
+        ("feather", "a.feather", {"compression": "zstd"}),
+    ],
+)
+def test_values_come_as_they_are(tmp_path: Path, form: str, name: str, options: dict[str, Any]) -> None:
+    frame, bad, state = read(tmp_path, name, written(TABLE, form, **options))
+    assert bad == []
+    assert frame.to_dict(as_series=False) == {
+        "n": [1, None, 3],
+        "big": [2**60, 1, 2],
+        "text": ["a", "\u4e2d", None],
+        "kind": ["x", "y", "x"],
+        "at": [datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC), None],
+        "list": ["[1]", "[]", None],
+        "bytes": [b"\0\xff", b"", None],
+    }
+    assert (state["records"], state["wide"], state["format"]) == (3, ["big"], "arrow")
+    assert state["notes"] == ["Times of 'at' are of Asia/Shanghai: kept in UTC."]
+
+
+def test_an_empty_file_has_its_columns(tmp_path: Path) -> None:
+    frame, bad, _ = read(tmp_path, "a.arrow", written(TABLE.slice(0, 0), "file"))
+    assert (frame.columns, frame.height, bad) == (TABLE.column_names, 0, [])
+
+
+@pytest.mark.parametrize("damage", ["cut", "magic only", "not utf-8", "offsets", "batch cut", "stream not utf-8"])
+def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
+    form = "stream" if damage.startswith("stream") else "file"
+    data = written(pa.table({"t": ["abc", "def"] * 50}), form)
+    if damage == "cut":
+        data = data[:-20]
+    elif damage == "batch cut":
+        data = data[: len(data) // 2]
+    elif damage == "magic only":
+        data = b"ARROW1\0\0"
+    elif damage.endswith("not utf-8"):
+        data = data.replace(b"abcdef", b"abc\xff\xffx", 1)
+    else:
+        at = data.index(b"\x00\x00\x00\x00\x03\x00\x00\x00\x06")
+        data = data[: at + 4] + b"\xff\xff\xff\x7f" + data[at + 8 :]
+    frame, bad, state = read(tmp_path, "a.arrow", data)
+    assert (frame.height, [(r.record, r.reason) for r in bad]) == (0, [(-1, "unreadable_file")])
+    assert state["failed"] == "unreadable_file"
+
+
+@pytest.mark.parametrize("form", ["file", "stream"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([{"n": 1}], pa.struct([pa.field("n", pa.int64(), metadata={"ARROW:extension:name": "some.thing"})])),
+        pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"0" * 16], pa.binary(16))),
+        pa.ExtensionArray.from_storage(pa.json_(), pa.array(["{}"])),
+    ],
+    ids=["nested and unknown", "uuid", "json"],
+)
+def test_extension_types_are_refused(tmp_path: Path, column: Any, form: str) -> None:
+    data = written(pa.table({"x": column}), form)
+    with pytest.raises(ConfigurationError, match="Column 'x' has an extension type"):
+        read(tmp_path, "a.arrow" if form == "file" else "a.arrows", data)
+
+
+def test_a_pickled_extension_is_not_opened(tmp_path: Path) -> None:
+    """The type of CVE-2023-47248: its metadata is a pickle."""
+    field = pa.field(
+        "x",
+        pa.int64(),
+        metadata={"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": b"cos\nsystem\n."},
+    )
+    data = written(pa.table([pa.array([1])], schema=pa.schema([field])), "file")
+    with pytest.raises((ConfigurationError, pa.ArrowException), match="extension"):
+        read(tmp_path, "a.arrow", data)
