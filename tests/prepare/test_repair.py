@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from tillage.core import ConfigurationError
 from tillage.core.state import decode, encode
+from tillage.measure.combinations import Combinations
 from tillage.prepare import Repair, Repaired
-from tillage.prepare.dependencies import Combinations, Dependency, find, strength
+from tillage.prepare.dependencies import Dependency, find, strength
 
 
 def learn(rows: pl.DataFrame, *dependencies: str, cut: int = 0, **more: Any) -> Repaired:

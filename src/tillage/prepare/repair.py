@@ -22,10 +22,9 @@ from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import user_columns
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
+from tillage.measure.combinations import COUNT, Combinations
 from tillage.prepare.columns import NewName, require
 from tillage.prepare.dependencies import (
-    COUNT,
-    Combinations,
     Dependency,
     DependencyText,
     find,
