@@ -64,8 +64,21 @@ def test_nobody_stands_out(rows: list[tuple[Any, ...]], k: int, diverse: int, t:
         assert len(ills) >= k
         assert len(set(ills) - {None}) >= diverse
         assert far(ills, every) <= t + 1e-9
+    left = out.filter(pl.col("_reason").is_not_null()).select("age", "zip", "job", "ill").rows()
+    for ills in classes(left).values() if t == 1 else ():
+        assert len(ills) < k or len(set(ills) - {None}) < diverse
     assert out["_id"].to_list() == list(range(len(rows)))
     assert out["ill"].to_list() == [row[-1] for row in rows]
+
+
+def test_closeness_is_to_the_rows_that_stay() -> None:
+    """When A has left, D is too far from the rest, which it was not before."""
+    ills = {"A": "x" * 20, "C": "a" * 20 + "b" * 20, "D": "x" * 6 + "aabb"}
+    rows = frame([(20, zone, "nurse", ill) for zone, values in ills.items() for ill in values])
+    step = Anonymize(columns={"zip": Hierarchy()}, k=2, sensitive=("ill",), t=0.38, suppress=1.0)
+    assert far([*ills["D"]], [*"".join(ills.values())]) < 0.38
+    out = step.compute({"rows": rows})
+    assert set(out.filter(pl.col("_reason").is_null())["zip"]) == {"C"}
 
 
 @settings(max_examples=60, deadline=None)

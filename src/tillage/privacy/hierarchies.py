@@ -102,7 +102,7 @@ class Hierarchy(BaseModel):
         return texts.replace_strict(coarser, default=OTHER, return_dtype=pl.String).set(texts.is_null(), None)
 
     def levels(self, labels: pl.Series) -> pl.Series:
-        """The level that each label is of, the finest where it stands at several (`other`: the last but one); or null."""
+        """The level that each label is of, the finest of several (`other`: the last but one); null is of none."""
         kept = [labels == ANY]
         if self.ranges:
             ends = labels.str.extract_groups(r"^\[(.+), (.+)\)$").struct.unnest()
