@@ -176,7 +176,7 @@ def test_only_what_has_one_value_cannot_be_varied() -> None:
     """The law of fingerprints varies each parameter; here is what it could not."""
     stuck = {(name, p) for name, case in CASES.items() for p, other in variants(case.step).items() if other is None}
     libraries = {(name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio")}
-    assert stuck == {("drop_leaks", "similarity")} | libraries
+    assert stuck == libraries
 
 
 def test_fingerprints_are_the_same_in_another_process() -> None:

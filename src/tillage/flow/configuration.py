@@ -51,7 +51,7 @@ class _SplitForm(_Form):
 
 
 class _LeakForm(_Form):
-    similarity: float = Field(1.0, gt=0, le=1)
+    similarity: float = Field(1.0, ge=0.1, le=1)
 
 
 def load(path: Path, registry: Registry) -> Plan:
