@@ -51,7 +51,7 @@ class Expect(Fold):
                 Check.model_validate({"column": "day", "fresh": {"within": "400d", "as_of": "2024-03-01"}}),
                 Check.model_validate({"column": "x", "drift": {"reference": "n > 2", "limit": 25}}),
                 Check.model_validate({"column": "city", "drift": {"reference": "n > 2", "limit": 30}}),
-                Check.model_validate({"column": "x", "batch": {"by": "n", "least": 2}}),
+                Check.model_validate({"column": "x", "batch": {"by": "n", "least": 2, "deviations": 1e9}}),
             )
         )
 

@@ -17,10 +17,10 @@ import polars as pl
 from pydantic import ConfigDict, Field, model_validator
 
 from tillage.core.errors import ConfigurationError, Problem
-from tillage.core.keys import fraction
-from tillage.core.rows import ID, high, low
+from tillage.core.rows import ID
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
+from tillage.measure.row_sample import RowSample
 from tillage.prepare.column_fold import is_number
 from tillage.prepare.columns import require
 
@@ -142,7 +142,7 @@ class FillNearest(Fold):
 
     def start(self) -> State:
         """No donor."""
-        return {c: {"at": [], "rows": {n: [] for n in self._kept(c)}} for c in self.columns}
+        return {c: self._sample(c).start() for c in self.columns}
 
     def update(self, state: State, rows: pl.DataFrame) -> State:
         """The state with these rows; raises ConfigurationError for a column that is missing or unsuitable."""
@@ -153,13 +153,11 @@ class FillNearest(Fold):
                 Problem(f"Column '{c}' holds {rows.schema[c]}, and fill_nearest cannot compare that.") for c in wrong
             )
         plain = rows.select(ID, *(_plain(rows[c]) for c in self.needs()))
-        drawn = plain.with_columns(fraction(plain[ID], "donor").alias("_at"))
-        new = {c: self._drawn(drawn, c) for c in self.columns}
-        return self.merge(state, new)
+        return {c: self._sample(c).update(state[c], plain.filter(plain[c].is_not_null())) for c in self.columns}
 
     def merge(self, a: State, b: State) -> State:
         """The donors of both that come first."""
-        return {c: self._first(a[c], b[c]) for c in self.columns}
+        return {c: self._sample(c).merge(a[c], b[c]) for c in self.columns}
 
     def finish(self, state: State) -> NearestFilled:
         """The Map that fills."""
@@ -171,23 +169,8 @@ class FillNearest(Fold):
             }
         )
 
-    def _kept(self, column: str) -> list[str]:
-        return list(dict.fromkeys([*self.from_, column]))
-
-    def _drawn(self, rows: pl.DataFrame, column: str) -> dict[str, Any]:
-        known = rows.filter(pl.col(column).is_not_null())
-        first = known.sort("_at", ID).head(self.donors)
-        halves = first.select(pl.col("_at"), high(ID).alias("high"), low(ID).alias("low"))
-        return {
-            "at": [list(place) for place in halves.rows()],
-            "rows": {c: first[c].to_list() for c in self._kept(column)},
-        }
-
-    def _first(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-        at = [*a["at"], *b["at"]]
-        order = sorted(range(len(at)), key=at.__getitem__)[: self.donors]
-        columns = {c: [*a["rows"][c], *b["rows"][c]] for c in a["rows"]}
-        return {"at": [at[i] for i in order], "rows": {c: [v[i] for i in order] for c, v in columns.items()}}
+    def _sample(self, column: str) -> RowSample:
+        return RowSample(tuple(dict.fromkeys([*self.from_, column])), self.donors, "donor")
 
 
 def _is_text(dtype: pl.DataType) -> bool:
