@@ -103,6 +103,21 @@ def test_a_row_between_two_others_binds_neither() -> None:
     assert out["_reason"].to_list() == [None, "leak", None]
 
 
+@pytest.mark.usefixtures("sure")
+def test_a_row_that_two_strangers_are_near_to_stays_out_when_one_goes() -> None:
+    """The second shares nothing with what went, and is met only by way of the row between them."""
+    texts = {1: "k l m n o p q r s t u v", 2: "k l m n o p q r", 3: "o p q r s t u v"}
+    rows = frame([{"_id": i, "text": t, "n": 1, "split": "test" if i > 1 else "x"} for i, t in texts.items()])
+    step = DropLeaks(columns=("text", "n"), similarity=0.4)
+    assert step.compute({"rows": rows[:2]})["_reason"].to_list() == ["leak", None]
+    entries = step.entries(rows)
+    none = entries.clear()
+    index = Overlay(entries)
+    assert step.change(index, none, step.entries(rows[1:2])).height == 0
+    both = step.entries(rows[1:])
+    assert step.change(index, none, both).select("_id", "_reason").rows() == [(1, None)]
+
+
 def test_a_table_without_texts_has_equal_rows_only() -> None:
     given_rows = [(1, "test"), (1, ""), (2, "")]
     rows = frame([{"_id": i, "text": None, "n": n, "split": s} for i, (n, s) in enumerate(given_rows)])
