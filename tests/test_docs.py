@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tillage.face.rooms import registry
-from tillage.flow.configuration import load
+from tillage.flow.configuration import load, parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -61,3 +61,10 @@ def test_the_plans_of_the_page_on_sources_are_plans(tmp_path: Path) -> None:
 def test_the_architecture_fits_on_two_pages() -> None:
     lines = (ROOT / "ARCHITECTURE.md").read_text().splitlines()
     assert 40 < len(lines) <= 130
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_the_plans_of_the_page_on_tables_are_read(at: int, tmp_path: Path) -> None:
+    plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)
+    assert len(plans) == 3
+    assert parse(plans[at], tmp_path, registry()).tables

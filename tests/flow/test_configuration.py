@@ -460,7 +460,7 @@ def plans(draw: st.DrawFn) -> Plan:
     own = draw(st.sampled_from(sorted(tables)))
     others = sorted(tables.keys() - {own})
     test = draw(st.none() | st.sampled_from(others)) if others else None
-    leak = draw(st.none() | st.floats(0, 1, exclude_min=True))
+    leak = draw(st.none() | st.floats(0.1, 1))
     if test is None:
         shares = st.floats(0, 1, exclude_min=True, exclude_max=True)
         split = Split(test=draw(shares), group=draw(st.none() | texts), seed=draw(st.integers()), leak=leak)

@@ -40,6 +40,7 @@ def details(project: Project, summary: Mapping[str, Any]) -> dict[str, Any]:
         about: dict[str, Any] = {"steps": steps, "inputs": _there((i for _, i in table.inputs), summary)}
         if project.store.latest(f"{name}/profile") is not None and table.profile is not None:
             about["profile"] = project.profile(name)
+        about["reports"] = project.reports(name)
         tables[name] = about
     models = {}
     for name in summary["models"]:

@@ -17,6 +17,7 @@ from typing import Any
 from tillage.draw import STYLE, Bar, Chart, Edge, Node, bar_chart, confusion_matrix, flow_graph, number
 from tillage.draw.chart import FONTS
 from tillage.draw.markup import Markup, Value, clip, escape, table
+from tillage.face.summary import flattened
 
 LIMIT = 500_000
 """Bytes that a page stays under."""
@@ -182,6 +183,8 @@ def _table(name: str, facts: Mapping[str, Any], about: Mapping[str, Any], longes
         ["touched by the last run", facts["touched"] if isinstance(facts["touched"], int) else str(facts["touched"])],
     ]
     grids = [Grid("Rows", table(["way", "rows"], head + ways + tail)), _profile(about.get("profile"), longest)]
+    for title, report in (about.get("reports") or {}).items():
+        grids.append(_grid(title.replace("_", " ").capitalize(), flattened(report), longest))
     return {
         "name": name,
         "version": facts["version"],

@@ -10,7 +10,7 @@ from tillage.face.opening import known, open_project
 from tillage.face.options import AsJson, PlanFile
 from tillage.face.page import report_path
 from tillage.face.screen import Screen
-from tillage.face.summary import figure, show_model, show_summary
+from tillage.face.summary import figure, flattened, show_model, show_summary
 
 if TYPE_CHECKING:
     import polars as pl
@@ -93,6 +93,7 @@ def _table(screen: Screen, project: Project, at: Version, rows: int, digest: boo
         "digest": project.store.digest(at.stage, at.version) if digest else None,
         "columns": at.columns,
         "head": [_plain(row) for row in frame.iter_rows(named=True)],
+        "reports": project.reports(at.stage, at.version),
     }
     screen.line(f"{at.stage}  v{at.version}, made {at.created} ({at.why}), {count:,} rows, {len(at.columns)} columns")
     for note in (notes := project.notes(at.stage)):
@@ -106,6 +107,10 @@ def _table(screen: Screen, project: Project, at: Version, rows: int, digest: boo
         screen.table(["row_id", *at.columns], [_shown(row) for row in value["head"]], _numeric(frame))
         if frame.height < count:
             screen.line(f"({frame.height:,} of {count:,} rows)")
+    for name, report in value["reports"].items():
+        screen.line()
+        screen.line(name.replace("_", " ").capitalize(), style="bold")
+        screen.table(["", ""], [[f"  {line['what']}", _told(line["value"])] for line in flattened(report)], right=(1,))
     screen.result(value)
 
 
@@ -123,6 +128,10 @@ def _head(project: Project, at: Version, rows: int) -> pl.DataFrame:
     if not found:
         return pl.DataFrame(schema={"_id": pl.UInt128, **dict.fromkeys(at.columns, pl.String)})
     return pl.concat(found, how="diagonal_relaxed").select("_id", *at.columns)
+
+
+def _told(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ _ROLES = {
     "step": "under `steps` of a table",
     "expect": "`expect` of a table",
     "profile": "`profile` of a table",
+    "report": "under `reports` of a table",
     "learner": "under `learn` of a model",
 }
 """The roles that a plan can name, in the order of a line from data to model."""

@@ -90,3 +90,16 @@ def figure(value: float | None) -> str:
 
 def _reasons(left: Mapping[str, int]) -> str:
     return ", ".join(f"{printable(reason)} {n:,}" for reason, n in left.items())
+
+
+def flattened(report: Mapping[str, Any], above: str = "") -> list[dict[str, Any]]:
+    """A report of reports as lines: what, and its value.
+
+    >>> flattened({"rows": 2, "columns": {"note": {"phone": {"found": 1}}}})
+    [{'what': 'rows', 'value': 2}, {'what': 'columns, note, phone, found', 'value': 1}]
+    """
+    lines: list[dict[str, Any]] = []
+    for name, value in report.items():
+        what = f"{above}, {name}" if above else str(name)
+        lines += flattened(value, what) if isinstance(value, Mapping) else [{"what": what, "value": value}]
+    return lines

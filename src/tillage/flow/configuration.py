@@ -23,7 +23,7 @@ STORE = ".tillage"
 """The folder of the store, beside the plan, unless the plan names another."""
 
 _PLAN = ("project", "store", "tables", "models", "services")
-_TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "fit_on", "max_quarantine")
+_TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
 MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on")
 _SERVICE = ("model", "from")
 
@@ -51,7 +51,7 @@ class _SplitForm(_Form):
 
 
 class _LeakForm(_Form):
-    similarity: float = Field(1.0, gt=0, le=1)
+    similarity: float = Field(1.0, ge=0.1, le=1)
 
 
 def load(path: Path, registry: Registry) -> Plan:
@@ -158,6 +158,7 @@ class _PlanReading(Reading):
             steps=tuple(step for step in steps if step is not None),
             expect=self.check("expect", given, what),
             profile=self.check("profile", given, what),
+            reports=self.reports(given["reports"], what) if "reports" in given else (),
             fit_on=self.pins(given["fit_on"], settings.fit_on, steps, what) if settings.fit_on else {},
             max_quarantine=settings.max_quarantine,
         )
@@ -238,6 +239,19 @@ class _PlanReading(Reading):
             return None
         made = self.build(cls, node, node.place)
         return made if isinstance(made, Fold) else None
+
+    def reports(self, node: Node, what: str) -> tuple[Fold, ...]:
+        """The Folds that tell numbers about a table, one of each kind."""
+        if not isinstance(node.value, tuple):
+            self.wrong(f"'reports' of {what} must be a list, got {node.written()}.", node.place)
+            return ()
+        found: dict[str, Fold] = {}
+        for item in node.value:
+            name, value, place = self.named_step(item, f"a report of {what}", "one report")
+            made = None if name is None else self.step(name, value, place, ("report",), "report")
+            if isinstance(made, Fold) and found.setdefault(made.name(), made) is not made:
+                self.wrong(f"'{name}' stands twice among the reports of {what}.", place)
+        return tuple(found.values())
 
     def pins(self, node: Node, pins: dict[str, int], steps: tuple[Step | None, ...], what: str) -> dict[str, int]:
         fitted = {self.registry.name_of(type(s)): s for s in steps if s is not None and not isinstance(s, Map)}

@@ -83,6 +83,7 @@ class Rows:
     steps: tuple[Step, ...] = ()
     expect: Fold | None = None
     profile: Fold | None = None
+    reports: tuple[Fold, ...] = ()
     fit_on: tuple[tuple[str, int], ...] = ()
     max_quarantine: float = 0.01
     name: str | None = None
@@ -134,6 +135,7 @@ class Rows:
         subject: str | None = None,
         expect: Fold | None = None,
         profile: Fold | None = None,
+        reports: Sequence[Fold] | None = None,
         fit_on: Mapping[str, int] | None = None,
         max_quarantine: float | None = None,
     ) -> Rows:
@@ -145,6 +147,7 @@ class Rows:
             subject=self.subject if subject is None else subject,
             expect=self.expect if expect is None else expect,
             profile=self.profile if profile is None else profile,
+            reports=self.reports if reports is None else tuple(reports),
             fit_on=self.fit_on if fit_on is None else tuple(fit_on.items()),
             max_quarantine=self.max_quarantine if max_quarantine is None else max_quarantine,
         )
@@ -165,6 +168,7 @@ class Rows:
             steps=rows.steps,
             expect=rows.expect,
             profile=rows.profile,
+            reports=rows.reports,
             fit_on=dict(rows.fit_on),
             max_quarantine=rows.max_quarantine,
         )
@@ -193,7 +197,7 @@ class Rows:
         """These rows with a nameless source in a table of its own."""
         if self.name is not None or self.source is None or not self.steps:
             return self
-        source = replace(self, steps=(), expect=None, profile=None, fit_on=())
+        source = replace(self, steps=(), expect=None, profile=None, reports=(), fit_on=())
         return replace(self, source=None, key=(), inputs=(("rows", source),), max_quarantine=0.01)
 
     def _upstream(self) -> Iterator[Rows]:

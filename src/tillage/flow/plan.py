@@ -33,6 +33,8 @@ class Table(Part):
     steps: tuple[Step, ...] = ()
     expect: Fold | None = None
     profile: Fold | None = None
+    reports: tuple[Fold, ...] = ()
+    """Other numbers about the table, which follow it at every run; one of each kind."""
     fit_on: dict[str, int] = {}
     """Step name to the version on which that fitted step is pinned: of the table in `from`, as `tillage show` prints
     it; of this table itself where it collects, or is made from several."""

@@ -26,7 +26,8 @@ _ELSEWHERE = {
     "fitted": "it is what another step returns",
     "expect": "its checks belong under the table's 'expect'",
     "profile": "write 'profile: true' in the table",
-    "report": "it gives numbers and not rows; models are evaluated without being asked",
+    "evaluation": "it judges models, which are evaluated without being asked",
+    "report": "it gives numbers and not rows, so it belongs under the table's 'reports'",
 }
 
 

@@ -26,7 +26,7 @@ from tillage.flow.parameters import explain, nearest, spelling
 GROUP = "tillage.steps"
 """The entry point group in which an installed package names its steps."""
 
-Role: TypeAlias = Literal["step", "source", "learner", "fitted", "expect", "profile", "report"]
+Role: TypeAlias = Literal["step", "source", "learner", "fitted", "expect", "profile", "report", "evaluation"]
 S = TypeVar("S", bound=Step)
 
 _DOTTED = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
@@ -175,7 +175,9 @@ class Registry:
         room = self._classes.room(cls.name()) if own else ""
         if "target" in cls.model_fields and room in ("learn", ""):
             return "learner"
-        if room == "evaluate" or (room == "privacy" and issubclass(cls, Fold)):
+        if room == "evaluate":
+            return "evaluation"
+        if room == "privacy" and issubclass(cls, Fold):
             return "report"
         if room == "govern" and cls.name() == "expect":
             return "expect"

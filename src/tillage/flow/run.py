@@ -432,6 +432,17 @@ class Project:
         result = load_result(self.store, f"{table}/profile", self.registry)
         return result if isinstance(result, dict) else {}
 
+    def reports(self, table: str, version: int | None = None) -> dict[str, dict[str, Any]]:
+        """The reports on a table by name, those that have been made; of an earlier version, what they said then."""
+        found = {}
+        for report in self.plan.tables[table].reports:
+            stage = f"{table}/{report.name()}"
+            seen = [v.version for v in self.store.versions(stage) if version in {None, v.inputs.get(table)}]
+            if seen:
+                result = load_result(self.store, stage, self.registry, max(seen))
+                found[report.name()] = result if isinstance(result, dict) else {}
+        return found
+
     # -- telling ----------------------------------------------------------------------------------------------------
 
     def summary(self, outcome: Outcome | None = None, *, digest: bool = False) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Stage:
     children: bool = False
     """Rows may have been made inside this table by a Map, and then carry `_parent`."""
     follows: bool = False
-    """A result that follows its input at every run (expectations, a profile) instead of staying pinned."""
+    """A result that follows its input at every run (expectations, a profile, a report) instead of staying pinned."""
     pin: int | None = None
     """The version of the table `pinned_to` that a fitted step sees, when the plan says so."""
     pinned_to: str = ""
@@ -265,6 +265,11 @@ def _table(table: Table) -> list[Stage]:
                 follows=True,
                 table=table,
             )
+        )
+    for report in table.reports:
+        reported = f"{table.name}/{report.name()}"
+        chain.stages.append(
+            Stage(reported, table.name, "result", {"rows": table.name}, report, follows=True, table=table)
         )
     return chain.stages
 

@@ -92,6 +92,8 @@ def _table(table: Table, registry: Registry) -> dict[str, Any]:
         out["expect"] = [_flat(check) for check in checks] if isinstance(checks, list) else checks
     if table.profile is not None:
         out["profile"] = _flat(_value(table.profile)) or True
+    if table.reports:
+        out["reports"] = [_step(report, registry) for report in table.reports]
     if table.fit_on:
         out["fit_on"] = _Line(table.fit_on)
     if table.max_quarantine != 0.01:

@@ -13,13 +13,28 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from tillage.core.errors import ConfigurationError
 from tillage.core.expression import ConditionText
+from tillage.govern.compared import Batch, Drift, Fresh
 
 Value = bool | int | FiniteFloat | str | dt.datetime | dt.date
 """A value in a plan: YAML reads `2024-01-05` as a date."""
 
 TypeName = Literal["int64", "float64", "text", "bool", "date", "datetime"]
 
-PARTS = ("type", "not_null", "unique", "min", "max", "one_of", "matches", "where", "rows_min", "rows_max")
+PARTS = (
+    "type",
+    "not_null",
+    "unique",
+    "min",
+    "max",
+    "one_of",
+    "matches",
+    "where",
+    "rows_min",
+    "rows_max",
+    "fresh",
+    "drift",
+    "batch",
+)
 """The parts of a check, in the order of their verdicts."""
 
 
@@ -70,13 +85,16 @@ class Check(BaseModel):
     where: ConditionText | None = Field(None, description="condition that must be true for a row")
     at_least: float = Field(1.0, ge=0, le=1, description="share for which it must hold, 0 to 1")
     rows: RowCount | None = Field(None, description="fewest and most rows of the table")
+    fresh: Fresh | None = Field(None, description="how old the newest value may be: {within: 2d, of: COLUMN}")
+    drift: Drift | None = Field(None, description="how far values may differ from those of other rows")
+    batch: Batch | None = Field(None, description="how far the last batch may differ from those before")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         parts = self.parts()
         if not parts:
             raise ValueError("a check must say what to expect, such as not_null: true")
-        of_column = [p for p in parts if p not in {"where", "rows_min", "rows_max"}]
+        of_column = [p for p in parts if p not in {"where", "rows_min", "rows_max", "batch"}]
         if of_column and self.column is None:
             raise ValueError(f"'{of_column[0]}' needs a column: {{column: NAME, {of_column[0]}: ...}}")
         return self
@@ -94,8 +112,15 @@ class Check(BaseModel):
             "where": self.where is not None,
             "rows_min": self.rows is not None and self.rows.min is not None,
             "rows_max": self.rows is not None and self.rows.max is not None,
+            "fresh": self.fresh is not None,
+            "drift": self.drift is not None,
+            "batch": self.batch is not None,
         }
         return tuple(p for p in PARTS if asked[p])
+
+    def comparison(self, word: str) -> Fresh | Drift | Batch | None:
+        """What compares under this word; None for a word that counts."""
+        return {"fresh": self.fresh, "drift": self.drift, "batch": self.batch}.get(word)
 
 
 def kind(dtype: pl.DataType) -> str:

@@ -48,6 +48,10 @@ class Expect(Fold):
                 Check(column="city", one_of=("x", "y"), at_least=0.1),
                 Check(column="day", matches=r"^\d{4}-\d\d-\d\d$", min="1990-01-01"),
                 Check.model_validate({"where": "n > -10", "rows": {"min": 1, "max": 1_000_000}}),
+                Check.model_validate({"column": "day", "fresh": {"within": "400d", "as_of": "2024-03-01"}}),
+                Check.model_validate({"column": "x", "drift": {"reference": "n > 2", "limit": 25}}),
+                Check.model_validate({"column": "city", "drift": {"reference": "n > 2", "limit": 30}}),
+                Check.model_validate({"column": "x", "batch": {"by": "n", "least": 2, "deviations": 1e9}}),
             )
         )
 
@@ -55,11 +59,12 @@ class Expect(Fold):
         """The columns that the checks look at."""
         named = [c.column for c in self.checks if c.column is not None]
         read = [name for c in self.checks if c.where is not None for name in parse(c.where).columns]
+        read += [name for c, word in self._parts() if (made := c.comparison(word)) for name in made.columns()]
         return tuple(dict.fromkeys([*named, *read]))
 
     def start(self) -> State:
         """No rows, and nothing known of any part."""
-        return {"rows": 0, "parts": [_nothing(word) for _, word in self._parts()]}
+        return {"rows": 0, "parts": [_nothing(check, word) for check, word in self._parts()]}
 
     def update(self, state: State, rows: pl.DataFrame) -> State:
         """The state with these rows counted; raises ConfigurationError for a column missing or of the wrong type."""
@@ -67,13 +72,19 @@ class Expect(Fold):
 
     def merge(self, a: State, b: State) -> State:
         """Counts add up, extremes are compared, hashes and types are united."""
-        parts = [_merged(x, y) for x, y in zip(a["parts"], b["parts"], strict=True)]
+        pairs = zip(self._parts(), a["parts"], b["parts"], strict=True)
+        parts = [made.merge(x, y) if (made := c.comparison(word)) else _merged(x, y) for (c, word), x, y in pairs]
         return {"rows": a["rows"] + b["rows"], "parts": parts}
 
     def finish(self, state: State) -> tuple[Verdict, ...]:
         """One verdict for each part, in the order of the checks."""
         pairs = zip(self._parts(), state["parts"], strict=True)
-        return tuple(verdict(check, word, _seen(part), state["rows"]) for (check, word), part in pairs)
+        return tuple(
+            made.verdict(part, check.column)
+            if (made := check.comparison(word))
+            else verdict(check, word, _seen(part), state["rows"])
+            for (check, word), part in pairs
+        )
 
     def _parts(self) -> list[tuple[Check, str]]:
         return [(check, word) for check in self.checks for word in check.parts()]
@@ -81,6 +92,9 @@ class Expect(Fold):
     def _measure(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
         known = user_columns(rows)
         missing = [c.column for c in self.checks if c.column is not None and c.column not in known]
+        for check, word in self._parts():
+            made = check.comparison(word)
+            missing += [c for c in (made.columns() if made else ()) if c not in known]
         if missing:
             raise ConfigurationError(Problem(unknown_name("column", c, known)) for c in dict.fromkeys(missing))
         asked: dict[str, pl.Expr] = {}
@@ -89,7 +103,11 @@ class Expect(Fold):
         found = rows.select(**asked).row(0, named=True) if asked else {}
         parts = []
         for i, (check, word) in enumerate(self._parts()):
-            part = _nothing(word)
+            part = _nothing(check, word)
+            made = check.comparison(word)
+            if made is not None:
+                parts.append(made.update(part, rows, check.column))
+                continue
             part |= {name.partition(" ")[2]: _plain(v) for name, v in found.items() if name.startswith(f"{i} ")}
             if word == "unique" and check.column is not None:
                 hashes, counts = np.unique(_hashes(rows[check.column]), return_counts=True)
@@ -101,8 +119,12 @@ class Expect(Fold):
         return parts
 
 
-def _nothing(word: str) -> dict[str, Any]:
+def _nothing(check: Check, word: str) -> dict[str, Any]:
     """The state of a part before any row."""
+    made = check.comparison(word)
+    if made is not None:
+        nothing: dict[str, Any] = made.start()
+        return nothing
     if word == "unique":
         return {"hashes": np.empty(0, np.uint64), "counts": np.empty(0, np.int64)}
     if word == "type":
@@ -123,7 +145,7 @@ def _asked(check: Check, word: str, rows: pl.DataFrame) -> dict[str, pl.Expr]:
         # `pl.len()` beside it spreads a condition of literals alone over the rows.
         true = pl.when(read.polars()).then(1).otherwise(0)
         return {"looked": pl.len(), "good": (true + pl.int_range(pl.len()) * 0).sum()}
-    if check.column is None or word in {"unique", "type", "rows_min", "rows_max"}:
+    if check.column is None or word in {"unique", "type", "rows_min", "rows_max", "fresh", "drift", "batch"}:
         return {}
     column, is_a = pl.col(check.column), kind(rows.schema[check.column])
     if word == "not_null":

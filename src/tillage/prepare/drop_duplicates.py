@@ -34,6 +34,18 @@ class KeepFirst(BaseModel):
     first: str = Field(description="column whose smallest value is kept")
 
 
+class KeepLast(BaseModel):
+    """Keep the row with the greatest value of a column; NaN and then null come last, and ties go to the `_id`.
+
+    >>> KeepLast(last="day").last
+    'day'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    last: str = Field(description="column whose greatest value is kept")
+
+
 class DropDuplicates(Whole):
     """Of rows alike in `columns` one stays; each other leaves with reason `merged` and the keeper's `_id` in `_into`.
 
@@ -65,8 +77,8 @@ class DropDuplicates(Whole):
     similarity: float = Field(
         1.0, ge=0.1, le=1, description="least Jaccard similarity of word 5-grams, 0.1 to 1; 1: equal rows only"
     )
-    keep: Literal["smallest_id"] | KeepFirst = Field(
-        "smallest_id", description="which row stays: the smallest _id, or the first by a column"
+    keep: Literal["smallest_id"] | KeepFirst | KeepLast = Field(
+        "smallest_id", description="which row stays: the smallest _id, or the first or last by a column"
     )
 
     @model_validator(mode="after")
@@ -122,11 +134,17 @@ class DropDuplicates(Whole):
         return Near(self.columns, self.similarity) if self.similarity < 1 else None
 
     def _order(self) -> tuple[str, ...]:
-        return (self.keep.first,) if isinstance(self.keep, KeepFirst) else ()
+        if isinstance(self.keep, KeepFirst):
+            return (self.keep.first,)
+        return (self.keep.last,) if isinstance(self.keep, KeepLast) else ()
 
     def _decide(self, entries: pl.DataFrame) -> pl.DataFrame:
         if _ORDER in entries.columns:
-            ordered = entries.with_row_index("place").sort(_ORDER, ID, nulls_last=True)
+            by = pl.col(_ORDER).fill_nan(None) if entries.schema[_ORDER].is_float() else pl.col(_ORDER)
+            no_number = pl.col(_ORDER).is_nan() if entries.schema[_ORDER].is_float() else pl.lit(False)
+            missing = pl.when(pl.col(_ORDER).is_null()).then(2).when(no_number).then(1).otherwise(0)
+            last = isinstance(self.keep, KeepLast)
+            ordered = entries.with_row_index("place").sort(missing, by, ID, descending=[False, last, False])
             kept = ordered.with_columns(keeper=pl.col(ID).first().over(KEY)).sort("place")
         else:
             kept = entries.with_columns(keeper=pl.col(ID).min().over(KEY))

@@ -82,8 +82,8 @@ class Near:
     def decide(self, entries: pl.DataFrame, decide: Decide) -> pl.DataFrame:
         """Decisions on all rows, in the order of their entries."""
         graph = Graph(self)
-        graph.add(_whole(entries), _buckets_of(entries))
-        return decide(graph.labelled(_whole(entries)))
+        graph.add(whole(entries), buckets_of(entries))
+        return decide(graph.labelled(whole(entries)))
 
     def follow(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame, decide: Decide) -> pl.DataFrame:
         """Decisions on the added rows, and on those of the components reached that now fare otherwise.
@@ -94,21 +94,21 @@ class Near:
         """
         graph = Graph(self)
         moved = pl.concat([added, removed])
-        graph.add(_whole(moved), _buckets_of(moved))
+        graph.add(whole(moved), buckets_of(moved))
         reached = touched = graph.contents
         keys = pl.concat([graph.keys_of(touched), touched.filter(touched == _NULL_KEY)])
         standing = [added.clear()]
         while len(keys):
-            found = _read(state, keys, added).unique(ID, maintain_order=True)
+            found = read(state, keys, added).unique(ID, maintain_order=True)
             standing.append(found)
             fresh = found.filter(~pl.col(CONTENT).is_in(graph.contents.implode()))[CONTENT].unique()
-            graph.add(_read(state, fresh, added), None)
+            graph.add(read(state, fresh, added), None)
             wider = graph.component_of(touched)
             keys = graph.keys_of(wider.filter(~wider.is_in(reached.implode())))
             reached = wider
         before = pl.concat(standing).unique(ID).filter(pl.col(CONTENT).is_in(reached.implode()))
         stayed = before.join(removed.select(ID, CONTENT).unique(), on=[ID, CONTENT], how="anti")
-        after = pl.concat([stayed, _whole(added)])
+        after = pl.concat([stayed, whole(added)])
         return changed(decide(graph.labelled(before)), decide(graph.labelled(after)), added[ID])
 
 
@@ -176,6 +176,17 @@ class Graph:
         self.whole = labels if everything else self.whole
         return labels
 
+    def alike(self, some: pl.Series, others: pl.Series) -> pl.Series:
+        """Whether each of the contents `some` is linked with the one beside it in `others`."""
+        numbers = self.texts.select(CONTENT).with_row_index("node")
+        pairs = [
+            pl.DataFrame({CONTENT: side}).join(numbers, on=CONTENT, how="left", maintain_order="left")["node"]
+            for side in (some, others)
+        ]
+        self._cut(pl.concat(pairs).unique().sort())
+        found = [self._alike(a, b) for a, b in zip(*(side.to_list() for side in pairs), strict=True)]
+        return pl.Series(found, dtype=pl.Boolean)
+
     def _alike(self, a: int, b: int) -> bool:
         pair = (a, b) if a < b else (b, a)
         if pair not in self.linked:
@@ -232,15 +243,17 @@ def _computed(texts: pl.DataFrame, bands: Bands) -> pl.DataFrame:
     return contents.with_columns(wide(_ZERO, pl.lit(hashes)).alias(KEY))
 
 
-def _whole(entries: pl.DataFrame) -> pl.DataFrame:
+def whole(entries: pl.DataFrame) -> pl.DataFrame:
     """The entries that stand for rows."""
     return entries.filter(pl.col(KEY) == pl.col(CONTENT))
 
 
-def _buckets_of(entries: pl.DataFrame) -> pl.DataFrame:
+def buckets_of(entries: pl.DataFrame) -> pl.DataFrame:
+    """The entries that stand for buckets: `_content` and `_key`."""
     return entries.filter(pl.col(KEY) != pl.col(CONTENT)).select(CONTENT, KEY)
 
 
-def _read(state: Keyed, keys: pl.Series, like: pl.DataFrame) -> pl.DataFrame:
+def read(state: Keyed, keys: pl.Series, like: pl.DataFrame) -> pl.DataFrame:
+    """The entries under these keys, with the columns of `like`; none where there is no key to ask for."""
     found = state.read(keys) if len(keys) else like.clear()
     return found.select(like.columns) if found.height else like.clear()

@@ -1,5 +1,6 @@
 """Texts as tokens, code points, counts, shingles and signatures; as patterns should see them; markup and repetition."""
 
+from tillage.text.edits import distance, near_pairs
 from tillage.text.folding import fold, places
 from tillage.text.markup import strip_markup
 from tillage.text.measures import measure
@@ -15,11 +16,13 @@ __all__ = [
     "buckets",
     "character_ngrams",
     "choose_bands",
+    "distance",
     "drop_joiners",
     "fold",
     "jaccard",
     "long_words",
     "measure",
+    "near_pairs",
     "places",
     "repeated_lines",
     "shingles",
