@@ -6,7 +6,6 @@ The crawl runs in a process of its own (`spider.py`), which can be run once only
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from struct import Struct
 from typing import IO, Any
 
 from tillage.core.errors import TillageError, Unavailable
+from tillage.guard.environment import bare_environment
 
 HEAD = Struct(">II")
 """Lengths of the JSON and of the body of one message of `spider.py`."""
@@ -105,9 +105,11 @@ def _messages(orders: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], bytes
     script = str(
         Path(__file__).with_name("spider.py")
     )  # by its path, so that it loads nothing of ours but what it needs
-    around = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with subprocess.Popen(  # noqa: S603 - our own command, and no shell
-        [sys.executable, "-P", "-W", "ignore", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=around
+        [sys.executable, "-P", "-W", "ignore", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=bare_environment(),
     ) as process:
         if process.stdin is None or process.stdout is None:
             raise TypeError("the process was started without pipes")

@@ -27,6 +27,7 @@ from typing import IO, Any
 
 from tillage.collect.content import Unreadable
 from tillage.core.errors import TillageError, Unavailable
+from tillage.guard.environment import bare_environment
 
 SECONDS = 2.0
 """Of CPU that a page has: not of wall time, or a busy machine would set pages aside that a quiet one reads."""
@@ -132,9 +133,11 @@ class _Extractor:
                 "The main text of pages needs the library trafilatura.", fix="Install it: pip install 'tillage[web]'"
             )
         code = "from tillage.collect.extract import serve; serve()"
-        around = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "POLARS_MAX_THREADS": "1"}
         self._process = subprocess.Popen(  # noqa: S603 - our own command, and no shell
-            [sys.executable, "-W", "ignore", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=around
+            [sys.executable, "-W", "ignore", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=bare_environment(),
         )
         try:
             _exchange(self._process, json.dumps({"html": "<p>ready</p>", "url": ""}).encode(), START_SECONDS)

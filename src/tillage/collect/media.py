@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -27,6 +26,7 @@ from tillage.collect.document import DocumentReader
 from tillage.collect.piece import Way
 from tillage.collect.unpack import Unreadable
 from tillage.core.errors import Unavailable
+from tillage.guard.environment import bare_environment
 
 WALL_SECONDS = 60.0
 """What a file may take by the clock, which is what a decoder that sleeps would spend."""
@@ -48,7 +48,6 @@ PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".
 SOUND_SUFFIXES = {".wav", ".wave", ".flac"}
 _PICTURE_MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 _LIBRARIES = {"PIL": ("Pillow", "image"), "soundfile": ("soundfile", "audio"), "_soundfile": ("soundfile", "audio")}
-_HANDED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
 
 
 def is_picture(head: bytes) -> bool:
@@ -140,11 +139,9 @@ class Decoder:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self._end()
-        around = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-        around |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-P", "-W", "ignore", str(Path(decoder.__file__))]
         self._process = subprocess.Popen(  # noqa: S603 - our own command, and no shell
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=around
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=bare_environment()
         )
         return self._process
 
