@@ -1,12 +1,5 @@
 """Where data comes in: sources that bring rows, and say of each record that is none where it stood and why."""
 
-from tillage.collect.files import Files, read_file
-from tillage.collect.sql import Sql
-from tillage.collect.web import Web
-from tillage.flow.pipeline import reader
+import lazy_loader
 
-files = reader(Files)
-sql = reader(Sql)
-web = reader(Web)
-
-__all__ = ["Files", "Sql", "Web", "files", "read_file", "sql", "web"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -30,6 +30,7 @@ from tillage.collect.unpack import Unreadable
 from tillage.core.errors import BadData, ConfigurationError, InputMissing, Problem, unknown_name
 from tillage.core.state import State
 from tillage.core.step import BadRecord, Batch, Found, Source
+from tillage.flow.pipeline import reader
 
 TypeName = Literal["int64", "float64", "text", "bool", "date", "datetime"]
 
@@ -285,3 +286,7 @@ def read_file(path: Path, format: Format = "auto") -> tuple[pl.DataFrame, list[B
 def _columns(state: State) -> dict[str, Column]:
     wide, empty = set(state["wide"]), set(state["empty"])
     return {name: Column(state["columns"][name], name in wide, name in empty) for name in state["order"]}
+
+
+files = reader(Files)
+"""The function that begins a pipeline with this source."""

@@ -37,6 +37,7 @@ from tillage.core.errors import ConfigurationError, Problem, Unavailable, unknow
 from tillage.core.state import State
 from tillage.core.step import Batch, Found
 from tillage.flow.following import Following, Held, Looked
+from tillage.flow.pipeline import reader
 
 TRIES = 5
 """Connections that may be lost one after another without a row between them."""
@@ -459,3 +460,7 @@ def _digest(declared: list[list[str]]) -> str:
 
 def _told(declared: list[list[str]]) -> str:
     return ", ".join(f"{name} {kind}".strip() for name, kind in declared)
+
+
+sql = reader(Sql)
+"""The function that begins a pipeline with this source."""

@@ -30,6 +30,7 @@ from tillage.core.errors import InputMissing
 from tillage.core.state import State
 from tillage.core.step import Batch, Found
 from tillage.flow.following import Following, Held, Looked
+from tillage.flow.pipeline import reader
 from tillage.guard.hosts import networks
 
 KEPT = 4
@@ -203,3 +204,7 @@ class Web(Following):
 
     def _place(self) -> str:
         return self.model_dump_json()
+
+
+web = reader(Web)
+"""The function that begins a pipeline with this source."""

@@ -1,0 +1,9 @@
+from .files import Files as Files
+from .files import files as files
+from .files import read_file as read_file
+from .sql import Sql as Sql
+from .sql import sql as sql
+from .web import Web as Web
+from .web import web as web
+
+__all__: list[str]
