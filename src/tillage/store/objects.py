@@ -199,8 +199,8 @@ class Objects:
                     f"The object {name} cannot be decoded: {error}.", fix="Run `tillage verify`."
                 ) from error
         if but is not None:
-            return found.drop(but)
-        return found if columns is None else found.select(columns)
+            return found[[c for c in found.columns if c != but]]
+        return found if columns is None else found[columns]
 
     def delete(self, name: str) -> int:
         """Remove a file; the bytes freed (0 when it was not there)."""
