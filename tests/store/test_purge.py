@@ -235,7 +235,7 @@ def test_damage_is_found_and_told(store: Store) -> None:
         assert "missing" in finding.message
         overwrite(store, chunk.object, whole)
     locate(store, "t", ids([spread(1)]))
-    [run] = store.catalog.rows("SELECT object FROM runs")
+    [run] = store.catalog.rows("SELECT object FROM pieces")
     whole = overwrite(store, run["object"], b"x")
     assert [f.object for f in verify(store).findings] == [run["object"]]
     overwrite(store, run["object"], whole)

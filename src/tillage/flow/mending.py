@@ -15,6 +15,7 @@ from pathlib import Path
 from tillage.flow.stages import Stage
 from tillage.store.catalog import load
 from tillage.store.gc import object_names
+from tillage.store.locate import drop_runs
 from tillage.store.tables import Store
 
 LOST = "lost"
@@ -56,7 +57,8 @@ def mark_lost(store: Store, stages: Mapping[str, Stage], lost: Iterable[str]) ->
         memo = store.catalog.rows("SELECT key, value FROM memo") if names else []
         stale = [(r["key"],) for r in memo if object_names(load(r["value"])) & names]
         store.catalog.write_many("DELETE FROM memo WHERE key = ?", stale)
-        store.catalog.write_many("DELETE FROM runs WHERE object = ?", [(name,) for name in sorted(names)])
+        pieces = store.catalog.rows("SELECT run, object FROM pieces") if names else []
+        drop_runs(store, {int(r["run"]) for r in pieces if r["object"] in names})
     for name in names:
         store.objects.forget(name)
     return sorted({stages[name].target for name in owners})

@@ -10,6 +10,7 @@ from typing import Any
 
 from tillage.store.catalog import load
 from tillage.store.failpoints import reach
+from tillage.store.locate import drop_runs
 from tillage.store.objects import sync_folder
 from tillage.store.tables import Store
 
@@ -93,7 +94,7 @@ def kept_versions(store: Store, keep: int) -> dict[str, set[int]]:
 
 def owned_objects(store: Store) -> set[str]:
     """The files that a chunk or a locator needs."""
-    query = "SELECT object FROM chunks UNION SELECT object FROM runs"
+    query = "SELECT object FROM chunks UNION SELECT object FROM pieces"
     return {str(r[0]) for r in store.catalog.rows(query)}
 
 
@@ -124,6 +125,4 @@ def object_names(value: Any) -> set[str]:
 
 def _drop_dead_runs(store: Store) -> None:
     alive = {int(r[0]) for r in store.catalog.rows("SELECT id FROM chunks")}
-    for row in store.catalog.rows("SELECT id, chunks FROM runs"):
-        if not alive & set(load(row["chunks"])):
-            store.catalog.write("DELETE FROM runs WHERE id = ?", row["id"])
+    drop_runs(store, [n for n, chunks in store.catalog.rows("SELECT id, chunks FROM runs") if not alive & {*load(chunks)}])

@@ -21,7 +21,7 @@ from tillage.store.catalog import dump, load
 from tillage.store.digests import MODULUS, row_sum
 from tillage.store.failpoints import reach
 from tillage.store.gc import PURGING, erase_replaced, object_names
-from tillage.store.locate import holding, thinned
+from tillage.store.locate import drop_runs, holding, kept_runs, thinned
 from tillage.store.objects import Stored
 from tillage.store.tables import FEW, LEFT, ROWS, Chunk, Store, Version, pack, unpack
 
@@ -74,7 +74,7 @@ def purge_doomed(
     losing: dict[int, pl.Series] = {}
     for name, (_, _, lost) in work.items():
         losing |= {int(r[0]): lost[ID] for r in store.catalog.rows("SELECT id FROM chunks WHERE object = ?", name)}
-    runs = thinned(store, losing)
+    pieces = thinned(store, losing)
     reach("purge.rewritten")
     store.objects.sync()
     with store.catalog.transaction():
@@ -83,9 +83,11 @@ def purge_doomed(
         debt = {*load(store.catalog.meta(PURGING) or "[]"), *work}
         for name, (_, stored, lost) in work.items():
             _swap(store, name, stored, lost, epoch)
-        for run, old, new in runs:
-            store.catalog.write("UPDATE runs SET object = ?, checksum = ? WHERE id = ?", new.name, new.checksum, run)
-            debt.add(old)
+        store.catalog.write_many(
+            "UPDATE pieces SET object = ?, checksum = ?, entries = ? WHERE run = ? AND first = ?",
+            [(t.new.name, t.new.checksum, t.new.rows, t.run, t.old.first) for t in pieces],
+        )
+        debt |= {t.old.object for t in pieces}
         for stage, wanted in (stripped or {}).items():
             _strip_removals(store, "c.stage", stage, wanted)
         if len(doomed.ids):
@@ -162,11 +164,9 @@ def _drop_chunks(store: Store, chunks: Iterable[int]) -> set[str]:
     for table in ("removals", "digests", "placed"):
         store.catalog.write_many(f"DELETE FROM {table} WHERE chunk = ?", [(n,) for n in numbers])  # noqa: S608
     store.catalog.write_many("DELETE FROM chunks WHERE id = ?", [(n,) for n in numbers])
-    for run in store.catalog.rows("SELECT id, object, chunks FROM runs"):
-        if numbers & set(load(run["chunks"])):
-            store.catalog.write("DELETE FROM runs WHERE id = ?", run["id"])
-            names.add(str(run["object"]))
-    return names
+    dead = [run for run in kept_runs(store) if not numbers.isdisjoint(run.chunks)] if numbers else []
+    drop_runs(store, [run.number for run in dead if run.number is not None])
+    return names.union(piece.object for run in dead for piece in run.pieces)
 
 
 def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> None:

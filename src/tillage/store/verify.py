@@ -58,7 +58,7 @@ def verify(store: Store) -> Verified:
                 except VerifyFailed as error:
                     damaged.add(chunk.object)
                     findings.append(Finding(stage, chunk.added, chunk.object, error.message))
-    for row in store.catalog.rows("SELECT stage, object, checksum FROM runs"):
+    for row in store.catalog.rows("SELECT r.stage, p.object, p.checksum FROM pieces p JOIN runs r ON r.id = p.run"):
         try:
             store.objects.get(row["object"], row["checksum"])
             checked[row["object"]] = row["checksum"]
