@@ -23,7 +23,7 @@ from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Mark, write_marks
 from tillage.store.catalog import dump, load
 from tillage.store.failpoints import reach
-from tillage.store.gc import PURGING, erase_replaced, object_names, owned_objects
+from tillage.store.gc import PURGING, erase_replaced, forget_remembered, owned_objects, remembered
 from tillage.store.locate import locate
 from tillage.store.purge import QUARANTINE, purge_doomed
 from tillage.store.tables import LEFT, ROWS, Draft, Store, pack, unpack
@@ -299,11 +299,10 @@ def model_digest(store: Store, model: str) -> str | None:
 def clear_unowned(store: Store) -> None:
     """Delete what no version owns: work ahead, temporary files, remembered results that name either."""
     owned = owned_objects(store)
-    memo = store.catalog.rows("SELECT key, value FROM memo")
-    stale = [(r["key"],) for r in memo if not object_names(load(r["value"])) <= owned]
+    stale = remembered(store, lambda names: not names <= owned)
     orphans = sorted(set(store.objects.files()) - owned)
     with store.catalog.transaction():
-        store.catalog.write_many("DELETE FROM memo WHERE key = ?", stale)
+        forget_remembered(store, stale)
         store.objects.delete_small(orphans)
     for name in orphans:
         store.objects.delete(name)

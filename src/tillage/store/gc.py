@@ -5,6 +5,8 @@ It waits for running work (runs hold the store's lock shared), so every file wit
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,9 @@ KEEP = 10
 
 PURGING = "purging"
 """Names in the catalog what a purge has replaced, from its commit until the last old byte is gone."""
+
+_NAMED = re.compile(r'"name":"([^"\\]*)"')
+"""What is called a name in a result; names of objects need no escape."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,7 @@ def collect(store: Store, keep: int = KEEP) -> Collected:
             )
         _drop_dead_runs(store)
         owned = owned_objects(store)
-        memo = store.catalog.rows("SELECT key, value FROM memo")
-        stale = [r["key"] for r in memo if not object_names(load(r["value"])) <= owned]
-        store.catalog.write_many("DELETE FROM memo WHERE key = ?", [(k,) for k in stale])
+        forget_remembered(store, remembered(store, lambda names: not names <= owned))
     orphans = sorted(set(store.objects.files()) - owned)
     size = store.objects.delete_small(orphans)
     for name in orphans:
@@ -113,6 +116,21 @@ def erase_replaced(store: Store, *, vacuum: bool = True) -> None:
         reach("purge.vacuum")
         store.catalog.vacuum()
     store.catalog.write("DELETE FROM meta WHERE key = ?", PURGING)
+
+
+def remembered(store: Store, wanted: Callable[[set[str]], bool]) -> list[str]:
+    """The keys of the remembered results for whose objects `wanted` is true."""
+    found = []
+    for key, value in store.catalog.rows("SELECT key, value FROM memo"):
+        # more names than the objects', perhaps; to decode a thousand results took as long as to purge a row
+        if wanted(set(_NAMED.findall(value))) and wanted(object_names(load(value))):
+            found.append(str(key))
+    return found
+
+
+def forget_remembered(store: Store, keys: Iterable[str]) -> None:
+    """Drop remembered results."""
+    store.catalog.write_many("DELETE FROM memo WHERE key = ?", [(key,) for key in keys])
 
 
 def object_names(value: Any) -> set[str]:

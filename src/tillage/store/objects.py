@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +29,9 @@ from tillage.store.frames import packed, unpacked
 CACHE_BYTES = 32 << 20
 """Frames just written or read are kept in memory up to this size in all; more would be memory that is never warm."""
 
+
+AT_ONCE = 500
+"""Small objects that one query reads."""
 
 SMALL = 48 << 10
 """Bytes up to which an object lives in the catalog."""
@@ -167,6 +170,23 @@ class Objects:
             data = bytes(row[0])
         return data
 
+    def get_many(self, wanted: Sequence[tuple[str, str]]) -> list[bytes]:
+        """The bytes of objects, each named with its checksum, in one query where they are small."""
+        with self._lock:
+            held = {name for name, _ in wanted if name in self._pending}
+        small = sorted({name for name, _ in wanted if name.startswith(_SMALL)} - held)
+        found: dict[str, bytes] = {}
+        for at in range(0, len(small) if self.catalog is not None else 0, AT_ONCE):
+            some = small[at : at + AT_ONCE]
+            query = f"SELECT name, data FROM small WHERE name IN ({', '.join('?' * len(some))})"  # noqa: S608
+            found |= {str(r[0]): bytes(r[1]) for r in (self.catalog.rows(query, *some) if self.catalog else ())}
+        out = []
+        for name, checksum in wanted:
+            data = found.get(name)
+            whole = data is not None and sha256(data).hexdigest() == checksum
+            out.append(data if data is not None and whole else self.get(name, checksum))
+        return out
+
     def _there(self, name: str) -> bool:
         if not name.startswith(_SMALL) or self.catalog is None:
             return (self.root / name).exists()
@@ -231,12 +251,19 @@ class Objects:
         """Every object there is, half-written files too, with its size."""
         small = self.catalog.rows("SELECT name, length(data) FROM small") if self.catalog is not None else []
         found = {str(name): int(size) for name, size in small}
-        for path in self.root.rglob("*"):
-            try:
-                if path.is_file():
-                    found[path.relative_to(self.root).as_posix()] = path.stat().st_size
-            except FileNotFoundError:  # a temporary file that has got its name meanwhile
-                continue
+        waiting = [""]
+        while waiting:  # what a path of pathlib costs would be most of the time
+            inner = waiting.pop()
+            with os.scandir(self.root / inner) as entries:
+                for entry in entries:
+                    name = f"{inner}{entry.name}"
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(f"{name}/")
+                        elif entry.is_file():
+                            found[name] = entry.stat().st_size
+                    except FileNotFoundError:  # a temporary file that has got its name meanwhile
+                        continue
         return found
 
     def forget(self, name: str | None = None) -> None:

@@ -20,7 +20,7 @@ from tillage.core.rows import ID, MERGED, PARENT, REASON, ids, only, without
 from tillage.store.catalog import dump, load
 from tillage.store.digests import MODULUS, row_sum
 from tillage.store.failpoints import reach
-from tillage.store.gc import PURGING, erase_replaced, object_names
+from tillage.store.gc import PURGING, erase_replaced, forget_remembered, remembered
 from tillage.store.locate import drop_runs, holding, kept_runs, thinned
 from tillage.store.objects import Stored
 from tillage.store.tables import FEW, LEFT, ROWS, Chunk, Store, Version, pack, unpack
@@ -94,7 +94,7 @@ def purge_doomed(
             _strip_removals(store, "1", 1, doomed.ids)
         debt |= _drop_chunks(store, doomed.chunks)
         _mark_erased(store, doomed.versions, epoch)
-        _forget_memo(store, debt)
+        forget_remembered(store, remembered(store, lambda names: bool(names & debt)))
         if within is not None:
             within(epoch)
         store.catalog.set_meta(PURGING, dump(sorted(debt)))
@@ -321,9 +321,3 @@ def _strip_removals(store: Store, column: str, value: str | int, wanted: pl.Seri
                 store.catalog.write(
                     "DELETE FROM removals WHERE chunk = ? AND version = ?", row["chunk"], row["version"]
                 )
-
-
-def _forget_memo(store: Store, names: set[str]) -> None:
-    for row in store.catalog.rows("SELECT key, value FROM memo"):
-        if object_names(load(row["value"])) & names:
-            store.catalog.write("DELETE FROM memo WHERE key = ?", row["key"])
