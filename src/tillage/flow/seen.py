@@ -31,18 +31,43 @@ class Hit:
     ids: pl.Series
 
 
+class Held:
+    """Which of the rows that go each object holds: objects never change, so in one erasure each is asked once."""
+
+    def __init__(self, store: Store, gone: pl.Series, past: pl.Series) -> None:
+        self.store, self.gone, self.past = store, gone, past
+        self._found: dict[str, tuple[pl.Series, pl.Series]] = {}
+
+    def of(self, chunk: Chunk) -> tuple[pl.Series, pl.Series]:
+        """The row_ids in a chunk's object that leave every version, and those whose earlier states leave."""
+        found = self._found.get(chunk.object)
+        if found is None:
+            here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID])
+            found = self._found[chunk.object] = tuple(
+                only(here, wanted)[ID].unique() if len(wanted) else wanted for wanted in (self.gone, self.past)
+            )
+        return found
+
+
 class Seen:
     """The rows that go, wherever the store holds them.
 
     `gone`: row_ids that leave every version; `past`: row_ids whose earlier states leave, while the newest one stays.
-    `current`: the stages whose newest version counts as the newest state of a row.
+    `current`: the stages whose newest version counts as the newest state of a row. `held`: what is known already.
     """
 
     def __init__(
-        self, store: Store, stages: Mapping[str, Stage], gone: pl.Series, past: pl.Series, current: Collection[str]
+        self,
+        store: Store,
+        stages: Mapping[str, Stage],
+        gone: pl.Series,
+        past: pl.Series,
+        current: Collection[str],
+        held: Held | None = None,
     ) -> None:
         self.store, self.stages, self.current = store, stages, set(current)
         self.gone, self.past = gone, past
+        self.held = held or Held(store, gone, past)
         self.versions = {name: store.versions(name) for name in store.stages()}
         self.inputs = {name: {i for v in own for i in v.inputs} for name, own in self.versions.items()}
         self.order = _sorted(self.inputs, list(stages))
@@ -108,12 +133,8 @@ class Seen:
 
     def doomed(self, chunk: Chunk) -> pl.Series:
         """The row_ids of a chunk's object that go: from all versions, or since the newest state stands elsewhere."""
-        here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID])
-        going = only(here, self.gone)[ID]
-        if len(self.past):
-            earlier = only(here, self.past)[ID]
-            going = pl.concat([going, self.not_shown(chunk.object, earlier)])
-        return going.unique()
+        going, earlier = self.held.of(chunk)
+        return pl.concat([going, self.not_shown(chunk.object, earlier)]).unique() if len(earlier) else going
 
     def not_shown(self, name: str, wanted: pl.Series) -> pl.Series:
         """Those of `wanted` that no newest version shows from this object."""
@@ -203,6 +224,7 @@ class Seen:
             mine = rows.join(touched.to_frame(KEY), on=KEY, how="semi")[ID]
             stale.append(self.not_shown(chunk.object, mine))
         self.past = pl.concat([self.past, *stale, touched.rename(ID)]).unique()
+        self.held = Held(self.store, self.gone, self.past)
         self.hits.pop(name, None)
         self._found.clear()
 
@@ -225,9 +247,10 @@ class Seen:
         without a read which ones hold them; chunks that ended are opened.
         """
         living = [c for c in self.store.every_chunk(name, part) if c.ended is None and name in self.current]
+        removed = self.store.all_removed(name, part) if living else {}
         for chunk in living:
-            gone = self.store.removed(chunk)
-            going = only(gone.to_frame(ID), wanted)[ID].unique() if len(gone) else gone
+            gone = removed.get(chunk.id)
+            going = only(gone.to_frame(ID), wanted)[ID].unique() if gone is not None else ids()
             if len(going):
                 yield chunk, going
         known = {c.id for c in living}
@@ -241,8 +264,9 @@ class Seen:
         """Of a stage that was under the influence: rows that its living chunks hold and show no more."""
         for part in self.store.parts(name):
             if part in (ROWS, LEFT) or part.startswith("index:"):
+                removed = self.store.all_removed(name, part)
                 for chunk in self.store.chunks(name, part):
-                    going = self.not_shown(chunk.object, self.store.removed(chunk))
+                    going = self.not_shown(chunk.object, removed.get(chunk.id, ids()))
                     if len(going):
                         yield chunk, going
 

@@ -86,6 +86,8 @@ class Catalog:
         self.path = path
         self._lock = RLock()
         self._depth = 0
+        self._undone = 0
+        """Transactions that were rolled back, so far."""
         self.read_only = False
         """Nothing can be written where it lies; reading works all the same."""
         try:
@@ -178,6 +180,7 @@ class Catalog:
                 except BaseException:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
+                    self._undone += 1
                     raise
             except _MISUSE:
                 raise
@@ -215,6 +218,10 @@ class Catalog:
                 raise
             except sqlite3.DatabaseError as error:
                 raise _explained(error, self.path) from error
+
+    def state(self) -> tuple[int, int]:
+        """Two numbers that stay while nothing is written, by this connection or another."""
+        return int(self.rows("PRAGMA data_version")[0][0]), self._db.total_changes + self._undone
 
     def meta(self, key: str) -> str | None:
         """A named value of the store."""

@@ -98,6 +98,8 @@ def locate(
     store: Store, stage: str, wanted: pl.Series, part: str = ROWS, columns: Sequence[str] | None = None
 ) -> list[tuple[Chunk, pl.DataFrame]]:
     """The chunks alive now that show any of `wanted`, each with the rows found there: whole, or `_id` and `columns`."""
+    if wanted.is_empty():
+        return []
     found = []
     for chunk, near in candidates(store, stage, wanted, part, store.chunks(stage, part)):
         rows = only(store.read(chunk, columns=columns), near)

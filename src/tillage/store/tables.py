@@ -149,6 +149,8 @@ class Store:
             self.catalog.close()
             raise
         self.objects = Objects(root / "objects", self.catalog)
+        self._every: tuple[tuple[int, int], dict[tuple[str, str], list[Chunk]]] = (0, 0), {}
+        """The chunks that were listed, while nothing has been written since."""
 
     def close(self) -> None:
         """Let go of the catalog and of frames in memory."""
@@ -296,8 +298,14 @@ class Store:
 
     def every_chunk(self, stage: str, part: str) -> list[Chunk]:
         """All chunks of a part, of whatever version is kept."""
-        found = self.catalog.rows("SELECT * FROM chunks WHERE stage = ? AND part = ? ORDER BY id", stage, part)
-        return [_chunk(r) for r in found]
+        at = self.catalog.state()
+        if self._every[0] != at:
+            self._every = at, {}
+        known = self._every[1]
+        if (stage, part) not in known:
+            found = self.catalog.rows("SELECT * FROM chunks WHERE stage = ? AND part = ? ORDER BY id", stage, part)
+            known[stage, part] = [_chunk(r) for r in found]
+        return list(known[stage, part])
 
     def chunks_of_origin(self, stage: str, part: str, ordinal: int) -> list[Chunk]:
         """The chunks alive now that hold rows of one source object."""
@@ -325,6 +333,17 @@ class Store:
             "SELECT ids FROM removals WHERE chunk = ? AND version > ? AND version <= ?", chunk.id, since, until
         )
         return pl.concat([unpack(r[0]) for r in found]) if found else ids()
+
+    def all_removed(self, stage: str, part: str) -> dict[int, pl.Series]:
+        """By chunk of a part: the ids taken out of it so far; a chunk that has lost none is not named."""
+        query = (
+            "SELECT r.chunk, r.ids FROM chunks c JOIN removals r ON r.chunk = c.id "
+            "WHERE c.stage = ? AND c.part = ? ORDER BY r.chunk, r.version"
+        )
+        found: dict[int, bytes] = {}
+        for chunk, gone in self.catalog.rows(query, stage, part):
+            found[chunk] = found.get(chunk, b"") + gone
+        return {chunk: unpack(gone) for chunk, gone in found.items()}
 
     def read(self, chunk: Chunk, version: int | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows that a chunk shows at a version; `columns` come beside `_id`."""
