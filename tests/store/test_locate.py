@@ -67,8 +67,8 @@ def found(store: Store, wanted: list[int], part: str = ROWS) -> dict[int, int]:
 
 def runs(store: Store) -> list[str]:
     """The first piece of each run."""
-    query = "SELECT p.object FROM runs r JOIN pieces p ON p.run = r.id WHERE r.stage = 't' AND p.first = 0 ORDER BY r.id"
-    return [str(r[0]) for r in store.catalog.rows(query)]
+    query = "SELECT p.object FROM runs r JOIN pieces p ON p.run = r.id AND p.first = 0 WHERE r.stage = 't' ORDER BY "
+    return [str(r[0]) for r in store.catalog.rows(query + "r.id")]
 
 
 @pytest.mark.parametrize("piece", [locating.PIECE_ENTRIES, 16])

@@ -43,9 +43,8 @@ class Held:
         found = self._found.get(chunk.object)
         if found is None:
             here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID])
-            found = self._found[chunk.object] = tuple(
-                only(here, wanted)[ID].unique() if len(wanted) else wanted for wanted in (self.gone, self.past)
-            )
+            found = _among(here, self.gone), _among(here, self.past)
+            self._found[chunk.object] = found
         return found
 
 
@@ -302,6 +301,10 @@ class Seen:
             if (during and not alive) or state:
                 out.chunks.append(chunk.id)
         out.versions.setdefault(name, set()).update(bad)
+
+
+def _among(rows: pl.DataFrame, wanted: pl.Series) -> pl.Series:
+    return only(rows, wanted)[ID].unique() if len(wanted) else wanted
 
 
 def _sorted(inputs: Mapping[str, set[str]], first: list[str]) -> list[str]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from tillage.store.catalog import load
 from tillage.store.failpoints import reach
-from tillage.store.locate import drop_runs
-from tillage.store.objects import sync_folder
+from tillage.store.locate import drop_runs, kept_runs
+from tillage.store.objects import is_small, sync_folder
 from tillage.store.tables import Store
 
 KEEP = 10
@@ -107,6 +107,8 @@ def erase_replaced(store: Store, *, vacuum: bool = True) -> None:
     if debt is None:
         return
     gone = sorted(set(load(debt)) - owned_objects(store))
+    store.objects.delete_small(gone)
+    gone = [name for name in gone if not is_small(name)]
     for name in gone:
         store.objects.delete(name)
     for folder in sorted({(store.objects.root / name).parent for name in gone}):
@@ -143,4 +145,6 @@ def object_names(value: Any) -> set[str]:
 
 def _drop_dead_runs(store: Store) -> None:
     alive = {int(r[0]) for r in store.catalog.rows("SELECT id FROM chunks")}
-    drop_runs(store, [n for n, chunks in store.catalog.rows("SELECT id, chunks FROM runs") if not alive & {*load(chunks)}])
+    drop_runs(
+        store, [run.number for run in kept_runs(store) if run.number is not None and alive.isdisjoint(run.chunks)]
+    )

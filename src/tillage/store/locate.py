@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from threading import Lock
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
@@ -135,7 +136,7 @@ def candidates(
     at = at[by_chunk]
     ordered = wanted.gather(which[by_chunk].tolist())
     bounds = [0, *(np.flatnonzero(at[1:] != at[:-1]) + 1).tolist(), len(at)]
-    groups = [(int(at[a]), a, b) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+    groups = [(int(at[a]), a, b) for a, b in pairwise(bounds) if a < b]
     return [(alive[number], ordered.slice(a, b - a)) for number, a, b in groups if number in alive]
 
 

@@ -322,6 +322,10 @@ class Store:
             raise InputMissing(f"There is no chunk {chunk}.", fix="Run `tillage verify`.")
         return _chunk(row)
 
+    def chunks_on(self, name: str) -> list[Chunk]:
+        """The chunks, of whatever version, that stand on an object."""
+        return [_chunk(r) for r in self.catalog.rows("SELECT * FROM chunks WHERE object = ? ORDER BY id", name)]
+
     def parts(self, stage: str) -> list[str]:
         """The parts that a stage has ever had."""
         return [str(r[0]) for r in self.catalog.rows("SELECT DISTINCT part FROM chunks WHERE stage = ?", stage)]
