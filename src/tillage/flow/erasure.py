@@ -173,7 +173,7 @@ def _learnt_otherwise(store: Store, name: str, began: int, seen: Seen) -> bool:
     newest = store.latest(name)
     if newest is None:
         return False
-    was = {v.facts.get("digest") for v in store.versions(name) if v.version <= began and seen.saw(v)}
+    was = {v.facts.get("digest") for v in store.versions(name) if v.version <= began and seen.saw(v.inputs)}
     return bool(was - {newest.facts.get("digest")})
 
 

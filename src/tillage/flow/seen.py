@@ -17,7 +17,7 @@ from tillage.flow.stages import Stage
 from tillage.store.index import KEY
 from tillage.store.locate import holding
 from tillage.store.purge import QUARANTINE, Doomed
-from tillage.store.tables import LEFT, ROWS, Chunk, Store, Version
+from tillage.store.tables import LEFT, ROWS, Chunk, Store
 
 PLACES = "places"
 _BYTES = ("result", "learn")
@@ -67,8 +67,8 @@ class Seen:
         self.store, self.stages, self.current = store, stages, set(current)
         self.gone, self.past = gone, past
         self.held = held or Held(store, gone, past)
-        self.versions = {name: store.versions(name) for name in store.stages()}
-        self.inputs = {name: {i for v in own for i in v.inputs} for name, own in self.versions.items()}
+        self.versions = store.made_from()
+        self.inputs = {name: {i for _, inputs in own for i in inputs} for name, own in self.versions.items()}
         self.order = _sorted(self.inputs, list(stages))
         self.hits: dict[str, list[Hit]] = {}
         self.influenced: set[str] = set()
@@ -102,9 +102,9 @@ class Seen:
                     return True
         return False
 
-    def saw(self, version: Version) -> bool:
-        """Whether any input of a version showed them."""
-        return any(self.shows(source, number) for source, number in version.inputs.items())
+    def saw(self, inputs: Mapping[str, int]) -> bool:
+        """Whether any of the versions that a version was made from showed them."""
+        return any(self.shows(source, number) for source, number in inputs.items())
 
     def of(self, stage: str, chunk: Chunk) -> pl.Series:
         """The rows to go of one chunk."""
@@ -159,7 +159,7 @@ class Seen:
             under = under or bool(stage.pinned() & self.changed)
         whole = stage is not None and stage.kind == "whole" and not getattr(stage.step, "incremental", False)
         if whole or self._made_of_many(name):
-            under = under or any(self.saw(v) for v in self.versions.get(name, []))
+            under = under or any(self.saw(inputs) for _, inputs in self.versions.get(name, ()))
         if under:
             self.influenced.add(name)
         return under
@@ -248,9 +248,7 @@ class Seen:
         living = [c for c in self.store.every_chunk(name, part) if c.ended is None and name in self.current]
         removed = self.store.all_removed(name, part) if living else {}
         for chunk in living:
-            gone = removed.get(chunk.id)
-            going = only(gone.to_frame(ID), wanted)[ID].unique() if gone is not None else ids()
-            if len(going):
+            if chunk.id in removed and len(going := only(removed[chunk.id].to_frame(ID), wanted)[ID].unique()):
                 yield chunk, going
         known = {c.id for c in living}
         others = [c for c in self.store.every_chunk(name, part) if c.id not in known]
@@ -265,8 +263,7 @@ class Seen:
             if part in (ROWS, LEFT) or part.startswith("index:"):
                 removed = self.store.all_removed(name, part)
                 for chunk in self.store.chunks(name, part):
-                    going = self.not_shown(chunk.object, removed.get(chunk.id, ids()))
-                    if len(going):
+                    if chunk.id in removed and len(going := self.not_shown(chunk.object, removed[chunk.id])):
                         yield chunk, going
 
     def _end(self, name: str, before: Mapping[str, int], out: Doomed) -> None:
@@ -276,7 +273,7 @@ class Seen:
             for chunk in self.store.every_chunk(name, part):
                 if chunk.ended is not None or not alive:
                     out.chunks.append(chunk.id)
-        gone = {v.version for v in self.versions[name] if v.version <= before.get(name, 0)}
+        gone = {number for number, _ in self.versions[name] if number <= before.get(name, 0)}
         out.versions.setdefault(name, set()).update(gone)
 
     def _results(self, name: str, before: Mapping[str, int], out: Doomed) -> None:
@@ -289,10 +286,10 @@ class Seen:
         ]
         if not chunks:
             return
-        bad = {v.version for v in self.versions[name] if v.version <= before.get(name, 0) and self.saw(v)}
+        bad = {n for n, inputs in self.versions[name] if n <= before.get(name, 0) and self.saw(inputs)}
         if not bad:
             return
-        newest = self.versions[name][-1].version
+        newest = self.versions[name][-1][0]
         for chunk in chunks:
             end = chunk.ended if chunk.ended is not None else newest + 1
             during = any(chunk.added <= version < end for version in bad)

@@ -227,7 +227,7 @@ def _told(project: Project, found: Found, held: Held, *, dry: bool) -> dict[str,
         hits = [hit for stage in own for hit in seen.look(stage)]
         removed = store.all_removed(name, ROWS)
         shown = sum(
-            without(hit.ids.to_frame(ID), removed.get(hit.chunk.id, ids())).height
+            without(hit.ids.to_frame(ID), removed[hit.chunk.id]).height if hit.chunk.id in removed else len(hit.ids)
             for hit in seen.look(name)
             if hit.chunk.ended is None
         )

@@ -24,7 +24,7 @@ from tillage.store.failpoints import reach
 from tillage.store.gc import PURGING, erase_replaced, forget_remembered, remembered
 from tillage.store.locate import drop_runs, holding, kept_runs, thinned
 from tillage.store.objects import Stored
-from tillage.store.tables import LEFT, ROWS, Chunk, Store, Version, pack, unpack
+from tillage.store.tables import LEFT, ROWS, Chunk, Store, pack, unpack
 
 QUARANTINE = "quarantine"
 
@@ -166,7 +166,8 @@ class Rewriting:
         """By chunk: the ids that its object loses."""
         self.lost = self.touched = 0
         """Rows taken out, and rows read."""
-        self._versions: dict[str, list[Version]] = {}
+        self._counts: dict[str, dict[int, dict[str, Any]]] = {}
+        """By stage and version, of the stages that are met."""
         self._counted: dict[tuple[str, int], dict[str, Any]] = {}
         self._sums: dict[tuple[str, int], tuple[int, int, int]] = {}
         """By stage and version: rows taken out, and the sums of its touched chunks before and after."""
@@ -191,7 +192,7 @@ class Rewriting:
                 continue
             for shown in self._shown(own, lost, packed):
                 for version in shown.versions:
-                    counts = self._counted.setdefault((own.stage, version.version), version.counts)
+                    counts = self._counted[own.stage, version] = self._counts[own.stage][version]
                     _recount(counts, own.part, shown.lost)
                 if own.part == ROWS:
                     sums = sums or Sums(frame, leaves.to_numpy())
@@ -199,20 +200,20 @@ class Rewriting:
 
     def _add(self, stage: str, shown: Shown, before: int, after: int) -> None:
         for version in shown.versions:
-            rows, old, new = self._sums.get((stage, version.version), (0, 0, 0))
-            sums = (rows + shown.lost.height, (old + before) % MODULUS, (new + after) % MODULUS)
-            self._sums[stage, version.version] = sums
+            rows, old, new = self._sums.get((stage, version), (0, 0, 0))
+            self._sums[stage, version] = rows + shown.lost.height, (old + before) % MODULUS, (new + after) % MODULUS
 
     def _shown(self, chunk: Chunk, lost: pl.DataFrame, packed: bytes) -> Iterator[Shown]:
         """The versions that showed any of the lost rows; those between two removals are looked at once."""
-        if chunk.stage not in self._versions:
-            self._versions[chunk.stage] = self.store.versions(chunk.stage)
+        if chunk.stage not in self._counts:
+            query = "SELECT version, counts FROM versions WHERE stage = ? ORDER BY version"
+            self._counts[chunk.stage] = {n: load(counts) for n, counts in self.store.catalog.rows(query, chunk.stage)}
         query = "SELECT version, ids FROM removals WHERE chunk = ? ORDER BY version"
         removals = [(int(version), bytes(gone)) for version, gone in self.store.catalog.rows(query, chunk.id)]
-        alike: dict[int, list[Version]] = {}
-        for version in self._versions[chunk.stage]:
-            if chunk.added <= version.version and (chunk.ended is None or version.version < chunk.ended):
-                alike.setdefault(sum(at <= version.version for at, _ in removals), []).append(version)
+        alike: dict[int, list[int]] = {}
+        for version in self._counts[chunk.stage]:
+            if chunk.added <= version and (chunk.ended is None or version < chunk.ended):
+                alike.setdefault(sum(at <= version for at, _ in removals), []).append(version)
         for count, versions in alike.items():
             hidden = b"".join(gone for _, gone in removals[:count])
             there = _apart(hidden)
@@ -245,7 +246,7 @@ class Rewriting:
 class Shown:
     """Versions that showed the same rows of a chunk: what they hid of it, and which of the lost rows they showed."""
 
-    versions: list[Version]
+    versions: list[int]
     hidden: pl.Series
     lost: pl.DataFrame
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -36,8 +36,7 @@ KEY_MARK = "key"
 _OTHER_KEY = "Set TILLAGE_KEY to the key that the store was made with, or restore its key file; or start a new store."
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One object as a piece of one part of a stage, alive from version `added` until before `ended`."""
 
     id: int
@@ -178,6 +177,13 @@ class Store:
         return [
             _version(r) for r in self.catalog.rows("SELECT * FROM versions WHERE stage = ? ORDER BY version", stage)
         ]
+
+    def made_from(self) -> dict[str, list[tuple[int, dict[str, int]]]]:
+        """Of every stage the versions that are kept, oldest first, each with the versions that it was made from."""
+        found: dict[str, list[tuple[int, dict[str, int]]]] = {}
+        for stage, number, inputs in self.catalog.rows("SELECT stage, version, inputs FROM versions ORDER BY 1, 2"):
+            found.setdefault(stage, []).append((number, load(inputs)))
+        return found
 
     def stages(self) -> list[str]:
         """Every stage that has a version."""
@@ -545,4 +551,4 @@ def _version(row: Any) -> Version:
 
 
 def _chunk(row: Any) -> Chunk:
-    return Chunk(*row)  # a row of the catalog's table: its columns are these fields, in order
+    return Chunk._make(row)  # a row of the catalog's table: its columns are these fields, in order
