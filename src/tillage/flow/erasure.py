@@ -192,7 +192,7 @@ def rows_out(store: Store, name: str, held: Held) -> Draft | None:
     )
     counts = draft.counts = load(dump(last.counts))
     removed = store.all_removed(name, ROWS)
-    for chunk in holding(store, name, held.gone, ROWS, store.chunks(name, ROWS)):
+    for chunk in holding(store, name, held.gone, ROWS, living=True):
         rows = held.of(chunk)[0].to_frame(ID)
         rows = without(rows, removed[chunk.id]) if chunk.id in removed else rows
         draft.remove(chunk, rows[ID])
@@ -315,7 +315,7 @@ def clear_unowned(store: Store) -> None:
     """Delete what no version owns: work ahead, temporary files, remembered results that name either."""
     owned = owned_objects(store)
     stale = remembered(store, lambda names: not names <= owned)
-    orphans = sorted(set(store.objects.files()) - owned)
+    orphans = sorted(store.objects.names() - owned)
     with store.catalog.transaction():
         forget_remembered(store, stale)
         store.objects.delete_small(orphans)

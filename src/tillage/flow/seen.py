@@ -76,13 +76,11 @@ class Seen:
         self.changed: set[str] = set()
         """Fitted steps that learnt otherwise without these rows."""
         self._found: dict[str, pl.Series] = {}
-        self._shown: dict[str, pl.Series | None] = {}
 
     def look(self, stage: str) -> list[Hit]:
         """The chunks of a stage's rows that hold rows to go; its inputs must have been looked at before."""
         if stage not in self.hits:
-            chunks = self.store.every_chunk(stage, ROWS)
-            self.hits[stage] = list(self._hits(self._candidates(stage, chunks)))
+            self.hits[stage] = list(self._hits(self._candidates(stage)))
         return self.hits[stage]
 
     def look_everywhere(self) -> None:
@@ -110,18 +108,21 @@ class Seen:
         """The rows to go of one chunk."""
         return next((hit.ids for hit in self.look(stage) if hit.chunk.id == chunk.id), ids())
 
-    def _candidates(self, stage: str, chunks: list[Chunk]) -> list[Chunk]:
+    def _candidates(self, stage: str) -> list[Chunk]:
         wanted = pl.concat([self.gone, self.past])
-        if not chunks or wanted.is_empty():
+        if wanted.is_empty():
             return []
         inputs = self.inputs.get(stage, set())
-        if not inputs or any(c.source is None for c in chunks):
-            return holding(self.store, stage, wanted, ROWS, chunks)
+        query = "SELECT id, source FROM chunks WHERE stage = ? AND part = ?"
+        made = self.store.catalog.rows(query, stage, ROWS) if inputs else []
+        if not inputs or any(source is None for _, source in made):
+            return holding(self.store, stage, wanted, ROWS)
         held = {hit.chunk.id for source in inputs for hit in self.look(source)}
         marks = ", ".join("?" * len(inputs))
         query = f"SELECT id FROM chunks WHERE stage IN ({marks})"  # noqa: S608
         kept = {int(r[0]) for r in self.store.catalog.rows(query, *inputs)}
-        return [c for c in chunks if c.source in held or c.source not in kept]
+        near = [number for number, source in made if source in held or source not in kept]
+        return list(self.store.numbered(near).values())
 
     def _hits(self, chunks: Iterable[Chunk]) -> Iterable[Hit]:
         for chunk in chunks:
@@ -245,13 +246,12 @@ class Seen:
         A stage that was brought up to date has taken them out of its living chunks, so the lists of removed ids tell
         without a read which ones hold them; chunks that ended are opened.
         """
-        living = [c for c in self.store.every_chunk(name, part) if c.ended is None and name in self.current]
-        removed = self.store.all_removed(name, part) if living else {}
-        for chunk in living:
-            if chunk.id in removed and len(going := only(removed[chunk.id].to_frame(ID), wanted)[ID].unique()):
+        current = name in self.current
+        removed = self.store.all_removed(name, part) if current else {}
+        for number, chunk in self.store.numbered(removed).items():
+            if chunk.ended is None and len(going := only(removed[number].to_frame(ID), wanted)[ID].unique()):
                 yield chunk, going
-        known = {c.id for c in living}
-        others = [c for c in self.store.every_chunk(name, part) if c.id not in known]
+        others = self.store.ended_chunks(name, part) if current else self.store.every_chunk(name, part)
         if part == LEFT:
             others = holding(self.store, name, wanted, part, others)
         for hit in self._hits(others):
@@ -278,25 +278,22 @@ class Seen:
 
     def _results(self, name: str, before: Mapping[str, int], out: Doomed) -> None:
         """Results, states and reports of the versions that saw them."""
-        chunks = [
-            c
+        parts = [
+            part
             for part in self.store.parts(name)
             if not (part in (ROWS, LEFT, PLACES, QUARANTINE) or part.startswith("index:"))
-            for c in self.store.every_chunk(name, part)
         ]
-        if not chunks:
-            return
-        bad = {n for n, inputs in self.versions[name] if n <= before.get(name, 0) and self.saw(inputs)}
+        bad = {n for n, inputs in self.versions[name] if parts and n <= before.get(name, 0) and self.saw(inputs)}
         if not bad:
             return
         newest = self.versions[name][-1][0]
-        for chunk in chunks:
-            end = chunk.ended if chunk.ended is not None else newest + 1
-            during = any(chunk.added <= version < end for version in bad)
-            state = chunk.part in (STATE, TOTAL) and chunk.ended is not None
-            alive = chunk.ended is None and newest not in bad
-            if (during and not alive) or state:
-                out.chunks.append(chunk.id)
+        chunks = self.store.every_chunk if newest in bad else self.store.ended_chunks  # the newest keeps its own
+        for part in parts:
+            for chunk in chunks(name, part):
+                end = chunk.ended if chunk.ended is not None else newest + 1
+                during = any(chunk.added <= version < end for version in bad)
+                if during or (part in (STATE, TOTAL) and chunk.ended is not None):
+                    out.chunks.append(chunk.id)
         out.versions.setdefault(name, set()).update(bad)
 
 

@@ -305,9 +305,7 @@ class Ever:
         if len(new):
             found = [ids()]
             for part in (ROWS, LEFT):
-                for chunk, near in candidates(
-                    self._store, stage.name, new, part, self._store.every_chunk(stage.name, part)
-                ):
+                for chunk, near in candidates(self._store, stage.name, new, part):
                     rows = self._store.objects.get_frame(chunk.object, chunk.checksum, [ID])
                     found.append(only(rows, near)[ID])
             self._note(stage.name, new, pl.concat(found).unique())
@@ -331,7 +329,7 @@ def _key_values(project: Project, stage: Stage, held: pl.Series) -> Iterable[tup
     found = set()
     store = project.store
     for part in (ROWS, LEFT):
-        for chunk, near in candidates(store, stage.name, held, part, store.every_chunk(stage.name, part)):
+        for chunk, near in candidates(store, stage.name, held, part):
             rows = only(store.objects.get_frame(chunk.object, chunk.checksum, [ID, *table.key]), near)
             found |= set(rows.select(pl.col(c).cast(pl.String) for c in table.key).rows())
     return sorted(found)
@@ -368,7 +366,7 @@ def _subjects_of(project: Project, rows: pl.Series) -> tuple[str, ...]:
         for stage in stages:
             parts = [ROWS, LEFT] if stage.kind == "source" else [ROWS]
             for part in parts:
-                for chunk, near in candidates(store, stage.name, rows, part, store.every_chunk(stage.name, part)):
+                for chunk, near in candidates(store, stage.name, rows, part):
                     column = str(table.subject)
                     try:
                         frame = store.objects.get_frame(chunk.object, chunk.checksum, [ID, column])

@@ -199,7 +199,7 @@ def _places(project: Project, stage: Stage, held: pl.Series) -> set[tuple[str, i
         rows = only(store.read(chunk), held)
         moved.setdefault(chunk.page, {}).update(zip(rows[ID].to_list(), rows[RECORD].to_list(), strict=True))
     out: set[tuple[str, int]] = set()
-    for chunk in holding(store, stage.name, held, ROWS, store.every_chunk(stage.name, ROWS)):
+    for chunk in holding(store, stage.name, held, ROWS):
         rows = only(store.objects.get_frame(chunk.object, chunk.checksum, [ID, OBJECT, RECORD]), held)
         for row, ordinal, record in rows.rows():
             for known in objects:

@@ -106,7 +106,8 @@ def erase_replaced(store: Store, *, vacuum: bool = True) -> None:
     debt = store.catalog.meta(PURGING)
     if debt is None:
         return
-    gone = sorted(set(load(debt)) - owned_objects(store))
+    named = set(load(debt))
+    gone = sorted(named - owned_objects(store)) if named else []
     store.objects.delete_small(gone)
     gone = [name for name in gone if not is_small(name)]
     for name in gone:

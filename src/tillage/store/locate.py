@@ -99,33 +99,52 @@ def locate(
     store: Store, stage: str, wanted: pl.Series, part: str = ROWS, columns: Sequence[str] | None = None
 ) -> list[tuple[Chunk, pl.DataFrame]]:
     """The chunks alive now that show any of `wanted`, each with the rows found there: whole, or `_id` and `columns`."""
-    if wanted.is_empty():
-        return []
     found = []
-    for chunk, near in candidates(store, stage, wanted, part, store.chunks(stage, part)):
+    for chunk, near in candidates(store, stage, wanted, part, living=True):
         rows = only(store.read(chunk, columns=columns), near)
         if rows.height:
             found.append((chunk, rows))
     return found
 
 
-def holding(store: Store, stage: str, wanted: pl.Series, part: str, chunks: Sequence[Chunk]) -> list[Chunk]:
+def holding(
+    store: Store,
+    stage: str,
+    wanted: pl.Series,
+    part: str,
+    chunks: Sequence[Chunk] | None = None,
+    *,
+    living: bool = False,
+) -> list[Chunk]:
     """Those of `chunks` whose objects may hold any of `wanted`; nearly always they do."""
-    return [chunk for chunk, _ in candidates(store, stage, wanted, part, chunks)]
+    return [chunk for chunk, _ in candidates(store, stage, wanted, part, chunks, living=living)]
 
 
 def candidates(
-    store: Store, stage: str, wanted: pl.Series, part: str, chunks: Sequence[Chunk]
+    store: Store,
+    stage: str,
+    wanted: pl.Series,
+    part: str,
+    chunks: Sequence[Chunk] | None = None,
+    *,
+    living: bool = False,
 ) -> list[tuple[Chunk, pl.Series]]:
-    """Those of `chunks` whose objects may hold any of `wanted`, each with the ids that it may hold."""
-    if wanted.is_empty() or not chunks:
+    """The chunks whose objects may hold any of `wanted`, each with the ids that it may hold.
+
+    Among `chunks`; without them, among all of the part, or all that are alive now.
+    """
+    if wanted.is_empty() or (chunks is not None and not chunks):
         return []
-    alive = {c.id: c for c in chunks}
+    if chunks is None:
+        query = "SELECT id FROM chunks WHERE stage = ? AND part = ?" + (" AND ended IS NULL" if living else "")
+        among = {int(row[0]) for row in store.catalog.rows(query, stage, part)}
+    else:
+        among = {c.id for c in chunks}
     keys = prefixes(wanted)
     order = np.argsort(keys, kind="stable")  # np.unique would load numpy.ma, for 10 ms
     needles = keys[order]
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    for run in _runs(store, stage, part, list(alive.values())):
+    found: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))]
+    for run in _runs(store, stage, part, among):
         numbers = np.array(run.chunks, dtype=np.int64)
         for start, stop, entries in run.near(store, needles):
             which, places = _search(entries, needles[start:stop])
@@ -136,8 +155,10 @@ def candidates(
     at = at[by_chunk]
     ordered = wanted.gather(which[by_chunk].tolist())
     bounds = [0, *(np.flatnonzero(at[1:] != at[:-1]) + 1).tolist(), len(at)]
-    groups = [(int(at[a]), a, b) for a, b in pairwise(bounds) if a < b]
-    return [(alive[number], ordered.slice(a, b - a)) for number, a, b in groups if number in alive]
+    near = {int(at[a]): ordered.slice(a, b - a) for a, b in pairwise(bounds) if a < b}
+    met = [number for number in near if number in among]
+    known = store.numbered(met) if chunks is None else {c.id: c for c in chunks}
+    return [(known[number], near[number]) for number in met]
 
 
 def prefixes(wanted: pl.Series) -> np.ndarray:
@@ -154,16 +175,15 @@ def _search(entries: np.ndarray, needles: np.ndarray) -> tuple[np.ndarray, np.nd
     return which, (entries[start[which] + within] & PLACE).astype(np.int64)
 
 
-def _runs(store: Store, stage: str, part: str, alive: list[Chunk]) -> list[Sorted]:
+def _runs(store: Store, stage: str, part: str, among: set[int]) -> list[Sorted]:
     """The runs of a part; chunks that none covers get one."""
     runs = kept_runs(store, stage, part)
-    covered = {c for run in runs for c in run.chunks}
-    missing = [c for c in alive if c.id not in covered]
+    missing = list(store.numbered(among.difference(*(run.chunks for run in runs))).values())
     for at in range(0, len(missing), LARGEST_RUN):
         entries, chunks = _build(store, missing[at : at + LARGEST_RUN])
         runs.append(Sorted(None, chunks, entries))
     if missing:
-        _keep(store, stage, part, runs, {c.id for c in alive})
+        _keep(store, stage, part, runs, among)
     return runs
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -256,20 +257,26 @@ class Objects:
         """Every object there is, half-written files too, with its size."""
         small = self.catalog.rows("SELECT name, length(data) FROM small") if self.catalog is not None else []
         found = {str(name): int(size) for name, size in small}
+        for name, entry in self._listed():
+            with suppress(FileNotFoundError):  # a temporary file that has got its name meanwhile
+                found[name] = entry.stat().st_size
+        return found
+
+    def names(self) -> set[str]:
+        """The same without the sizes, which cost most of it."""
+        small = self.catalog.rows("SELECT name FROM small") if self.catalog is not None else []
+        return {str(row[0]) for row in small}.union(name for name, _ in self._listed())
+
+    def _listed(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
         waiting = [""]
-        while waiting:  # what a path of pathlib costs would be most of the time
+        while waiting:  # a path of pathlib costs more than all else here
             inner = waiting.pop()
             with os.scandir(self.root / inner) as entries:
                 for entry in entries:
-                    name = f"{inner}{entry.name}"
-                    try:
-                        if entry.is_dir(follow_symlinks=False):
-                            waiting.append(f"{name}/")
-                        elif entry.is_file():
-                            found[name] = entry.stat().st_size
-                    except FileNotFoundError:  # a temporary file that has got its name meanwhile
-                        continue
-        return found
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{inner}{entry.name}/")
+                    elif entry.is_file():
+                        yield f"{inner}{entry.name}", entry
 
     def forget(self, name: str | None = None) -> None:
         """Drop a frame, or all, from memory."""

@@ -302,6 +302,11 @@ class Store:
                 fix="Use the newest version, which never saw them.",
             )
 
+    def ended_chunks(self, stage: str, part: str) -> list[Chunk]:
+        """The chunks of a part that the newest version does not show, of whatever version is kept."""
+        query = "SELECT * FROM chunks WHERE stage = ? AND part = ? AND ended IS NOT NULL ORDER BY id"
+        return [_chunk(r) for r in self.catalog.rows(query, stage, part)]
+
     def every_chunk(self, stage: str, part: str) -> list[Chunk]:
         """All chunks of a part, of whatever version is kept."""
         at = self.catalog.state()
@@ -327,6 +332,16 @@ class Store:
         if row is None:
             raise InputMissing(f"There is no chunk {chunk}.", fix="Run `tillage verify`.")
         return _chunk(row)
+
+    def numbered(self, numbers: Iterable[int]) -> dict[int, Chunk]:
+        """Chunks by their numbers, in that order; those that there are."""
+        named = sorted(numbers)
+        found: dict[int, Chunk] = {}
+        for at in range(0, len(named), 500):
+            some = named[at : at + 500]
+            query = f"SELECT * FROM chunks WHERE id IN ({', '.join('?' * len(some))}) ORDER BY id"  # noqa: S608
+            found |= {chunk.id: chunk for chunk in map(_chunk, self.catalog.rows(query, *some))}
+        return found
 
     def chunks_on(self, name: str) -> list[Chunk]:
         """The chunks, of whatever version, that stand on an object."""
@@ -388,36 +403,23 @@ class Store:
         end = until if until is not None else (last.version if last else 0)
         self._must_be_kept(stage, since)
         self._must_be_kept(stage, end)
-        found = self.catalog.rows(
-            "SELECT * FROM chunks WHERE stage = ? AND part = ? AND added <= ? AND (ended IS NULL OR ended > ?) "
-            "ORDER BY id",
-            stage,
-            part,
-            end,
-            since,
+        alive = "(ended IS NULL OR ended > ?)"
+        chunks = "SELECT * FROM chunks WHERE stage = ? AND part = ? AND "
+        order = " ORDER BY id"
+        new = self.catalog.rows(f"{chunks}added > ? AND added <= ? AND {alive}{order}", stage, part, since, end, end)
+        query = f"{chunks}added <= ? AND ended > ? AND ended <= ?{order}"
+        gone = self.catalog.rows(query, stage, part, since, since, end)
+        removals = self.catalog.rows(
+            "SELECT r.chunk, r.ids FROM chunks c JOIN removals r ON r.chunk = c.id WHERE c.stage = ? AND c.part = ? "
+            "AND c.added <= ? AND (c.ended IS NULL OR c.ended > ?) AND r.version > ? AND r.version <= ? "
+            "ORDER BY r.chunk, r.version",
+            *(stage, part, since, end, since, end),
         )
-        new, gone, stay = [], [], []
-        for chunk in map(_chunk, found):
-            alive = chunk.ended is None or chunk.ended > end
-            if chunk.added > since and alive:
-                new.append(chunk)
-            elif chunk.added <= since and not alive:
-                gone.append(chunk)
-            elif chunk.added <= since:
-                stay.append(chunk)
-        touched = {
-            int(r[0])
-            for r in self.catalog.rows(
-                "SELECT DISTINCT r.chunk FROM removals r JOIN chunks c ON c.id = r.chunk "
-                "WHERE c.stage = ? AND c.part = ? AND r.version > ? AND r.version <= ?",
-                stage,
-                part,
-                since,
-                end,
-            )
-        }
-        removed = tuple((c, self.removed(c, end, since)) for c in stay if c.id in touched)
-        return Changes(since, end, tuple(new), tuple(gone), removed)
+        taken: dict[int, bytes] = {}
+        for chunk, listed in removals:
+            taken[chunk] = taken.get(chunk, b"") + listed
+        removed = tuple((chunk, unpack(taken[number])) for number, chunk in self.numbered(taken).items())
+        return Changes(since, end, tuple(map(_chunk, new)), tuple(map(_chunk, gone)), removed)
 
     def added_rows(
         self, changes: Changes, columns: Sequence[str] | None = None
@@ -551,4 +553,4 @@ def _version(row: Any) -> Version:
 
 
 def _chunk(row: Any) -> Chunk:
-    return Chunk._make(row)  # a row of the catalog's table: its columns are these fields, in order
+    return Chunk(*row)  # a row of the catalog's table: its columns are these fields, in order
