@@ -23,22 +23,22 @@ MODULUS = 1 << 128
 
 def row_hashes(frame: pl.DataFrame) -> pl.Series:
     """UInt128 a row, over `_id` and the user's columns."""
-    return _row_hashes(frame).collect()["h"]
+    return _row_hashes(frame)["h"]
 
 
 def content_hashes(frame: pl.DataFrame) -> pl.Series:
     """UInt128 a row over the user's columns alone."""
     columns = _canonical(_shape(frame))
-    return _hashes(frame, columns).collect()["h"] if columns else pl.zeros(frame.height, pl.UInt128, eager=True)
+    return _hashes(frame, columns)["h"] if columns else pl.zeros(frame.height, pl.UInt128, eager=True)
 
 
-def _row_hashes(frame: pl.DataFrame) -> pl.LazyFrame:
+def _row_hashes(frame: pl.DataFrame) -> pl.DataFrame:
     return _hashes(frame, (*_OWN, *_canonical(_shape(frame))))
 
 
-def _hashes(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.LazyFrame:
-    """The column `h`; not asked for yet, so that a chunk costs one query."""
-    return frame.lazy().select(columns).select(_BYTES).select(_HASH)
+def _hashes(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.DataFrame:
+    """The column `h`; step by step, since to plan one query took longer than the steps."""
+    return frame.select_seq(columns).select_seq(_BYTES).select_seq(_HASH)
 
 
 _OWN = (low(ID).alias("_lo"), high(ID).alias("_hi"))
@@ -57,7 +57,7 @@ class RowHashes:
     @classmethod
     def of(cls, frame: pl.DataFrame) -> RowHashes:
         """Over `_id` and the user's columns."""
-        halves = _row_hashes(frame).select(_HALVES).collect()
+        halves = _row_hashes(frame).select_seq(_HALVES)
         return cls(halves["lo"].to_numpy(), halves["hi"].to_numpy())
 
     def sum(self, among: np.ndarray | None = None) -> int:

@@ -136,7 +136,7 @@ def candidates(
     if wanted.is_empty() or (chunks is not None and not chunks):
         return []
     if chunks is None:
-        query = "SELECT id FROM chunks WHERE stage = ? AND part = ?" + (" AND ended IS NULL" if living else "")
+        query = "SELECT id FROM chunks WHERE stage = ? AND part = ?" + (" AND ended IS NULL" if living else "")  # noqa: S608
         among = {int(row[0]) for row in store.catalog.rows(query, stage, part)}
     else:
         among = {c.id for c in chunks}

@@ -27,6 +27,7 @@ from tillage.store.objects import Stored
 from tillage.store.tables import LEFT, ROWS, Chunk, Store, pack, unpack
 
 QUARANTINE = "quarantine"
+_NONE = ids()
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,9 @@ class Rewriting:
             if chunk.added <= version and (chunk.ended is None or version < chunk.ended):
                 alike.setdefault(sum(at <= version for at, _ in removals), []).append(version)
         for count, versions in alike.items():
+            if not count:
+                yield Shown(versions, _NONE, lost)
+                continue
             hidden = b"".join(gone for _, gone in removals[:count])
             there = _apart(hidden)
             stays = [row not in there for row in _each(packed)]

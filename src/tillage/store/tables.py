@@ -518,6 +518,8 @@ FEW = 64
 
 def pack(values: pl.Series) -> bytes:
     """Row_ids as bytes, 16 each, little-endian."""
+    if len(values) <= FEW:
+        return b"".join(value.to_bytes(16, "little") for value in values.to_list())
     halves = values.rename(ID).to_frame().select(lo=low(ID), hi=high(ID))
     out = np.empty((len(halves), 2), dtype="<u8")
     out[:, 0], out[:, 1] = halves["lo"].to_numpy(), halves["hi"].to_numpy()
