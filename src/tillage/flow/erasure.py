@@ -25,6 +25,7 @@ from tillage.store.catalog import dump, load
 from tillage.store.failpoints import reach
 from tillage.store.gc import PURGING, erase_replaced, forget_remembered, owned_objects, remembered
 from tillage.store.locate import holding, locate
+from tillage.store.objects import is_small
 from tillage.store.purge import QUARANTINE, purge_doomed
 from tillage.store.tables import LEFT, ROWS, Draft, Store, pack, unpack
 
@@ -320,4 +321,5 @@ def clear_unowned(store: Store) -> None:
         forget_remembered(store, stale)
         store.objects.delete_small(orphans)
     for name in orphans:
-        store.objects.delete(name)
+        if not is_small(name):
+            store.objects.delete(name)

@@ -28,6 +28,8 @@ from tillage.store.tables import LEFT, ROWS, Chunk, Store, pack, unpack
 
 QUARANTINE = "quarantine"
 _NONE = ids()
+MANY = 16 << 10
+"""Bytes of packed row_ids from which a query costs less than to look at them one by one."""
 
 
 @dataclass(frozen=True)
@@ -342,7 +344,11 @@ def _strip_removals(
         own = _apart(pack(losing[chunk])) if chunk in losing else ()
         if not going and not own:
             continue
-        kept = b"".join(row for row in _each(listed) if row not in going and row not in own)
+        if len(listed) > MANY:
+            left = pack(without(unpack(listed).to_frame(ID), unpack(b"".join({*going, *own})))[ID])
+            kept = left if len(left) < len(listed) else listed
+        else:
+            kept = b"".join(row for row in _each(listed) if row not in going and row not in own)
         if len(kept) < len(listed):
             shorter.append((kept, chunk, version))
     store.catalog.write_many("UPDATE removals SET ids = ? WHERE chunk = ? AND version = ?", shorter)
