@@ -2,7 +2,7 @@
 
 Mutations caught: purge: the debt not recorded or not paid; the rows asked for by the second of two stages on one
 object left out; removed ids of a stage that was not named kept; the memo kept; a ledger row made inside its table
-counted; locate: dead chunks on the list of a merged run.
+counted; locate: dead chunks on the list of a merged run; verify: what is found told at once, though somebody writes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tillage.store.gc import PURGING, collect
 from tillage.store.locate import MANY_RUNS, locate
 from tillage.store.objects import Stored
 from tillage.store.purge import purge
-from tillage.store.tables import LEFT, ROWS, Draft, NewChunk, Store
+from tillage.store.tables import LEFT, ROWS, Draft, NewChunk, Store, Version
 from tillage.store.verify import verify
 
 NOTHING = {"in": 0, "rows": 0, "created": 0, "dropped": {}, "merged": 0, "consumed": 0, "quarantined": {}}
@@ -249,3 +249,34 @@ def test_damage_is_found_and_told(store: Store) -> None:
         store.catalog.write("UPDATE versions SET counts = ?", json.dumps(draft.counts))
     store.catalog.write("UPDATE chunks SET rows = 9 WHERE part = 'rows'")
     assert any("holds 2 rows" in f.message for f in verify(store).findings)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_a_commit_meanwhile_makes_look_wrong_is_not_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    """Another process commits between the counts of a version and its rows; damage is told all the same."""
+    first(store, 1, 2, stage="t")
+    first(store, 3, stage="u")
+    commits = iter(range(10, 12))
+    whole = store.latest
+
+    def overtaken(stage: str) -> Version | None:
+        found = whole(stage)
+        if stage == "t" and (n := next(commits, None)) is not None:
+            other = Store(store.root)
+            draft = Draft("t", "more", "f", columns={"text": "String"})
+            draft.counts = {**NOTHING, "in": n - 7, "rows": n - 7}
+            draft.added = [
+                NewChunk(ROWS, other.objects.put_frame(f"{n:032x}", pl.DataFrame({ID: ids([n]), "text": "x"})))
+            ]
+            other.commit(draft)
+            other.close()
+        return found
+
+    monkeypatch.setattr(store, "latest", overtaken)
+    if damaged:
+        overwrite(store, store.chunks("u")[0].object, None)
+    found = verify(store)
+    assert next(commits, None) is None, "nobody committed meanwhile"
+    assert [("missing" in f.message) for f in found.findings] == [True] * damaged
