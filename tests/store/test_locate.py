@@ -115,7 +115,11 @@ def test_only_chunks_that_hold_an_id_are_read(store: Store) -> None:
     assert holding(store, "t", ids(), ROWS, chunks) == []
 
 
-def test_ids_that_look_alike_in_their_first_48_bits_are_told_apart(store: Store) -> None:
+@pytest.mark.parametrize("piece", [locating.PIECE_ENTRIES, 3, 1])
+def test_ids_that_look_alike_in_their_first_48_bits_are_told_apart(
+    store: Store, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(locating, "PIECE_ENTRIES", piece)
     top = 0xABCDEF012345 << 80
     alike = [top, top + 1, top + (1 << 79), top + (1 << 80) - 1]
     near = [top - 1, top + (1 << 80), 0, 2**128 - 1]
