@@ -12,12 +12,16 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tillage.core.errors import TillageError, Unavailable, VerifyFailed
+from tillage.core.rows import ID, ids
 from tillage.store import failpoints
 from tillage.store.catalog import Catalog, dump, load
-from tillage.store.tables import Draft, Store
+from tillage.store.locate import locate
+from tillage.store.tables import ROWS, Draft, NewChunk, Store
+from tillage.store.verify import verify
 
 
 @pytest.fixture
@@ -49,9 +53,33 @@ def test_a_commit_survives_a_power_cut(catalog: Catalog) -> None:
     assert catalog.rows("PRAGMA synchronous")[0][0] == 2  # FULL
 
 
+def test_a_store_of_the_first_schema_is_brought_to_this_one(tmp_path: Path) -> None:
+    """Its locators are made again; all else is as it was."""
+    rows = pl.DataFrame({ID: ids([3, 4])})
+    store = Store(tmp_path)
+    draft = Draft("t", "first", "f", added=[NewChunk(ROWS, store.objects.put_frame("0" * 32, rows))])
+    store.commit(draft)
+    with store.catalog.transaction():
+        for statement in (
+            "DROP TABLE runs",
+            "DROP TABLE pieces",
+            "CREATE TABLE runs (id INTEGER PRIMARY KEY, stage TEXT NOT NULL, part TEXT NOT NULL, object TEXT NOT NULL, "
+            "checksum TEXT NOT NULL, chunks TEXT NOT NULL)",
+            "INSERT INTO runs VALUES (1, 't', 'rows', 'gone', 'gone', '[1]')",
+            "UPDATE meta SET value = '1' WHERE key = 'schema'",
+        ):
+            store.catalog.write(statement)
+    store.close()
+    again = Store(tmp_path)
+    assert again.catalog.meta("schema") == "2"
+    assert [found["_id"].to_list() for _, found in locate(again, "t", ids([4]))] == [[4]]
+    assert verify(again).findings == ()
+    again.close()
+
+
 def test_another_schema_is_refused(catalog: Catalog, path: Path) -> None:
     catalog.set_meta("schema", "99")
-    with pytest.raises(Unavailable, match=r"schema 99, and this Tillage knows 1\..*Use the Tillage version") as error:
+    with pytest.raises(Unavailable, match=r"schema 99, and this Tillage knows 2\..*Use the Tillage version") as error:
         Catalog(path)
     assert error.value.exit_code == 69
 

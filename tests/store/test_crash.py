@@ -156,10 +156,10 @@ def test_the_life_of_a_process_of_its_own_is_the_same(tmp_path: Path, large: Lif
 
 
 REFUSALS = [
-    pytest.param(("object.open", "EACCES", 5), marks=pytest.mark.nightly),
-    ("object.write", "ENOSPC", 5),
-    ("object.fsync", "EIO", 5),
-    pytest.param(("object.rename", "EROFS", 5), marks=pytest.mark.nightly),
+    pytest.param(("object.open", "EACCES", 8), marks=pytest.mark.nightly),
+    ("object.write", "ENOSPC", 8),
+    ("object.fsync", "EIO", 8),
+    pytest.param(("object.rename", "EROFS", 8), marks=pytest.mark.nightly),
     pytest.param(("object.folder", "EIO", 8), marks=pytest.mark.nightly),
     ("memo.commit", "ENOSPC", 1),
     ("version.chunks", "ENOSPC", 5),

@@ -2,7 +2,8 @@
 
 Mutations caught: locate: `_merge` that keeps dead chunks on its list (a purge then never reads them), or places of
 the runs before not added up; `_HIGH48` one bit shorter or longer; `side="left"` twice; runs of a purged object kept;
-`covered` ignored (each look-up builds all again).
+`covered` ignored (each look-up builds all again); a piece that begins within a prefix, or one entry late; equal entries
+that leave together.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import polars as pl
 import pytest
 
 from tillage.core.rows import ID, ids
+from tillage.store import locate as locating
 from tillage.store.gc import collect
 from tillage.store.locate import MANY_RUNS, holding, locate
 from tillage.store.purge import purge
@@ -64,10 +66,14 @@ def found(store: Store, wanted: list[int], part: str = ROWS) -> dict[int, int]:
 
 
 def runs(store: Store) -> list[str]:
-    return [str(r[0]) for r in store.catalog.rows("SELECT object FROM runs WHERE stage = 't' ORDER BY id")]
+    """The first piece of each run."""
+    query = "SELECT p.object FROM runs r JOIN pieces p ON p.run = r.id AND p.first = 0 WHERE r.stage = 't' ORDER BY "
+    return [str(r[0]) for r in store.catalog.rows(query + "r.id")]
 
 
-def test_against_a_dictionary(store: Store) -> None:
+@pytest.mark.parametrize("piece", [locating.PIECE_ENTRIES, 16])
+def test_against_a_dictionary(store: Store, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    monkeypatch.setattr(locating, "PIECE_ENTRIES", piece)
     draw, number, most, merged = random.Random(7), 0, 0, 0
     shown: dict[int, int] = {}
     for step in range(60):
@@ -109,7 +115,11 @@ def test_only_chunks_that_hold_an_id_are_read(store: Store) -> None:
     assert holding(store, "t", ids(), ROWS, chunks) == []
 
 
-def test_ids_that_look_alike_in_their_first_48_bits_are_told_apart(store: Store) -> None:
+@pytest.mark.parametrize("piece", [locating.PIECE_ENTRIES, 3, 1])
+def test_ids_that_look_alike_in_their_first_48_bits_are_told_apart(
+    store: Store, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(locating, "PIECE_ENTRIES", piece)
     top = 0xABCDEF012345 << 80
     alike = [top, top + 1, top + (1 << 79), top + (1 << 80) - 1]
     near = [top - 1, top + (1 << 80), 0, 2**128 - 1]
@@ -141,6 +151,48 @@ def test_a_run_is_built_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     assert runs(again) == kept
     assert sorted(read) == sorted([kept[0], again.chunks("t")[1].object])
     again.close()
+
+
+def test_a_look_up_reads_and_a_purge_writes_the_pieces_it_is_about(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locating, "PIECE_ENTRIES", 50)
+    rows = [spread(n) for n in range(1000)]
+    commit(store, *[rows[n : n + 100] for n in range(0, 1000, 100)])
+    found(store, rows[:1])
+    before = store.catalog.rows("SELECT object, entries FROM pieces ORDER BY first")
+    assert [r["entries"] for r in before] == [50] * 20
+    store.close()
+    again = Store(store.root)
+    read: list[str] = []
+    whole = again.objects.get
+
+    def noting(name: str, checksum: str) -> bytes:
+        read.append(name)
+        return whole(name, checksum)
+
+    monkeypatch.setattr(again.objects, "get", noting)
+    gone = sorted(rows)[60:63]
+    assert found(again, gone).keys() == set(gone)
+    assert [name for name in read if name.endswith(".run")] == [before[1]["object"]]
+    purge(again, {"t": ids(gone)}, vacuum=False)
+    after = again.catalog.rows("SELECT object, entries FROM pieces ORDER BY first")
+    assert [a["object"] == b["object"] for a, b in zip(after, before, strict=True)] == [n != 1 for n in range(20)]
+    assert after[1]["entries"] == 47
+    assert found(again, rows).keys() == set(rows) - set(gone)
+    assert set(again.objects.files()) & {before[1]["object"]} == set(), "the old piece is deleted"
+    again.close()
+
+
+def test_entries_that_are_equal_leave_one_for_one(store: Store) -> None:
+    """Rows of one chunk whose ids look alike have equal entries."""
+    alike = [(5 << 80) + n for n in range(7)]
+    commit(store, [*alike, spread(1)])
+    found(store, [spread(1)])
+    purge(store, {"t": ids(alike[2:6])}, vacuum=False)
+    [piece] = store.catalog.rows("SELECT entries FROM pieces")
+    assert piece["entries"] == 4
+    assert found(store, alike).keys() == {*alike[:2], alike[6]}
 
 
 def test_parts_have_their_own_runs(store: Store) -> None:

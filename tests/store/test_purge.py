@@ -2,7 +2,7 @@
 
 Mutations caught: purge: the debt not recorded or not paid; the rows asked for by the second of two stages on one
 object left out; removed ids of a stage that was not named kept; the memo kept; a ledger row made inside its table
-counted; locate: dead chunks on the list of a merged run.
+counted; locate: dead chunks on the list of a merged run; verify: what is found told at once, though somebody writes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tillage.store.gc import PURGING, collect
 from tillage.store.locate import MANY_RUNS, locate
 from tillage.store.objects import Stored
 from tillage.store.purge import purge
-from tillage.store.tables import LEFT, ROWS, Draft, NewChunk, Store
+from tillage.store.tables import LEFT, ROWS, Draft, NewChunk, Store, Version
 from tillage.store.verify import verify
 
 NOTHING = {"in": 0, "rows": 0, "created": 0, "dropped": {}, "merged": 0, "consumed": 0, "quarantined": {}}
@@ -143,6 +143,7 @@ def test_a_purge_that_was_cut_off_is_ended_by_the_next_or_by_gc(store: Store, mo
         with monkeypatch.context() as patch:
             patch.setattr(failpoints, "_armed", "purge.vacuum:1:EIO")
             patch.setattr(store.objects, "delete", lambda name: 0)
+            patch.setattr(store.objects, "delete_small", lambda names: 0)
             with pytest.raises(OSError, match="Input/output"):
                 purge(store, {f"t{n}": ids([spread(1)])})
         assert secret(1) in texts(store)
@@ -235,7 +236,7 @@ def test_damage_is_found_and_told(store: Store) -> None:
         assert "missing" in finding.message
         overwrite(store, chunk.object, whole)
     locate(store, "t", ids([spread(1)]))
-    [run] = store.catalog.rows("SELECT object FROM runs")
+    [run] = store.catalog.rows("SELECT object FROM pieces")
     whole = overwrite(store, run["object"], b"x")
     assert [f.object for f in verify(store).findings] == [run["object"]]
     overwrite(store, run["object"], whole)
@@ -248,3 +249,34 @@ def test_damage_is_found_and_told(store: Store) -> None:
         store.catalog.write("UPDATE versions SET counts = ?", json.dumps(draft.counts))
     store.catalog.write("UPDATE chunks SET rows = 9 WHERE part = 'rows'")
     assert any("holds 2 rows" in f.message for f in verify(store).findings)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_a_commit_meanwhile_makes_look_wrong_is_not_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    """Another process commits between the counts of a version and its rows; damage is told all the same."""
+    first(store, 1, 2, stage="t")
+    first(store, 3, stage="u")
+    commits = iter(range(10, 12))
+    whole = store.latest
+
+    def overtaken(stage: str) -> Version | None:
+        found = whole(stage)
+        if stage == "t" and (n := next(commits, None)) is not None:
+            other = Store(store.root)
+            draft = Draft("t", "more", "f", columns={"text": "String"})
+            draft.counts = {**NOTHING, "in": n - 7, "rows": n - 7}
+            draft.added = [
+                NewChunk(ROWS, other.objects.put_frame(f"{n:032x}", pl.DataFrame({ID: ids([n]), "text": "x"})))
+            ]
+            other.commit(draft)
+            other.close()
+        return found
+
+    monkeypatch.setattr(store, "latest", overtaken)
+    if damaged:
+        overwrite(store, store.chunks("u")[0].object, None)
+    found = verify(store)
+    assert next(commits, None) is None, "nobody committed meanwhile"
+    assert [("missing" in f.message) for f in found.findings] == [True] * damaged

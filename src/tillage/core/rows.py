@@ -119,11 +119,11 @@ def ids(values: Iterable[int] = ()) -> pl.Series:
 
 def only(frame: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
     """The rows whose `_id` is among `wanted`."""
-    return frame.join(wanted.rename(ID).to_frame(), on=ID, how="semi", maintain_order="left")
+    return frame.filter(pl.col(ID).is_in(wanted.implode()))  # a semi-join costs up to twice as much
 
 
 def without(frame: pl.DataFrame, unwanted: pl.Series) -> pl.DataFrame:
     """The rows whose `_id` is not among `unwanted`."""
     if unwanted.is_empty():
         return frame
-    return frame.join(unwanted.rename(ID).to_frame(), on=ID, how="anti", maintain_order="left")
+    return frame.filter(~pl.col(ID).is_in(unwanted.implode()))

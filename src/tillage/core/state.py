@@ -45,7 +45,9 @@ def decode(data: bytes) -> State:
             raise ValueError("it does not begin as one")
         start = len(_MAGIC) + 8
         end = start + int.from_bytes(data[len(_MAGIC) : start], "little")
-        return _unpack(json.loads(data[start:end]), memoryview(data)[end:])
+        header = str(data[start:end], "utf-8")
+        value = json.loads(header)
+        return _unpack(value, memoryview(data)[end:]) if '"$' in header else value  # plain values stand for themselves
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         raise VerifyFailed(
             f"These bytes are not a saved state: {error}.", fix="Run `tillage verify` to see what else is damaged."

@@ -138,7 +138,7 @@ def _merge_states(store: Store, stage: Stage, chunks: Sequence[Chunk], group: in
     step = stage.step
     if not isinstance(step, Fold):
         raise TypeError(stage.name)
-    total = merged(step, [decode(store.objects.get(c.object, c.checksum)) for c in chunks])
+    total = merged(step, [decode(data) for data in store.objects.get_many([(c.object, c.checksum) for c in chunks])])
     key = sha256(dump(["compact", stage.name, [c.object for c in chunks]]).encode()).hexdigest()[:32]
     return Merge(stage.name, STATE, tuple(chunks), store.objects.put(key, encode(total), "state"), group)
 

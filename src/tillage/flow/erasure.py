@@ -15,16 +15,17 @@ from typing import Any
 import polars as pl
 
 from tillage.core.errors import TillageError
-from tillage.core.rows import ID, REASON, only
+from tillage.core.rows import ID, REASON, only, without
 from tillage.flow.receipt import signed
 from tillage.flow.results import Refit
-from tillage.flow.seen import Seen
+from tillage.flow.seen import Held, Seen
 from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Mark, write_marks
 from tillage.store.catalog import dump, load
 from tillage.store.failpoints import reach
-from tillage.store.gc import PURGING, erase_replaced, object_names, owned_objects
-from tillage.store.locate import locate
+from tillage.store.gc import PURGING, erase_replaced, forget_remembered, owned_objects, remembered
+from tillage.store.locate import holding, locate
+from tillage.store.objects import is_small
 from tillage.store.purge import QUARANTINE, purge_doomed
 from tillage.store.tables import LEFT, ROWS, Draft, Store, pack, unpack
 
@@ -86,11 +87,20 @@ def unfinished(store: Store) -> bool:
 
 
 def carry_through(
-    store: Store, stages: Mapping[str, Stage], erasure: Erasure, bring: Bring, passes: Passes
+    store: Store,
+    stages: Mapping[str, Stage],
+    erasure: Erasure,
+    bring: Bring,
+    passes: Passes,
+    held: Held | None = None,
 ) -> dict[str, Any]:
-    """End an erasure; the caller holds the store alone. What was done, as the receipt tells it."""
+    """End an erasure; the caller holds the store alone. What was done, as the receipt tells it.
+
+    `held`: what is known of the objects that hold these rows.
+    """
     ready = _ready(store, stages)
-    seen = Seen(store, stages, erasure.gone, erasure.past, ready)
+    held = held or Held(store, erasure.gone, erasure.past)
+    seen = Seen(store, stages, erasure.gone, erasure.past, ready, held)
     notes: list[str] = []
     refitted: list[str] = []
     for name in ready:
@@ -115,7 +125,7 @@ def carry_through(
             seen.changed.add(name)
         if stage.kind == "result" and not stage.follows and _newest(store, name) > began:
             refitted.append(name)
-    return _purge(store, stages, erasure, ready, seen, refitted, notes)
+    return _purge(store, stages, erasure, ready, seen, held, refitted, notes)
 
 
 def _ready(store: Store, stages: Mapping[str, Stage]) -> list[str]:
@@ -133,9 +143,9 @@ def _draft(
     last = store.latest(stage.name)
     done = last is not None and last.version > erasure.before.get(stage.name, 0)
     if stage.kind == "source":
-        return rows_out(store, stage.name, erasure.gone)
+        return rows_out(store, stage.name, seen.held)
     if stage.kind == "gate" and not under and not passes(stage):
-        return _held_back(store, stage, erasure.gone)
+        return _held_back(store, stage, seen.held)
     pinned = stage.pin is not None or (stage.kind == "result" and not stage.follows)
     if not pinned or last is None:
         return bring(stage, None)
@@ -147,9 +157,9 @@ def _draft(
     return bring(stage, Refit(lambda chunk: seen.of(source, chunk)))
 
 
-def _held_back(store: Store, gate: Stage, gone: pl.Series) -> Draft | None:
+def _held_back(store: Store, gate: Stage, held: Held) -> Draft | None:
     """A gate whose expectations fail: what it shows loses the rows, what it holds back stays back."""
-    draft, last = rows_out(store, gate.name, gone), store.latest(gate.name)
+    draft, last = rows_out(store, gate.name, held), store.latest(gate.name)
     verdicts = gate.inputs["verdicts"]
     newest = {verdicts: _newest(store, verdicts)}  # those that it published by may be erased
     if draft is not None:
@@ -164,7 +174,7 @@ def _learnt_otherwise(store: Store, name: str, began: int, seen: Seen) -> bool:
     newest = store.latest(name)
     if newest is None:
         return False
-    was = {v.facts.get("digest") for v in store.versions(name) if v.version <= began and seen.saw(v)}
+    was = {v.facts.get("digest") for v in store.versions(name) if v.version <= began and seen.saw(v.inputs)}
     return bool(was - {newest.facts.get("digest")})
 
 
@@ -173,8 +183,8 @@ def _newest(store: Store, name: str) -> int:
     return last.version if last else 0
 
 
-def rows_out(store: Store, name: str, gone: pl.Series) -> Draft | None:
-    """The draft of a stage's next version: the newest one without these rows; None when it shows none of them."""
+def rows_out(store: Store, name: str, held: Held) -> Draft | None:
+    """The draft of a stage's next version: the newest one without the rows that go; None when it shows none of them."""
     last = store.latest(name)
     if last is None:
         return None
@@ -182,12 +192,17 @@ def rows_out(store: Store, name: str, gone: pl.Series) -> Draft | None:
         name, WHY, last.fingerprint, dict(last.inputs), dict(last.counts), dict(last.columns), dict(last.facts)
     )
     counts = draft.counts = load(dump(last.counts))
-    for part in (ROWS, LEFT):
-        for chunk, rows in locate(store, name, gone, part):
-            draft.remove(chunk, rows[ID])
-            _uncount(counts, part, rows)
+    removed = store.all_removed(name, ROWS)
+    for chunk in holding(store, name, held.gone, ROWS, living=True):
+        rows = held.of(chunk)[0].to_frame(ID)
+        rows = without(rows, removed[chunk.id]) if chunk.id in removed else rows
+        draft.remove(chunk, rows[ID])
+        _uncount(counts, ROWS, rows)
+    for chunk, rows in locate(store, name, held.gone, LEFT):
+        draft.remove(chunk, rows[ID])
+        _uncount(counts, LEFT, rows)
     for chunk in store.chunks(name, QUARANTINE):
-        rows = only(store.read(chunk), gone)
+        rows = only(store.read(chunk), held.gone)
         draft.remove(chunk, rows[ID])
         _uncount(counts, QUARANTINE, rows)
     return draft if draft.removals else None
@@ -215,10 +230,11 @@ def _purge(
     erasure: Erasure,
     ready: list[str],
     run: Seen,
+    held: Held,
     refitted: list[str],
     notes: list[str],
 ) -> dict[str, Any]:
-    seen = Seen(store, stages, erasure.gone, erasure.past, ready)
+    seen = Seen(store, stages, erasure.gone, erasure.past, ready, held)
     seen.changed = run.changed
     doomed = seen.doom(erasure.before)
     told = {**erasure.told, "refitted": refitted, "notes": notes}
@@ -299,11 +315,11 @@ def model_digest(store: Store, model: str) -> str | None:
 def clear_unowned(store: Store) -> None:
     """Delete what no version owns: work ahead, temporary files, remembered results that name either."""
     owned = owned_objects(store)
-    memo = store.catalog.rows("SELECT key, value FROM memo")
-    stale = [(r["key"],) for r in memo if not object_names(load(r["value"])) <= owned]
-    orphans = sorted(set(store.objects.files()) - owned)
+    stale = remembered(store, lambda names: not names <= owned)
+    orphans = sorted(store.objects.names() - owned)
     with store.catalog.transaction():
-        store.catalog.write_many("DELETE FROM memo WHERE key = ?", stale)
+        forget_remembered(store, stale)
         store.objects.delete_small(orphans)
     for name in orphans:
-        store.objects.delete(name)
+        if not is_small(name):
+            store.objects.delete(name)

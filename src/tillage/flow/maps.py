@@ -113,6 +113,9 @@ def run_maps(
         listen(progress)
     if columns is None:
         port, source = next(iter(stage.inputs.items()))
+        if same and last is not None and shape is None and _same_columns(store, source, last.inputs.get(source)):
+            columns = last.columns
+    if columns is None:
         schema = shape or _made_of_nothing(store, source, chains[port])
         columns = {c: str(t) for c, t in schema.items() if not c.startswith("_")}
     draft.columns = columns
@@ -210,8 +213,9 @@ def _take_out(store: Store, stage: Stage, draft: Draft, changes: Changes, counts
     """Carry removals of the input over to what was made of it; the rows read."""
     touched = 0
     derived: dict[int | None, list[Chunk]] = {}
+    sources = [chunk.id for chunk in (*changes.gone, *(c for c, _ in changes.removed))]
     for part in (ROWS, LEFT):
-        for chunk in store.chunks(stage.name, part):
+        for chunk in store.chunks_from(stage.name, part, sources):
             derived.setdefault(chunk.source, []).append(chunk)
     for chunk in changes.gone:
         for own in derived.get(chunk.id, []):
@@ -223,7 +227,7 @@ def _take_out(store: Store, stage: Stage, draft: Draft, changes: Changes, counts
     for chunk, gone in changes.removed:
         counts.leave(len(gone))
         for own in derived.get(chunk.id, []):
-            rows = store.read(own)
+            rows = store.read(own, columns=[] if own.part == ROWS and not stage.children else None)
             touched += rows.height
             going = only(rows, gone)
             if stage.children and PARENT in rows.columns:
@@ -242,6 +246,13 @@ def _with_descendants(rows: pl.DataFrame, gone: pl.Series, shown: pl.Series) -> 
         if children.is_empty():
             return only(rows, found)
         found = pl.concat([found, children[ID]])
+
+
+def _same_columns(store: Store, source: str, since: int | None) -> bool:
+    """Whether the input has the columns and types that it had."""
+    newest = store.latest(source)
+    was = store.version(source, since).columns if since else None
+    return newest is not None and was is not None and list(was.items()) == list(newest.columns.items())
 
 
 def _uncount(counts: Counts, own: Chunk, rows: pl.DataFrame, stage: Stage) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tillage.flow.stages import Stage
-from tillage.store.catalog import load
-from tillage.store.gc import object_names
+from tillage.store.gc import forget_remembered, remembered
+from tillage.store.locate import drop_runs
 from tillage.store.tables import Store
 
 LOST = "lost"
@@ -53,10 +53,9 @@ def mark_lost(store: Store, stages: Mapping[str, Stage], lost: Iterable[str]) ->
         for name in sorted(found):
             query = "UPDATE versions SET fingerprint = ? WHERE stage = ? AND version = (SELECT max(version) "
             store.catalog.write(query + "FROM versions WHERE stage = ?)", LOST, name, name)
-        memo = store.catalog.rows("SELECT key, value FROM memo") if names else []
-        stale = [(r["key"],) for r in memo if object_names(load(r["value"])) & names]
-        store.catalog.write_many("DELETE FROM memo WHERE key = ?", stale)
-        store.catalog.write_many("DELETE FROM runs WHERE object = ?", [(name,) for name in sorted(names)])
+        forget_remembered(store, remembered(store, lambda named: bool(named & names)) if names else [])
+        pieces = store.catalog.rows("SELECT run, object FROM pieces") if names else []
+        drop_runs(store, {int(r["run"]) for r in pieces if r["object"] in names})
     for name in names:
         store.objects.forget(name)
     return sorted({stages[name].target for name in owners})

@@ -32,9 +32,7 @@ def public_key(keys: Keyring) -> str:
     >>> len(public_key(Keyring("00" * 32)))
     64
     """
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return str(_private(keys).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex())
+    return str(_private(keys).public_key().public_bytes_raw().hex())
 
 
 def signed(store: Store, number: int, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ exact and free of order, so this equals folding everything again. A fitted Map s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -123,16 +123,16 @@ class ResultRun:
             progress.done += sizes[task.chunk]
             self.listen(progress)
         grown = self.last is not None and not changes.gone and not changes.removed and self.hidden is None
-        kept = self._total() if grown else [self._state(c) for c in own.values()]
+        kept = self._total() if grown else self._states(own.values())
         total = merged(step, [*kept, *fresh])
         self._put(TOTAL, encode(total), "state")
         return total
 
     def _total(self) -> list[State]:
-        return [self._state(c) for c in self.store.chunks(self.stage.name, TOTAL)]
+        return self._states(self.store.chunks(self.stage.name, TOTAL))
 
-    def _state(self, chunk: Chunk) -> State:
-        return decode(self.store.objects.get(chunk.object, chunk.checksum))
+    def _states(self, chunks: Iterable[Chunk]) -> list[State]:
+        return [decode(data) for data in self.store.objects.get_many([(c.object, c.checksum) for c in chunks])]
 
     def _key(self, chunk: Chunk) -> str:
         gone = self.store.removed(chunk, self.until)

@@ -35,6 +35,7 @@ from tillage.flow.progress import Listener, silent
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
 from tillage.flow.schema import recorded
+from tillage.flow.seen import Held
 from tillage.flow.source import Reading, SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan
 from tillage.flow.survey import survey
@@ -230,12 +231,12 @@ class Project:
         with hold(folder, [STORE_LOCK], wait=wait), hold(folder, targets, wait=wait):
             yield
 
-    def erase(self, erasure: Erasure, marks: Sequence[Mark]) -> dict[str, Any]:
+    def erase(self, erasure: Erasure, marks: Sequence[Mark], held: Held | None = None) -> dict[str, Any]:
         """Forget rows for good; the caller holds the store (`alone`). What was done, as its receipt tells it."""
         begin(self.store, erasure, marks)
-        return self.end_erasure() or {}
+        return self.end_erasure(held) or {}
 
-    def end_erasure(self) -> dict[str, Any] | None:
+    def end_erasure(self, held: Held | None = None) -> dict[str, Any] | None:
         """End the erasure that is under way, if one is; the caller holds the store (`alone`)."""
         erasure = under_way(self.store)
         if erasure is None:
@@ -252,7 +253,7 @@ class Project:
         def passes(gate: Stage) -> bool:
             return self._passes(gate, outcome)
 
-        return carry_through(self.store, self.stages, erasure, bring, passes)
+        return carry_through(self.store, self.stages, erasure, bring, passes, held)
 
     def _bring(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
         if stage.kind == "gate" and not all(v.passed for v in self._verdicts(stage)):

@@ -17,7 +17,7 @@ from tillage.flow.stages import Stage
 from tillage.store.index import KEY
 from tillage.store.locate import holding
 from tillage.store.purge import QUARANTINE, Doomed
-from tillage.store.tables import LEFT, ROWS, Chunk, Store, Version
+from tillage.store.tables import LEFT, ROWS, Chunk, Store
 
 PLACES = "places"
 _BYTES = ("result", "learn")
@@ -31,20 +31,44 @@ class Hit:
     ids: pl.Series
 
 
+class Held:
+    """Which of the rows that go each object holds: objects never change, so in one erasure each is asked once."""
+
+    def __init__(self, store: Store, gone: pl.Series, past: pl.Series) -> None:
+        self.store, self.gone, self.past = store, gone, past
+        self._found: dict[str, tuple[pl.Series, pl.Series]] = {}
+
+    def of(self, chunk: Chunk) -> tuple[pl.Series, pl.Series]:
+        """The row_ids in a chunk's object that leave every version, and those whose earlier states leave."""
+        found = self._found.get(chunk.object)
+        if found is None:
+            here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID])
+            found = _among(here, self.gone), _among(here, self.past)
+            self._found[chunk.object] = found
+        return found
+
+
 class Seen:
     """The rows that go, wherever the store holds them.
 
     `gone`: row_ids that leave every version; `past`: row_ids whose earlier states leave, while the newest one stays.
-    `current`: the stages whose newest version counts as the newest state of a row.
+    `current`: the stages whose newest version counts as the newest state of a row. `held`: what is known already.
     """
 
     def __init__(
-        self, store: Store, stages: Mapping[str, Stage], gone: pl.Series, past: pl.Series, current: Collection[str]
+        self,
+        store: Store,
+        stages: Mapping[str, Stage],
+        gone: pl.Series,
+        past: pl.Series,
+        current: Collection[str],
+        held: Held | None = None,
     ) -> None:
         self.store, self.stages, self.current = store, stages, set(current)
         self.gone, self.past = gone, past
-        self.versions = {name: store.versions(name) for name in store.stages()}
-        self.inputs = {name: {i for v in own for i in v.inputs} for name, own in self.versions.items()}
+        self.held = held or Held(store, gone, past)
+        self.versions = store.made_from()
+        self.inputs = {name: {i for _, inputs in own for i in inputs} for name, own in self.versions.items()}
         self.order = _sorted(self.inputs, list(stages))
         self.hits: dict[str, list[Hit]] = {}
         self.influenced: set[str] = set()
@@ -52,13 +76,11 @@ class Seen:
         self.changed: set[str] = set()
         """Fitted steps that learnt otherwise without these rows."""
         self._found: dict[str, pl.Series] = {}
-        self._shown: dict[str, pl.Series | None] = {}
 
     def look(self, stage: str) -> list[Hit]:
         """The chunks of a stage's rows that hold rows to go; its inputs must have been looked at before."""
         if stage not in self.hits:
-            chunks = self.store.every_chunk(stage, ROWS)
-            self.hits[stage] = list(self._hits(self._candidates(stage, chunks)))
+            self.hits[stage] = list(self._hits(self._candidates(stage)))
         return self.hits[stage]
 
     def look_everywhere(self) -> None:
@@ -78,26 +100,29 @@ class Seen:
                     return True
         return False
 
-    def saw(self, version: Version) -> bool:
-        """Whether any input of a version showed them."""
-        return any(self.shows(source, number) for source, number in version.inputs.items())
+    def saw(self, inputs: Mapping[str, int]) -> bool:
+        """Whether any of the versions that a version was made from showed them."""
+        return any(self.shows(source, number) for source, number in inputs.items())
 
     def of(self, stage: str, chunk: Chunk) -> pl.Series:
         """The rows to go of one chunk."""
         return next((hit.ids for hit in self.look(stage) if hit.chunk.id == chunk.id), ids())
 
-    def _candidates(self, stage: str, chunks: list[Chunk]) -> list[Chunk]:
+    def _candidates(self, stage: str) -> list[Chunk]:
         wanted = pl.concat([self.gone, self.past])
-        if not chunks or wanted.is_empty():
+        if wanted.is_empty():
             return []
         inputs = self.inputs.get(stage, set())
-        if not inputs or any(c.source is None for c in chunks):
-            return holding(self.store, stage, wanted, ROWS, chunks)
+        query = "SELECT id, source FROM chunks WHERE stage = ? AND part = ?"
+        made = self.store.catalog.rows(query, stage, ROWS) if inputs else []
+        if not inputs or any(source is None for _, source in made):
+            return holding(self.store, stage, wanted, ROWS)
         held = {hit.chunk.id for source in inputs for hit in self.look(source)}
         marks = ", ".join("?" * len(inputs))
         query = f"SELECT id FROM chunks WHERE stage IN ({marks})"  # noqa: S608
         kept = {int(r[0]) for r in self.store.catalog.rows(query, *inputs)}
-        return [c for c in chunks if c.source in held or c.source not in kept]
+        near = [number for number, source in made if source in held or source not in kept]
+        return list(self.store.numbered(near).values())
 
     def _hits(self, chunks: Iterable[Chunk]) -> Iterable[Hit]:
         for chunk in chunks:
@@ -108,12 +133,8 @@ class Seen:
 
     def doomed(self, chunk: Chunk) -> pl.Series:
         """The row_ids of a chunk's object that go: from all versions, or since the newest state stands elsewhere."""
-        here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID])
-        going = only(here, self.gone)[ID]
-        if len(self.past):
-            earlier = only(here, self.past)[ID]
-            going = pl.concat([going, self.not_shown(chunk.object, earlier)])
-        return going.unique()
+        going, earlier = self.held.of(chunk)
+        return pl.concat([going, self.not_shown(chunk.object, earlier)]).unique() if len(earlier) else going
 
     def not_shown(self, name: str, wanted: pl.Series) -> pl.Series:
         """Those of `wanted` that no newest version shows from this object."""
@@ -139,7 +160,7 @@ class Seen:
             under = under or bool(stage.pinned() & self.changed)
         whole = stage is not None and stage.kind == "whole" and not getattr(stage.step, "incremental", False)
         if whole or self._made_of_many(name):
-            under = under or any(self.saw(v) for v in self.versions.get(name, []))
+            under = under or any(self.saw(inputs) for _, inputs in self.versions.get(name, ()))
         if under:
             self.influenced.add(name)
         return under
@@ -203,6 +224,7 @@ class Seen:
             mine = rows.join(touched.to_frame(KEY), on=KEY, how="semi")[ID]
             stale.append(self.not_shown(chunk.object, mine))
         self.past = pl.concat([self.past, *stale, touched.rename(ID)]).unique()
+        self.held = Held(self.store, self.gone, self.past)
         self.hits.pop(name, None)
         self._found.clear()
 
@@ -224,14 +246,12 @@ class Seen:
         A stage that was brought up to date has taken them out of its living chunks, so the lists of removed ids tell
         without a read which ones hold them; chunks that ended are opened.
         """
-        living = [c for c in self.store.every_chunk(name, part) if c.ended is None and name in self.current]
-        for chunk in living:
-            gone = self.store.removed(chunk)
-            going = only(gone.to_frame(ID), wanted)[ID].unique() if len(gone) else gone
-            if len(going):
+        current = name in self.current
+        removed = self.store.all_removed(name, part) if current else {}
+        for number, chunk in self.store.numbered(removed).items():
+            if chunk.ended is None and len(going := only(removed[number].to_frame(ID), wanted)[ID].unique()):
                 yield chunk, going
-        known = {c.id for c in living}
-        others = [c for c in self.store.every_chunk(name, part) if c.id not in known]
+        others = self.store.ended_chunks(name, part) if current else self.store.every_chunk(name, part)
         if part == LEFT:
             others = holding(self.store, name, wanted, part, others)
         for hit in self._hits(others):
@@ -241,9 +261,9 @@ class Seen:
         """Of a stage that was under the influence: rows that its living chunks hold and show no more."""
         for part in self.store.parts(name):
             if part in (ROWS, LEFT) or part.startswith("index:"):
+                removed = self.store.all_removed(name, part)
                 for chunk in self.store.chunks(name, part):
-                    going = self.not_shown(chunk.object, self.store.removed(chunk))
-                    if len(going):
+                    if chunk.id in removed and len(going := self.not_shown(chunk.object, removed[chunk.id])):
                         yield chunk, going
 
     def _end(self, name: str, before: Mapping[str, int], out: Doomed) -> None:
@@ -253,31 +273,32 @@ class Seen:
             for chunk in self.store.every_chunk(name, part):
                 if chunk.ended is not None or not alive:
                     out.chunks.append(chunk.id)
-        gone = {v.version for v in self.versions[name] if v.version <= before.get(name, 0)}
+        gone = {number for number, _ in self.versions[name] if number <= before.get(name, 0)}
         out.versions.setdefault(name, set()).update(gone)
 
     def _results(self, name: str, before: Mapping[str, int], out: Doomed) -> None:
         """Results, states and reports of the versions that saw them."""
-        chunks = [
-            c
+        parts = [
+            part
             for part in self.store.parts(name)
             if not (part in (ROWS, LEFT, PLACES, QUARANTINE) or part.startswith("index:"))
-            for c in self.store.every_chunk(name, part)
         ]
-        if not chunks:
-            return
-        bad = {v.version for v in self.versions[name] if v.version <= before.get(name, 0) and self.saw(v)}
+        bad = {n for n, inputs in self.versions[name] if parts and n <= before.get(name, 0) and self.saw(inputs)}
         if not bad:
             return
-        newest = self.versions[name][-1].version
-        for chunk in chunks:
-            end = chunk.ended if chunk.ended is not None else newest + 1
-            during = any(chunk.added <= version < end for version in bad)
-            state = chunk.part in (STATE, TOTAL) and chunk.ended is not None
-            alive = chunk.ended is None and newest not in bad
-            if (during and not alive) or state:
-                out.chunks.append(chunk.id)
+        newest = self.versions[name][-1][0]
+        chunks = self.store.every_chunk if newest in bad else self.store.ended_chunks  # the newest keeps its own
+        for part in parts:
+            for chunk in chunks(name, part):
+                end = chunk.ended if chunk.ended is not None else newest + 1
+                during = any(chunk.added <= version < end for version in bad)
+                if during or (part in (STATE, TOTAL) and chunk.ended is not None):
+                    out.chunks.append(chunk.id)
         out.versions.setdefault(name, set()).update(bad)
+
+
+def _among(rows: pl.DataFrame, wanted: pl.Series) -> pl.Series:
+    return only(rows, wanted)[ID].unique() if len(wanted) else wanted
 
 
 def _sorted(inputs: Mapping[str, set[str]], first: list[str]) -> list[str]:

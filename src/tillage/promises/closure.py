@@ -7,6 +7,7 @@ leaves without the row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,10 +19,14 @@ from tillage.core.rows import ID, PARENT, ids, only, without
 from tillage.flow.plan import Table
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
-from tillage.store.locate import holding, locate
+from tillage.store.locate import candidates, locate
+from tillage.store.purge import QUARANTINE
 from tillage.store.tables import LEFT, ROWS, Chunk
 
-Condition = Callable[[pl.DataFrame], pl.Series]
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+"""An integer as Polars writes it as text."""
+
+Condition = Callable[[pl.DataFrame], pl.Series | pl.Expr]
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ def close(project: Project, question: Question) -> Closure:
     if project.store.latest(question.table) is None:
         raise InputMissing(f"Table '{question.table}' has no version yet.", fix="Run `tillage run`.")
     out = Closure()
+    ever = Ever(project)
     upstream = _upstream(project, question.table)
     family = _family(project)
     if question.subjects:
@@ -82,21 +88,34 @@ def close(project: Project, question: Question) -> Closure:
         asked = asked.unique()
         out.asked = len(asked) + len(before)
         out.gone = _up(family, pl.concat([asked, before]))
-        _must_have_sources(project, question.table, out.gone, asked)
+        _must_have_sources(project, question.table, out.gone, asked, ever)
         out.subjects = _subjects_of(project, out.gone)
     if out.subjects:
-        _same_subjects(project, out, family)
+        _same_subjects(project, out, ever)
         if question.subjects:
             out.asked = len(out.gone)
     out.gone = _down(family, _up(family, out.gone))
     out.past = without(_down(family, _up(family, out.past)).to_frame(ID), out.gone)[ID]
     for stage in _source_stages(project):
-        held = _ever(project, stage, out.gone)
+        held = ever.of(stage, out.gone)
         if len(held):
             out.records += len(held)
             out.sources[stage.name] = pl.concat([out.sources.get(stage.name, ids()), held]).unique()
-            out.keys.setdefault(stage.name, []).extend(_key_values(project, stage, held))
+            if _keys_are_asked_for(project, stage):
+                out.keys.setdefault(stage.name, []).extend(_key_values(project, stage, held))
     return out
+
+
+def _keys_are_asked_for(project: Project, stage: Stage) -> bool:
+    """Whether anything may name the rows by their keys: quarantined records, or a table of which copies are told."""
+    if project.store.every_chunk(stage.name, QUARANTINE):
+        return True
+    return any(s.table is not None and may_hold_copies(s.table) for s in _source_stages(project))
+
+
+def may_hold_copies(table: Table) -> bool:
+    """Whether rows of a table can be known for someone's by a key alone: it has one of one column, and no subject."""
+    return len(table.key) == 1 and not table.subject
 
 
 def source_tables(project: Project, table: str) -> list[Table]:
@@ -188,6 +207,7 @@ def _matching(
     parts = [ROWS, LEFT] if stage.kind == "source" else [ROWS]
     seen: dict[str, pl.Series] = {}
     for part in parts:
+        removed = store.all_removed(stage.name, part)
         for chunk in store.every_chunk(stage.name, part):
             if chunk.object not in seen:
                 seen[chunk.object] = _holding_true(project, chunk, columns, holds)
@@ -195,9 +215,9 @@ def _matching(
             if hits.is_empty():
                 continue
             if chunk.ended is None:
-                shown = without(hits.to_frame(ID), store.removed(chunk))[ID]
+                shown = without(hits.to_frame(ID), removed[chunk.id])[ID] if chunk.id in removed else hits
                 now.append(shown)
-                hits = without(hits.to_frame(ID), shown)[ID]
+                hits = without(hits.to_frame(ID), shown)[ID] if len(shown) < len(hits) else ids()
             before.append(hits)
     shown, earlier = pl.concat(now).unique(), pl.concat(before).unique()
     earlier = without(earlier.to_frame(ID), shown)[ID]
@@ -215,12 +235,11 @@ def _holding_true(project: Project, chunk: Chunk, columns: Sequence[str], holds:
     return rows.filter(holds(rows))[ID]
 
 
-def _must_have_sources(project: Project, table: str, roots: pl.Series, asked: pl.Series) -> None:
+def _must_have_sources(project: Project, table: str, roots: pl.Series, asked: pl.Series, ever: Ever) -> None:
     """Rows that a Group made belong to many: a forget must name whose."""
     if asked.is_empty():
         return
-    held = pl.concat([ids(), *(_ever(project, s, roots) for s in _source_stages(project))]).unique()
-    if only(roots.to_frame(ID), held).height:
+    if any(len(ever.of(s, roots)) for s in _source_stages(project)):
         return
     path = _upstream(project, table)
     if not any(s.kind == "group" for t in path for s in project.stages.values() if s.target == t.name):
@@ -272,15 +291,34 @@ def _spread(family: pl.DataFrame, wanted: pl.Series, near: str, far: str) -> pl.
         found = grown
 
 
-def _ever(project: Project, stage: Stage, wanted: pl.Series) -> pl.Series:
-    """Those of the rows that a source's stage holds, in whatever version."""
-    store = project.store
-    found = [ids()]
-    for part in (ROWS, LEFT):
-        for chunk in holding(store, stage.name, wanted, part, store.every_chunk(stage.name, part)):
-            rows = store.objects.get_frame(chunk.object, chunk.checksum, [ID])
-            found += [only(rows, wanted)[ID]]
-    return pl.concat(found).unique()
+class Ever:
+    """Which rows the sources' stages hold, in whatever version; no row is looked for twice."""
+
+    def __init__(self, project: Project) -> None:
+        self._store = project.store
+        self._asked: dict[str, pl.Series] = {}
+        self._held: dict[str, pl.Series] = {}
+
+    def of(self, stage: Stage, wanted: pl.Series) -> pl.Series:
+        """Those of the rows that a source's stage holds or held."""
+        new = without(wanted.to_frame(ID), self._asked.get(stage.name, ids()))[ID]
+        if len(new):
+            found = [ids()]
+            for part in (ROWS, LEFT):
+                for chunk, near in candidates(self._store, stage.name, new, part):
+                    rows = self._store.objects.get_frame(chunk.object, chunk.checksum, [ID])
+                    found.append(only(rows, near)[ID])
+            self._note(stage.name, new, pl.concat(found).unique())
+        return only(wanted.unique().to_frame(ID), self._held.get(stage.name, ids()))[ID]
+
+    def note(self, stage: Stage, held: pl.Series) -> None:
+        """Rows of a source's stage that were met on the way."""
+        if stage.kind == "source":
+            self._note(stage.name, held, held)
+
+    def _note(self, stage: str, asked: pl.Series, held: pl.Series) -> None:
+        self._asked[stage] = pl.concat([self._asked.get(stage, ids()), asked]).unique()
+        self._held[stage] = pl.concat([self._held.get(stage, ids()), held]).unique()
 
 
 def _key_values(project: Project, stage: Stage, held: pl.Series) -> Iterable[tuple[str, ...]]:
@@ -291,8 +329,8 @@ def _key_values(project: Project, stage: Stage, held: pl.Series) -> Iterable[tup
     found = set()
     store = project.store
     for part in (ROWS, LEFT):
-        for chunk in holding(store, stage.name, held, part, store.every_chunk(stage.name, part)):
-            rows = only(store.objects.get_frame(chunk.object, chunk.checksum, [ID, *table.key]), held)
+        for chunk, near in candidates(store, stage.name, held, part):
+            rows = only(store.objects.get_frame(chunk.object, chunk.checksum, [ID, *table.key]), near)
             found |= set(rows.select(pl.col(c).cast(pl.String) for c in table.key).rows())
     return sorted(found)
 
@@ -328,29 +366,37 @@ def _subjects_of(project: Project, rows: pl.Series) -> tuple[str, ...]:
         for stage in stages:
             parts = [ROWS, LEFT] if stage.kind == "source" else [ROWS]
             for part in parts:
-                for chunk in holding(store, stage.name, rows, part, store.every_chunk(stage.name, part)):
+                for chunk, near in candidates(store, stage.name, rows, part):
                     column = str(table.subject)
                     try:
                         frame = store.objects.get_frame(chunk.object, chunk.checksum, [ID, column])
                     except pl.exceptions.ColumnNotFoundError:
                         continue
-                    values = only(frame, rows)[column].drop_nulls().cast(pl.String)
+                    values = only(frame, near)[column].drop_nulls().cast(pl.String)
                     found |= set(values.to_list())
     return tuple(sorted(found - {""}))
 
 
-def _same_subjects(project: Project, out: Closure, family: pl.DataFrame) -> None:
+def _same_subjects(project: Project, out: Closure, ever: Ever) -> None:
     """Every row of these subjects, wherever a table says whose its rows are."""
-    wanted = pl.Series(out.subjects, dtype=pl.String)
     for table, stages in _declared(project):
         column = str(table.subject)
 
-        def holds(rows: pl.DataFrame, column: str = column) -> pl.Series:
-            return rows[column].cast(pl.String).is_in(wanted.implode()).fill_null(value=False)
+        def holds(rows: pl.DataFrame, column: str = column) -> pl.Expr:
+            return _is_one_of(column, rows.schema[column], out.subjects)
 
         for stage in stages:
             shown, earlier = _matching(project, stage, [column], holds, states=True)
+            ever.note(stage, pl.concat([shown, earlier]))
             alive = [rows[ID] for _, rows in locate(project.store, stage.name, earlier, columns=[])]
             otherwise = pl.concat([ids(), *alive]).unique()
             out.gone = pl.concat([out.gone, shown, without(earlier.to_frame(ID), otherwise)[ID]]).unique()
             out.past = pl.concat([out.past, otherwise]).unique()
+
+
+def _is_one_of(column: str, dtype: pl.DataType, texts: tuple[str, ...]) -> pl.Expr:
+    """Whether a column, as text, is one of these."""
+    if dtype == pl.Int64:  # as text a number has one form, so the others need not be compared
+        numbers = [int(t) for t in texts if _NUMBER.fullmatch(t) and -(1 << 63) <= int(t) < 1 << 63]
+        return pl.col(column).is_in(pl.Series(numbers, dtype=pl.Int64).implode())
+    return pl.col(column).cast(pl.String).is_in(pl.Series(texts, dtype=pl.String).implode())

@@ -19,7 +19,7 @@ from tillage.flow.plan import Table
 from tillage.flow.quarantine import opened
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
-from tillage.promises.closure import Closure
+from tillage.promises.closure import Closure, may_hold_copies
 from tillage.store.catalog import load
 from tillage.store.purge import QUARANTINE
 from tillage.store.tables import LEFT, ROWS
@@ -117,18 +117,14 @@ def undecided(project: Project, closure: Closure) -> list[dict[str, Any]]:
     values = {key[0] for keys in closure.keys.values() for key in keys if len(key) == 1} | set(closure.subjects)
     for stage in project.stages.values():
         table = stage.table
-        if stage.kind == "source" and table is not None and table.key and not _has_subject(project, table):
+        if stage.kind == "source" and table is not None and may_hold_copies(table):
             out += _same_key(project, stage, table, closure, values)
     out += _merged(project, closure)
     return out
 
 
-def _has_subject(project: Project, table: Table) -> bool:
-    return bool(table.subject)
-
-
 def _same_key(project: Project, stage: Stage, table: Table, closure: Closure, values: set[str]) -> list[dict[str, Any]]:
-    if len(table.key) != 1 or not values or project.store.latest(stage.name) is None:
+    if not values or project.store.latest(stage.name) is None:
         return []
     frame = pl.DataFrame({table.key[0]: sorted(values)})
     wanted = project.store.keys.row_ids(table.name, frame, table.key)

@@ -20,7 +20,7 @@ from tillage.core.rows import ID, ids, only, without
 from tillage.core.step import Fold, Group, Sharded
 from tillage.flow.erasure import Erasure, known_digest, model_digest
 from tillage.flow.run import PACE, Project
-from tillage.flow.seen import Seen
+from tillage.flow.seen import Held, Seen
 from tillage.flow.source import OBJECT, PLACES, RECORD
 from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks
@@ -75,7 +75,7 @@ def estimate(
     with project.alone():
         project.end_erasure()
         found = _find(project, Question(table, where, tuple(key), tuple(subject)))
-        return _told(project, found, dry=True)
+        return _told(project, found, Held(project.store, found.gone, found.closure.past), dry=True)
 
 
 def forget(
@@ -106,7 +106,8 @@ def forget(
     with project.alone(wait=wait):
         project.end_erasure()
         found = _find(project, Question(table, where, tuple(key), tuple(subject)))
-        told = _told(project, found, dry=False)
+        held = Held(project.store, found.gone, found.closure.past)
+        told = _told(project, found, held, dry=False)
         marks = _marks(project, found)
         erasure = Erasure(
             found.gone,
@@ -114,7 +115,7 @@ def forget(
             {name: version.version for name in project.store.stages() if (version := project.store.latest(name))},
             _for_receipt(project, found, told, len(marks)),
         )
-        done = project.erase(erasure, marks)
+        done = project.erase(erasure, marks, held)
         receipt = receipts(project.store)[-1]
     told["notes"] = [*told["notes"], *done["notes"]]
     told["refitted"] = done["refitted"]
@@ -198,7 +199,7 @@ def _places(project: Project, stage: Stage, held: pl.Series) -> set[tuple[str, i
         rows = only(store.read(chunk), held)
         moved.setdefault(chunk.page, {}).update(zip(rows[ID].to_list(), rows[RECORD].to_list(), strict=True))
     out: set[tuple[str, int]] = set()
-    for chunk in holding(store, stage.name, held, ROWS, store.every_chunk(stage.name, ROWS)):
+    for chunk in holding(store, stage.name, held, ROWS):
         rows = only(store.objects.get_frame(chunk.object, chunk.checksum, [ID, OBJECT, RECORD]), held)
         for row, ordinal, record in rows.rows():
             for known in objects:
@@ -212,10 +213,10 @@ def _places(project: Project, stage: Stage, held: pl.Series) -> set[tuple[str, i
 # -- telling --------------------------------------------------------------------------------------------------------
 
 
-def _told(project: Project, found: Found, *, dry: bool) -> dict[str, Any]:
+def _told(project: Project, found: Found, held: Held, *, dry: bool) -> dict[str, Any]:
     store, stages = project.store, project.stages
     ran = [name for name in stages if store.latest(name) is not None]
-    seen = Seen(store, stages, found.gone, found.closure.past, ran)
+    seen = Seen(store, stages, found.gone, found.closure.past, ran, held)
     seen.look_everywhere()
     tables: dict[str, dict[str, int]] = {}
     read = 0
@@ -224,8 +225,9 @@ def _told(project: Project, found: Found, *, dry: bool) -> dict[str, Any]:
         if name not in ran:
             continue
         hits = [hit for stage in own for hit in seen.look(stage)]
+        removed = store.all_removed(name, ROWS)
         shown = sum(
-            without(hit.ids.to_frame(ID), store.removed(hit.chunk)).height
+            without(hit.ids.to_frame(ID), removed[hit.chunk.id]).height if hit.chunk.id in removed else len(hit.ids)
             for hit in seen.look(name)
             if hit.chunk.ended is None
         )

@@ -18,7 +18,14 @@ from typing import Any
 
 from tillage.core.errors import TillageError, Unavailable, VerifyFailed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_RUNS = """
+CREATE TABLE runs (id INTEGER PRIMARY KEY, stage TEXT NOT NULL, part TEXT NOT NULL, chunks TEXT NOT NULL);
+CREATE TABLE pieces (
+    run INTEGER NOT NULL, first INTEGER NOT NULL, object TEXT NOT NULL, checksum TEXT NOT NULL,
+    entries INTEGER NOT NULL, PRIMARY KEY (run, first)) WITHOUT ROWID;
+"""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -38,9 +45,6 @@ CREATE TABLE placed (
     ordinal INTEGER NOT NULL, chunk INTEGER NOT NULL, PRIMARY KEY (ordinal, chunk)) WITHOUT ROWID;
 CREATE TABLE memo (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE small (name TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE runs (
-    id INTEGER PRIMARY KEY, stage TEXT NOT NULL, part TEXT NOT NULL, object TEXT NOT NULL, checksum TEXT NOT NULL,
-    chunks TEXT NOT NULL);
 CREATE TABLE digests (chunk INTEGER NOT NULL, version INTEGER NOT NULL, sum TEXT NOT NULL,
     PRIMARY KEY (chunk, version)) WITHOUT ROWID;
 CREATE TABLE sources (
@@ -57,7 +61,10 @@ CREATE TABLE receipts (number INTEGER PRIMARY KEY, erased TEXT NOT NULL, signed 
 CREATE TABLE erasures (epoch INTEGER NOT NULL, stage TEXT NOT NULL, version INTEGER NOT NULL,
     rows INTEGER NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, created TEXT NOT NULL,
     PRIMARY KEY (epoch, stage, version)) WITHOUT ROWID;
-"""
+""" + _RUNS.lstrip()
+
+_UPGRADES = {"1": "DROP TABLE runs;\n" + _RUNS.lstrip()}
+"""By the schema that a store has: what brings it to the next. Locators are made again when they are asked for."""
 
 _MISUSE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 """Errors that say nothing about the file: bugs of ours."""
@@ -79,6 +86,8 @@ class Catalog:
         self.path = path
         self._lock = RLock()
         self._depth = 0
+        self._undone = 0
+        """Transactions that were rolled back, so far."""
         self.read_only = False
         """Nothing can be written where it lies; reading works all the same."""
         try:
@@ -131,16 +140,24 @@ class Catalog:
         if self._is_new():  # asked first without a lock, so that nobody who only reads waits for a writer
             with self.transaction():
                 if self._is_new():
-                    for statement in _SCHEMA.split(";\n"):
-                        if statement.strip():
-                            self._db.execute(statement)
+                    self._all_of(_SCHEMA)
                     self._db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+        if self.meta("schema") in _UPGRADES and not self.read_only:
+            with self.transaction():
+                while (upgrade := _UPGRADES.get(self.meta("schema") or "")) is not None:
+                    self._all_of(upgrade)
+                    self.set_meta("schema", str(int(self.meta("schema") or "0") + 1))
         found = self.meta("schema")
         if found != str(SCHEMA_VERSION):
             raise Unavailable(
                 f"The catalog {self.path} has schema {found}, and this Tillage knows {SCHEMA_VERSION}.",
                 fix="Use the Tillage version that wrote it, or start a new store.",
             )
+
+    def _all_of(self, statements: str) -> None:
+        for statement in statements.split(";\n"):
+            if statement.strip():
+                self._db.execute(statement)
 
     def _is_new(self) -> bool:
         return not self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -163,6 +180,7 @@ class Catalog:
                 except BaseException:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
+                    self._undone += 1
                     raise
             except _MISUSE:
                 raise
@@ -200,6 +218,10 @@ class Catalog:
                 raise
             except sqlite3.DatabaseError as error:
                 raise _explained(error, self.path) from error
+
+    def state(self) -> tuple[int, int]:
+        """Two numbers that stay while nothing is written, by this connection or another."""
+        return int(self.rows("PRAGMA data_version")[0][0]), self._db.total_changes + self._undone
 
     def meta(self, key: str) -> str | None:
         """A named value of the store."""

@@ -8,39 +8,62 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 import numpy as np
 import polars as pl
 import polars_hash as plh
 
-from tillage.core.rows import ID, high, low, user_columns
+from tillage.core.rows import ID, high, low
 
 MODULUS = 1 << 128
 
 
 def row_hashes(frame: pl.DataFrame) -> pl.Series:
     """UInt128 a row, over `_id` and the user's columns."""
-    return _row_hashes(frame).collect()["h"]
+    return _row_hashes(frame)["h"]
 
 
 def content_hashes(frame: pl.DataFrame) -> pl.Series:
     """UInt128 a row over the user's columns alone."""
-    kinds = frame.schema  # asked once: it is made anew each time, which thousands of columns would feel
-    columns = [_canonical(c, kinds[c]) for c in user_columns(frame)]
-    return _hashes(frame, columns).collect()["h"] if columns else pl.zeros(frame.height, pl.UInt128, eager=True)
+    columns = _canonical(_shape(frame))
+    return _hashes(frame, columns)["h"] if columns else pl.zeros(frame.height, pl.UInt128, eager=True)
 
 
-def _row_hashes(frame: pl.DataFrame) -> pl.LazyFrame:
-    kinds = frame.schema
-    columns = [low(ID).alias("_lo"), high(ID).alias("_hi"), *(_canonical(c, kinds[c]) for c in user_columns(frame))]
-    return _hashes(frame, columns)
+def _row_hashes(frame: pl.DataFrame) -> pl.DataFrame:
+    return _hashes(frame, (*_OWN, *_canonical(_shape(frame))))
 
 
-def _hashes(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.LazyFrame:
-    """The column `h`; not asked for yet, so that a chunk costs one query."""
-    rows = frame.lazy().select(columns).select(plh.hash_rows(pl.all(), version=1).alias("h"))
-    return rows.select(plh.col("h").nchash.xxh3_128(seed=0))
+def _hashes(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.DataFrame:
+    """The column `h`; step by step, since to plan one query took longer than the steps."""
+    return frame.select_seq(columns).select_seq(_BYTES).select_seq(_HASH)
+
+
+_OWN = (low(ID).alias("_lo"), high(ID).alias("_hi"))
+_BYTES = plh.hash_rows(pl.all(), version=1).alias("h")
+_HASH = plh.col("h").nchash.xxh3_128(seed=0)
+_HALVES = (low("h").alias("lo"), high("h").alias("hi"))
+
+
+@dataclass(frozen=True)
+class RowHashes:
+    """The hash of each row of a frame, in halves, of which sums are taken."""
+
+    lo: np.ndarray
+    hi: np.ndarray
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> RowHashes:
+        """Over `_id` and the user's columns."""
+        halves = _row_hashes(frame).select_seq(_HALVES)
+        return cls(halves["lo"].to_numpy(), halves["hi"].to_numpy())
+
+    def sum(self, among: np.ndarray | None = None) -> int:
+        """Their sum modulo 2^128: of all, or of those rows that `among` says (places, or a truth a row)."""
+        lo, hi = (self.lo, self.hi) if among is None else (self.lo[among], self.hi[among])
+        return (_sum(lo) + (_sum(hi) << 64)) % MODULUS
 
 
 def row_sum(frame: pl.DataFrame) -> int:
@@ -50,10 +73,7 @@ def row_sum(frame: pl.DataFrame) -> int:
     >>> row_sum(frame) == row_sum(frame.reverse()) == (row_sum(frame[:1]) + row_sum(frame[1:])) % MODULUS
     True
     """
-    if frame.is_empty():
-        return 0
-    halves = _row_hashes(frame).select(lo=low("h"), hi=high("h")).collect()
-    return (_sum(halves["lo"].to_numpy()) + (_sum(halves["hi"].to_numpy()) << 64)) % MODULUS
+    return RowHashes.of(frame).sum() if frame.height else 0
 
 
 def table_digest(columns: Mapping[str, str], rows: int, total: int) -> str:
@@ -69,9 +89,18 @@ def _sum(values: np.ndarray) -> int:
     )
 
 
-def _canonical(column: str, kind: pl.DataType) -> pl.Expr:
-    if kind.is_float():
-        value = pl.col(column)  # adding 0.0 would be optimised away
-        one = pl.when(value.is_nan()).then(float("nan")).when(value == 0).then(0.0).otherwise(value)
-        return one.cast(kind).alias(column)
-    return pl.col(column)
+def _shape(frame: pl.DataFrame) -> tuple[tuple[str, pl.DataType | None], ...]:
+    """The user's columns; with its type each that has numbers which must be made one."""
+    return tuple((c, t if t.is_float() else None) for c, t in frame.schema.items() if not c.startswith("_"))
+
+
+@lru_cache(maxsize=64)
+def _canonical(shape: tuple[tuple[str, pl.DataType | None], ...]) -> tuple[pl.Expr, ...]:
+    """Kept, since to make the expressions took as long as to hash a thousand rows with them."""
+    return tuple(pl.col(column) if dtype is None else _one(column, dtype) for column, dtype in shape)
+
+
+def _one(column: str, dtype: pl.DataType) -> pl.Expr:
+    value = pl.col(column)  # adding 0.0 would be optimised away
+    one = pl.when(value.is_nan()).then(float("nan")).when(value == 0).then(0.0).otherwise(value)
+    return one.cast(dtype).alias(column)

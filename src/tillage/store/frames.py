@@ -56,9 +56,10 @@ def unpacked(
     """The rows in the bytes of the object `name`: all columns, some of them, or all `but` one."""
     source = BytesIO(data)
     if name.endswith(STREAM):
+        if columns:  # what is not asked for is not decoded
+            return pl.read_ipc_stream(source, columns=list(dict.fromkeys(columns)))[list(columns)]
         rows = pl.read_ipc_stream(source)
-        wanted = list(columns) if columns is not None else [c for c in rows.columns if c != but]
-        return rows if wanted == rows.columns else rows.select(wanted)
+        return rows[[c for c in (rows.columns if columns is None else ()) if c != but]]
     if columns is None and but is None:
         return from_storage(pl.read_parquet(source))
     stored = pl.read_parquet_schema(source)

@@ -5,12 +5,15 @@ It waits for running work (runs hold the store's lock shared), so every file wit
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from tillage.store.catalog import load
 from tillage.store.failpoints import reach
-from tillage.store.objects import sync_folder
+from tillage.store.locate import drop_runs, kept_runs
+from tillage.store.objects import is_small, sync_folder
 from tillage.store.tables import Store
 
 KEEP = 10
@@ -18,6 +21,9 @@ KEEP = 10
 
 PURGING = "purging"
 """Names in the catalog what a purge has replaced, from its commit until the last old byte is gone."""
+
+_NAMED = re.compile(r'"name":"([^"\\]*)"')
+"""What is called a name in a result; names of objects need no escape."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,7 @@ def collect(store: Store, keep: int = KEEP) -> Collected:
             )
         _drop_dead_runs(store)
         owned = owned_objects(store)
-        memo = store.catalog.rows("SELECT key, value FROM memo")
-        stale = [r["key"] for r in memo if not object_names(load(r["value"])) <= owned]
-        store.catalog.write_many("DELETE FROM memo WHERE key = ?", [(k,) for k in stale])
+        forget_remembered(store, remembered(store, lambda names: not names <= owned))
     orphans = sorted(set(store.objects.files()) - owned)
     size = store.objects.delete_small(orphans)
     for name in orphans:
@@ -93,7 +97,7 @@ def kept_versions(store: Store, keep: int) -> dict[str, set[int]]:
 
 def owned_objects(store: Store) -> set[str]:
     """The files that a chunk or a locator needs."""
-    query = "SELECT object FROM chunks UNION SELECT object FROM runs"
+    query = "SELECT object FROM chunks UNION SELECT object FROM pieces"
     return {str(r[0]) for r in store.catalog.rows(query)}
 
 
@@ -102,7 +106,10 @@ def erase_replaced(store: Store, *, vacuum: bool = True) -> None:
     debt = store.catalog.meta(PURGING)
     if debt is None:
         return
-    gone = sorted(set(load(debt)) - owned_objects(store))
+    named = set(load(debt))
+    gone = sorted(named - owned_objects(store)) if named else []
+    store.objects.delete_small(gone)
+    gone = [name for name in gone if not is_small(name)]
     for name in gone:
         store.objects.delete(name)
     for folder in sorted({(store.objects.root / name).parent for name in gone}):
@@ -112,6 +119,21 @@ def erase_replaced(store: Store, *, vacuum: bool = True) -> None:
         reach("purge.vacuum")
         store.catalog.vacuum()
     store.catalog.write("DELETE FROM meta WHERE key = ?", PURGING)
+
+
+def remembered(store: Store, wanted: Callable[[set[str]], bool]) -> list[str]:
+    """The keys of the remembered results for whose objects `wanted` is true."""
+    found = []
+    for key, value in store.catalog.rows("SELECT key, value FROM memo"):
+        # more names than the objects', perhaps; to decode a thousand results took as long as to purge a row
+        if wanted(set(_NAMED.findall(value))) and wanted(object_names(load(value))):
+            found.append(str(key))
+    return found
+
+
+def forget_remembered(store: Store, keys: Iterable[str]) -> None:
+    """Drop remembered results."""
+    store.catalog.write_many("DELETE FROM memo WHERE key = ?", [(key,) for key in keys])
 
 
 def object_names(value: Any) -> set[str]:
@@ -124,6 +146,6 @@ def object_names(value: Any) -> set[str]:
 
 def _drop_dead_runs(store: Store) -> None:
     alive = {int(r[0]) for r in store.catalog.rows("SELECT id FROM chunks")}
-    for row in store.catalog.rows("SELECT id, chunks FROM runs"):
-        if not alive & set(load(row["chunks"])):
-            store.catalog.write("DELETE FROM runs WHERE id = ?", row["id"])
+    drop_runs(
+        store, [run.number for run in kept_runs(store) if run.number is not None and alive.isdisjoint(run.chunks)]
+    )

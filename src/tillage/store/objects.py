@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +30,9 @@ from tillage.store.frames import packed, unpacked
 CACHE_BYTES = 32 << 20
 """Frames just written or read are kept in memory up to this size in all; more would be memory that is never warm."""
 
+
+AT_ONCE = 500
+"""Small objects that one query reads."""
 
 SMALL = 48 << 10
 """Bytes up to which an object lives in the catalog."""
@@ -167,6 +171,23 @@ class Objects:
             data = bytes(row[0])
         return data
 
+    def get_many(self, wanted: Sequence[tuple[str, str]]) -> list[bytes]:
+        """The bytes of objects, each named with its checksum, in one query where they are small."""
+        with self._lock:
+            held = {name for name, _ in wanted if name in self._pending}
+        small = sorted({name for name, _ in wanted if name.startswith(_SMALL)} - held)
+        found: dict[str, bytes] = {}
+        for at in range(0, len(small) if self.catalog is not None else 0, AT_ONCE):
+            some = small[at : at + AT_ONCE]
+            query = f"SELECT name, data FROM small WHERE name IN ({', '.join('?' * len(some))})"  # noqa: S608
+            found |= {str(r[0]): bytes(r[1]) for r in (self.catalog.rows(query, *some) if self.catalog else ())}
+        out = []
+        for name, checksum in wanted:
+            data = found.get(name)
+            whole = data is not None and sha256(data).hexdigest() == checksum
+            out.append(data if data is not None and whole else self.get(name, checksum))
+        return out
+
     def _there(self, name: str) -> bool:
         if not name.startswith(_SMALL) or self.catalog is None:
             return (self.root / name).exists()
@@ -199,8 +220,8 @@ class Objects:
                     f"The object {name} cannot be decoded: {error}.", fix="Run `tillage verify`."
                 ) from error
         if but is not None:
-            return found.drop(but)
-        return found if columns is None else found.select(columns)
+            return found[[c for c in found.columns if c != but]]
+        return found if columns is None else found[columns]
 
     def delete(self, name: str) -> int:
         """Remove a file; the bytes freed (0 when it was not there)."""
@@ -217,27 +238,45 @@ class Objects:
 
     def delete_small(self, names: Iterable[str]) -> int:
         """Remove those of these objects that live in the catalog, in one transaction; the bytes freed."""
+        small = [name for name in names if is_small(name)]
+        if self.catalog is None or not small:
+            return 0
         size = 0
-        if self.catalog is not None:
-            with self.catalog.transaction():
-                for name in (n for n in names if n.startswith(_SMALL)):
-                    self.forget(name)
-                    row = self.catalog.row("SELECT length(data) FROM small WHERE name = ?", name)
-                    self.catalog.write("DELETE FROM small WHERE name = ?", name)
-                    size += int(row[0]) if row else 0
+        for name in small:
+            self.forget(name)
+        with self.catalog.transaction():
+            for at in range(0, len(small), AT_ONCE):
+                some = small[at : at + AT_ONCE]
+                named = f"name IN ({', '.join('?' * len(some))})"
+                row = self.catalog.row(f"SELECT total(length(data)) FROM small WHERE {named}", *some)  # noqa: S608
+                size += int(row[0]) if row else 0
+                self.catalog.write(f"DELETE FROM small WHERE {named}", *some)  # noqa: S608
         return size
 
     def files(self) -> dict[str, int]:
         """Every object there is, half-written files too, with its size."""
         small = self.catalog.rows("SELECT name, length(data) FROM small") if self.catalog is not None else []
         found = {str(name): int(size) for name, size in small}
-        for path in self.root.rglob("*"):
-            try:
-                if path.is_file():
-                    found[path.relative_to(self.root).as_posix()] = path.stat().st_size
-            except FileNotFoundError:  # a temporary file that has got its name meanwhile
-                continue
+        for name, entry in self._listed():
+            with suppress(FileNotFoundError):  # a temporary file that has got its name meanwhile
+                found[name] = entry.stat().st_size
         return found
+
+    def names(self) -> set[str]:
+        """The same without the sizes, which cost most of it."""
+        small = self.catalog.rows("SELECT name FROM small") if self.catalog is not None else []
+        return {str(row[0]) for row in small}.union(name for name, _ in self._listed())
+
+    def _listed(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        waiting = [""]
+        while waiting:  # a path of pathlib costs more than all else here
+            inner = waiting.pop()
+            with os.scandir(self.root / inner) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{inner}{entry.name}/")
+                    elif entry.is_file():
+                        yield f"{inner}{entry.name}", entry
 
     def forget(self, name: str | None = None) -> None:
         """Drop a frame, or all, from memory."""
@@ -257,6 +296,11 @@ class Objects:
             while self._cached > CACHE_BYTES:
                 _, (_, freed) = self._cache.popitem(last=False)
                 self._cached -= freed
+
+
+def is_small(name: str) -> bool:
+    """Whether an object of this name lives in the catalog."""
+    return name.startswith(_SMALL)
 
 
 def _lost(name: str, message: str) -> VerifyFailed:

@@ -14,18 +14,22 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from tillage.core.rows import ID, MERGED, PARENT, REASON, ids, only, without
+from tillage.core.rows import ID, MERGED, PARENT, REASON, ids, without
 from tillage.store.catalog import dump, load
-from tillage.store.digests import MODULUS, row_sum
+from tillage.store.digests import MODULUS, RowHashes
 from tillage.store.failpoints import reach
-from tillage.store.gc import PURGING, erase_replaced, object_names
-from tillage.store.locate import holding, thinned
+from tillage.store.gc import PURGING, erase_replaced, forget_remembered, remembered
+from tillage.store.locate import drop_runs, holding, kept_runs, thinned
 from tillage.store.objects import Stored
-from tillage.store.tables import FEW, LEFT, ROWS, Chunk, Store, Version, pack, unpack
+from tillage.store.tables import LEFT, ROWS, Chunk, Store, pack, unpack
 
 QUARANTINE = "quarantine"
+_NONE = ids()
+MANY = 16 << 10
+"""Bytes of packed row_ids from which a query costs less than to look at them one by one."""
 
 
 @dataclass(frozen=True)
@@ -70,36 +74,46 @@ def purge_doomed(
     within: Callable[[int], None] | None = None,
 ) -> Purged:
     """Take away what is listed; `within` is called with the epoch inside the transaction."""
-    work = _rewritten(store, doomed.objects)
-    losing: dict[int, pl.Series] = {}
-    for name, (_, _, lost) in work.items():
-        losing |= {int(r[0]): lost[ID] for r in store.catalog.rows("SELECT id FROM chunks WHERE object = ?", name)}
-    runs = thinned(store, losing)
+    while (epoch := _purged(store, work := Rewriting(store), doomed, stripped or {}, within)) is None:
+        pass  # somebody else wrote meanwhile: what was read may stand otherwise now
+    erase_replaced(store, vacuum=vacuum)
+    return Purged(epoch, work.lost, len(work.written), work.touched)
+
+
+def _purged(
+    store: Store,
+    work: Rewriting,
+    doomed: Doomed,
+    stripped: Mapping[str, pl.Series],
+    within: Callable[[int], None] | None,
+) -> int | None:
+    """The epoch of the erasure; None when another connection wrote between what was read and the transaction."""
+    at = store.catalog.state()[0]
+    for name, (chunk, going) in doomed.objects.items():
+        work.rewrite(name, chunk, going)
+    pieces = thinned(store, work.losing)
     reach("purge.rewritten")
     store.objects.sync()
     with store.catalog.transaction():
+        if store.catalog.state()[0] != at:
+            return None
         epoch = int(store.catalog.meta("epoch") or 0) + 1
         store.catalog.set_meta("epoch", str(epoch))
-        debt = {*load(store.catalog.meta(PURGING) or "[]"), *work}
-        for name, (_, stored, lost) in work.items():
-            _swap(store, name, stored, lost, epoch)
-        for run, old, new in runs:
-            store.catalog.write("UPDATE runs SET object = ?, checksum = ? WHERE id = ?", new.name, new.checksum, run)
-            debt.add(old)
-        for stage, wanted in (stripped or {}).items():
-            _strip_removals(store, "c.stage", stage, wanted)
-        if len(doomed.ids):
-            _strip_removals(store, "1", 1, doomed.ids)
-        debt |= _drop_chunks(store, doomed.chunks)
+        work.record(epoch)
+        store.catalog.write_many(
+            "UPDATE pieces SET object = ?, checksum = ?, entries = ? WHERE run = ? AND first = ?",
+            [(t.new.name, t.new.checksum, t.new.rows, t.run, t.old.first) for t in pieces],
+        )
+        _strip_removals(store, work.losing, stripped, doomed.ids)
+        replaced = {*work.written, *(t.old.object for t in pieces), *_drop_chunks(store, doomed.chunks)}
+        debt = replaced.union(load(store.catalog.meta(PURGING) or "[]"))
         _mark_erased(store, doomed.versions, epoch)
-        _forget_memo(store, debt)
+        forget_remembered(store, remembered(store, lambda names: bool(names & debt)))
         if within is not None:
             within(epoch)
         store.catalog.set_meta(PURGING, dump(sorted(debt)))
         reach("purge.commit")
-    erase_replaced(store, vacuum=vacuum)
-    lost_rows = sum(lost.height for _, _, lost in work.values())
-    return Purged(epoch, lost_rows, len(work), sum(c.rows for c, _, _ in work.values()))
+    return epoch
 
 
 def _holders(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[Chunk, pl.Series]]:
@@ -141,18 +155,124 @@ def _holders(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[Chu
     return {name: (chunk, pl.concat(asked).unique()) for name, (chunk, asked) in wanted.items()}
 
 
-def _rewritten(
-    store: Store, wanted: Mapping[str, tuple[Chunk, pl.Series]]
-) -> dict[str, tuple[Chunk, Stored, pl.DataFrame]]:
-    """By old object: a chunk on it, the object written in its place, the rows it loses."""
-    work = {}
-    for name, (chunk, going) in wanted.items():
+class Rewriting:
+    """Objects written again without rows, and what that changes in the catalog: found first, recorded at once.
+
+    A chunk's rows are read, hashed and written once.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.written: dict[str, Stored] = {}
+        """By old object: the one in its place."""
+        self.losing: dict[int, pl.Series] = {}
+        """By chunk: the ids that its object loses."""
+        self.lost = self.touched = 0
+        """Rows taken out, and rows read."""
+        self._counts: dict[str, dict[int, dict[str, Any]]] = {}
+        """By stage and version, of the stages that are met."""
+        self._counted: dict[tuple[str, int], dict[str, Any]] = {}
+        self._sums: dict[tuple[str, int], tuple[int, int, int]] = {}
+        """By stage and version: rows taken out, and the sums of its touched chunks before and after."""
+
+    def rewrite(self, name: str, chunk: Chunk, going: pl.Series) -> None:
+        """Write an object again without these rows; `chunk` stands on it, others may."""
+        store = self.store
         frame = store.objects.get_frame(name, chunk.checksum)
-        lost = only(frame, going)
-        if lost.height:
-            key = sha256(dump(["purge", name]).encode()).hexdigest()[:32]
-            work[name] = (chunk, store.objects.put_frame(key, without(frame, going)), lost)
-    return work
+        leaves = frame[ID].is_in(going.implode())
+        if not leaves.any():
+            return
+        lost = frame.filter(leaves)
+        key = sha256(dump(["purge", name]).encode()).hexdigest()[:32]
+        self.written[name] = store.objects.put_frame(key, frame.filter(~leaves))
+        self.lost += lost.height
+        self.touched += chunk.rows
+        packed = pack(lost[ID])
+        sums: Sums | None = None
+        for own in store.chunks_on(name):
+            self.losing[own.id] = lost[ID]
+            if own.part not in (ROWS, LEFT, QUARANTINE):
+                continue
+            for shown in self._shown(own, lost, packed):
+                for version in shown.versions:
+                    counts = self._counted[own.stage, version] = self._counts[own.stage][version]
+                    _recount(counts, own.part, shown.lost)
+                if own.part == ROWS:
+                    sums = sums or Sums(frame, leaves.to_numpy())
+                    self._add(own.stage, shown, *sums.of(shown))
+
+    def _add(self, stage: str, shown: Shown, before: int, after: int) -> None:
+        for version in shown.versions:
+            rows, old, new = self._sums.get((stage, version), (0, 0, 0))
+            self._sums[stage, version] = rows + shown.lost.height, (old + before) % MODULUS, (new + after) % MODULUS
+
+    def _shown(self, chunk: Chunk, lost: pl.DataFrame, packed: bytes) -> Iterator[Shown]:
+        """The versions that showed any of the lost rows; those between two removals are looked at once."""
+        if chunk.stage not in self._counts:
+            query = "SELECT version, counts FROM versions WHERE stage = ? ORDER BY version"
+            self._counts[chunk.stage] = {n: load(counts) for n, counts in self.store.catalog.rows(query, chunk.stage)}
+        query = "SELECT version, ids FROM removals WHERE chunk = ? ORDER BY version"
+        removals = [(int(version), bytes(gone)) for version, gone in self.store.catalog.rows(query, chunk.id)]
+        alike: dict[int, list[int]] = {}
+        for version in self._counts[chunk.stage]:
+            if chunk.added <= version and (chunk.ended is None or version < chunk.ended):
+                alike.setdefault(sum(at <= version for at, _ in removals), []).append(version)
+        for count, versions in alike.items():
+            if not count:
+                yield Shown(versions, _NONE, lost)
+                continue
+            hidden = b"".join(gone for _, gone in removals[:count])
+            there = _apart(hidden)
+            stays = [row not in there for row in _each(packed)]
+            if any(stays):
+                yield Shown(versions, unpack(hidden), lost if all(stays) else lost.filter(pl.Series(stays)))
+
+    def record(self, epoch: int) -> None:
+        """Put the new objects in the place of the old ones, with the counts and sums that follow; in a transaction."""
+        catalog, now = self.store.catalog, datetime.now(UTC).isoformat(timespec="seconds")
+        catalog.write_many(
+            "UPDATE versions SET counts = ? WHERE stage = ? AND version = ?",
+            [(dump(counts), *at) for at, counts in self._counted.items()],
+        )
+        catalog.write_many(
+            "UPDATE versions SET epoch = ? WHERE stage = ? AND version = ?", [(epoch, *at) for at in self._sums]
+        )
+        catalog.write_many(
+            "INSERT INTO erasures VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(epoch, *at, n, f"{old:032x}", f"{new:032x}", now) for at, (n, old, new) in self._sums.items()],
+        )
+        catalog.write_many(
+            "UPDATE chunks SET object = ?, checksum = ?, size = ?, rows = ? WHERE object = ?",
+            [(new.name, new.checksum, new.size, new.rows, old) for old, new in self.written.items()],
+        )
+        catalog.write_many("DELETE FROM digests WHERE chunk = ?", [(number,) for number in self.losing])
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Versions that showed the same rows of a chunk: what they hid of it, and which of the lost rows they showed."""
+
+    versions: list[int]
+    hidden: pl.Series
+    lost: pl.DataFrame
+
+
+class Sums:
+    """Sums of the row hashes of an object that loses rows, as its versions show it; each row is hashed once."""
+
+    def __init__(self, frame: pl.DataFrame, leaves: np.ndarray) -> None:
+        self._ids, self._leaves = frame[ID], leaves
+        self._hashes = RowHashes.of(frame)
+        self._kept, self._lost = self._hashes.sum(~leaves), self._hashes.sum(leaves)
+
+    def of(self, shown: Shown) -> tuple[int, int]:
+        """The sums of what versions showed: with the rows that are lost, and without."""
+        after, gone = self._kept, self._lost
+        if len(shown.hidden):
+            hidden = self._ids.is_in(shown.hidden.implode()).to_numpy()
+            after -= self._hashes.sum(hidden & ~self._leaves)
+            gone -= self._hashes.sum(hidden & self._leaves)
+        return (after + gone) % MODULUS, after % MODULUS
 
 
 def _drop_chunks(store: Store, chunks: Iterable[int]) -> set[str]:
@@ -162,11 +282,9 @@ def _drop_chunks(store: Store, chunks: Iterable[int]) -> set[str]:
     for table in ("removals", "digests", "placed"):
         store.catalog.write_many(f"DELETE FROM {table} WHERE chunk = ?", [(n,) for n in numbers])  # noqa: S608
     store.catalog.write_many("DELETE FROM chunks WHERE id = ?", [(n,) for n in numbers])
-    for run in store.catalog.rows("SELECT id, object, chunks FROM runs"):
-        if numbers & set(load(run["chunks"])):
-            store.catalog.write("DELETE FROM runs WHERE id = ?", run["id"])
-            names.add(str(run["object"]))
-    return names
+    dead = [run for run in kept_runs(store) if not numbers.isdisjoint(run.chunks)] if numbers else []
+    drop_runs(store, [run.number for run in dead if run.number is not None])
+    return names.union(piece.object for run in dead for piece in run.pieces)
 
 
 def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> None:
@@ -184,111 +302,24 @@ def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> 
             )
 
 
-def _swap(store: Store, name: str, stored: Stored, lost: pl.DataFrame, epoch: int) -> None:
-    """Put the rewritten object in the place of the old one in every chunk that stands on it."""
-    chunks = {int(row["id"]) for row in store.catalog.rows("SELECT id FROM chunks WHERE object = ?", name)}
-    kept: pl.DataFrame | None = None
-    total = 0
-    for number in sorted(chunks):
-        chunk = store.chunk(number)
-        shown = list(_shown(store, chunk, lost)) if chunk.part in (ROWS, LEFT, QUARANTINE) else []
-        _recount(store, chunk, shown)
-        if chunk.part == ROWS and shown:
-            if kept is None:
-                kept = store.objects.get_frame(stored.name, stored.checksum)
-                total = row_sum(kept)
-            _record(store, chunk, kept, total, shown, epoch)
-        store.catalog.write(
-            "UPDATE chunks SET object = ?, checksum = ?, size = ?, rows = ? WHERE id = ?",
-            stored.name,
-            stored.checksum,
-            stored.size,
-            stored.rows,
-            chunk.id,
-        )
-        store.catalog.write("DELETE FROM digests WHERE chunk = ?", chunk.id)
-        _strip_removals(store, "c.id", chunk.id, lost[ID])
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Versions that showed the same rows of a chunk: what they hid of it, and which of the lost rows they showed."""
-
-    versions: list[Version]
-    hidden: pl.Series
-    lost: pl.DataFrame
-
-
-def _shown(store: Store, chunk: Chunk, lost: pl.DataFrame) -> Iterator[Shown]:
-    """The versions that showed any of the lost rows; those between two removals are looked at once."""
-    taken = store.catalog.rows("SELECT version, ids FROM removals WHERE chunk = ? ORDER BY version", chunk.id)
-    removals = [(int(row["version"]), unpack(row["ids"])) for row in taken]
-    alike: dict[int, list[Version]] = {}
-    for version in store.versions(chunk.stage):
-        if chunk.added <= version.version and (chunk.ended is None or version.version < chunk.ended):
-            alike.setdefault(sum(at <= version.version for at, _ in removals), []).append(version)
-    for count, versions in alike.items():
-        hidden = pl.concat([ids(), *(gone for _, gone in removals[:count])])
-        rows = without(lost, hidden)
-        if rows.height:
-            yield Shown(versions, hidden, rows)
-
-
-def _record(store: Store, chunk: Chunk, kept: pl.DataFrame, total: int, shown: list[Shown], epoch: int) -> None:
-    """Note, for each version that showed the chunk, the row sums of its touched chunks before and after.
-
-    `total`: the sum of the rows that the object keeps; what a version hides of them is taken off.
-    """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    for state in shown:
-        after = (total - (row_sum(only(kept, state.hidden)) if len(state.hidden) else 0)) % MODULUS
-        before = (after + row_sum(state.lost)) % MODULUS
-        for version in state.versions:
-            row = store.catalog.row(
-                "SELECT rows, old, new FROM erasures WHERE epoch = ? AND stage = ? AND version = ?",
-                epoch,
-                chunk.stage,
-                version.version,
-            )
-            rows, old, new = (row[0], int(row[1], 16), int(row[2], 16)) if row else (0, 0, 0)
-            store.catalog.write(
-                "UPDATE versions SET epoch = ? WHERE stage = ? AND version = ?", epoch, chunk.stage, version.version
-            )
-            store.catalog.write(
-                "INSERT OR REPLACE INTO erasures VALUES (?, ?, ?, ?, ?, ?, ?)",
-                epoch,
-                chunk.stage,
-                version.version,
-                rows + state.lost.height,
-                f"{(old + before) % MODULUS:032x}",
-                f"{(new + after) % MODULUS:032x}",
-                now,
-            )
-
-
-def _recount(store: Store, chunk: Chunk, states: Iterable[Shown]) -> None:
-    """Take purged rows out of the counts of every version that showed them."""
-    for version, shown in [(version, state.lost) for state in states for version in state.versions]:
-        counts = version.counts
-        if "rows" not in counts:
-            continue
-        if chunk.part == ROWS:
-            counts["rows"] -= shown.height
-            made = shown.height - shown[PARENT].null_count() if PARENT in shown.columns else 0
-            made = shown.height if counts["created"] > counts["rows"] else made
-            counts["created"] -= made
-            counts["in"] -= shown.height - made
-        elif chunk.part == QUARANTINE:
-            _take_from(counts, counts["quarantined"], shown["reason"])
-        else:  # a row made inside the table counts nowhere once it has left
-            original = shown.filter(pl.col(PARENT).is_null()) if PARENT in shown.columns else shown
-            merged = {MERGED: counts["merged"]}
-            _take_from(counts, merged, original[REASON].filter(original[REASON] == MERGED))
-            counts["merged"] = merged.get(MERGED, 0)
-            _take_from(counts, counts["dropped"], original[REASON].filter(original[REASON] != MERGED))
-        store.catalog.write(
-            "UPDATE versions SET counts = ? WHERE stage = ? AND version = ?", dump(counts), chunk.stage, version.version
-        )
+def _recount(counts: dict[str, Any], part: str, shown: pl.DataFrame) -> None:
+    """Take purged rows out of the counts of a version that showed them."""
+    if "rows" not in counts:
+        return
+    if part == ROWS:
+        counts["rows"] -= shown.height
+        made = shown.height - shown[PARENT].null_count() if PARENT in shown.columns else 0
+        made = shown.height if counts["created"] > counts["rows"] else made
+        counts["created"] -= made
+        counts["in"] -= shown.height - made
+    elif part == QUARANTINE:
+        _take_from(counts, counts["quarantined"], shown["reason"])
+    else:  # a row made inside the table counts nowhere once it has left
+        original = shown.filter(pl.col(PARENT).is_null()) if PARENT in shown.columns else shown
+        merged = {MERGED: counts["merged"]}
+        _take_from(counts, merged, original[REASON].filter(original[REASON] == MERGED))
+        counts["merged"] = merged.get(MERGED, 0)
+        _take_from(counts, counts["dropped"], original[REASON].filter(original[REASON] != MERGED))
 
 
 def _take_from(counts: dict[str, Any], named: dict[str, int], reasons: pl.Series) -> None:
@@ -300,30 +331,35 @@ def _take_from(counts: dict[str, Any], named: dict[str, int], reasons: pl.Series
             del named[reason]
 
 
-def _strip_removals(store: Store, column: str, value: str | int, wanted: pl.Series) -> None:
-    query = f"SELECT r.chunk, r.version, r.ids FROM removals r JOIN chunks c ON c.id = r.chunk WHERE {column} = ?"  # noqa: S608
-    found = store.catalog.rows(query, value)
-    going = set(wanted.to_list()) if found else set()
-    for row in found:
-        listed = unpack(row["ids"])
-        if len(listed) <= FEW and going.isdisjoint(listed.to_list()):
+def _strip_removals(
+    store: Store, losing: Mapping[int, pl.Series], stripped: Mapping[str, pl.Series], everywhere: pl.Series
+) -> None:
+    """Take row_ids out of the lists of removals: by chunk, by stage, or out of all."""
+    lists = "SELECT r.chunk, r.version, r.ids, c.stage FROM removals r JOIN chunks c ON c.id = r.chunk"
+    by_stage = {stage: _apart(pack(pl.concat([wanted, everywhere]))) for stage, wanted in stripped.items()}
+    of_all = _apart(pack(everywhere))
+    shorter: list[tuple[bytes, int, int]] = []
+    for chunk, version, listed, stage in store.catalog.rows(lists):
+        going = by_stage.get(stage, of_all)
+        own = _apart(pack(losing[chunk])) if chunk in losing else ()
+        if not going and not own:
             continue
-        kept = without(listed.to_frame(ID), wanted)[ID]
+        if len(listed) > MANY:
+            left = pack(without(unpack(listed).to_frame(ID), unpack(b"".join({*going, *own})))[ID])
+            kept = left if len(left) < len(listed) else listed
+        else:
+            kept = b"".join(row for row in _each(listed) if row not in going and row not in own)
         if len(kept) < len(listed):
-            if len(kept):
-                store.catalog.write(
-                    "UPDATE removals SET ids = ? WHERE chunk = ? AND version = ?",
-                    pack(kept),
-                    row["chunk"],
-                    row["version"],
-                )
-            else:
-                store.catalog.write(
-                    "DELETE FROM removals WHERE chunk = ? AND version = ?", row["chunk"], row["version"]
-                )
+            shorter.append((kept, chunk, version))
+    store.catalog.write_many("UPDATE removals SET ids = ? WHERE chunk = ? AND version = ?", shorter)
+    emptied = [at for kept, *at in shorter if not kept]
+    store.catalog.write_many("DELETE FROM removals WHERE chunk = ? AND version = ?", emptied)
 
 
-def _forget_memo(store: Store, names: set[str]) -> None:
-    for row in store.catalog.rows("SELECT key, value FROM memo"):
-        if object_names(load(row["value"])) & names:
-            store.catalog.write("DELETE FROM memo WHERE key = ?", row["key"])
+def _each(packed: bytes) -> list[bytes]:
+    """Packed row_ids one by one; for some hundred a query costs more."""
+    return [packed[at : at + 16] for at in range(0, len(packed), 16)]
+
+
+def _apart(packed: bytes) -> frozenset[bytes]:
+    return frozenset(_each(packed))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -36,8 +36,7 @@ KEY_MARK = "key"
 _OTHER_KEY = "Set TILLAGE_KEY to the key that the store was made with, or restore its key file; or start a new store."
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One object as a piece of one part of a stage, alive from version `added` until before `ended`."""
 
     id: int
@@ -149,6 +148,8 @@ class Store:
             self.catalog.close()
             raise
         self.objects = Objects(root / "objects", self.catalog)
+        self._every: tuple[tuple[int, int], dict[tuple[str, str], list[Chunk]]] = (0, 0), {}
+        """The chunks that were listed, while nothing has been written since."""
 
     def close(self) -> None:
         """Let go of the catalog and of frames in memory."""
@@ -176,6 +177,13 @@ class Store:
         return [
             _version(r) for r in self.catalog.rows("SELECT * FROM versions WHERE stage = ? ORDER BY version", stage)
         ]
+
+    def made_from(self) -> dict[str, list[tuple[int, dict[str, int]]]]:
+        """Of every stage the versions that are kept, oldest first, each with the versions that it was made from."""
+        found: dict[str, list[tuple[int, dict[str, int]]]] = {}
+        for stage, number, inputs in self.catalog.rows("SELECT stage, version, inputs FROM versions ORDER BY 1, 2"):
+            found.setdefault(stage, []).append((number, load(inputs)))
+        return found
 
     def stages(self) -> list[str]:
         """Every stage that has a version."""
@@ -294,10 +302,21 @@ class Store:
                 fix="Use the newest version, which never saw them.",
             )
 
+    def ended_chunks(self, stage: str, part: str) -> list[Chunk]:
+        """The chunks of a part that the newest version does not show, of whatever version is kept."""
+        query = "SELECT * FROM chunks WHERE stage = ? AND part = ? AND ended IS NOT NULL ORDER BY id"
+        return [_chunk(r) for r in self.catalog.rows(query, stage, part)]
+
     def every_chunk(self, stage: str, part: str) -> list[Chunk]:
         """All chunks of a part, of whatever version is kept."""
-        found = self.catalog.rows("SELECT * FROM chunks WHERE stage = ? AND part = ? ORDER BY id", stage, part)
-        return [_chunk(r) for r in found]
+        at = self.catalog.state()
+        if self._every[0] != at:
+            self._every = at, {}
+        known = self._every[1]
+        if (stage, part) not in known:
+            found = self.catalog.rows("SELECT * FROM chunks WHERE stage = ? AND part = ? ORDER BY id", stage, part)
+            known[stage, part] = [_chunk(r) for r in found]
+        return list(known[stage, part])
 
     def chunks_of_origin(self, stage: str, part: str, ordinal: int) -> list[Chunk]:
         """The chunks alive now that hold rows of one source object."""
@@ -314,6 +333,20 @@ class Store:
             raise InputMissing(f"There is no chunk {chunk}.", fix="Run `tillage verify`.")
         return _chunk(row)
 
+    def numbered(self, numbers: Iterable[int]) -> dict[int, Chunk]:
+        """Chunks by their numbers, in that order; those that there are."""
+        named = sorted(numbers)
+        found: dict[int, Chunk] = {}
+        for at in range(0, len(named), 500):
+            some = named[at : at + 500]
+            query = f"SELECT * FROM chunks WHERE id IN ({', '.join('?' * len(some))}) ORDER BY id"  # noqa: S608
+            found |= {chunk.id: chunk for chunk in map(_chunk, self.catalog.rows(query, *some))}
+        return found
+
+    def chunks_on(self, name: str) -> list[Chunk]:
+        """The chunks, of whatever version, that stand on an object."""
+        return [_chunk(r) for r in self.catalog.rows("SELECT * FROM chunks WHERE object = ? ORDER BY id", name)]
+
     def parts(self, stage: str) -> list[str]:
         """The parts that a stage has ever had."""
         return [str(r[0]) for r in self.catalog.rows("SELECT DISTINCT part FROM chunks WHERE stage = ?", stage)]
@@ -325,6 +358,17 @@ class Store:
             "SELECT ids FROM removals WHERE chunk = ? AND version > ? AND version <= ?", chunk.id, since, until
         )
         return pl.concat([unpack(r[0]) for r in found]) if found else ids()
+
+    def all_removed(self, stage: str, part: str) -> dict[int, pl.Series]:
+        """By chunk of a part: the ids taken out of it so far; a chunk that has lost none is not named."""
+        query = (
+            "SELECT r.chunk, r.ids FROM chunks c JOIN removals r ON r.chunk = c.id "
+            "WHERE c.stage = ? AND c.part = ? ORDER BY r.chunk, r.version"
+        )
+        found: dict[int, bytes] = {}
+        for chunk, gone in self.catalog.rows(query, stage, part):
+            found[chunk] = found.get(chunk, b"") + gone
+        return {chunk: unpack(gone) for chunk, gone in found.items()}
 
     def read(self, chunk: Chunk, version: int | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows that a chunk shows at a version; `columns` come beside `_id`."""
@@ -359,36 +403,23 @@ class Store:
         end = until if until is not None else (last.version if last else 0)
         self._must_be_kept(stage, since)
         self._must_be_kept(stage, end)
-        found = self.catalog.rows(
-            "SELECT * FROM chunks WHERE stage = ? AND part = ? AND added <= ? AND (ended IS NULL OR ended > ?) "
-            "ORDER BY id",
-            stage,
-            part,
-            end,
-            since,
+        alive = "(ended IS NULL OR ended > ?)"
+        chunks = "SELECT * FROM chunks WHERE stage = ? AND part = ? AND "
+        order = " ORDER BY id"
+        new = self.catalog.rows(f"{chunks}added > ? AND added <= ? AND {alive}{order}", stage, part, since, end, end)
+        query = f"{chunks}added <= ? AND ended > ? AND ended <= ?{order}"
+        gone = self.catalog.rows(query, stage, part, since, since, end)
+        removals = self.catalog.rows(
+            "SELECT r.chunk, r.ids FROM chunks c JOIN removals r ON r.chunk = c.id WHERE c.stage = ? AND c.part = ? "
+            "AND c.added <= ? AND (c.ended IS NULL OR c.ended > ?) AND r.version > ? AND r.version <= ? "
+            "ORDER BY r.chunk, r.version",
+            *(stage, part, since, end, since, end),
         )
-        new, gone, stay = [], [], []
-        for chunk in map(_chunk, found):
-            alive = chunk.ended is None or chunk.ended > end
-            if chunk.added > since and alive:
-                new.append(chunk)
-            elif chunk.added <= since and not alive:
-                gone.append(chunk)
-            elif chunk.added <= since:
-                stay.append(chunk)
-        touched = {
-            int(r[0])
-            for r in self.catalog.rows(
-                "SELECT DISTINCT r.chunk FROM removals r JOIN chunks c ON c.id = r.chunk "
-                "WHERE c.stage = ? AND c.part = ? AND r.version > ? AND r.version <= ?",
-                stage,
-                part,
-                since,
-                end,
-            )
-        }
-        removed = tuple((c, self.removed(c, end, since)) for c in stay if c.id in touched)
-        return Changes(since, end, tuple(new), tuple(gone), removed)
+        taken: dict[int, bytes] = {}
+        for chunk, listed in removals:
+            taken[chunk] = taken.get(chunk, b"") + listed
+        removed = tuple((chunk, unpack(taken[number])) for number, chunk in self.numbered(taken).items())
+        return Changes(since, end, tuple(map(_chunk, new)), tuple(map(_chunk, gone)), removed)
 
     def added_rows(
         self, changes: Changes, columns: Sequence[str] | None = None
@@ -487,6 +518,8 @@ FEW = 64
 
 def pack(values: pl.Series) -> bytes:
     """Row_ids as bytes, 16 each, little-endian."""
+    if len(values) <= FEW:
+        return b"".join(value.to_bytes(16, "little") for value in values.to_list())
     halves = values.rename(ID).to_frame().select(lo=low(ID), hi=high(ID))
     out = np.empty((len(halves), 2), dtype="<u8")
     out[:, 0], out[:, 1] = halves["lo"].to_numpy(), halves["hi"].to_numpy()
