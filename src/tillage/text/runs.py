@@ -48,23 +48,26 @@ def run_hashes(data: Bytes, first: Offsets, last: Offsets) -> Words:
     """
     every = as_strided(data[:PAD].view("<u8"), shape=(len(data) - PAD + 1,), strides=(1,))
     lengths = last - first
-    short = np.minimum(lengths, PAD)
-    out = np.take(every, first)
-    out <<= np.take(_SHIFTS, short)
-    out |= np.take(_MARKS, short)
-    mixed(out)
+    out = mixed(_bare(np.take(every, first), lengths))
     long = np.flatnonzero(lengths > PAD)
     done = PAD
     while long.size and done < _FAR:
-        short = np.minimum(lengths[long] - done, PAD)
-        part = np.take(every, first[long] + done) << np.take(_SHIFTS, short)
-        out[long] = mixed((part | np.take(_MARKS, short)) + out[long] * np.uint64(_BASE))
+        part = _bare(np.take(every, first[long] + done), lengths[long] - done)
+        out[long] = mixed(part + out[long] * np.uint64(_BASE))
         done += PAD
         long = long[lengths[long] > done]
     if long.size:
         rest = [xxh3_64_intdigest(data[first[n] + done : last[n]].tobytes()) for n in long.tolist()]
         out[long] = mixed(np.array(rest, dtype=np.uint64) + out[long] * np.uint64(_BASE))
     return out
+
+
+def _bare(loaded: Words, lengths: Offsets) -> Words:
+    """What was loaded without the bytes behind the run, in place; the lowest byte tells runs of different lengths."""
+    behind = PAD - np.minimum(lengths, PAD)
+    loaded <<= (behind << 3).view(np.uint64)
+    loaded |= (-behind & 0xFF).view(np.uint64)
+    return loaded
 
 
 def mixed(words: Words) -> Words:
@@ -81,9 +84,3 @@ def constants(count: int, seed: int) -> Words:
     """Odd numbers of 64 bits that look random and are the same for ever (SplitMix64; Steele, Lea, Flood 2014)."""
     steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_BASE)
     return mixed(steps + np.uint64(seed)) | np.uint64(1)
-
-
-_SHIFTS = np.array([0, *range(56, -1, -8)], dtype=np.uint64)
-"""By length up to eight: how far what stands behind the run is shifted out."""
-_MARKS = np.array([0, *range(0xF9, 0x100), 0], dtype=np.uint64)
-"""By length: what fills the lowest byte, so that runs of different lengths differ."""
