@@ -168,7 +168,8 @@ class Graph:
         if everything and self.whole is not None:
             return self.whole
         nodes = nodes.join(among.unique().rename(CONTENT).to_frame(), on=CONTENT, how="semi", maintain_order="left")
-        met = self.buckets.join(nodes, on=CONTENT).filter(pl.col(KEY).is_duplicated()).sort(KEY, "node")
+        shared = pl.col(KEY).is_duplicated()  # asked first of all, since few are: the join is of what is left
+        met = self.buckets.filter(shared).join(nodes, on=CONTENT).filter(shared).sort(KEY, "node")
         sizes = met.group_by(KEY, maintain_order=True).len()["len"]
         self._cut(met["node"].unique().sort())
         roots = connect(met["node"].to_numpy().astype(np.int64), sizes.to_numpy().astype(np.int64), self._alike)

@@ -33,6 +33,10 @@ PiiType = Literal[
 START, END = r"(?<![0-9A-Za-z])", r"(?![0-9A-Za-z])"
 _BEFORE, _BEHIND = r"(?:^|[^0-9A-Za-z])", r"(?:$|[^0-9A-Za-z])"
 """The same in a gate, where nothing is looked around for."""
+_COLONS = (
+    ":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*[0-9]|:[0-9A-Fa-f]*[0-9][0-9A-Fa-f]*:|[0-9][0-9A-Fa-f]{0,3}:[0-9A-Fa-f]{0,40}:"
+)
+"""Two colons and a digit, as an address of IPv6 has them."""
 _SIX, _LONG = "[0-9]{6}", "[0-9]{12}"
 """Gates that many forms share."""
 _PLACEHOLDER = r"(?<![\[{<])"
@@ -275,7 +279,7 @@ STRUCTURED: tuple[Form, ...] = (
     _form(
         "ip_address",
         r"(?<![0-9A-Za-z:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,40}:[0-9A-Fa-f:]{0,40}[0-9.]{0,16}(?![0-9A-Za-z])",
-        (":[0-9A-Fa-f]{0,4}:", r"(?:^|[^0-9A-Za-z:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]*(?::[0-9A-Fa-f:]*[0-9]|[0-9][0-9A-Fa-f]*:)"
+        (_COLONS, r"(?:^|[^0-9A-Za-z:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]*(?::[0-9A-Fa-f:]*[0-9]|[0-9][0-9A-Fa-f]*:)"
         r"|(?:^|[^0-9A-Za-z:.])[0-9A-Fa-f]{0,3}[0-9][0-9A-Fa-f]{0,3}:[0-9A-Fa-f]*:"),
         _ip6,
     ),

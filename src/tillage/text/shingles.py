@@ -41,7 +41,16 @@ class Shingles(NamedTuple):
 
     def sets(self) -> list[Words]:
         """The distinct hashes of each text, sorted."""
-        return [np.unique(self.hashes[a:b]) for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
+        if len(self.starts) < 2:
+            return []
+        ranked, bounds = self.hashes.copy(), self.starts.tolist()
+        for a, b in zip(bounds[:-1], bounds[1:], strict=True):
+            ranked[a:b].sort()
+        fresh = np.ones(len(ranked), dtype=np.bool_)
+        np.not_equal(ranked[1:], ranked[:-1], out=fresh[1:])
+        fresh[self.starts[:-1]] = True
+        distinct, ends = ranked[fresh], np.add.reduceat(fresh, self.starts[:-1], dtype=np.int64).cumsum().tolist()
+        return [distinct[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def shingles(texts: pl.Series, *, lowered: bool = False) -> Shingles:
