@@ -1,4 +1,4 @@
-"""The line of the figure of texts by Data-Juicer, in one process: unicode, white space, filters, MinHash, personal data.
+"""The line of the figure of texts by Data-Juicer, in one process: unicode, spaces, filters, MinHash, personal data.
 
 Its rules are its own: word count, average word length by special characters, alphanumeric share; its repetition rules
 are left out, as in the other sides. Candidates are not checked; of personal data it is asked for e-mail and IP

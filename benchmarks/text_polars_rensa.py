@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import polars as pl
+
 from near_peer import kept
 
 WIDE = {chr(0xFF01 + k): chr(0x21 + k) for k in range(94)} | {"\u3000": " ", "\u00a0": " ", "\u2026": "..."}

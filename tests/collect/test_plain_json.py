@@ -41,8 +41,9 @@ anything = st.dictionaries(st.sampled_from(["id", "text", "good", 'n"o']), value
 odd = st.sampled_from(
     [
         '{"id":1,"id":2,"text":"a","good":true}', '{"id":01,"text":"a","good":true}', "{}", "[1]", "not json", "",
-        '{"id":1e2,"text":"a","good":true}', '{"id":-0,"text":"a","good":true}', '{"id":1,"text":"\\ud800","good":true}',
-        '{"id":1,"text":"\\u0041\\/","good":true}', '{"id":NaN,"text":"a","good":true}', ' {"id":1,"text":"a","good":true} ',
+        '{"id":1e2,"text":"a","good":true}', '{"id":-0,"text":"a","good":true}', '{"id":1,"text":"\\ud800"}',
+        '{"id":1,"text":"\\u0041\\/","good":true}', '{"id":NaN,"text":"a","good":true}', ' {"id":1,"text":"a"} ',
+        ' {"id":1,"text":"a","good":true} ', '{"id":1,"text":"\\ud800","good":true}',
         '{"id":1,"text":null,"good":true}', '{"id":null,"text":"a","good":null}', '{"text":"a","id":1,"good":true}',
         '{"id":18446744073709551616,"text":"a","good":true}', '{"id":1,"text":"a","good":true}{}',
         '{"id":1,"text":"a","good":true,"more":1}', '{"id":1,"good":true}', '{"id":"1","text":"a","good":true}',

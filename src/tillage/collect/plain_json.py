@@ -44,7 +44,7 @@ def plain_rows(block: Block, parse: Callable[[bytes], Record], longest: int) -> 
         if not kinds or None in kinds.values() or spacing is None:
             return None
         whole = block.data[int(block.starts[0]) : int(block.ends[-1])]
-        frame = pl.read_ndjson(whole, schema=kinds)  # type: ignore[arg-type]
+        frame = pl.read_ndjson(whole, schema=kinds)
         if frame.height != len(records):
             return None
         again = _written(frame, spacing, escaped=b"\\" in whole)
@@ -60,7 +60,7 @@ def plain_rows(block: Block, parse: Callable[[bytes], Record], longest: int) -> 
     if not all(list(one) == names and all(_fits(one[name], kinds[name]) for name in names) for one in read):
         return None
     try:
-        mended = pl.DataFrame(read, schema=kinds, strict=True)  # type: ignore[arg-type]
+        mended = pl.DataFrame(read, schema=kinds, strict=True)
     except (OverflowError, TypeError, pl.exceptions.PolarsError):  # a number beyond 64 bits
         return None
     places = np.array(others)

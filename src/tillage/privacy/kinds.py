@@ -2,9 +2,10 @@
 
 A form is a pattern, a check that settles where the finding begins and ends or turns it down, and what spares the work:
 gates (regular expressions without look-around that are found in every text in which the form finds anything: Polars
-runs them over whole columns at 500 MB/s to 5 GB/s), the words of which one must stand in the text where the check asks for
-words, and the places where a match can begin. Boundaries are `(?<![0-9A-Za-z])` and never `\\b`, to which a Han character is a letter, so that
-手机138... would be missed. Patterns have bounded repetitions with one way to match, so that no text can stall them.
+runs them over whole columns at 500 MB/s to 5 GB/s), the words of which one must stand in the text where the check asks
+for words, and the places where a match can begin. Boundaries are `(?<![0-9A-Za-z])` and never `\\b`, to which a Han
+character is a letter, so that 手机138... would be missed. Patterns have bounded repetitions with one way to match, so
+that no text can stall them.
 Names, addresses and other free text have no form: they need a dictionary, a rule for their column, or a model.
 """
 

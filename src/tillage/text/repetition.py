@@ -1,8 +1,8 @@
 """How much of a text is said again: lines, paragraphs, the most frequent n-gram of words, n-grams that came before.
 
-Lines and paragraphs are compared as they are. N-grams are compared by 64-bit hashes of their words. Few texts have pairs
-of words that come often, or again and again one behind the other: all others are cleared by one look at the pairs,
-about 40 nanoseconds a word. Two texts never meet. A text made on purpose so that its hashes clash counts as repetitive, no more.
+Lines and paragraphs are compared as they are, n-grams by 64-bit hashes of their words. Few texts have pairs of words
+that come often, or again and again one behind the other: all others are cleared by one look at the pairs, about 40
+nanoseconds a word. Two texts never meet. A text made on purpose so that its hashes clash counts as repetitive, no more.
 Source: Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A.1.1 and table A1).
 """
 
@@ -146,8 +146,8 @@ class _Words:
     def suspects(self, pair: float, repeated: Mapping[int, float]) -> tuple[Flags, Flags]:
         """A superset of the texts whose most frequent pair has the share `pair`, and of those over `repeated`.
 
-        A sort of the pairs that may come again, their place in the lowest bits, tells which do. Where an n-gram comes again its
-        pairs do, one behind the other. A clash of the bits that are left makes a text suspect, and no more.
+        A sort of the pairs that may come again, their place in the lowest bits, tells which do. Where an n-gram comes
+        again its pairs do, one behind the other. A clash of the bits that are left makes a text suspect, and no more.
         """
         frequent, again = np.zeros((2, self.texts), dtype=np.bool_)
         if len(self.text) < 2 or (np.isinf(pair) and not repeated):

@@ -8,6 +8,7 @@ eight bytes at a time (`text.runs`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -44,13 +45,13 @@ class Shingles(NamedTuple):
         if len(self.starts) < 2:
             return []
         ranked, bounds = self.hashes.copy(), self.starts.tolist()
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True):
+        for a, b in pairwise(bounds):
             ranked[a:b].sort()
         fresh = np.ones(len(ranked), dtype=np.bool_)
         np.not_equal(ranked[1:], ranked[:-1], out=fresh[1:])
         fresh[self.starts[:-1]] = True
         distinct, ends = ranked[fresh], np.add.reduceat(fresh, self.starts[:-1], dtype=np.int64).cumsum().tolist()
-        return [distinct[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        return [distinct[a:b] for a, b in pairwise([0, *ends])]
 
 
 def shingles(texts: pl.Series, *, lowered: bool = False) -> Shingles:
@@ -130,7 +131,8 @@ def _take_out_wide(data: Bytes, word: Flags) -> Offsets:
     point |= data[at + 2] & 0x3F
     out = at[_WIDE[point]]
     word[out] = word[out + 1] = word[out + 2] = False
-    return out[point[_WIDE[point]] >= _HAN[0]] if len(out) else out
+    han: Offsets = out[point[_WIDE[point]] >= _HAN[0]]
+    return han
 
 
 def _wide() -> Flags:
@@ -175,7 +177,8 @@ def _whole(tokens: Words, bounds: Offsets) -> Words:
     for n in range(1, SIZE):
         ends = bounds[1:] - n
         inside[ends[ends >= bounds[:-1]]] = False
-    return found[inside[:width]]
+    whole: Words = found[inside[:width]]
+    return whole
 
 
 def _running(counts: Offsets) -> Offsets:

@@ -2,7 +2,8 @@
 
 Texts are laid one behind the other, each closed by a line feed, in blocks of about half a million characters: 4 bytes a
 character for the code points and 1 for the properties, at 8 nanoseconds a character. Where all are ASCII the bytes are
-the code points, at 1 nanosecond. The properties are those of this Python's Unicode tables: characters that are assigned later count as parts of words, and as nothing else.
+the code points, at 1 nanosecond. The properties are those of this Python's Unicode tables: characters that are assigned
+later count as parts of words, and as nothing else.
 Sources: Unicode Standard Annex 44 (general categories), Annex 31 and RFC 5892 appendix A (joiners).
 """
 
