@@ -176,7 +176,7 @@ def _ellipses(block: Block) -> Places:
         return dots
     fresh = np.flatnonzero(np.diff(dots, prepend=-2) != 1)
     in_run = np.arange(len(dots)) - np.repeat(fresh, np.diff(fresh, append=len(dots)))
-    thirds = dots[in_run % 3 == 2]
+    thirds: Places = dots[in_run % 3 == 2]
     if block.data is not None:
         return thirds
     return np.sort(np.concatenate((thirds, np.flatnonzero(block.codes == 0x2026))))
