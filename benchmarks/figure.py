@@ -29,16 +29,27 @@ def arguments(
 ) -> argparse.Namespace:
     """`--quick`, `--repetitions`, `--write`: the options of every figure; `--data DIR` where it needs `data`;
     `--peers PYTHON` where others are compared that need not be installed."""
+    parser = parser_of(about, repetitions=repetitions)
+    if data is not None:
+        parser.add_argument("--data", type=Path, metavar="DIR", help=f"folder of {data}; without it that is left out")
+    if peers:
+        parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has the libraries to compare with")
+    return settled(parser, repetitions=repetitions)
+
+
+def parser_of(about: str | None, *, repetitions: int) -> argparse.ArgumentParser:
+    """The options of every figure, for one that adds its own; then comes `settled`."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, one turn: shows that it runs, judges nothing"
     )
     parser.add_argument("--repetitions", type=int, default=repetitions, metavar="N", help="turns (default %(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace this figure's block in FILE")
-    if data is not None:
-        parser.add_argument("--data", type=Path, metavar="DIR", help=f"folder of {data}; without it that is left out")
-    if peers:
-        parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has the libraries to compare with")
+    return parser
+
+
+def settled(parser: argparse.ArgumentParser, *, repetitions: int) -> argparse.Namespace:
+    """What was given, checked; with `usual`, whether the number of turns is the figure's own."""
     given = parser.parse_args()
     given.usual = given.repetitions == repetitions
     if given.quick:

@@ -14,12 +14,11 @@ from rensa import RMinHash, RMinHashLSH
 PERMUTATIONS, BANDS = 128, 16
 
 
-def main(folder: Path, similarity: float, out: Path) -> None:
-    """Read, cut into shingles, sign, link, write what stays."""
-    frame = pl.read_ndjson(sorted(folder.glob("*.jsonl")))
-    tokens = frame["text"].str.to_lowercase().str.extract_all(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
+def kept(texts: pl.Series, similarity: float) -> pl.Series:
+    """Whether each text is the first of its cluster."""
+    tokens = texts.str.to_lowercase().str.extract_all(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
     index = RMinHashLSH(threshold=similarity, num_perm=PERMUTATIONS, num_bands=BANDS)
-    root = list(range(frame.height))
+    root = list(range(len(texts)))
 
     def find(n: int) -> int:
         while root[n] != n:
@@ -34,7 +33,13 @@ def main(folder: Path, similarity: float, out: Path) -> None:
             a, b = find(n), find(other)
             root[max(a, b)] = min(a, b)
         index.insert(n, signed)
-    frame.filter(pl.Series([find(n) == n for n in range(frame.height)])).write_parquet(out)
+    return pl.Series([find(n) == n for n in range(len(texts))])
+
+
+def main(folder: Path, similarity: float, out: Path) -> None:
+    """Read, cut into shingles, sign, link, write what stays."""
+    frame = pl.read_ndjson(sorted(folder.glob("*.jsonl")))
+    frame.filter(kept(frame["text"], similarity)).write_parquet(out)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from tillage.text import Bands, buckets, choose_bands, jaccard, shingles, signatures
 from tillage.text.minhash import PERMUTATIONS, RECALL
-from tillage.text.shingles import constants
+from tillage.text.runs import constants
 
 
 def sets_of(similarity: float, size: int, seed: int) -> tuple[str, str]:

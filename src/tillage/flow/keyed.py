@@ -291,6 +291,8 @@ def run_whole(store: Store, stage: Stage, fingerprint: str, listen: Listener) ->
     if came or went:
         shape = (came or went)[0].clear()
         added, removed = pl.concat([shape, *came]), pl.concat([shape, *went])
+        came.clear()  # what is under way then is the heaviest of a run
+        went.clear()
         index = run.index()
         decisions = step.change(index, added, removed)
         run.touched += index.touched

@@ -1,7 +1,7 @@
 """Texts that read like prose stay; those too short, too long, made of symbols or said over and over leave.
 
-One reading of the code points counts everything (`text.measures`, about 25 milliseconds a megabyte); what costs more
-(stop words, repeated lines, n-grams: 40 to 130 milliseconds a megabyte) is asked of the texts that are still in.
+One reading of the code points counts everything (`text.measures`); what costs more (stop words, repeated lines,
+n-grams) is asked of the texts that are still in.
 Sources: Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A.1.1 and table A1), whose limits are the defaults; C4
 (Raffel et al. 2020, JMLR 21:140, section 2.2); FineWeb (Penedo et al. 2024, arXiv:2406.17557, section 3.6).
 """
@@ -19,9 +19,9 @@ from pydantic import Field
 from tillage.core.rows import REASON
 from tillage.core.step import Map
 from tillage.prepare.columns import require_type
-from tillage.text.measures import Tokens, count, tokens
+from tillage.text.measures import Tokens, count, distinct_words, tokens
 from tillage.text.repetition import LINES, ngram_limits, repeated_lines
-from tillage.text.unicode import Block, blocks
+from tillage.text.unicode import Block, blocks, is_ascii
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(ge=0)]
@@ -33,6 +33,9 @@ GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """English, as Gopher has them."""
 CHINESE_STOP_WORDS = ("的", "是", "在", "了", "和", "不", "有", "我", "也", "就", "这", "這", "为", "為", "与", "與")
 """Chinese function words that most prose has two of, in simplified and traditional script."""
+
+_PLAIN = re.compile("^[a-z]+$")
+"""A stop word that is looked for in the code points; others are looked for by regular expression."""
 
 _HAN = re.compile("^[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+$")
 
@@ -120,20 +123,30 @@ class FilterQuality(Map):
         require_type(rows, (self.column,), "text")
         texts = rows[self.column].cast(pl.String).fill_null("")
         given = rows[REASON] if REASON in rows.columns else pl.Series(REASON, [None] * rows.height, dtype=pl.String)
+        ascii_only = is_ascii(texts)
+        if ascii_only.all() or not ascii_only.any():
+            return rows.with_columns(self._reasons(texts, given))
+        found = given.clone()
+        for which in (ascii_only, ~ascii_only):  # texts of one kind make better blocks
+            at = which.arg_true()
+            found = found.scatter(at, self._reasons(texts.gather(at), given.gather(at)))
+        return rows.with_columns(found)
+
+    def _reasons(self, texts: pl.Series, given: pl.Series) -> pl.Series:
         reasons, at = [given.clear()], 0
         for block in blocks(texts):
             until = at + len(block.starts) - 1
             marks = _Marks(given[at:until])
             runs = tokens(block)
-            self._count(marks, count(block, runs), texts[at:until])
+            self._count(marks, block, runs, texts[at:until])
             self._repetition(marks, block, runs, texts[at:until])
             reasons.append(marks.reasons())
             at = until
-        return rows.with_columns(pl.concat(reasons).alias(REASON))
+        return pl.concat(reasons).alias(REASON)
 
-    def _count(self, marks: _Marks, counts: pl.DataFrame, texts: pl.Series) -> None:
+    def _count(self, marks: _Marks, block: Block, runs: Tokens, texts: pl.Series) -> None:
         """The rules of size, words and lines."""
-        n = {name: counts[name].to_numpy() for name in counts.columns}
+        n = count(block, runs)
         han, words, lines = n["han"], n["words"], n["lines"]
         chinese = (2 * han >= words) & (han > 0)
         marks.below("min_words", words, self.min_words, ~chinese)
@@ -156,10 +169,10 @@ class FilterQuality(Map):
             )
             marks.above("banned", _spread(banned, marks.open), 0)
         for listed, which in ((self.stop_words, ~chinese), (self.chinese_stop_words, chinese)):
-            if self.min_stop_words:
-                asked = marks.open & which
-                different = _stop_words(texts.filter(pl.Series(asked)), listed)
-                marks.below("min_stop_words", _spread(different, asked), self.min_stop_words, asked)
+            asked = marks.open & which
+            if self.min_stop_words and asked.any():
+                different = _stop_words(block, texts, asked, listed)
+                marks.below("min_stop_words", different, self.min_stop_words, asked)
 
     def _repetition(self, marks: _Marks, block: Block, runs: Tokens, texts: pl.Series) -> None:
         """The rules of what is said again."""
@@ -220,13 +233,16 @@ def _spread(values: pl.Series, which: Which) -> Numbers:
     return out
 
 
-def _stop_words(texts: pl.Series, listed: tuple[str, ...]) -> pl.Series:
-    """How many different ones of the listed words a text has, whatever their case; Han ones anywhere, others whole."""
-    text = pl.col("text")
-    found = text.str.len_bytes().cast(pl.Int64) * 0  # a column even without a word
-    for word in dict.fromkeys(listed):
-        if _HAN.match(word):
-            found += text.str.contains(word, literal=True).cast(pl.Int64)
-        else:
-            found += text.str.contains(rf"(?i)(?:^|\P{{L}}){pl.escape_regex(word)}(?:\P{{L}}|$)").cast(pl.Int64)
-    return texts.alias("text").to_frame().select(found=found)["found"]
+def _stop_words(block: Block, texts: pl.Series, asked: Which, listed: tuple[str, ...]) -> Numbers:
+    """How many different ones of the listed words a text has, whatever their case; Han ones anywhere, others whole.
+
+    Texts that are not asked about have any number.
+    """
+    plain = {word for word in listed if _PLAIN.match(word)}
+    found: Numbers = distinct_words(block, tuple(plain)) if plain else np.zeros(len(texts), dtype=np.int64)
+    others = [word for word in dict.fromkeys(listed) if word not in plain]
+    some = texts.filter(pl.Series(asked))
+    for word in others:
+        pattern = word if _HAN.match(word) else rf"(?i)(?:^|\P{{L}}){pl.escape_regex(word)}(?:\P{{L}}|$)"
+        found += _spread(some.str.contains(pattern, literal=pattern == word), asked).astype(np.int64)
+    return found

@@ -22,7 +22,8 @@ from tillage.core.step import Keyed
 from tillage.prepare.columns import require_type
 from tillage.prepare.touched import KEY, Decide, changed
 from tillage.text.minhash import Bands, buckets, choose_bands, jaccard
-from tillage.text.shingles import Words, shingles
+from tillage.text.runs import Words
+from tillage.text.shingles import shingles
 
 CONTENT = "_content"
 TEXT = "text"
@@ -70,7 +71,7 @@ class Near:
         first = np.zeros(int(counts.sum()), dtype=np.bool_)
         first[np.cumsum(counts) - counts] = True
         hashes = np.zeros(first.size, dtype=np.uint64)
-        hashes[~first] = buckets(whole[TEXT].filter(has_text), self.bands).reshape(-1)
+        hashes[~first] = buckets(whole[TEXT].filter(has_text), self.bands, lowered=True).reshape(-1)
         columns = [ID, KEY, CONTENT, TEXT, *(c for c in texts.columns if c not in {ID, TEXT})]
         every = whole.select(columns)[np.repeat(np.arange(whole.height), counts)]
         is_whole = pl.lit(pl.Series(first))
@@ -167,7 +168,8 @@ class Graph:
         if everything and self.whole is not None:
             return self.whole
         nodes = nodes.join(among.unique().rename(CONTENT).to_frame(), on=CONTENT, how="semi", maintain_order="left")
-        met = self.buckets.join(nodes, on=CONTENT).filter(pl.col(KEY).is_duplicated()).sort(KEY, "node")
+        shared = pl.col(KEY).is_duplicated()  # asked first of all, since few are: the join is of what is left
+        met = self.buckets.filter(shared).join(nodes, on=CONTENT).filter(shared).sort(KEY, "node")
         sizes = met.group_by(KEY, maintain_order=True).len()["len"]
         self._cut(met["node"].unique().sort())
         roots = connect(met["node"].to_numpy().astype(np.int64), sizes.to_numpy().astype(np.int64), self._alike)
@@ -199,7 +201,7 @@ class Graph:
         """Make the sets of shingles of these contents, which somebody shares a bucket with."""
         fresh = [n for n in nodes.to_list() if n not in self.sets]
         if fresh:
-            found = shingles(self.texts[TEXT][fresh]).sets()
+            found = shingles(self.texts[TEXT][fresh], lowered=True).sets()
             self.sets.update(zip(fresh, found, strict=True))
 
 
@@ -238,7 +240,7 @@ def connect(members: Places, sizes: Places, alike: Callable[[int, int], bool]) -
 def _computed(texts: pl.DataFrame, bands: Bands) -> pl.DataFrame:
     """The buckets of contents: `_content` and `_key`."""
     some = texts.filter(pl.col(CONTENT) != _NULL)
-    hashes = pl.Series(buckets(some[TEXT], bands).reshape(-1))
+    hashes = pl.Series(buckets(some[TEXT], bands, lowered=True).reshape(-1))
     contents = some.select(CONTENT)[np.repeat(np.arange(some.height), bands.bands)]
     return contents.with_columns(wide(_ZERO, pl.lit(hashes)).alias(KEY))
 

@@ -1,9 +1,11 @@
 """The kinds of structured personal data: how each is written, what must hold of it, which words must stand by.
 
-A form is a pattern, a gate (a cheaper regular expression without look-around that is found in every text in which the
-pattern is: Polars runs it over whole columns at some 500 MB/s), and a check that settles where the finding begins and
-ends or turns it down. Boundaries are `(?<![0-9A-Za-z])` and never `\\b`, to which a Han character is a letter, so that
-手机138... would be missed. Patterns have bounded repetitions with one way to match, so that no text can stall them.
+A form is a pattern, a check that settles where the finding begins and ends or turns it down, and what spares the work:
+gates (regular expressions without look-around that are found in every text in which the form finds anything: Polars
+runs them over whole columns at 500 MB/s to 5 GB/s), the words of which one must stand in the text where the check asks
+for words, and the places where a match can begin. Boundaries are `(?<![0-9A-Za-z])` and never `\\b`, to which a Han
+character is a letter, so that 手机138... would be missed. Patterns have bounded repetitions with one way to match, so
+that no text can stall them.
 Names, addresses and other free text have no form: they need a dictionary, a rule for their column, or a model.
 """
 
@@ -20,6 +22,9 @@ from tillage.privacy import checksums
 Check: TypeAlias = Callable[[str, int, int], "tuple[int, int] | None"]
 """(folded text, start, end) to the place of what was really found, or None."""
 
+Starts: TypeAlias = Callable[[str], "list[int]"]
+"""Folded text to places in ascending order, those where a form can begin among them."""
+
 PiiType = Literal[
     "email", "url", "ip_address", "mac_address", "phone", "credit_card", "cn_bank_card", "iban", "crypto_address",
     "cn_resident_id", "cn_social_credit", "us_ssn", "passport", "cn_licence_plate", "date_of_birth",
@@ -27,6 +32,14 @@ PiiType = Literal[
 """The structured types that are known; of two equally good findings that overlap, the type named first is taken."""
 
 START, END = r"(?<![0-9A-Za-z])", r"(?![0-9A-Za-z])"
+_BEFORE, _BEHIND = r"(?:^|[^0-9A-Za-z])", r"(?:$|[^0-9A-Za-z])"
+"""The same in a gate, where nothing is looked around for."""
+_COLONS = (
+    ":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*[0-9]|:[0-9A-Fa-f]*[0-9][0-9A-Fa-f]*:|[0-9][0-9A-Fa-f]{0,3}:[0-9A-Fa-f]{0,40}:"
+)
+"""Two colons and a digit, as an address of IPv6 has them."""
+_SIX, _LONG = "[0-9]{6}", "[0-9]{12}"
+"""Gates that many forms share."""
 _PLACEHOLDER = r"(?<![\[{<])"
 """A context word that opens a bracket is a replacement such as [PHONE], which says nothing of its neighbours."""
 
@@ -37,13 +50,60 @@ class Form:
 
     type: PiiType
     pattern: re.Pattern[str]
-    gate: str
+    gates: tuple[str, ...]
+    """Asked one after the other; one that begins with a digit or a sign is ten times as fast as one with a letter."""
     check: Check
     sure: bool = True
+    words: tuple[str, ...] = ()
+    """In small letters: the text holds one of them, whatever its case; none: anything may stand about it."""
+    starts: Starts | None = None
+    """None: the pattern looks for itself."""
+    han: bool = False
+    """It holds a Han character, so that no text of ASCII has it."""
 
 
-def _form(kind: PiiType, pattern: str, gate: str, check: Check, *, sure: bool = True) -> Form:
-    return Form(kind, re.compile(pattern), gate, check, sure)
+def _form(
+    kind: PiiType,
+    pattern: str,
+    gate: str | tuple[str, ...],
+    check: Check,
+    *,
+    sure: bool = True,
+    words: tuple[str, ...] = (),
+    starts: Starts | None = None,
+    han: bool = False,
+) -> Form:
+    gates = (gate,) if isinstance(gate, str) else gate
+    return Form(kind, re.compile(pattern), gates, check, sure, words, starts, han)
+
+
+def places_of(pattern: str) -> Starts:
+    """The places where a pattern is found. One that begins with a set of characters is looked for ten times as fast.
+
+    >>> places_of("[0-9](?<![a-z][0-9])")("a1 2b3 44")
+    [3, 7, 8]
+    """
+    found = re.compile(pattern).finditer
+    return lambda text: [match.start() for match in found(text)]
+
+
+NUMBERS = places_of("[0-9](?<![0-9A-Za-z][0-9])")
+"""Where a number begins: what `START` followed by a digit matches."""
+_SCHEMES = places_of(r"[HhFfWw](?<![0-9A-Za-z][HhFfWw])(?=[Tt][Tt][Pp]|[Tt][Pp]:|[Ww][Ww]\.)")
+
+_LOCAL = re.compile(r"[0-9A-Za-z._%+'\-]+\Z")
+_LONGEST_LOCAL = 64
+
+
+def _mailboxes(text: str) -> list[int]:
+    """Where what stands before an @ begins, if it is not too long; looked for from each @ backwards."""
+    out, at = [], text.find("@")
+    while at >= 0:
+        before = _LOCAL.search(text, max(0, at - _LONGEST_LOCAL - 1), at)
+        if before and at - before.start() <= _LONGEST_LOCAL:
+            out.append(before.start())
+        at = text.find("@", at + 1)
+    return out
 
 
 def near(words: str, before: int, after: int = 0) -> Callable[[str, int, int], bool]:
@@ -66,7 +126,7 @@ def _holds(test: Callable[[str], bool]) -> Check:
     """A check of the letters and digits alone."""
 
     def check(text: str, start: int, end: int) -> tuple[int, int] | None:
-        return (start, end) if test("".join(c for c in text[start:end] if c.isalnum())) else None
+        return (start, end) if test("".join(filter(str.isalnum, text[start:end]))) else None
 
     return check
 
@@ -189,6 +249,7 @@ _MONTH_NAME = (
     r"(?:[Jj]an(?:uary)?|[Ff]eb(?:ruary)?|[Mm]ar(?:ch)?|[Aa]pr(?:il)?|[Mm]ay|[Jj]une?|[Jj]uly?|[Aa]ug(?:ust)?"
     r"|[Ss]ep(?:t(?:ember)?)?|[Oo]ct(?:ober)?|[Nn]ov(?:ember)?|[Dd]ec(?:ember)?)"
 )
+_BIRTH = ("born", "birth", "dob", "d.o.b", "生")
 _DIGITS_4 = r"[0-9]{4}"
 _EVM = r"0x[0-9a-fA-F]{40}"
 
@@ -197,60 +258,69 @@ STRUCTURED: tuple[Form, ...] = (
         "email",
         rf"(?<![0-9A-Za-z._%+'\-])[0-9A-Za-z._%+'\-]{{1,64}}+@(?:[0-9A-Za-z]"
         rf"(?:[0-9A-Za-z\-]{{0,61}}[0-9A-Za-z])?\.){{1,8}}(?:xn--[0-9A-Za-z\-]{{2,50}}|[A-Za-z]{{2,24}}){END}",
-        "@[0-9A-Za-z]",
+        r"[0-9A-Za-z._%+'\-]@[0-9A-Za-z][0-9A-Za-z.\-]*\.[A-Za-z]",
         _email,
+        starts=_mailboxes,
     ),
     _form(
         "url",
         r"(?<![0-9A-Za-z])(?:(?:[Hh][Tt][Tt][Pp][Ss]?|[Ff][Tt][Pp])://"
         r"|[Ww]{3}\.)[0-9A-Za-z\-._~:/?#@!$&'()*+,;=%\[\]]{3,2000}",
-        r"://|[Ww]{3}\.",
+        r"(?:[Tt][Tt][Pp][Ss]?|[Ff][Tt][Pp])://[!#-;=?-Z\[\]_a-z~]|[Ww]{3}\.[!#-;=?-Z\[\]_a-z~]",
         _url,
+        starts=_SCHEMES,
     ),
     _form(
         "ip_address",
         r"(?<![0-9A-Za-z])(?<![0-9]\.)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z])(?!\.[0-9])",
         r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
         _ip4,
+        starts=NUMBERS,
     ),
     _form(
         "ip_address",
         r"(?<![0-9A-Za-z:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,40}:[0-9A-Fa-f:]{0,40}[0-9.]{0,16}(?![0-9A-Za-z])",
-        r"[0-9A-Fa-f]:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]|::",
+        (_COLONS, r"(?:^|[^0-9A-Za-z:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]*(?::[0-9A-Fa-f:]*[0-9]|[0-9][0-9A-Fa-f]*:)"
+        r"|(?:^|[^0-9A-Za-z:.])[0-9A-Fa-f]{0,3}[0-9][0-9A-Fa-f]{0,3}:[0-9A-Fa-f]*:"),
         _ip6,
     ),
     _form(
         "mac_address",
         r"(?<![0-9A-Za-z])(?<![0-9A-Fa-f][:\-])[0-9A-Fa-f]{2}([:\-])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}){4}"
         r"(?![0-9A-Za-z])(?![:\-][0-9A-Fa-f])",
-        r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]",
+        ("[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]",),
         _stands(lambda t, s, e: True),
     ),
     _form(
         "credit_card",
         rf"{START}(?<![0-9][.\-])[1-6][0-9]{{11,18}}{END}(?!\.[0-9])",
-        r"[1-6][0-9]{11}",
+        (_LONG, rf"{_BEFORE}[1-6][0-9]{{11,18}}{_BEHIND}"),
         _holds(checksums.payment_card),
+        starts=NUMBERS,
     ),
     _form(
         "credit_card",
         rf"{START}(?<![0-9][.\-])[1-6][0-9]{{3}}([ \-])(?:{_DIGITS_4}\1{_DIGITS_4}\1[0-9]{{1,4}}(?:\1"
         rf"[0-9]{{1,3}})?|[0-9]{{6}}\1[0-9]{{4,5}}){END}",
-        r"[1-6][0-9]{3}[ -][0-9]{4}",
+        r"[1-6][0-9]{3}[ -][0-9]{4}[ -]?[0-9]{2}[ -]?[0-9]",
         _holds(checksums.payment_card),
+        starts=NUMBERS,
     ),
     _form(
         "credit_card",
         rf"{START}(?<![0-9][.\-])[0-9]{{12,19}}{END}(?!\.[0-9])",
-        "[0-9]{12}",
+        (_LONG, rf"{_BEFORE}[0-9]{{12,19}}{_BEHIND}"),
         _stands(_card_of_unknown_issuer),
         sure=False,
+        words=("card", "credit", "cc", "visa", "debit", "\u4fe1\u7528\u5361"),
+        starts=NUMBERS,
     ),
     _form(
         "cn_bank_card",
         rf"{START}(?<![0-9][.\-])(?:62|81)[0-9]{{14,17}}{END}(?!\.[0-9])",
-        r"62[0-9]{14}|81[0-9]{14}",
+        (_LONG, rf"{_BEFORE}(?:62|81)[0-9]{{14,17}}{_BEHIND}"),
         _holds(checksums.union_pay),
+        starts=NUMBERS,
     ),
     _form(
         "cn_bank_card",
@@ -258,18 +328,21 @@ STRUCTURED: tuple[Form, ...] = (
         rf"[0-9]{{1,3}})?{END}",
         r"(?:62|81)[0-9]{2}[ -][0-9]{4}[ -]",
         _holds(checksums.union_pay),
+        starts=NUMBERS,
     ),
     _form(
         "cn_bank_card",
         rf"{START}(?<![0-9][.\-])[3-9][0-9]{{15,18}}{END}(?!\.[0-9])",
-        r"[3-9][0-9]{15}",
+        (_LONG, r"[3-9][0-9]{15}"),
         _stands(_old_bank_card),
         sure=False,
+        words=("银行卡", "储蓄卡", "借记卡", "卡号", "账号", "帐号", "开户"),
+        starts=NUMBERS,
     ),
     _form(
         "iban",
         rf"{START}[A-Za-z]{{2}}[0-9]{{2}}(?:[ \-]?[0-9A-Za-z]){{11,29}}",
-        r"[A-Za-z]{2}[0-9]{2}[ -]?[0-9A-Za-z]{2}",
+        ("[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}", rf"{_BEFORE}[A-Za-z]{{2}}[0-9]{{2}}(?:[ -]?[0-9A-Za-z]){{11}}"),
         _iban,
     ),
     _form(
@@ -284,18 +357,27 @@ STRUCTURED: tuple[Form, ...] = (
         "(?:[Bb][Cc]|[Ll][Tt][Cc])1[0-9A-Za-z]{11}",
         _stands(lambda t, s, e: checksums.bech32_address(t[s:e])),
     ),
-    _form("crypto_address", rf"{START}{_EVM}{END}", _EVM, _stands(_WALLET), sure=False),
+    _form("crypto_address", rf"{START}{_EVM}{END}", _EVM, _stands(_WALLET), sure=False, starts=NUMBERS),
     _form(
         "cn_resident_id",
         rf"{START}[1-8][0-9]{{16}}[0-9Xx]{END}",
-        r"[1-8][0-9]{16}[0-9Xx]",
+        (_LONG, rf"{_BEFORE}[1-8][0-9]{{16}}[0-9Xx]{_BEHIND}"),
         _holds(checksums.resident_id),
+        starts=NUMBERS,
     ),
-    _form("cn_resident_id", rf"{START}[1-8][0-9]{{14}}{END}", r"[1-8][0-9]{14}", _stands(_old_resident), sure=False),
+    _form(
+        "cn_resident_id",
+        rf"{START}[1-8][0-9]{{14}}{END}",
+        (_LONG, r"[1-8][0-9]{14}"),
+        _stands(_old_resident),
+        sure=False,
+        words=("身份证", "证件号", "公民身份", "resident id", "id card"),
+        starts=NUMBERS,
+    ),
     _form(
         "cn_social_credit",
         rf"{START}[1-9A-HJNP-Y][0-9A-HJ-NP-RTUWXY][0-9]{{6}}[0-9A-HJ-NP-RTUWXY]{{10}}{END}",
-        r"[0-9]{6}[0-9A-HJ-NP-RTUWXY]{10}",
+        (_SIX, rf"{_BEFORE}[1-9A-HJNP-Y][0-9A-HJ-NP-RTUWXY][0-9]{{6}}[0-9A-HJ-NP-RTUWXY]{{10}}{_BEHIND}"),
         _holds(checksums.social_credit),
     ),
     _form(
@@ -303,20 +385,31 @@ STRUCTURED: tuple[Form, ...] = (
         rf"{START}(?<![0-9A-Za-z]-)[0-9]{{3}}([ \-])[0-9]{{2}}\1[0-9]{{4}}{END}(?!-[0-9A-Za-z])",
         r"[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}",
         _stands(_ssn),
+        starts=NUMBERS,
     ),
-    _form("us_ssn", rf"{START}[0-8][0-9]{{8}}{END}", r"[0-8][0-9]{8}", _stands(_bare_ssn), sure=False),
+    _form(
+        "us_ssn",
+        rf"{START}[0-8][0-9]{{8}}{END}",
+        (_SIX, r"[0-8][0-9]{8}"),
+        _stands(_bare_ssn),
+        sure=False,
+        words=("ssn", "social security", "taxid", "tax id", "itin"),
+        starts=NUMBERS,
+    ),
     _form(
         "passport",
         rf"{START}(?:[A-Za-z]{{1,2}}[0-9]{{6,8}}|[0-9]{{9}}){END}",
-        r"[A-Za-z][0-9]{6}|[0-9]{9}",
+        (_SIX, "[A-Za-z][0-9]{6}|[0-9]{9}"),
         _stands(_PASSPORT),
         sure=False,
+        words=("passport", "护照", "旅行证", "通行证"),
     ),
     _form(
         "cn_licence_plate",
         rf"[{_PROVINCES}][A-HJ-NP-Z][·• ]?[A-HJ-NP-Z0-9]{{4}}(?:[A-HJ-NP-Z0-9]{{1,2}}|[挂学警港澳领使]){END}",
         rf"[{_PROVINCES}][A-HJ-NP-Z]",
         _stands(_plate),
+        han=True,
     ),
     _form(
         "date_of_birth",
@@ -325,14 +418,17 @@ STRUCTURED: tuple[Form, ...] = (
         r"[0-9][./-][0-9]{1,2}[./-][0-9]",
         _stands(_born),
         sure=False,
+        words=_BIRTH,
+        starts=NUMBERS,
     ),
     _form(
         "date_of_birth",
         rf"{START}(?:[0-9]{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH_NAME}\.?,? (?:19|20)[0-9]{{2}}|"
         rf"{_MONTH_NAME}\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? (?:19|20)[0-9]{{2}}){END}",
-        r"[A-Za-z.,] ?[0-9]{4}|[0-9],? [0-9]{4}",
+        ("(?:19|20)[0-9]{2}", "[A-Za-z.,] ?[0-9]{4}|[0-9],? [0-9]{4}"),
         _stands(_born),
         sure=False,
+        words=_BIRTH,
     ),
     _form(
         "date_of_birth",
@@ -340,6 +436,8 @@ STRUCTURED: tuple[Form, ...] = (
         "[0-9]\\s?月\\s?[0-9]",
         _stands(_born),
         sure=False,
+        words=_BIRTH,
+        han=True,
     ),
 )  # fmt: skip
 """Every form but those of telephone numbers, which have a file of their own."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from tillage.privacy.kinds import Form, near
+from tillage.privacy.kinds import Check, Form, near, places_of
 
 _START = r"(?<![0-9A-Za-z+])(?<![0-9][.,/\-])"
 _END = r"(?![0-9A-Za-z])(?![.,/\-][0-9])"
@@ -36,8 +36,12 @@ _AGAINST = re.compile(
 _DATE = re.compile(r"(?:19|20)[0-9]{2}[-. ][01]?[0-9][-. ][0-3]?[0-9](?![0-9])|[0-3]?[0-9][-.][0-3]?[0-9][-.][0-9]{4}$")
 
 
-def _count(text: str) -> int:
-    return sum(c.isdigit() for c in text)
+_EXTENSION_SIGN = re.compile("[xX转e分]")
+
+
+def _count(said: str) -> int:
+    """Digits, those of an extension apart."""
+    return sum(map(str.isdigit, _EXTENSION_SIGN.split(said, 1)[0]))
 
 
 def _against(text: str, start: int) -> bool:
@@ -50,17 +54,13 @@ def _plain(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _international(text: str, start: int, end: int) -> tuple[int, int] | None:
-    return (start, end) if 8 <= _count(re.split("[xX转e分]", text[start:end])[0]) <= 15 else None
+    return (start, end) if 8 <= _count(text[start:end]) <= 15 else None
 
 
 def _grouped(text: str, start: int, end: int) -> tuple[int, int] | None:
     """Groups of digits that may be anything, with a word about them."""
     said = text[start:end]
-    if (
-        not 7 <= _count(re.split("[xX转e分]", said)[0]) <= 14
-        or _DATE.match(said)
-        or said.count(".") == 3 == said.count(" ")
-    ):
+    if not 7 <= _count(said) <= 14 or _DATE.match(said) or said.count(".") == 3 == said.count(" "):
         return None
     about = _ABOUT(text, start, end) or _LABEL_AFTER.match(text, end)
     return (start, end) if about and not _against(text, start) else None
@@ -72,14 +72,35 @@ def _labelled(text: str, start: int, end: int) -> tuple[int, int] | None:
     return (start, end) if labelled and not _against(text, start) else None
 
 
-def _form(pattern: str, gate: str, check: object, *, sure: bool = True) -> Form:
-    return Form("phone", re.compile(pattern), gate, check, sure)  # type: ignore[arg-type]
+_NUMBERS = places_of(r"[0-9+(](?<![0-9A-Za-z+][0-9+(])")
+"""Where a number begins, by the first half of _START."""
+
+
+_SAID = (
+    "phone", "tel", "mobile", "cell", "fax", "call", "desk", "whatsapp", "sms", "office", "home",
+    "电话", "手机", "联系", "致电", "传真", "座机", "热线", "微信", "拨打", "来电", "短信", "分机",
+)  # fmt: skip
+"""A number that needs words about it has one of these in its text, or one of those that count for groups alone."""
+_SEVEN = [
+    rf"(?:\([0-9]{{{n}}}\)[ .-]?|[0-9]{{{n}}}[ .-])[0-9]{{2}}(?:[ .-]?[0-9]){{{max(0, 5 - n)}}}" for n in range(2, 6)
+]
+"""Groups of digits, by how many the first has: seven in all at least."""
+
+
+def _form(
+    pattern: str, gate: str | tuple[str, ...], check: Check, *, sure: bool = True, words: tuple[str, ...] = ()
+) -> Form:
+    gates = (gate,) if isinstance(gate, str) else gate
+    return Form("phone", re.compile(pattern), gates, check, sure, words, _NUMBERS)
 
 
 TELEPHONE: tuple[Form, ...] = (
     _form(
         rf"{_START}(?:(?:\+|00)?86[ \-]?)?1[3-9][0-9]([ \-]?)[0-9]{{4}}\1[0-9]{{4}}{_END}",
-        r"1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}",
+        (
+            r"1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}",
+            r"(?:^|[^0-9A-Za-z+]|86[ -]?)1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}(?:$|[^0-9A-Za-z])",
+        ),
         _plain,
     ),
     _form(
@@ -91,13 +112,13 @@ TELEPHONE: tuple[Form, ...] = (
     _form(
         rf"{_START}(?:\(\+[1-9][0-9]{{0,3}}\)|\+[1-9](?:[ .\-]?[0-9]){{0,3}}[ .\-]?\(0?[0-9]{{0,4}}\))"
         rf"(?:[ .\-]?[0-9]){{5,13}}{_EXTENSION}{_END}",
-        r"\+[1-9]",
+        r"\+[1-9](?:[ .()\-]{0,4}[0-9]){7}",
         _international,
     ),
-    _form(rf"{_START}\+[1-9](?:[ .\-]?[0-9]){{7,14}}{_EXTENSION}{_END}", r"\+[1-9][ .-]?[0-9]", _international),
+    _form(rf"{_START}\+[1-9](?:[ .\-]?[0-9]){{7,14}}{_EXTENSION}{_END}", r"\+[1-9](?:[ .-]?[0-9]){7}", _international),
     _form(
         rf"{_START}00[1-9][0-9]{{0,2}}[ .\-](?:[ .\-]?[0-9]){{6,12}}{_EXTENSION}{_END}",
-        r"00[1-9][0-9]{0,2}[ .-]",
+        r"00[1-9][0-9]{0,2}[ .-](?:[ .-]?[0-9]){6}",
         _international,
     ),
     _form(
@@ -106,14 +127,21 @@ TELEPHONE: tuple[Form, ...] = (
         r"[2-9][0-9]{2}[)\-. ][ .-]?[2-9][0-9]{2}[ .-][0-9]{4}",
         _plain,
     ),
-    _form(rf"{_START}[48]00-?[0-9]{{3,4}}-?[0-9]{{3,4}}{_END}", r"[48]00-?[0-9]{3}", _grouped, sure=False),
+    _form(rf"{_START}[48]00-?[0-9]{{3,4}}-?[0-9]{{3,4}}{_END}", r"[48]00-?[0-9]{3}-?[0-9]{3}", _grouped, sure=False),
     _form(
         rf"{_START}(?:\([0-9]{{2,5}}\)[ .\-]?[0-9]{{2,8}}|[0-9]{{2,5}}[ .\-][0-9]{{2,8}})(?:[ .\-]"
         rf"[0-9]{{2,8}}){{0,4}}{_EXTENSION}{_END}",
-        r"[0-9]{2}[)\-. ][ .-]?[0-9]{2}",
+        (r"[0-9][)\-. ][ .-]?[0-9]{2}", rf"(?:^|[^0-9A-Za-z+])(?:{'|'.join(_SEVEN)})"),
         _grouped,
         sure=False,
+        words=(*_SAID, "ring", "dial", "contact", "reach", "message", "answering", "hotline", "text me", "wechat"),
     ),
-    _form(rf"{_START}[0-9]{{7,12}}{_EXTENSION}{_END}", r"[0-9]{7}", _labelled, sure=False),
+    _form(
+        rf"{_START}[0-9]{{7,12}}{_EXTENSION}{_END}",
+        ("[0-9]{7}", r"(?:^|[^0-9A-Za-z+])[0-9]{7,12}(?:$|[^0-9A-DF-WYZa-df-wyz])"),
+        _labelled,
+        sure=False,
+        words=_SAID,
+    ),
 )  # fmt: skip
 """The ways in which telephone numbers are written, the clear ones first."""

@@ -2,7 +2,8 @@
 
 Parquet is what other tools open, and it packs a large table best; but writing or reading it costs a query, half a
 millisecond before the first row. A table of small files, a ledger and an index are thousands of small frames: as Arrow
-streams they cost a twentieth. Both are compressed with zstd.
+streams they cost a twentieth. Both are compressed with zstd; Polars knows one level for streams, and the lowest of
+Parquet takes 40 % less time for a third more bytes, so that heavy frames are Parquet too, however few their rows.
 
 A stream holds whole buffers, and a buffer may hold more than the frame shows: the text of rows that were filtered out,
 the value that stood where a null stands now. What is purged must not stay there, and the same rows must give the same
@@ -24,6 +25,8 @@ PARQUET = "parquet"
 STREAM = "arrow"
 FEW = 16_384
 """Rows up to which a frame is written as a stream; about where both cost the same."""
+HEAVY = 1 << 20
+"""Bytes in memory from which on it is Parquet all the same."""
 
 
 def is_frame(name: str) -> bool:
@@ -43,7 +46,8 @@ def packed(frame: pl.DataFrame) -> tuple[memoryview, str]:
     ([1], 'arrow')
     """
     buffer = BytesIO()
-    if frame.height <= FEW and all(_is_bare(column) for column in frame.iter_columns()):
+    small = frame.height <= FEW and frame.estimated_size() < HEAVY
+    if small and all(_is_bare(column) for column in frame.iter_columns()):
         frame.write_ipc_stream(buffer, compression="zstd", compat_level=pl.CompatLevel.oldest())
         return buffer.getbuffer(), STREAM
     to_storage(frame).write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)

@@ -20,6 +20,8 @@ PAGE_ROWS = 256
 MOST_PAGES = 256
 DELTA = -1
 MANY_DELTAS = 12
+HELD_BYTES = 128 << 20
+"""Pages that a change has read are kept up to this size in all: a Whole may ask again while it follows a chain."""
 AT_ONCE = 1 << 16
 """Entries looked through at a time: one by one, a hundred pages would cost more in queries than in entries."""
 
@@ -32,6 +34,8 @@ class Index:
         self.chunks = store.chunks(stage, self.part)
         self.touched = 0
         """Entries read so far."""
+        self._held: dict[int, pl.DataFrame] = {}
+        self._room = HELD_BYTES
         largest = max((c.page for c in self.chunks), default=DELTA)
         self.pages = 1 << (largest.bit_length() - 1) if largest > 0 else 0
 
@@ -84,6 +88,7 @@ class Index:
             gone = draft.removals.pop(chunk.id, None)
             kept.append(frame if gone is None else frame.join(gone.rename(ID).to_frame(), on=ID, how="anti"))
             draft.ended.append(chunk.id)
+        self._held.clear()
         return pl.concat([*kept, added], how="diagonal_relaxed") if kept else added
 
     def _fold(self, draft: Draft, added: pl.DataFrame) -> None:
@@ -102,9 +107,15 @@ class Index:
         return self.store.objects.put_frame(key, rows)
 
     def _entries(self, chunk: Chunk, *, ids: bool = True) -> pl.DataFrame:
+        if chunk.id in self._held:
+            return self._held[chunk.id]
         whole = ids or len(self.store.removed(chunk))
         rows = self.store.read(chunk) if whole else self.store.objects.get_frame(chunk.object, chunk.checksum, but=ID)
         self.touched += rows.height
+        size = int(rows.estimated_size())
+        if whole and size <= self._room:
+            self._held[chunk.id] = rows
+            self._room -= size
         return rows
 
     @staticmethod

@@ -62,7 +62,7 @@ def places(text: str) -> list[int]:
     >>> places("a\\u200bﬁ1")
     [0, 2, 2, 3, 4]
     """
-    lengths = [len(_FOLDS[ord(c)]) for c in text]
-    if all(n == 1 for n in lengths):
+    lengths = list(map(len, map(_FOLDS.__getitem__, map(ord, text))))
+    if lengths.count(1) == len(lengths):
         return list(range(len(text) + 1))
     return [*(place for place, n in enumerate(lengths) for _ in range(n)), len(text)]

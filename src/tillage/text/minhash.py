@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tillage.text.shingles import Shingles, Words, constants, in_blocks, mixed
+from tillage.text.runs import Words, constants, mixed
+from tillage.text.shingles import Shingles, in_blocks
 
 RECALL = 0.99
 """Of pairs exactly as similar as asked, the share that becomes a candidate at least; of more similar ones, more."""
@@ -82,17 +83,17 @@ def signatures(found: Shingles, permutations: int) -> Signatures:
     return out.T
 
 
-def buckets(texts: pl.Series, bands: Bands) -> Words:
+def buckets(texts: pl.Series, bands: Bands, *, lowered: bool = False) -> Words:
     """The bucket of each text in each band: an array of one row a text, one column a band, hashes below 2^63.
 
-    A text that is null counts as empty.
+    A text that is null counts as empty. `lowered`: the texts are in lower case already.
 
     >>> import polars as pl
     >>> found = buckets(pl.Series(["a b c d e f", "A B C D E F", "g"]), choose_bands(0.8))
     >>> found.shape, bool((found[0] == found[1]).all()), bool((found[0] == found[2]).any())
     ((3, 9), True, False)
     """
-    parts = [_banded(signatures(found, bands.bands * bands.rows), bands) for found in in_blocks(texts)]
+    parts = [_banded(signatures(found, bands.bands * bands.rows), bands) for found in in_blocks(texts, lowered=lowered)]
     return np.concatenate(parts) if parts else np.zeros((0, bands.bands), dtype=np.uint64)
 
 

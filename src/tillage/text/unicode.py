@@ -1,8 +1,9 @@
 """Texts as arrays of code points with a byte of properties each, so that whole columns are counted without a loop.
 
-Texts are laid one behind the other, each closed by a line feed, in blocks of about a million characters: 4 bytes a
-character for the code points and 1 for the properties, at 8 nanoseconds a character. The properties are those of this
-Python's Unicode tables: characters that are assigned later count as parts of words, and as nothing else.
+Texts are laid one behind the other, each closed by a line feed, in blocks of about half a million characters: 4 bytes a
+character for the code points and 1 for the properties, at 8 nanoseconds a character. Where all are ASCII the bytes are
+the code points, at 1 nanosecond. The properties are those of this Python's Unicode tables: characters that are assigned
+later count as parts of words, and as nothing else.
 Sources: Unicode Standard Annex 44 (general categories), Annex 31 and RFC 5892 appendix A (joiners).
 """
 
@@ -18,12 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tillage.text.runs import PAD, Bytes, joined
+
 SPACE, HAN, LETTER, WORD = 1, 2, 4, 8
 """Properties, one bit each: white space as `str.isspace` sees it; a Han character; a letter; no space, punctuation,
 control or format character, so that a run which holds one is a word."""
 
 LINE_FEED = 10
-BLOCK = 1 << 20
+BLOCK = 1 << 19
 """Characters of a block; a longer text is a block by itself."""
 
 _LAST = 0x323B0
@@ -31,7 +34,7 @@ _LAST = 0x323B0
 _HAN = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
 _NO_WORD = {"Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Zs", "Zl", "Zp", "Cc", "Cf"}
 
-Codes = npt.NDArray[np.uint32]
+Codes = npt.NDArray[np.uint32] | npt.NDArray[np.uint8]
 Bits = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
 
@@ -43,6 +46,8 @@ class Block:
     codes: Codes
     bits: Bits
     starts: Places
+    data: Bytes | None = None
+    """Where all are ASCII, the code points as bytes, PAD zero bytes behind them."""
 
     def count(self, places: Places) -> npt.NDArray[np.int64]:
         """How many of these ascending places each text has."""
@@ -68,8 +73,17 @@ def properties() -> Bits:
     return table
 
 
+def is_ascii(texts: pl.Series) -> pl.Series:
+    """Whether each text is ASCII; null as empty.
+
+    >>> is_ascii(pl.Series(["a", "\u00e4", None])).to_list()
+    [True, False, True]
+    """
+    return (texts.str.len_bytes() == texts.str.len_chars()).fill_null(True)
+
+
 def blocks(texts: pl.Series) -> Iterator[Block]:
-    """The texts in order, in blocks; null is as empty.
+    """The texts in order, in blocks; null is as empty. Those in one block are best all ASCII or all not.
 
     >>> block = next(blocks(pl.Series(["a", None, "bc"])))
     >>> block.codes.tolist(), block.starts.tolist()
@@ -77,15 +91,26 @@ def blocks(texts: pl.Series) -> Iterator[Block]:
     """
     texts = texts.cast(pl.String).fill_null("")
     sizes = texts.str.len_chars().to_numpy().astype(np.intp) + 1
-    table, ends, at = properties(), np.cumsum(sizes), 0
+    ends, at = np.cumsum(sizes), 0
     while at < len(texts):
         before = int(ends[at - 1]) if at else 0
         until = max(int(np.searchsorted(ends, before + BLOCK, side="right")), at + 1)
-        whole = "\n".join([*texts[at:until].to_list(), ""])
-        codes = np.frombuffer(whole.encode("utf-32-le"), dtype=np.uint32)
+        data = joined(texts[at:until], "\n")
         starts = np.concatenate(([0], ends[at:until] - before))
-        yield Block(codes, table[codes], starts)
+        codes: Codes = data[:-PAD]
+        if len(codes) == starts[-1]:
+            bits = np.frombuffer(codes.tobytes().translate(_ascii_properties()), dtype=np.uint8)
+            yield Block(codes, bits, starts, data)
+        else:
+            codes = np.frombuffer(codes.tobytes().decode().encode("utf-32-le"), dtype=np.uint32)
+            yield Block(codes, properties()[codes], starts)
         at = until
+
+
+@lru_cache(maxsize=1)
+def _ascii_properties() -> bytes:
+    """The properties of a byte of ASCII, by the same rules."""
+    return properties()[:256].tobytes()
 
 
 # ---- joiners

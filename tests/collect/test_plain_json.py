@@ -1,0 +1,101 @@
+"""Records read together against the careful parser, record by record: the same rows, types and bad records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tillage.collect import jsonl
+from tillage.collect.content import Content
+from tillage.collect.encoding import detect
+from tillage.collect.jsonl import JsonReader
+from tillage.collect.piece import Limits
+
+LIMITS = Limits(max_field=60, max_columns=20)
+
+
+def read(place: Path, data: bytes) -> list[Any]:
+    place.write_bytes(data)
+    content = Content.open(place)
+    reader = JsonReader(content, "x.jsonl", detect(content), LIMITS, False)
+    return [
+        (p.frame.schema, p.frame.rows(), p.raw, p.numbers.tolist(), [b.model_dump() for b in p.bad])
+        for p in reader.pieces()
+    ]
+
+
+values = st.one_of(
+    st.text(st.sampled_from([*'aé发"\\\n\t\r/\x00\x7f🙂']), max_size=8),
+    st.integers(-(1 << 64), 1 << 64),
+    st.sampled_from([True, False, None, 0, 1.5, "x" * 70, [1], {"y": 1}]),
+)
+texts = st.text(st.sampled_from([*'ab"\\\n 发']), max_size=8)
+plain = st.fixed_dictionaries({"id": st.integers(-(1 << 63), (1 << 63) - 1), "text": texts, "good": st.booleans()})
+anything = st.dictionaries(st.sampled_from(["id", "text", "good", 'n"o']), values, max_size=4)
+odd = st.sampled_from(
+    [
+        '{"id":1,"id":2,"text":"a","good":true}', '{"id":01,"text":"a","good":true}', "{}", "[1]", "not json", "",
+        '{"id":1e2,"text":"a","good":true}', '{"id":-0,"text":"a","good":true}', '{"id":1,"text":"\\ud800"}',
+        '{"id":1,"text":"\\u0041\\/","good":true}', '{"id":NaN,"text":"a","good":true}', ' {"id":1,"text":"a"} ',
+        ' {"id":1,"text":"a","good":true} ', '{"id":1,"text":"\\ud800","good":true}',
+        '{"id":1,"text":null,"good":true}', '{"id":null,"text":"a","good":null}', '{"text":"a","id":1,"good":true}',
+        '{"id":18446744073709551616,"text":"a","good":true}', '{"id":1,"text":"a","good":true}{}',
+        '{"id":1,"text":"a","good":true,"more":1}', '{"id":1,"good":true}', '{"id":"1","text":"a","good":true}',
+    ]
+)  # fmt: skip
+lines = st.one_of(
+    plain.map(lambda r: json.dumps(r, ensure_ascii=False, separators=(",", ":"))),
+    plain.map(lambda r: json.dumps(r, ensure_ascii=False)),
+    plain.map(json.dumps),
+    anything.map(json.dumps),
+    odd,
+)
+few_odd = st.tuples(st.lists(plain, min_size=9, max_size=12), odd | anything.map(json.dumps), st.booleans()).map(
+    lambda t: [
+        json.dumps(t[0][0], ensure_ascii=False, separators=(",", ":") if t[2] else (", ", ": ")),
+        t[1],
+        *(json.dumps(r, ensure_ascii=False, separators=(",", ":") if t[2] else (", ", ": ")) for r in t[0][1:]),
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(records=st.lists(lines, min_size=1, max_size=6) | few_odd, end=st.sampled_from(["\n", "", "\r\n"]))
+@example(records=['{"id":1}'] * 3, end="\r\n")
+@example(records=['{"id":1}', '{"id":9223372036854775808}', *['{"id":1}'] * 9], end="\n")
+def test_as_the_careful_parser_reads(tmp_path_factory: pytest.TempPathFactory, records: list[str], end: str) -> None:
+    place = tmp_path_factory.getbasetemp() / "x.jsonl"
+    data = ((end or "\n").join(records) + end).encode()
+    if not data.strip():
+        return
+    fast = read(place, data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonl, "plain_rows", lambda *_: None)
+        slow = read(place, data)
+    assert fast == slow
+
+
+@pytest.mark.parametrize("spacing", [(",", ":"), (", ", ": ")])
+def test_plain_records_are_read_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spacing: tuple[str, str]
+) -> None:
+    asked: list[bytes] = []
+    careful = jsonl.parse_object
+
+    def counted(record: bytes, max_field: int) -> dict[str, Any]:
+        asked.append(record)
+        return careful(record, max_field)
+
+    monkeypatch.setattr(jsonl, "parse_object", counted)
+    rows = [{"id": n, "text": f'say "{n}"\n发', "good": n % 2 == 0} for n in range(100)]
+    data = "".join(json.dumps(r, ensure_ascii=False, separators=spacing) + "\n" for r in rows)
+    ((schema, found, *_),) = read(tmp_path / "x.jsonl", data.encode())
+    assert found == [tuple(r.values()) for r in rows]
+    assert list(schema.values()) == [pl.Int64, pl.String, pl.Boolean]
+    assert len(asked) == 1
