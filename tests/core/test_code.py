@@ -6,9 +6,11 @@ import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from tillage.core import code
 from tillage.core.code import source_digest
 
 
@@ -56,3 +58,30 @@ def test_our_steps_stand_on_their_room() -> None:
     source_digest.cache_clear()
     assert source_digest("tillage.prepare.normalize") == source_digest("tillage.prepare.filter")
     assert source_digest("tillage.prepare.normalize") != source_digest("tillage.core.rows")
+
+
+@pytest.mark.parametrize("file", ["prepare/a.py", "prepare/words/list.gz", "text/tokens.py", "core/expression.py"])
+def test_an_edit_of_what_computes_for_a_step_shows(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest() -> str:
+        code.source_digest.cache_clear()
+        code._room_digest.cache_clear()
+        return source_digest("a_step_of_ours")
+
+    for name in ("prepare/a.py", "prepare/words/list.gz", "text/tokens.py", "core/expression.py", "learn/other.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    for room in ("measure", "media"):
+        (tmp_path / room).mkdir()
+    module = ModuleType("a_step_of_ours")
+    module.__file__ = str(tmp_path / "prepare" / "a.py")
+    monkeypatch.setitem(sys.modules, "a_step_of_ours", module)
+    monkeypatch.setattr(code, "OURS", tmp_path.resolve())
+    try:
+        before = digest()
+        (tmp_path / "learn" / "other.py").write_text("2")
+        assert digest() == before
+        (tmp_path / file).write_text("2")
+        assert digest() != before
+    finally:
+        code.source_digest.cache_clear()
+        code._room_digest.cache_clear()

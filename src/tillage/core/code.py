@@ -1,7 +1,8 @@
 """The code that a step stands on, as one digest: an edit that could change a result must show in its fingerprint.
 
-A step of ours stands on its room, whole. A user's step stands on its own file and on the project's files that it
-imports, however indirectly; installed libraries count by the lock, not here. A file is read once a process.
+A step of ours stands on its room, whole, and on the rooms that compute for it. A user's step stands on its own file
+and on the project's files that it imports, however indirectly; installed libraries count by the lock, not here. A file
+is read once a process.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 
 OURS = Path(__file__).resolve().parents[1]
+COMPUTING = ("core", "measure", "text", "media")
+"""Rooms whose functions make values: an edit there may change what any step gives."""
 
 
 @cache
@@ -27,12 +30,21 @@ def source_digest(module: str) -> str:
         return ""
     path = Path(name).resolve()
     if OURS in path.parents:
-        room = OURS / path.relative_to(OURS).parts[0]
-        files = sorted(room.rglob("*.py")) if room.is_dir() else [room]
-        root = OURS
-    else:
-        root = path.parents[module.count(".") + (path.name == "__init__.py")]
-        files = sorted(_imported(path, root))
+        own = path.relative_to(OURS).parts[0]
+        return sha256("".join(_room_digest(room) for room in sorted({own, *COMPUTING})).encode()).hexdigest()
+    root = path.parents[module.count(".") + (path.name == "__init__.py")]
+    return _digest(root, sorted(_imported(path, root)))
+
+
+@cache
+def _room_digest(name: str) -> str:
+    """Of all files of a room of ours, data beside the code included."""
+    room = OURS / name
+    files = (p for p in room.rglob("*") if p.is_file() and "__pycache__" not in p.parts) if room.is_dir() else [room]
+    return _digest(OURS, sorted(files))
+
+
+def _digest(root: Path, files: list[Path]) -> str:
     digest = sha256()
     for file in files:
         digest.update(f"{file.relative_to(root).as_posix()}\n".encode())
