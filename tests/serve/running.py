@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
 
-LEARNER = '''
+LEARNER = """
 from typing import ClassVar
 import time
 import polars as pl
@@ -43,7 +43,7 @@ class Doubled(Fitted):
             raise RuntimeError("secret of the inside")
         answer = pl.col("size") * self.state["factor"]
         return rows.with_columns(prediction=pl.when(pl.col("size") != (self.state["mute_at"] or 1e9)).then(answer))
-'''
+"""
 
 PLAN = """project: served
 tables:

@@ -69,7 +69,11 @@ def test_tritonclient_finds_its_way(server: Server, client: Any) -> None:
     assert not client.is_model_ready("desk", "9", headers=headers)
     assert client.get_server_metadata(headers=headers)["extensions"] == ["binary_tensor_data"]
     told = client.get_model_metadata("desk", headers=headers)
-    assert {(t["name"], t["datatype"]) for t in told["inputs"]} >= {("size", "FP64"), ("text", "BYTES"), ("id", "INT64")}
+    assert {(t["name"], t["datatype"]) for t in told["inputs"]} >= {
+        ("size", "FP64"),
+        ("text", "BYTES"),
+        ("id", "INT64"),
+    }
     assert "y" not in {t["name"] for t in told["inputs"]}
     assert told["versions"] == ["1"]
 

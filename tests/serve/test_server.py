@@ -99,7 +99,9 @@ def test_it_listens_on_loopback_with_a_token_that_others_cannot_read(server: Ser
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert len(server.token) >= 40
     lines = Path(f"/proc/{server.process.pid}/net/tcp").read_text().splitlines()[1:]
-    bound = {line.split()[1] for line in lines if line.split()[3] == "0A" and line.split()[1].endswith(f"{server.port:04X}")}
+    bound = {
+        line.split()[1] for line in lines if line.split()[3] == "0A" and line.split()[1].endswith(f"{server.port:04X}")
+    }
     assert bound == {f"0100007F:{server.port:04X}"}
 
 
@@ -154,7 +156,10 @@ def test_a_large_body_is_refused_before_it_comes_or_when_it_has(server: Server) 
     status, _, headers = server.ask("POST", "/v1/services/desk", b"", {"Content-Length": str(9 << 20)})
     assert status == 413
     assert headers["connection"] == "close"
-    head = f"POST /v1/services/desk HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        f"POST /v1/services/desk HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
+    )
     with socket.create_connection((server.host, server.port), timeout=10) as open_:
         open_.sendall(head.encode())
         chunk = b"100000\r\n" + b" " * (1 << 20) + b"\r\n"
@@ -198,7 +203,9 @@ def test_a_name_is_looked_up_and_nothing_is_loaded(server: Server, path: str, st
 def test_another_address_wants_a_token_that_was_chosen(project_folder: Path) -> None:
     command = [sys.executable, "-m", "tillage.face.main", "serve", "--host", "0.0.0.0", "--port", "0"]
     clean = {k: v for k, v in environment().items() if k != "TILLAGE_TOKEN"}
-    done = subprocess.run(command, cwd=project_folder, env=clean, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command, cwd=project_folder, env=clean, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 2
     assert "can be reached from other machines" in done.stderr
 

@@ -50,9 +50,7 @@ def serve(
             kind = "services" if first in project.plan.services else "models"
             screen.line(f"{address}  serves {', '.join(names)}")
             screen.line(f'Ask:  curl -H "Authorization: Bearer {shown}" {address}/v1/services')
-            screen.line(f"Then: POST {address}/v1/{kind}/{first}  with  {{\"rows\": [{{...}}]}}")
+            screen.line(f'Then: POST {address}/v1/{kind}/{first}  with  {{"rows": [{{...}}]}}')
             screen.result({"schema": "tillage.serve/1", "address": address, "names": names})
 
-        answer(
-            project, host=host, port=port, token=known, hosts=allow_host or (), note=screen.say, listening=listening
-        )
+        answer(project, host=host, port=port, token=known, hosts=allow_host or (), note=screen.say, listening=listening)

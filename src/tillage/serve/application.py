@@ -19,7 +19,7 @@ from tillage.core.errors import BadData, Unavailable, UnknownName, unknown_name
 from tillage.flow.score import Answers
 from tillage.guard.paths import checked_name
 from tillage.serve.batches import Batches
-from tillage.serve.bodies import Columns, Where, columns_of, dumped, in_rows, loaded, require_text, rows_of
+from tillage.serve.bodies import Where, columns_of, dumped, in_rows, loaded, require_text, rows_of
 from tillage.serve.door import BODY, SAFE, Receive, Scope, Send
 from tillage.serve.metrics import CONTENT_TYPE, Metrics
 from tillage.serve.open_inference import HEADER, asked, field_of, metadata, replied

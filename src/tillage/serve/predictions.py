@@ -184,7 +184,7 @@ def _frames(found: Sequence[tuple[int, Path]]) -> tuple[pl.DataFrame, pl.DataFra
                 _, at, service, model, version, latency, names, made, sure, errors, digests = value
                 sure = sure or [None] * len(names)
                 for n, p, c, e, d in zip(names, made, sure, errors, digests, strict=True):
-                    rows.append((int(n, 16), at, service, model, version, _text(p), c, e, d, latency))  # noqa: PERF401
+                    rows.append((int(n, 16), at, service, model, version, _text(p), c, e, d, latency))
             else:
                 order = number << _ROW_BITS | place
                 labels += [(int(n, 16), order, value[1], label) for n, label in value[2]]

@@ -50,15 +50,9 @@ class _Whole:
         self._transport.write(self._head + data)
         self._head = b""
 
-    def flush(self) -> None:
-        """Send a head that nothing follows."""
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
-
     def close(self) -> None:
         """Close, once all is sent."""
-        self.flush()
+        self._transport.write(self._head)
         self._transport.close()
 
     def is_closing(self) -> bool:
@@ -72,6 +66,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _until: float | None = None
     """When the connection is given up; None while it idles between requests, which uvicorn's own timer watches."""
     _look: asyncio.TimerHandle | None = None
+    _reading = False
+    """Whether a request has begun to come and is not whole."""
     _head = 0
     """Bytes of the head so far; -1 while a body comes or an answer is awaited."""
 
@@ -103,25 +99,28 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
+        self._reading = True
         self._until = self.loop.time() + HEAD
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._head = -1
         super().on_headers_complete()
-        self.cycle.transport = _Whole(self.transport)  # type: ignore[assignment]
+        if self.scope["method"] != "HEAD":  # nothing follows that head
+            self.cycle.transport = _Whole(self.transport)  # type: ignore[assignment]
         self._until = self.loop.time() + BODY
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         super().on_message_complete()
+        self._reading = False
         self._until = self.loop.time() + WRITE
 
     def on_response_complete(self) -> None:
-        """The answer is written; uvicorn's own timer watches the idle connection."""
-        if isinstance(self.cycle.transport, _Whole):
-            self.cycle.transport.flush()
-        self._until, self._head = None, 0
+        """An answer is written. Where nothing else is under way, uvicorn's own timer watches the idle connection."""
+        if not self._reading:  # else the deadline of the request that follows goes on
+            self._until = self.loop.time() + WRITE if self.pipeline else None
+            self._head = 0
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

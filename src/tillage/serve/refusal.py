@@ -11,7 +11,9 @@ class Refused(Exception):
     (400, {'error': "rows[0].age: 'x' is not a number.", 'field': 'rows[0].age'})
     """
 
-    def __init__(self, status: int, message: str, *, field: str = "", retry_after: int = 0, close: bool = False) -> None:
+    def __init__(
+        self, status: int, message: str, *, field: str = "", retry_after: int = 0, close: bool = False
+    ) -> None:
         """`retry_after`: seconds after which it is worth another try; `close`: the connection is given up."""
         self.status, self.message, self.field = status, message, field
         self.retry_after, self.close = retry_after, close

@@ -190,5 +190,3 @@ def _refused(error: OSError, folder: Path) -> Unavailable:
     return Unavailable(
         f"The log in {folder} cannot be written: {error.strerror or error}.", fix="Free space or mend the disk."
     )
-
-

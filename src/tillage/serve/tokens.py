@@ -1,4 +1,4 @@
-"""Who may ask: one token for everything, made by chance at the first start and kept in a file that others cannot read."""
+"""Who may ask: one token for everything, made by chance at the first start, in a file that others cannot read."""
 
 from __future__ import annotations
 
