@@ -133,16 +133,16 @@ class Server:
         connection = http.client.HTTPConnection(str(self.host), self.port, timeout=30)
         try:
             connection.putrequest(method, path, skip_host="Host" in known, skip_accept_encoding=True)
-            for name, value in known.items():
-                if value is not None:
-                    connection.putheader(name, value)
+            for name, text in known.items():
+                if text is not None:
+                    connection.putheader(name, text)
             if data is not None and "Content-Length" not in known:
                 connection.putheader("Content-Length", str(len(data)))
             connection.endheaders(data)
             answer = connection.getresponse()
             raw = answer.read()
             kind = answer.headers.get("content-type", "")
-            value = json.loads(raw) if kind == "application/json" and raw else raw
+            value: Any = json.loads(raw) if kind == "application/json" and raw else raw
             return answer.status, value, {k.lower(): v for k, v in answer.headers.items()}
         finally:
             connection.close()

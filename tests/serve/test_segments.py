@@ -43,7 +43,12 @@ def test_every_fsync_is_made_before_a_promise_is_kept(tmp_path: Path, monkeypatc
     synced: list[int] = []
     real = os.fsync
     log = Log(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_size), real(fd)))
+
+    def noted(fd: int) -> None:
+        real(fd)
+        synced.append(os.fstat(fd).st_size)
+
+    monkeypatch.setattr(os, "fsync", noted)
     log.append_durably(b"abc").result(5)
     assert synced == [11]  # a head of 8 bytes, 3 bytes
     log.close()

@@ -35,6 +35,7 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Answer requests with the models of the plan; Ctrl-C or SIGTERM ends it in good order."""
+    from tillage import __version__
     from tillage.serve.server import refuse_open
     from tillage.serve.server import serve as answer
     from tillage.serve.tokens import FILE, chosen_token, kept_token
@@ -53,4 +54,13 @@ def serve(
             screen.line(f'Then: POST {address}/v1/{kind}/{first}  with  {{"rows": [{{...}}]}}')
             screen.result({"schema": "tillage.serve/1", "address": address, "names": names})
 
-        answer(project, host=host, port=port, token=known, hosts=allow_host or (), note=screen.say, listening=listening)
+        answer(
+            project,
+            host=host,
+            port=port,
+            token=known,
+            version=__version__,
+            hosts=allow_host or (),
+            note=screen.say,
+            listening=listening,
+        )

@@ -14,7 +14,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from tillage import __version__
 from tillage.core.errors import BadData, Unavailable, UnknownName, unknown_name
 from tillage.flow.score import Answers
 from tillage.guard.paths import checked_name
@@ -54,8 +53,11 @@ class _Endpoint:
 class Application:
     """The routes, and what they stand on."""
 
-    def __init__(self, services: Mapping[str, Served], predictions: Predictions, metrics: Metrics) -> None:
-        self.services, self.predictions, self.metrics = services, predictions, metrics
+    def __init__(
+        self, services: Mapping[str, Served], predictions: Predictions, metrics: Metrics, version: str
+    ) -> None:
+        """`version`: of Tillage, which the server says on request."""
+        self.services, self.predictions, self.metrics, self.version = services, predictions, metrics, version
         self.batches = {name: Batches() for name in services}
         self.draining = False
         """No new work: the server is going down."""
@@ -225,7 +227,7 @@ class Application:
 
     async def describe_server(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`GET /v2`."""
-        return _json({"name": "tillage", "version": __version__, "extensions": ["binary_tensor_data"]}), JSON
+        return _json({"name": "tillage", "version": self.version, "extensions": ["binary_tensor_data"]}), JSON
 
     async def live(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`GET /v2/health/live`."""
@@ -251,7 +253,7 @@ class Application:
 
     async def openapi(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`GET /openapi.json`."""
-        return _json(document(self.services)), JSON
+        return _json(document(self.services, self.version)), JSON
 
     async def numbers(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`GET /metrics`."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 
-from tillage import __version__
 from tillage.serve.bodies import MOST_ROWS
 from tillage.serve.service import Loaded, Served
 
@@ -15,10 +14,10 @@ _ERROR = {"$ref": "#/components/schemas/Error"}
 _ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
 
-def document(services: Mapping[str, Served]) -> dict[str, Any]:
+def document(services: Mapping[str, Served], version: str) -> dict[str, Any]:
     """The description of every route.
 
-    >>> sorted(document({})["paths"])[:3]
+    >>> sorted(document({}, "1")["paths"])[:3]
     ['/feedback', '/metrics', '/openapi.json']
     """
     paths: dict[str, Any] = {
@@ -38,7 +37,7 @@ def document(services: Mapping[str, Served]) -> dict[str, Any]:
         paths[f"/v2/models/{name}/infer"] = {"post": _operation(summary, _TENSORS, {"type": "object"})}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Tillage", "version": __version__},
+        "info": {"title": "Tillage", "version": version},
         "security": [{"token": []}],
         "paths": paths,
         "components": {

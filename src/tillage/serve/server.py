@@ -52,21 +52,23 @@ def serve(
     host: str,
     port: int,
     token: str,
+    version: str,
     hosts: Sequence[str] = (),
     note: Callable[[str], None],
     listening: Callable[[str, list[str]], None],
 ) -> None:
     """Serve every service and model of a project until SIGTERM or Ctrl-C.
 
-    `listening` is told the address and the names once requests are taken; `hosts`: more names that requests may be
-    addressed to. Raises Locked while another server runs on the store, Unavailable when the port is taken.
+    `version`: of Tillage. `listening` is told the address and the names once requests are taken; `hosts`: more names
+    that requests may be addressed to. Raises Locked while another server runs on the store, Unavailable when the port
+    is taken.
     """
     with hold(project.store.root / "locks", [LOCK]):
         services = services_of(project, note)
         with bound(host, port) as listener:
             _more_files()
             predictions = Predictions(project.store)
-            application = Application(services, predictions, Metrics())
+            application = Application(services, predictions, Metrics(), version)
             door = Door(application, token, (host, *hosts), application.metrics.refused)
             at, at_port = listener.getsockname()[:2]
             address = f"http://{f'[{at}]' if ':' in at else at}:{at_port}"
