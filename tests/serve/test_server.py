@@ -375,3 +375,24 @@ def test_a_newer_version_answers_and_a_bad_one_never_does(tmp_path: Path) -> Non
         assert set(answers) == {(1, 4.5), (2, 6.75), (5, 11.25)}
         assert server.end() == 0
     assert set(stored(folder)["version"]) == {1, 2, 5}
+
+
+def test_a_version_of_another_plan_waits_for_a_new_start(tmp_path: Path) -> None:
+    folder = lay(tmp_path)
+    plan = folder / "tillage.yaml"
+    with Server(folder) as server:
+        plan.write_text(plan.read_text().replace("size >= 0", "size >= 20"))
+        tillage(folder, "run")
+        until(lambda: "was made by another plan" in server.said())
+        value = server.predict(ROW)  # the Maps and the model of one plan
+        assert (value["version"], value["predictions"][0]["prediction"]) == (1, 5.0)
+        assert server.end() == 0
+    with Server(folder) as server:
+        value = server.predict(ROW)
+        assert (value["version"], value["predictions"][0]["error"]) == (2, "negative")
+        assert server.end() == 0
+    plan.write_text(plan.read_text().replace("size >= 20", "size >= 30"))
+    command = [sys.executable, "-m", "tillage.face.main", "serve", "--port", "0"]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 66
+    assert "'clean' was made by another plan" in done.stderr

@@ -160,12 +160,20 @@ async def _live(
 async def _tend(application: Application, note: Callable[[str], None]) -> None:
     """Look for newer versions, and roll the log, as long as the server lives."""
     loop = asyncio.get_running_loop()
+    told: dict[str, str] = {}
     while True:
         await asyncio.sleep(LOOK)
         try:
-            for served in application.services.values():
+            for name, served in application.services.items():
                 if await loop.run_in_executor(None, served.newer):
                     await renew(application, served, note)
+                elif not served.waits:
+                    told.pop(name, None)
+                elif served.waits == told.get(name):  # two looks: a run may be in the middle of it
+                    note(f"{name}: {served.waits}")
+                    told[name] = ""
+                elif name not in told:
+                    told[name] = served.waits
             await loop.run_in_executor(None, application.predictions.tend)
         except Exception:  # the server goes on answering with what it has
             log.exception("tending failed; the server goes on")

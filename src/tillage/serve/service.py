@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import InputMissing, TillageError
+from tillage.core.errors import InputMissing, TillageError, Unavailable
 from tillage.core.step import Fitted
 from tillage.flow.plan import Service
 from tillage.flow.run import Project
@@ -104,6 +104,8 @@ class Served:
         self.recent: deque[tuple[Columns, int]] = deque(maxlen=TRIED)
         self.refused_version = 0
         """The newest version that was tried and found wanting."""
+        self.waits = ""
+        """Why a newer version is not even tried; empty when none waits."""
         self.now = self._load()
         self.warm(self.now)
 
@@ -112,9 +114,31 @@ class Served:
         at = project.store.latest(name)
         if at is None:
             raise InputMissing(f"Model '{name}' has not been trained yet.", fix="Run `tillage run`.")
+        if other := self._otherwise():
+            raise InputMissing(
+                f"'{other}' was made by another plan than the one that is to serve it.", fix="Run `tillage run`."
+            )
         taken = way(project, project.plan.models[name].table, self.service.table)
         task = str(getattr(project.plan.models[name].learner, "task", "classification"))
         return Loaded(self.name, name, at.version, taken, project.model(name, at.version), task)
+
+    def _otherwise(self) -> str:
+        """A table on the way of a row that the store holds as another plan made it; empty when there is none.
+
+        The Maps of this plan on rows for a model that saw those of another would be wrong without a word.
+        """
+        project, seen = self.project, set[str]()
+        waiting = [project.plan.models[self.service.model].table]
+        while waiting:
+            name = waiting.pop()
+            stage, at = project.stages[name], project.store.latest(name)
+            if name in seen:
+                continue
+            seen.add(name)
+            if at is None or at.fingerprint != project.fingerprint(stage):
+                return stage.target
+            waiting += stage.inputs.values()
+        return ""
 
     def warm(self, loaded: Loaded) -> None:
         """Answer some rows of the start table, so that no request pays for what is made at first use."""
@@ -150,6 +174,10 @@ class Served:
         at = self.project.store.latest(self.service.model)
         if at is None or "erased" in at.facts or at.version in (self.now.version, self.refused_version):
             return False
+        if other := self._otherwise():
+            self.waits = f"version {at.version} waits: '{other}' was made by another plan; start the server anew."
+            return False
+        self.waits = ""
         if self.project.plan.models[self.service.model].fit_on is not None:
             return True
         newest = {name: self.project.store.latest(name) for name in at.inputs}
@@ -159,6 +187,8 @@ class Served:
         """The newest version, tried; Unfit when it must not answer. Slow: to be called off the event loop."""
         try:
             loaded = self._load()
+        except Unavailable:
+            raise  # the next look may find it
         except (TillageError, ValueError, KeyError, TypeError) as error:
             raise Unfit(f"it cannot be loaded ({error})") from error
         self.fault(loaded)
