@@ -35,7 +35,13 @@ LOADERS = {"yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader"}
 SWITCHES = {"shell", "allow_pickle"}
 
 HEAVY = {"cryptography", "jinja2", "lightgbm", "onnx", "onnxruntime", "pyarrow", "scipy", "skl2onnx", "sklearn"}
-IMPORT_NAMES = {"lazy-loader": "lazy_loader", "pyyaml": "yaml", "scikit-learn": "sklearn", "polars-hash": "polars_hash"}
+IMPORT_NAMES = {
+    "lazy-loader": "lazy_loader",
+    "polars-hash": "polars_hash",
+    "prometheus-client": "prometheus_client",
+    "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
+}
 
 CONFINED = {"tillage.collect.decoder"}
 """Scripts that run in a process of their own, with nothing of ours beside them: what they open may break them."""
@@ -47,6 +53,7 @@ NO_EXAMPLE: dict[str, str] = {
     "tillage.core.Problem": "one line of a ConfigurationError, whose message shows it",
     "tillage.promises.Node": "asked of a project that has run: the README's tour and tests/promises show it",
     "tillage.promises.trace": "the same",
+    "tillage.serve.serve": "it answers until it is told to end: tests/serve and docs/serving.md show it",
     "tillage.core.Verdict": "a result handed from a check to the runner: its fields are its use",
 }
 """Public callables without a runnable example, each with its reason."""

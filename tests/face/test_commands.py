@@ -17,7 +17,22 @@ from tillage.store.gc import KEEP
 
 Tell = Callable[..., tuple[int, str, str]]
 Ask = Callable[..., dict[str, Any]]
-COMMANDS = ["try", "new", "check", "plan", "run", "show", "replay", "score", "trace", "forget", "verify", "gc", "steps"]
+COMMANDS = [
+    "try",
+    "new",
+    "check",
+    "plan",
+    "run",
+    "show",
+    "replay",
+    "score",
+    "serve",
+    "trace",
+    "forget",
+    "verify",
+    "gc",
+    "steps",
+]
 
 
 def test_the_commands_are_those_of_the_design() -> None:

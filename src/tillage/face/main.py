@@ -20,6 +20,7 @@ from tillage.face.new import new
 from tillage.face.running import replay, run
 from tillage.face.scoring import score
 from tillage.face.screen import Screen, close
+from tillage.face.serving import serve
 from tillage.face.showing import show
 from tillage.face.steps import steps
 from tillage.face.tracing import trace
@@ -39,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("try")(try_file)
-for _command in (new, check, plan, run, show, replay, score, trace, forget, verify, gc, steps):
+for _command in (new, check, plan, run, show, replay, score, serve, trace, forget, verify, gc, steps):
     app.command()(_command)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from tillage.core.errors import BadData, InputMissing, UsageError
-from tillage.core.rows import ID, REASON, split_left
+from tillage.core.rows import ID, INTO, PARENT, REASON, drop_columns, split_left
 from tillage.core.step import Fitted, Map
 
 if TYPE_CHECKING:
@@ -161,26 +162,99 @@ def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
 def _slice(taken: Way, model: Fitted, rows: pl.DataFrame, target: str | None) -> pl.DataFrame:
     """The answers to some rows, in their order."""
     ready, errors = typed(_known(taken, rows, target), taken.schema)
-    ids = pl.int_range(rows.height).cast(pl.UInt128).alias(ID)
-    ready = ready.with_columns(ids)
-    failed = [pl.DataFrame({ID: ready[ID], ERROR: errors}).filter(pl.col(ERROR).is_not_null())]
-    ready = ready.filter(errors.is_null())
-    for step in taken.maps:
-        before = ready[ID]
-        ready, left = split_left(step.apply(ready))
-        failed.append(left.select(ID, pl.col(REASON).alias(ERROR)))
-        if ready.height + left.height != len(before) or not ready[ID].is_in(before.implode()).all():
+    given = answers(taken.maps, model, ready, errors)
+    made: list[pl.Series] = [pl.Series(PREDICTION, given.predictions, strict=False)]
+    if given.confidences is not None:
+        made.append(pl.Series(CONFIDENCE, given.confidences, dtype=pl.Float64))
+    return pl.DataFrame([*made, pl.Series(ERROR, given.errors, dtype=pl.String)])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One entry for each row, in the order of the rows: a prediction, or why there is none."""
+
+    predictions: list[Any]
+    confidences: list[float | None] | None
+    """None where the model gives none (a regression)."""
+    errors: list[str | None]
+
+
+@lru_cache(maxsize=1)
+def _positions() -> pl.Series:
+    """Numbers as row_ids, made once: to make one costs more than a small Map."""
+    return pl.int_range(SLICE, eager=True).cast(pl.UInt128).alias(ID)
+
+
+def answers(maps: Sequence[Map], model: Fitted, ready: pl.DataFrame, errors: pl.Series | None = None) -> Answers:
+    """The rows, in their types, through the Maps and the model; at most SLICE of them. No query is made but theirs.
+
+    `errors`: why a row is turned away before the first Map, null where it is not. Raises UsageError where a Map makes
+    several rows of one.
+    """
+    height = ready.height
+    said: list[str | None] = [None] * height if errors is None else errors.to_list()
+    ready = ready.hstack([_positions().slice(0, height)])
+    if errors is not None and errors.null_count() != height:
+        ready = ready.filter(errors.is_null())
+    for step in maps:
+        before = ready.height
+        passed = step.apply(ready)
+        if passed.height != before or (step.makes_children and passed[PARENT].null_count() != before):
             raise UsageError(
                 f"The step {step.name()} makes several rows of one, so a row has no single prediction.",
                 fix="Score the rows that it makes: begin with its table, --from TABLE.",
             )
-    every = pl.DataFrame({ID: pl.Series(range(rows.height), dtype=pl.UInt128)})
-    answered = ready.select(ID).with_columns(pl.lit(None, dtype=pl.Null).alias(PREDICTION))
-    if ready.height:
-        whole = model.apply(ready)
-        answered = whole.select(ID, *(c for c in (PREDICTION, CONFIDENCE) if c in whole.columns))
-    out = every.join(answered, on=ID, how="left", maintain_order="left")
-    return out.join(pl.concat(failed), on=ID, how="left", maintain_order="left").drop(ID)
+        ready = _staying(passed, said)
+    predictions: list[Any] = [None] * height
+    confidences: list[float | None] = [None] * height
+    if not ready.height:
+        return Answers(predictions, None, said)
+    whole = model.apply(ready)
+    found = whole[PREDICTION].to_list()
+    sure = whole[CONFIDENCE].to_list() if CONFIDENCE in whole.columns else None
+    if len(found) == height:
+        return Answers(found, sure, said)
+    for at, place in enumerate(whole[ID].to_list()):
+        predictions[place] = found[at]
+        if sure is not None:
+            confidences[place] = sure[at]
+    return Answers(predictions, None if sure is None else confidences, said)
+
+
+def _staying(passed: pl.DataFrame, said: list[str | None]) -> pl.DataFrame:
+    """The rows that stay; the reasons of those that leave are written into `said`, by position."""
+    if REASON not in passed.columns:
+        return passed
+    reasons = passed[REASON]
+    if reasons.null_count() == len(reasons):
+        return drop_columns(passed, REASON, INTO)
+    stay, left = split_left(passed)
+    for place, reason in zip(left[ID].to_list(), left[REASON].to_list(), strict=True):
+        said[place] = reason
+    return stay
+
+
+def needed(taken: Way, model: Fitted) -> dict[str, str]:
+    """The columns that a row has to bring along, each with the step that needs it; the target is none of them.
+
+    >>> from tillage.prepare import Normalize
+    >>> class Length(Fitted):
+    ...     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+    ...         return rows
+    >>> way = Way("raw", {"text": pl.String(), "n": pl.Int64()}, (Normalize(columns=("text",)),))
+    >>> needed(way, Length(state={}))
+    {'text': 'normalize'}
+    """
+    probe = pl.DataFrame(schema={ID: pl.UInt128, **taken.schema})
+    raw, out = set(taken.schema), dict[str, str]()
+    for step in (*taken.maps, model):
+        for column in step.needs():
+            if column in raw and column != model.state.get("target"):
+                out.setdefault(column, step.name())
+        if step is not model:
+            probe = split_left(step.apply(probe))[0]
+            raw &= set(probe.columns)
+    return out
 
 
 def _known(taken: Way, rows: pl.DataFrame, target: str | None) -> pl.DataFrame:

@@ -1,0 +1,102 @@
+"""A bounded load on a server of ours: so many requests over so many open connections, and what they cost the server.
+
+One process, one selector, requests written by hand: the client must not be what is measured. It ends by itself, after
+the requests or after `--seconds`. Prints one JSON object: requests, CPU milliseconds of the server a request, latency.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import selectors
+import socket
+import statistics
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds of a process so far, those of its threads included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def whole(data: bytes) -> bool:
+    """Whether an answer is there to its end."""
+    head, gap, body = data.partition(b"\r\n\r\n")
+    if not gap:
+        return False
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return len(body) >= int(length.split(b":")[1])
+
+
+def drive(address: str, request: bytes, requests: int, connections: int, seconds: float) -> tuple[list[float], int]:
+    """The latency of each request, in seconds; and how many were not answered with 200."""
+    url = urlsplit(address)
+    selector = selectors.DefaultSelector()
+    left, failed, latencies = requests, 0, list[float]()
+    for _ in range(min(connections, requests)):
+        open_ = socket.create_connection((url.hostname, url.port))
+        open_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector.register(open_, selectors.EVENT_READ, [b"", time.perf_counter()])
+        open_.sendall(request)
+        left -= 1
+    until = time.monotonic() + seconds
+    while selector.get_map() and time.monotonic() < until:
+        for key, _ in selector.select(1):
+            held, open_ = key.data, key.fileobj
+            got = open_.recv(1 << 16)
+            held[0] += got
+            if got and not whole(held[0]):
+                continue
+            now = time.perf_counter()
+            latencies.append(now - held[1])
+            failed += not held[0].startswith(b"HTTP/1.1 200 ")
+            if left and got:
+                left -= 1
+                held[:] = [b"", now]
+                open_.sendall(request)
+            else:
+                selector.unregister(open_)
+                open_.close()
+    return latencies, failed
+
+
+def main() -> None:
+    """Drive, and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("address")
+    parser.add_argument("path")
+    parser.add_argument("body")
+    parser.add_argument("--token", required=True)
+    parser.add_argument("--pid", type=int, required=True)
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--connections", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    given = parser.parse_args()
+    body = given.body.encode()
+    request = (
+        f"POST {given.path} HTTP/1.1\r\nHost: {urlsplit(given.address).netloc}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {given.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    drive(given.address, request, max(given.requests // 10, 20), given.connections, given.seconds)
+    before = cpu(given.pid)
+    latencies, failed = drive(given.address, request, given.requests, given.connections, given.seconds)
+    used = cpu(given.pid) - before
+    latencies.sort()
+    told = {
+        "requests": len(latencies),
+        "failed": failed,
+        "cpu_ms": used / len(latencies) * 1000,
+        "median_ms": statistics.median(latencies) * 1000,
+        "p99_ms": latencies[int(len(latencies) * 0.99)] * 1000,
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

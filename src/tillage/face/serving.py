@@ -1,0 +1,66 @@
+"""`serve`: the services of a plan behind HTTP, until it is told to end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tillage.face.opening import open_project
+from tillage.face.options import AsJson, PlanFile
+from tillage.face.screen import Screen
+
+PORT = 8700
+
+
+def serve(
+    *,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="N", help="0: any that is free.")] = PORT,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="TILLAGE_TOKEN",
+            metavar="TEXT",
+            help="What requests must bring; better by TILLAGE_TOKEN, which no list of processes shows. "
+            "Default: one made by chance, kept in the store.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="Another name that requests may be addressed to; repeated."),
+    ] = None,
+    plan: PlanFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer requests with the models of the plan; Ctrl-C or SIGTERM ends it in good order."""
+    from tillage import __version__
+    from tillage.serve.server import refuse_open
+    from tillage.serve.server import serve as answer
+    from tillage.serve.tokens import FILE, chosen_token, kept_token
+
+    screen = Screen(as_json)
+    refuse_open(host, token)
+    with open_project(plan, ran=True) as project:
+        known = chosen_token(token) if token is not None else kept_token(project.store.root)
+        shown = "$TILLAGE_TOKEN" if token is not None else f"$(cat {project.store.root / FILE})"
+
+        def listening(address: str, names: list[str]) -> None:
+            first = next(iter(project.plan.services), names[0])
+            kind = "services" if first in project.plan.services else "models"
+            screen.line(f"{address}  serves {', '.join(names)}")
+            screen.line(f'Ask:  curl -H "Authorization: Bearer {shown}" {address}/v1/services')
+            screen.line(f'Then: POST {address}/v1/{kind}/{first}  with  {{"rows": [{{...}}]}}')
+            screen.result({"schema": "tillage.serve/1", "address": address, "names": names})
+
+        answer(
+            project,
+            host=host,
+            port=port,
+            token=known,
+            version=__version__,
+            hosts=allow_host or (),
+            note=screen.say,
+            listening=listening,
+        )

@@ -1,0 +1,5 @@
+"""A model behind HTTP: the server, the log of its predictions, the labels that come back."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,267 @@
+"""What the server answers: people's JSON under /v1, the Open Inference Protocol under /v2, labels, numbers, its own
+description. Every name is looked up among what is served; no route takes a path, a URL or code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from tillage.core.errors import BadData, Unavailable, UnknownName, unknown_name
+from tillage.flow.score import Answers
+from tillage.guard.paths import checked_name
+from tillage.serve.batches import Batches
+from tillage.serve.bodies import Where, columns_of, dumped, in_rows, loaded, require_text, rows_of
+from tillage.serve.door import BODY, SAFE, Receive, Scope, Send
+from tillage.serve.metrics import CONTENT_TYPE, Metrics
+from tillage.serve.open_inference import HEADER, asked, field_of, metadata, replied
+from tillage.serve.openapi import document
+from tillage.serve.predictions import Predictions
+from tillage.serve.refusal import Refused
+from tillage.serve.service import Loaded, Served
+
+MOST_LABELS = 1000
+"""Labels of one request."""
+
+log = logging.getLogger("tillage.serve")
+
+Handler = Callable[[Scope], Awaitable[tuple[bytes, list[tuple[bytes, bytes]]]]]
+
+JSON = [(b"content-type", b"application/json"), *SAFE]
+
+
+class _Endpoint:
+    """A handler as an ASGI application: its body is there already, its answer is whole."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, headers = await self.handler(scope)
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Application:
+    """The routes, and what they stand on."""
+
+    def __init__(
+        self, services: Mapping[str, Served], predictions: Predictions, metrics: Metrics, version: str
+    ) -> None:
+        """`version`: of Tillage, which the server says on request."""
+        self.services, self.predictions, self.metrics, self.version = services, predictions, metrics, version
+        self.batches = {name: Batches() for name in services}
+        self.draining = False
+        """No new work: the server is going down."""
+        routes: list[tuple[str, str, Handler]] = [
+            ("POST", "/v1/services/{name}", self.predict),
+            ("POST", "/v1/models/{name}", self.predict),
+            ("POST", "/v2/models/{name}/infer", self.infer),
+            ("POST", "/v2/models/{name}/versions/{version}/infer", self.infer),
+            ("POST", "/feedback", self.feedback),
+            ("GET", "/v1/services", self.list_services),
+            ("GET", "/v2", self.describe_server),
+            ("GET", "/v2/health/live", self.live),
+            ("GET", "/v2/health/ready", self.ready),
+            ("GET", "/v2/models/{name}", self.describe),
+            ("GET", "/v2/models/{name}/ready", self.describe_ready),
+            ("GET", "/v2/models/{name}/versions/{version}", self.describe),
+            ("GET", "/v2/models/{name}/versions/{version}/ready", self.describe_ready),
+            ("GET", "/openapi.json", self.openapi),
+            ("GET", "/metrics", self.numbers),
+        ]
+        self.app = Starlette(
+            routes=[Route(path, _Endpoint(handler), methods=[method]) for method, path, handler in routes]
+        )
+        self.app.router.redirect_slashes = False
+        self._direct = {
+            f"{stem}/{name}{rest}": (_Endpoint(handler), {"name": name})
+            for stem, rest, handler in (
+                ("/v1/services", "", self.predict),
+                ("/v1/models", "", self.predict),
+                ("/v2/models", "/infer", self.infer),
+            )
+            for name in services
+        }
+        """The routes of predictions, found by one look-up."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find the route; Refused when there is none."""
+        direct = self._direct.get(scope["path"])
+        if direct is not None and scope["method"] == "POST":
+            scope["path_params"] = direct[1]
+            await direct[0](scope, receive, send)
+            return
+        scope["app"] = self.app  # so that the router raises where it would answer with a text of its own
+        try:
+            await self.app.router(scope, receive, send)
+        except HTTPException as error:
+            status = error.status_code
+            allowed = f"; allowed: {error.headers['Allow']}" if error.headers and "Allow" in error.headers else ""
+            raise Refused(status, f"{error.detail}{allowed}. See /openapi.json.") from None
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        for batches in self.batches.values():
+            batches.close()
+
+    # ---- predictions
+
+    def _served(self, scope: Scope) -> Served:
+        name = scope["path_params"]["name"]
+        try:
+            found = self.services.get(checked_name(name))
+        except ValueError:
+            raise Refused(400, "A name is of small letters, digits, - and _, 64 at most.", field="name") from None
+        if found is None:
+            raise Refused(404, unknown_name("service or model", name, self.services))
+        wanted = scope["path_params"].get("version")
+        if wanted is not None and wanted != str(found.now.version):
+            raise Refused(404, f"'{name}' answers with version {found.now.version}, and with no other.")
+        return found
+
+    async def predict(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`POST /v1/services/NAME`: rows in, a prediction or the reason why there is none for each."""
+        served = self._served(scope)
+        now = served.now
+        rows = rows_of(loaded(scope[BODY]))
+        given, ids = await self._answer(served, now, rows, in_rows)
+        sure = given.confidences
+        made: list[dict[str, Any]] = []
+        for at, (name, prediction, error) in enumerate(zip(ids, given.predictions, given.errors, strict=True)):
+            if error is not None:
+                made.append({"id": name, "error": error})
+            elif sure is None:
+                made.append({"id": name, "prediction": prediction})
+            else:
+                made.append({"id": name, "prediction": prediction, "confidence": sure[at]})
+        return _json({"model": now.model_name, "version": now.version, "predictions": made}), JSON
+
+    async def infer(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`POST /v2/models/NAME/infer`: tensors in, tensors out."""
+        served = self._served(scope)
+        now = served.now
+        length = next((v for n, v in scope["headers"] if n == HEADER.lower().encode()), None)
+        wanted = asked(scope[BODY], None if length is None else length.decode("latin-1"))
+        given, ids = await self._answer(served, now, wanted.rows, field_of(wanted.rows))
+        turned = [f"row {at}: {error}" for at, error in enumerate(given.errors) if error is not None]
+        if turned:
+            more = f" ({len(turned)} rows in all)" if len(turned) > 1 else ""
+            raise Refused(422, f"No prediction for {turned[0]}{more}.", field="inputs")
+        body, split = replied(served.name, now, wanted, given, ids)
+        if split is None:
+            return body, JSON
+        kind = (b"content-type", b"application/octet-stream")
+        return body, [kind, (HEADER.lower().encode(), b"%d" % split), *SAFE]
+
+    async def _answer(
+        self, served: Served, now: Loaded, rows: list[dict[str, Any]], where: Where
+    ) -> tuple[Answers, list[str]]:
+        """The answers to rows, and the id of each; they are in the log."""
+        began = time.perf_counter()
+        columns = columns_of(rows, now.schema, now.needed, where)
+        require_text(columns, where)
+        try:
+            given = await self.batches[served.name].answer(now, columns, len(rows))
+        except (BadData, UnknownName) as error:
+            raise Refused(400, error.message) from error
+        ids = self.predictions.ids.new(len(rows))
+        seconds = time.perf_counter() - began
+        self.predictions.add(now, columns, given, ids, seconds)
+        turned = len(given.errors) - given.errors.count(None)
+        self.metrics.answered(served.name, len(rows), turned, seconds)
+        if turned < len(rows):
+            served.record(columns, len(rows))
+        return given, ids
+
+    async def feedback(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`POST /feedback`: true labels by the ids of predictions; durable when it answers."""
+        value = loaded(scope[BODY])
+        many = value.get("feedback", [value])
+        if not isinstance(many, list) or not 1 <= len(many) <= MOST_LABELS:
+            raise Refused(400, f"It must be a list of 1 to {MOST_LABELS:,} objects of id and label.", field="feedback")
+        labels = [self._label(one, f"feedback[{at}]." if "feedback" in value else "") for at, one in enumerate(many)]
+        try:
+            await asyncio.wrap_future(self.predictions.label(labels))
+        except Unavailable as error:
+            log.error("feedback refused: %s", error)
+            raise Refused(503, "Labels cannot be kept now.", retry_after=30) from error
+        self.metrics.labelled(len(labels))
+        return _json({"accepted": len(labels)}), JSON
+
+    def _label(self, one: Any, where: str) -> tuple[str, Any]:
+        if not isinstance(one, dict) or one.keys() != {"id", "label"}:
+            raise Refused(400, "It must be an object of id and label.", field=where.rstrip(".") or "feedback")
+        name, label = one["id"], one["label"]
+        if not isinstance(name, str) or not self.predictions.ids.given(name):
+            raise Refused(400, "It is no id that this project gave to a prediction.", field=f"{where}id")
+        if label is None or isinstance(label, list | dict) or label != label:  # noqa: PLR0124 - NaN
+            raise Refused(400, "It must be a text, a number, true or false.", field=f"{where}label")
+        require_text({"label": [label]}, lambda _, column: f"{where}{column}")
+        return name, label
+
+    # ---- descriptions
+
+    async def list_services(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`GET /v1/services`: what can be asked, and what a row must bring."""
+        made = [
+            {
+                "name": name,
+                "model": served.now.model_name,
+                "version": served.now.version,
+                "columns": {c: str(t) for c, t in served.now.schema.items()},
+                "needed": list(served.now.needed),
+                "passed_over": list(served.now.way.passed_over),
+            }
+            for name, served in self.services.items()
+        ]
+        return _json({"services": made}), JSON
+
+    async def describe_server(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`GET /v2`."""
+        return _json({"name": "tillage", "version": self.version, "extensions": ["binary_tensor_data"]}), JSON
+
+    async def live(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`GET /v2/health/live`."""
+        return _json({"live": True}), JSON
+
+    async def ready(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`GET /v2/health/ready`: 503 from the moment the server is told to end."""
+        if self.draining:
+            raise Refused(503, "The server is going down.", retry_after=10)
+        return _json({"ready": True}), JSON
+
+    async def describe(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`GET /v2/models/NAME`."""
+        served = self._served(scope)
+        return _json(metadata(served.name, served.now)), JSON
+
+    async def describe_ready(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`GET /v2/models/NAME/ready`."""
+        served = self._served(scope)
+        if self.draining:
+            raise Refused(503, "The server is going down.", retry_after=10)
+        return _json({"name": served.name, "ready": True}), JSON
+
+    async def openapi(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`GET /openapi.json`."""
+        return _json(document(self.services, self.version)), JSON
+
+    async def numbers(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`GET /metrics`."""
+        for name, served in self.services.items():
+            self.metrics.answers(name, served.now.version)
+        self.metrics.unlogged(self.predictions.log.lost)
+        return self.metrics.text(), [(b"content-type", CONTENT_TYPE.encode()), *SAFE]
+
+
+def _json(value: Any) -> bytes:
+    return dumped(value).encode()

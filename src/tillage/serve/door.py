@@ -1,0 +1,164 @@
+"""The door: what every request must bring before anything of it is looked at, and what no answer may tell.
+
+Host and Origin are checked on every method (DNS rebinding), then the token, then the size, by what was announced and
+by what came. Whatever goes wrong inside is told by the number of an incident, whose trace is on the server's log.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from ipaddress import ip_address
+from typing import Any
+
+from tillage.serve.bodies import LARGEST, dumped
+from tillage.serve.refusal import Refused
+from tillage.serve.tokens import is_right
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN = ("/v2/health/live", "/v2/health/ready")
+"""What needs no token: whether the server lives and is ready tells nothing else."""
+
+BODY = "tillage.body"
+"""Where in the scope the whole body stands."""
+
+_ONCE = (b"host", b"origin", b"authorization", b"content-length")
+
+log = logging.getLogger("tillage.serve")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(header: bytes) -> str:
+    """The name in a Host header, without its port.
+
+    >>> host_name(b"Example.org:80"), host_name(b"[::1]:8000")
+    ('example.org', '::1')
+    """
+    text = header.decode("latin-1").strip().lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0]
+
+
+class Door:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: App, token: str, hosts: Iterable[str], told: Callable[[int], None]) -> None:
+        """`hosts`: names that a request may be addressed to, without port; `told` of the status of each refusal."""
+        self.app, self.token, self.told = app, token.encode(), told
+        self.hosts = {"127.0.0.1", "localhost", "::1", *(h.strip("[]").lower() for h in hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let in, or answer with a refusal."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            headers = self.let_in(scope)
+            scope[BODY] = await whole_body(headers.get(b"content-length"), receive)
+            await self.app(scope, receive, sending)
+        except Refused as refused:
+            self.told(refused.status)
+            await reply(send, refused.status, refused.value(), refused)
+        except Gone:
+            return
+        except Exception:
+            self.told(500)
+            incident = secrets.token_hex(8)
+            log.exception("incident %s", incident)
+            if begun:
+                raise
+            await reply(send, 500, {"error": "Something went wrong in the server.", "incident": incident})
+
+    def let_in(self, scope: Scope) -> dict[bytes, bytes]:
+        """The headers of a request that may come in; else Refused."""
+        headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _ONCE and name in headers:
+                raise Refused(400, f"The header {name.decode()} is there twice.", close=True)
+            headers[name] = value
+        host = headers.get(b"host")
+        if host is None or host_name(host) not in self.hosts:
+            raise Refused(421, "This server does not answer to that name; see --allow-host.", close=True)
+        origin = headers.get(b"origin")
+        if origin is not None and origin.lower() not in (b"http://" + host.lower(), b"https://" + host.lower()):
+            raise Refused(403, "A page of another origin may not ask this server.", close=True)
+        if scope["path"] not in OPEN and not is_right(self.token, headers.get(b"authorization")):
+            raise Refused(401, "The token is missing or wrong: send the header Authorization: Bearer TOKEN.")
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise Refused(415, "Compressed bodies are not read.", close=True)
+        return headers
+
+
+class Gone(Exception):
+    """The client has gone away."""
+
+
+async def whole_body(announced: bytes | None, receive: Receive) -> bytes:
+    """The body, once it is known to be small enough; Refused (413) else, Gone when the client has left."""
+    if announced is not None and (not announced.isdigit() or int(announced) > LARGEST):
+        raise _too_large()
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body"):
+        if len(body) > LARGEST:
+            raise _too_large()
+        return body
+    pieces, size = [body], len(body)
+    while message["type"] == "http.request" and message.get("more_body"):
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > LARGEST:
+            raise _too_large()
+    if message["type"] != "http.request":
+        raise Gone
+    return b"".join(pieces)
+
+
+def _too_large() -> Refused:
+    return Refused(413, f"The body is larger than {LARGEST >> 20} MiB.", close=True)
+
+
+async def reply(send: Send, status: int, value: Any, refused: Refused | None = None) -> None:
+    """Send a JSON answer."""
+    body = dumped(value).encode("utf-8", "replace")
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *SAFE]
+    if refused is not None and refused.retry_after:
+        headers.append((b"retry-after", b"%d" % refused.retry_after))
+    if refused is not None and refused.close:
+        headers.append((b"connection", b"close"))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+"""Headers of every answer: it is JSON and nothing else, and nobody keeps it."""

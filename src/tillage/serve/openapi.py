@@ -1,0 +1,122 @@
+"""The OpenAPI document (3.1) of what is served: one path for each service, its columns with their types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from tillage.serve.bodies import MOST_ROWS
+from tillage.serve.service import Loaded, Served
+
+_ERROR = {"$ref": "#/components/schemas/Error"}
+_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+
+
+def document(services: Mapping[str, Served], version: str) -> dict[str, Any]:
+    """The description of every route.
+
+    >>> sorted(document({}, "1")["paths"])[:3]
+    ['/feedback', '/metrics', '/openapi.json']
+    """
+    paths: dict[str, Any] = {
+        "/feedback": {"post": _operation("The true labels of predictions", _FEEDBACK, _ACCEPTED)},
+        "/metrics": {"get": _operation("Numbers for Prometheus", None, None)},
+        "/openapi.json": {"get": _operation("This document", None, {"type": "object"})},
+        "/v1/services": {"get": _operation("What can be asked", None, {"type": "object"})},
+        "/v2": {"get": _operation("The server, in the Open Inference Protocol", None, {"type": "object"})},
+        "/v2/health/live": {"get": {**_operation("Whether it lives", None, {"type": "object"}), "security": []}},
+        "/v2/health/ready": {"get": {**_operation("Whether it is ready", None, {"type": "object"}), "security": []}},
+    }
+    for name, served in services.items():
+        kind = "services" if name in served.project.plan.services else "models"
+        summary = f"Predictions of {served.now.model_name} for rows like those of {served.now.way.start}"
+        paths[f"/v1/{kind}/{name}"] = {"post": _operation(summary, _rows(served.now), _predictions(served.now))}
+        paths[f"/v2/models/{name}"] = {"get": _operation("Its tensors", None, {"type": "object"})}
+        paths[f"/v2/models/{name}/infer"] = {"post": _operation(summary, _TENSORS, {"type": "object"})}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Tillage", "version": version},
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {
+                "Error": {
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {
+                        "error": {"type": "string"},
+                        "field": {"type": "string"},
+                        "incident": {"type": "string"},
+                    },
+                }
+            },
+        },
+    }
+
+
+def _operation(summary: str, body: dict[str, Any] | None, answer: dict[str, Any] | None) -> dict[str, Any]:
+    good: dict[str, Any] = {"description": "The answer"}
+    if answer is not None:
+        good["content"] = {"application/json": {"schema": answer}}
+    failed = {"description": "Why not", "content": {"application/json": {"schema": _ERROR}}}
+    made: dict[str, Any] = {"summary": summary, "responses": {"200": good, "4XX": failed, "5XX": failed}}
+    if body is not None:
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return made
+
+
+def _rows(now: Loaded) -> dict[str, Any]:
+    row = {
+        "type": "object",
+        "required": list(now.needed),
+        "properties": {c: _column(t) for c, t in now.schema.items()},
+    }
+    rows = {"type": "array", "minItems": 1, "maxItems": MOST_ROWS, "items": row}
+    return {"type": "object", "required": ["rows"], "additionalProperties": False, "properties": {"rows": rows}}
+
+
+def _column(dtype: pl.DataType) -> dict[str, Any]:
+    """What a request may write in a column: its own type, the text of it, or null."""
+    if dtype == pl.Boolean:
+        return {"type": ["boolean", "null"]}
+    if dtype.is_integer():
+        return {"type": ["integer", "null"], "minimum": -(2**63), "maximum": 2**63 - 1}
+    if dtype.is_numeric():
+        return {"type": ["number", "null"]}
+    if dtype == pl.String:
+        return {"type": ["string", "null"]}
+    return {"type": ["string", "null"], "description": f"{dtype}, as ISO 8601 writes it"}
+
+
+def _predictions(now: Loaded) -> dict[str, Any]:
+    made: dict[str, Any] = {"id": _ID, "prediction": {"type": ["string", "number"]}}
+    if now.task == "classification":
+        made["confidence"] = {"type": "number", "minimum": 0, "maximum": 1}
+    good = {"type": "object", "required": list(made), "properties": made}
+    turned = {"type": "object", "required": ["id", "error"], "properties": {"id": _ID, "error": {"type": "string"}}}
+    return {
+        "type": "object",
+        "required": ["model", "version", "predictions"],
+        "properties": {
+            "model": {"type": "string"},
+            "version": {"type": "integer"},
+            "predictions": {"type": "array", "items": {"oneOf": [good, turned]}},
+        },
+    }
+
+
+_FEEDBACK: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "label"],
+    "properties": {"id": _ID, "label": {"type": ["string", "number", "boolean"]}},
+    "additionalProperties": False,
+}
+_ACCEPTED = {"type": "object", "required": ["accepted"], "properties": {"accepted": {"type": "integer"}}}
+_TENSORS: dict[str, Any] = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {"id": {"type": "string"}, "inputs": {"type": "array"}, "outputs": {"type": "array"}},
+}

@@ -1,0 +1,192 @@
+"""The log: records appended to segment files, each behind its length and CRC-32, made durable in groups.
+
+A record is whole or absent: what a crash leaves at the end of a segment is cut off when the segment is read. A group is
+written and fsynced once at most `DELAY` seconds after its first record, or at `GROUP` records; who must not lose a
+record waits for its group. Cost: 1 microsecond a record, and one fsync a group.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+from tillage.core.errors import Unavailable
+from tillage.store.objects import sync_folder
+
+DELAY = 1.0
+"""Seconds at most from the first record of a group to its fsync."""
+
+GROUP = 512
+"""Records at which a group is made durable without waiting further."""
+
+_HEAD = struct.Struct("<II")
+_NAME = re.compile(r"(\d{10})\.log")
+
+
+def segments(folder: Path) -> list[tuple[int, Path]]:
+    """The segments there are, by number."""
+    if not folder.is_dir():
+        return []
+    found = [(int(m[1]), path) for path in folder.iterdir() if (m := _NAME.fullmatch(path.name))]
+    return sorted(found)
+
+
+def records(path: Path) -> Iterator[bytes]:
+    """The whole records of a segment, in order, up to the first that is not whole.
+
+    >>> import tempfile
+    >>> log = Log(Path(tempfile.mkdtemp()))
+    >>> log.append(b"one"), log.append_durably(b"two").result()
+    (None, None)
+    >>> log.close()
+    >>> [list(records(path)) for _, path in segments(log.folder)]
+    [[b'one', b'two']]
+    """
+    data = path.read_bytes()
+    at = 0
+    while at + _HEAD.size <= len(data):
+        size, crc = _HEAD.unpack_from(data, at)
+        at += _HEAD.size
+        payload = data[at : at + size]
+        if len(payload) != size or zlib.crc32(payload) != crc:
+            return
+        yield payload
+        at += size
+
+
+class Log:
+    """The writer: one a folder. Records come from any thread; one thread of ours writes them."""
+
+    def __init__(self, folder: Path, *, first: int = 1, delay: float = DELAY, group: int = GROUP) -> None:
+        """`first`: the least number that a segment may have; the next one is greater than all that are there."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder, self.delay, self.group = folder, delay, group
+        there = segments(folder)
+        self.number = max(first, there[-1][0] + 1 if there else 0)
+        self._buffer: list[bytes] = []
+        self._promised: list[Future[None]] = []
+        self._changed = threading.Condition()
+        self._disk = threading.Lock()
+        self._since = 0.0
+        """When the first record of the group came."""
+        self._urgent = self._closing = False
+        self.failed: OSError | None = None
+        """Why the last group could not be written."""
+        self.lost = 0
+        """Records that could not be written."""
+        self._file = self._open()
+        self.size = 0
+        """Bytes in the segment that is written to."""
+        self._thread = threading.Thread(target=self._write_on, name="log", daemon=True)
+        self._thread.start()
+
+    def _open(self) -> int:
+        path = self.folder / f"{self.number:010d}.log"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        sync_folder(self.folder)
+        return file
+
+    def append(self, record: bytes) -> None:
+        """Append; durable within `delay`."""
+        with self._changed:
+            self._add(record)
+
+    def append_durably(self, record: bytes) -> Future[None]:
+        """Append; the future is done once it is durable, and raises Unavailable when that failed."""
+        with self._changed:
+            promise: Future[None] = Future()
+            self._promised.append(promise)
+            self._urgent = True
+            self._add(record)
+            self._changed.notify()
+            return promise
+
+    def _add(self, record: bytes) -> None:
+        if not self._buffer:
+            self._since = time.monotonic()
+            self._changed.notify()
+        self._buffer.append(record)
+        if len(self._buffer) == self.group:
+            self._changed.notify()
+
+    def roll(self) -> int:
+        """End the segment, once what was appended so far is durable, and begin the next; the number of the ended one.
+
+        Where the disk refuses, the segment goes on and Unavailable is raised.
+        """
+        self.append_durably(b"").result()
+        with self._disk:
+            ended, old, size = self.number, self._file, self.size
+            self.number += 1
+            try:
+                self._file, self.size = self._open(), 0
+            except OSError as error:
+                self.number, self._file, self.size = ended, old, size
+                raise _refused(error, self.folder) from error
+            os.close(old)
+            return ended
+
+    def close(self) -> None:
+        """Make everything durable, and stop."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        os.close(self._file)
+
+    def _write_on(self) -> None:
+        while True:
+            with self._changed:
+                while not self._due():
+                    left = self._since + self.delay - time.monotonic() if self._buffer else None
+                    self._changed.wait(left)
+                closing, buffer, promised = self._closing, self._buffer, self._promised
+                self._buffer, self._promised, self._urgent = [], [], False
+            if buffer:
+                self._settle(buffer, promised)
+            if closing:
+                return
+
+    def _due(self) -> bool:
+        waited = bool(self._buffer) and time.monotonic() >= self._since + self.delay
+        return self._closing or self._urgent or waited or len(self._buffer) >= self.group
+
+    def _settle(self, buffer: list[bytes], promised: list[Future[None]]) -> None:
+        data = b"".join(_HEAD.pack(len(r), zlib.crc32(r)) + r for r in buffer if r)
+        with self._disk:  # a roll must not take the file away meanwhile; who appends does not wait for the disk
+            try:
+                self._write(data)
+                self.failed = None
+            except OSError as error:
+                self.failed = error
+                self.lost += len(buffer)
+        for promise in promised:
+            if self.failed is None:
+                promise.set_result(None)
+            else:
+                promise.set_exception(_refused(self.failed, self.folder))
+
+    def _write(self, data: bytes) -> None:
+        """All of it, durably; or nothing: a part that was written would hide what comes after it."""
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._file, left) :]
+            os.fsync(self._file)
+            self.size += len(data)
+        except OSError:
+            os.ftruncate(self._file, self.size)
+            raise
+
+
+def _refused(error: OSError, folder: Path) -> Unavailable:
+    return Unavailable(
+        f"The log in {folder} cannot be written: {error.strerror or error}.", fix="Free space or mend the disk."
+    )

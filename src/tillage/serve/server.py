@@ -1,0 +1,194 @@
+"""The server's life: it opens its socket last, changes to newer versions while it answers, and leaves in good order.
+
+SIGTERM: not ready from that moment, what is under way is finished, the log is brought into the table, exit 0 within
+ten seconds. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+
+import uvicorn
+
+from tillage.core.errors import Unavailable, UsageError
+from tillage.flow.run import Project
+from tillage.serve.application import Application
+from tillage.serve.door import Door, is_loopback
+from tillage.serve.metrics import Metrics
+from tillage.serve.predictions import Predictions
+from tillage.serve.protocol import MOST_CONNECTIONS, config
+from tillage.serve.service import Loaded, Served, Unfit, services_of
+from tillage.store.locks import hold
+
+LOOK = 1.0
+"""Seconds between two looks for a newer version."""
+
+LEAD = 0.5
+"""Seconds for which a server that is told to end still takes connections, saying that it is not ready."""
+
+LOCK = "@serve"
+
+log = logging.getLogger("tillage.serve")
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its own signals: it would raise them again at the end, and die of SIGTERM."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(
+    project: Project,
+    *,
+    host: str,
+    port: int,
+    token: str,
+    version: str,
+    hosts: Sequence[str] = (),
+    note: Callable[[str], None],
+    listening: Callable[[str, list[str]], None],
+) -> None:
+    """Serve every service and model of a project until SIGTERM or Ctrl-C.
+
+    `version`: of Tillage. `listening` is told the address and the names once requests are taken; `hosts`: more names
+    that requests may be addressed to. Raises Locked while another server runs on the store, Unavailable when the port
+    is taken.
+    """
+    with hold(project.store.root / "locks", [LOCK]):
+        services = services_of(project, note)
+        with bound(host, port) as listener:
+            _more_files()
+            predictions = Predictions(project.store)
+            application = Application(services, predictions, Metrics(), version)
+            door = Door(application, token, (host, *hosts), application.metrics.refused)
+            at, at_port = listener.getsockname()[:2]
+            address = f"http://{f'[{at}]' if ':' in at else at}:{at_port}"
+            try:
+                asyncio.run(_live(door, application, listener, lambda: listening(address, list(services)), note))
+            finally:
+                application.close()
+                predictions.close()
+
+
+def refuse_open(host: str, token: str | None) -> None:
+    """Raise UsageError for an address that others reach, unless a token was chosen.
+
+    >>> refuse_open("0.0.0.0", None)
+    Traceback (most recent call last):
+    tillage.core.errors.UsageError: 0.0.0.0 can be reached from other machines, and no token was given. ...
+    """
+    if token is None and not is_loopback(host):
+        raise UsageError(
+            f"{host} can be reached from other machines, and no token was given.",
+            fix="Choose one with --token or TILLAGE_TOKEN, or stay on 127.0.0.1.",
+        )
+
+
+@contextlib.contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket; Unavailable when it cannot be had."""
+    name = host.strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)  # without its protocol asyncio would not set TCP_NODELAY
+    except OSError as error:
+        raise Unavailable(f"{host} is no address of this machine: {error.strerror}.", fix="Use 127.0.0.1.") from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(1024)
+        except OSError as error:
+            why = f"{host}:{port} cannot be listened on: {error.strerror}."
+            raise Unavailable(why, fix="Choose another --port; 0 takes any that is free.") from error
+        yield listener
+
+
+def _more_files() -> None:
+    """As many connections as the guard allows need as many open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def _live(
+    door: Door,
+    application: Application,
+    listener: socket.socket,
+    listening: Callable[[], None],
+    note: Callable[[str], None],
+) -> None:
+    server = _Uvicorn(uvicorn.Config(**config(door), lifespan="off", log_level="error"))
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        if application.draining:
+            server.should_exit = server.force_exit = True
+        application.draining = True
+        loop.call_later(LEAD, setattr, server, "should_exit", True)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    # What is there now stays; to look through it again and again would cost as much as the requests.
+    gc.collect()
+    gc.freeze()
+    tending = asyncio.create_task(_tend(application, note))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.01)
+    if server.started:
+        listening()
+    try:
+        await serving
+    finally:
+        tending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tending
+
+
+async def _tend(application: Application, note: Callable[[str], None]) -> None:
+    """Look for newer versions, and roll the log, as long as the server lives."""
+    loop = asyncio.get_running_loop()
+    told: dict[str, str] = {}
+    while True:
+        await asyncio.sleep(LOOK)
+        try:
+            for name, served in application.services.items():
+                if await loop.run_in_executor(None, served.newer):
+                    await renew(application, served, note)
+                elif not served.waits:
+                    told.pop(name, None)
+                elif served.waits == told.get(name):  # two looks: a run may be in the middle of it
+                    note(f"{name}: {served.waits}")
+                    told[name] = ""
+                elif name not in told:
+                    told[name] = served.waits
+            await loop.run_in_executor(None, application.predictions.tend)
+        except Exception:  # the server goes on answering with what it has
+            log.exception("tending failed; the server goes on")
+
+
+async def renew(application: Application, served: Served, note: Callable[[str], None]) -> None:
+    """Load and try the newest version; it answers from now on, or never."""
+    latest = served.project.store.latest(served.service.model)
+    number = latest.version if latest is not None else 0
+    try:
+        fresh: Loaded = await asyncio.get_running_loop().run_in_executor(None, served.prepare)
+    except Unfit as why:
+        served.refused_version = number
+        application.metrics.unfit(served.name)
+        note(f"{served.name}: version {number} does not answer: {why}. Version {served.now.version} goes on.")
+        return
+    served.now = fresh
+    note(f"{served.name}: version {fresh.version} of {fresh.model_name} answers now.")

@@ -1,0 +1,244 @@
+"""One service: what answers now (a model, its version, the Maps on its way), and the change to a newer one.
+
+A newer version is loaded and tried on requests of late before it answers; one that fails there never does. Requests of
+late are kept in memory alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import InputMissing, TillageError, Unavailable
+from tillage.core.step import Fitted
+from tillage.flow.plan import Service
+from tillage.flow.run import Project
+from tillage.flow.score import Answers, Way, answers, needed, way
+from tillage.serve.bodies import Columns
+
+TRIED = 64
+"""Requests of late on which a newer version is tried."""
+
+TRIED_ROWS = 8
+"""Rows of a request that are kept for that, and rows of the table where there was no request yet."""
+
+NO_PREDICTION = "no_prediction"
+"""The reason of a row to which the model gives no answer, or none that is a number."""
+
+SPREAD = 0.2
+"""How much the newest batch counts in the running mean of what a batch costs."""
+
+
+@dataclass
+class Loaded:
+    """A model's version, ready to answer: rows of the start table's types in, predictions out."""
+
+    service: str
+    model_name: str
+    version: int
+    way: Way
+    model: Fitted
+    task: str
+    """`classification` or `regression`."""
+    schema: dict[str, pl.DataType] = field(default_factory=dict)
+    """What a request may bring: the columns of the start table, without the target."""
+    needed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 1.0
+    """What a batch has cost of late; a second before the first."""
+
+    def __post_init__(self) -> None:
+        target = self.model.state.get("target")
+        self.schema = {c: t for c, t in self.way.schema.items() if c != target}
+        self.needed = needed(self.way, self.model)
+        self._absent = [(target, self.way.schema[target])] if target in self.way.schema else []
+
+    def answer(self, requests: Sequence[Columns], rows: Sequence[int]) -> list[Answers]:
+        """The answers to several requests, of so many rows each, in one go; SLICE rows at most."""
+        began = time.perf_counter()
+        together = requests[0] if len(requests) == 1 else _joined(requests)
+        series = [pl.Series(c, together[c], dtype=t) for c, t in self.schema.items()]
+        height = sum(rows)
+        series += [pl.Series(c, [None], dtype=t).new_from_index(0, height) for c, t in self._absent]
+        found = sound(answers(self.way.maps, self.model, pl.DataFrame(series)))
+        self.seconds += SPREAD * (time.perf_counter() - began - self.seconds)
+        if len(requests) == 1:
+            return [found]
+        out, at = [], 0
+        for n in rows:
+            sure = None if found.confidences is None else found.confidences[at : at + n]
+            out.append(Answers(found.predictions[at : at + n], sure, found.errors[at : at + n]))
+            at += n
+        return out
+
+
+def _joined(requests: Sequence[Columns]) -> Columns:
+    return {c: [value for request in requests for value in request[c]] for c in requests[0]}
+
+
+def sound(found: Answers) -> Answers:
+    """The answers, where there is neither a prediction nor a reason with a reason: NaN is no answer.
+
+    >>> sound(Answers([1.0, float("nan"), None], None, [None, None, "minor"])).errors
+    [None, 'no_prediction', 'minor']
+    """
+    predictions, errors = found.predictions, found.errors
+    for at, value in enumerate(predictions):
+        if value is None or (isinstance(value, float) and not isfinite(value)):
+            predictions[at] = None
+            errors[at] = errors[at] or NO_PREDICTION
+    return found
+
+
+class Served:
+    """A service by its name: what answers now, and whether something newer can."""
+
+    def __init__(self, project: Project, service: Service) -> None:
+        """InputMissing before the first run; UsageError where a row cannot be scored."""
+        self.name, self.project, self.service = service.name, project, service
+        self.recent: deque[tuple[Columns, int]] = deque(maxlen=TRIED)
+        self.refused_version = 0
+        """The newest version that was tried and found wanting."""
+        self.waits = ""
+        """Why a newer version is not even tried; empty when none waits."""
+        self.now = self._load()
+        self.warm(self.now)
+
+    def _load(self) -> Loaded:
+        project, name = self.project, self.service.model
+        at = project.store.latest(name)
+        if at is None:
+            raise InputMissing(f"Model '{name}' has not been trained yet.", fix="Run `tillage run`.")
+        if other := self._otherwise():
+            raise InputMissing(
+                f"'{other}' was made by another plan than the one that is to serve it.", fix="Run `tillage run`."
+            )
+        taken = way(project, project.plan.models[name].table, self.service.table)
+        task = str(getattr(project.plan.models[name].learner, "task", "classification"))
+        return Loaded(self.name, name, at.version, taken, project.model(name, at.version), task)
+
+    def _otherwise(self) -> str:
+        """A table on the way of a row that the store holds as another plan made it; empty when there is none.
+
+        The Maps of this plan on rows for a model that saw those of another would be wrong without a word.
+        """
+        project, seen = self.project, set[str]()
+        waiting = [project.plan.models[self.service.model].table]
+        while waiting:
+            name = waiting.pop()
+            stage, at = project.stages[name], project.store.latest(name)
+            if name in seen:
+                continue
+            seen.add(name)
+            if at is None or at.fingerprint != project.fingerprint(stage):
+                return stage.target
+            waiting += stage.inputs.values()
+        return ""
+
+    def warm(self, loaded: Loaded) -> None:
+        """Answer some rows of the start table, so that no request pays for what is made at first use."""
+        columns, rows = self._sample(loaded)
+        if rows:
+            loaded.answer([columns], [rows])
+            began = time.perf_counter()
+            loaded.answer([columns], [rows])
+            loaded.seconds = time.perf_counter() - began
+
+    def _sample(self, loaded: Loaded) -> tuple[Columns, int]:
+        stage = next((s.name for s in self.project.stages.values() if self._collects(s, loaded)), loaded.way.start)
+        for frame in self.project.store.frames(stage):
+            some = frame.head(TRIED_ROWS)
+            if some.height and all(c in some.columns for c in loaded.schema):
+                return {c: some[c].to_list() for c in loaded.schema}, some.height
+        return {}, 0
+
+    @staticmethod
+    def _collects(stage: Any, loaded: Loaded) -> bool:
+        return bool(stage.target == loaded.way.start and stage.kind == "source")
+
+    def record(self, columns: Columns, rows: int) -> None:
+        """Keep a request in memory, to try a newer version on."""
+        if rows > TRIED_ROWS:
+            columns, rows = {c: values[:TRIED_ROWS] for c, values in columns.items()}, TRIED_ROWS
+        self.recent.append((columns, rows))
+
+    # ---- the change to a newer version
+
+    def newer(self) -> bool:
+        """Whether the store has a version that neither answers nor was refused, and is whole with what it stands on."""
+        at = self.project.store.latest(self.service.model)
+        if at is None or "erased" in at.facts or at.version in (self.now.version, self.refused_version):
+            return False
+        if other := self._otherwise():
+            self.waits = f"version {at.version} waits: '{other}' was made by another plan; start the server anew."
+            return False
+        self.waits = ""
+        if self.project.plan.models[self.service.model].fit_on is not None:
+            return True
+        newest = {name: self.project.store.latest(name) for name in at.inputs}
+        return all(v is not None and v.version == at.inputs[name] for name, v in newest.items())
+
+    def prepare(self) -> Loaded:
+        """The newest version, tried; Unfit when it must not answer. Slow: to be called off the event loop."""
+        try:
+            loaded = self._load()
+        except Unavailable:
+            raise  # the next look may find it
+        except (TillageError, ValueError, KeyError, TypeError) as error:
+            raise Unfit(f"it cannot be loaded ({error})") from error
+        self.fault(loaded)
+        try:
+            self.warm(loaded)
+        except Exception as error:
+            raise Unfit(f"it fails on rows of '{loaded.way.start}' ({type(error).__name__}: {error})") from error
+        return loaded
+
+    def fault(self, loaded: Loaded) -> None:
+        """Raise Unfit when a version does not answer what the one before it answers."""
+        lacking = loaded.needed.keys() - self.now.schema.keys()
+        if lacking:
+            raise Unfit(f"it needs columns that requests do not bring: {', '.join(sorted(lacking))}")
+        tried = list(self.recent)
+        sample, rows = self._sample(loaded)
+        if rows:
+            tried.append((sample, rows))
+        for columns, n in tried:
+            whole = {c: columns.get(c, [None] * n) for c in loaded.schema}
+            try:
+                [after] = loaded.answer([whole], [n])
+            except Exception as error:  # whatever it is, it must not reach a request
+                raise Unfit(f"it fails on a request of late ({type(error).__name__}: {error})") from error
+            known = {c: columns.get(c, [None] * n) for c in self.now.schema}
+            [before] = self.now.answer([known], [n])
+            for was, reason in zip(before.errors, after.errors, strict=True):
+                if was is None and reason == NO_PREDICTION:
+                    raise Unfit("it gives no answer where the version before it gave one")
+
+
+class Unfit(Exception):
+    """A version that must not answer, and why."""
+
+
+def services_of(project: Project, note: Callable[[str], None]) -> dict[str, Served]:
+    """Every service of the plan, and every model under its own name, with rows as its only source collects them.
+
+    `note` is told of models that cannot be served so; a service that cannot raises.
+    """
+    out = {name: Served(project, service) for name, service in project.plan.services.items()}
+    for name, model in project.plan.models.items():
+        try:
+            start = way(project, model.table).start
+            out[name] = Served(project, Service(name=name, model=name, table=start))
+        except TillageError as error:
+            note(f"Model '{name}' is not served under its own name: {error}")
+    if not out:
+        raise InputMissing("There is nothing to serve: the plan has no model.", fix="Add one under 'models'.")
+    return out
+
+
+__all__ = ["Loaded", "Served", "Unfit", "services_of", "sound"]

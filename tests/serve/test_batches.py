@@ -1,0 +1,118 @@
+"""What waits is answered together, what fails takes nobody with it, what would wait too long is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from threading import Event
+from typing import Any
+
+import pytest
+
+from tillage.flow.score import Answers
+from tillage.serve import batches as module
+from tillage.serve.batches import Batches
+from tillage.serve.bodies import Columns
+from tillage.serve.refusal import Refused
+
+
+class Model:
+    """Answers each request with its own first value; notes what came together."""
+
+    def __init__(self, seconds: float, gate: Event | None = None) -> None:
+        self.seconds, self.gate = seconds, gate
+        self.seen: list[list[int]] = []
+
+    def answer(self, requests: Sequence[Columns], rows: Sequence[int]) -> list[Answers]:
+        if self.gate is not None:
+            assert self.gate.wait(10)
+        self.seen.append([r["a"][0] for r in requests])
+        if any(r["a"][0] < 0 for r in requests):
+            raise ValueError("negative")
+        return [Answers([r["a"][0]], None, [None]) for r in requests]
+
+
+async def gathered(batches: Batches, asked: Sequence[tuple[Any, int]]) -> list[Any]:
+    calls = [batches.answer(model, {"a": [n]}, 1) for model, n in asked]
+    return list(await asyncio.gather(*calls, return_exceptions=True))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_requests_of_one_turn_are_answered_together(seconds: float) -> None:
+    async def run() -> None:
+        batches, model = Batches(), Model(seconds)
+        found = await gathered(batches, [(model, n) for n in range(20)])
+        assert [f.predictions for f in found] == [[n] for n in range(20)]
+        assert model.seen == [list(range(20))]
+        batches.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_one_that_fails_takes_nobody_with_it(seconds: float) -> None:
+    async def run() -> None:
+        batches, model = Batches(), Model(seconds)
+        found = await gathered(batches, [(model, n) for n in (1, -1, 2)])
+        assert isinstance(found[1], ValueError)
+        assert [f.predictions for f in (found[0], found[2])] == [[1], [2]]
+        assert batches.waiting == 0
+        batches.close()
+
+    asyncio.run(run())
+
+
+def test_each_request_is_answered_by_the_version_that_read_it() -> None:
+    async def run() -> None:
+        batches, old, new = Batches(), Model(0.0), Model(0.0)
+        await gathered(batches, [(old, 1), (new, 2), (new, 3), (old, 4)])
+        assert (old.seen, new.seen) == ([[1], [4]], [[2, 3]])
+        batches.close()
+
+    asyncio.run(run())
+
+
+def test_over_capacity_is_503_and_so_is_what_waited_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+
+    async def run() -> None:
+        gate = Event()
+        batches, model = Batches(), Model(1.0, gate)
+        first = asyncio.create_task(batches.answer(model, {"a": [0]}, 1))  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        waiting = [asyncio.create_task(batches.answer(model, {"a": [n]}, 1)) for n in range(module.MOST_WAITING)]  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused) as refused:
+            await batches.answer(model, {"a": [999]}, 1)  # type: ignore[arg-type]
+        assert (refused.value.status, refused.value.retry_after) == (503, 1)
+        await asyncio.sleep(0.3)  # the event loop is free while the model works
+        gate.set()
+        assert (await first).predictions == [0]
+        late = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {getattr(e, "status", None) for e in late} == {503}
+        assert (await batches.answer(model, {"a": [5]}, 1)).predictions == [5]  # type: ignore[arg-type]
+        batches.close()
+
+    asyncio.run(run())
+
+
+def test_a_request_that_was_given_up_is_passed_over() -> None:
+    async def run() -> None:
+        gate = Event()
+        batches, model = Batches(), Model(1.0, gate)
+        calls = [asyncio.create_task(batches.answer(model, {"a": [n]}, 1)) for n in range(2)]  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        third = asyncio.create_task(batches.answer(model, {"a": [2]}, 1))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        for call in (calls[0], third):
+            call.cancel()
+        gate.set()
+        assert (await calls[1]).predictions == [1]
+        assert (await batches.answer(model, {"a": [3]}, 1)).predictions == [3]  # type: ignore[arg-type]
+        assert model.seen == [[0, 1], [3]]
+        batches.close()
+
+    began = time.monotonic()
+    asyncio.run(run())
+    assert time.monotonic() - began < 10

@@ -1,0 +1,107 @@
+"""Clients that drip, idle or take all connections: each is given up in time, and the others are answered."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serve.running import Server, lay
+
+SHORT = """
+import tillage.serve.protocol as p
+p.HEAD, p.BODY, p.LOOK, p.MOST_CONNECTIONS = 1.0, 2.0, 0.1, 40
+"""
+"""The deadlines, shortened: their lengths are not what is tested."""
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(lay(tmp_path_factory.mktemp("impatient")), before=SHORT) as running:
+        yield running
+
+
+def lives(server: Server, first: bytes, drip: bytes, seconds: float) -> float:
+    """For how long a connection is left open to one who sends `first`, and then drips."""
+    with socket.create_connection((server.host, server.port), timeout=0.1) as open_:
+        began = time.monotonic()
+        open_.sendall(first)
+        while time.monotonic() - began < seconds:
+            try:
+                if drip:
+                    open_.sendall(drip)
+                if open_.recv(100) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except (BrokenPipeError, ConnectionResetError):
+                break
+        return time.monotonic() - began
+
+
+def head(server: Server, length: int) -> bytes:
+    return (
+        f"POST /v1/services/desk HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def test_who_says_nothing_or_drips_is_given_up(impatient: Server) -> None:
+    assert lives(impatient, b"", b"", 8) < 4
+    assert lives(impatient, b"GET / HTTP/1.1\r\nX", b"a", 8) < 4
+    whole = head(impatient, 2) + b"{}"
+    assert lives(impatient, whole + b"GET / HTTP/1.1\r\nX", b"a", 8) < 4
+    assert lives(impatient, whole + head(impatient, 100_000), b"a", 8) < 6
+    assert 1.5 < lives(impatient, head(impatient, 100_000), b"a", 8) < 6
+
+
+def test_connections_without_end_leave_room_for_nobody_else_to_wait(impatient: Server) -> None:
+    held = [socket.create_connection((impatient.host, impatient.port), timeout=5) for _ in range(41)]
+    try:
+        end = time.monotonic() + 5
+        while (got := held[-1].recv(300)) == b"" and time.monotonic() < end:
+            time.sleep(0.05)
+        assert got.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1" in got
+    finally:
+        for open_ in held:
+            open_.close()
+    time.sleep(0.5)
+    row = {"id": 1, "size": 2, "text": "a"}
+    assert impatient.predict(row)["predictions"][0]["prediction"] == 4.0
+
+
+def test_one_connection_takes_many_requests_one_after_another_and_at_once(impatient: Server) -> None:
+    body = b'{"rows": [{"size": 2, "text": "a"}]}'
+    request = head(impatient, len(body)) + body
+    with socket.create_connection((impatient.host, impatient.port), timeout=10) as open_:
+        open_.sendall(request * 5)
+        got = b""
+        while got.count(b'"prediction":4.0') < 5:
+            piece = open_.recv(65536)
+            assert piece, got
+            got += piece
+        assert got.count(b"HTTP/1.1 200 OK") == 5
+        open_.sendall(
+            b"HEAD /v2 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + impatient.token.encode() + b"\r\n\r\n"
+        )
+        assert open_.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        open_.sendall(request.replace(b"Content-Length", b"Expect: 100-continue\r\nContent-Length"))
+        got = b""
+        while b'"prediction":4.0' not in got:
+            piece = open_.recv(65536)
+            assert piece, got
+            got += piece
+        assert b"HTTP/1.1 200 OK" in got
+
+
+def test_the_socket_of_a_slow_path_is_let_go(impatient: Server, tmp_path: Path) -> None:
+    before = len(list(Path(f"/proc/{impatient.process.pid}/fd").iterdir()))
+    for _ in range(30):
+        with socket.create_connection((impatient.host, impatient.port)) as open_:
+            open_.sendall(head(impatient, 50))
+    time.sleep(0.5)
+    assert len(list(Path(f"/proc/{impatient.process.pid}/fd").iterdir())) <= before + 2
