@@ -36,7 +36,7 @@ models:
     split: {test: 0.2}
   kinds:
     from: notes
-    learn: {tabular_classifier: {target: kind, input: [n, town], shards: 3, slices: 4}}
+    learn: {tabular_classifier: {target: kind, input: [n, town], model: linear, shards: 3, slices: 4}}
     split: {test: 0.2}
   numbers: {from: notes, learn: {tabular_regressor: {target: n, shards: 4}}, split: {test: 0.2}}
 """

@@ -103,8 +103,8 @@ def trained(step: Any, bring: Callable[[pl.DataFrame], Any] = lambda rows: rows)
 
 BAYES = NaiveBayes(input="text", target="city")
 TEXTS = TextClassifier(input="text", target="city")
-CLASSES = TabularClassifier(target="city", input=("text", "x", "n", "day"))
-NUMBERS = TabularRegressor(target="n", input=("text", "x", "city", "day"))
+CLASSES = TabularClassifier(target="city", input=("text", "x", "n", "day"), model="boosted_trees", trees=5)
+NUMBERS = TabularRegressor(target="n", input=("text", "x", "city", "day"), model="boosted_trees", trees=5)
 
 GIVEN: dict[str, Case] = {
     "naive_bayes": Case(BAYES),
@@ -161,6 +161,15 @@ for _name, _case in list(GIVEN.items()):
         IN_SHARDS[f"{_name} in shards"] = Case(_step, drawn=2)
         IN_SHARDS[f"{_name}_model in shards"] = Case(trained(_step), drawn=2)
 
+MODELS: dict[str, Case] = {}
+"""Learners of tables again, a case a family of models; and the models that these give."""
+for _model in ("auto", "linear", "random_forest", "svm", "mlp", "boosted_trees"):
+    _more: dict[str, Any] = {"monotone": {"x": 1}} if _model == "boosted_trees" else {"layers": (3,)}
+    for _base in (CLASSES, NUMBERS):
+        _step = type(_base).model_validate({**_base.model_dump(), "model": _model, **_more})
+        MODELS[f"{_base.name()} {_model}"] = Case(_step, drawn=1)
+        MODELS[f"{_base.name()}_model {_model}"] = Case(trained(_step), drawn=2)
+
 FOUND: dict[str, type[Step]] = {name: registry().find(name) for name in registry().names()}
 CASES: dict[str, Case] = {
     **{name: Case(cls.example()) for name, cls in FOUND.items() if hasattr(cls, "example") and name not in EXCLUDED},
@@ -168,9 +177,10 @@ CASES: dict[str, Case] = {
     **REFERENCE,
     **IN_PARTS,
     **IN_SHARDS,
+    **MODELS,
 }
 KINDS: tuple[type[Step], ...] = (Map, Fold, Fit, Group, Whole, Source)
-AGAIN = {**REFERENCE, **IN_PARTS, **IN_SHARDS}
+AGAIN = {**REFERENCE, **IN_PARTS, **IN_SHARDS, **MODELS}
 """Cases of steps that are no exported ones, or stand among the cases already."""
 
 
@@ -188,8 +198,9 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 53, "Fold": 17, "Fit": 1, "Group": 6, "Whole": 15, "Source": 0}
+    assert count == {"Map": 65, "Fold": 17, "Fit": 1, "Group": 6, "Whole": 27, "Source": 0}
     assert len(IN_SHARDS) == 6
+    assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
     assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)
     assert sum(isinstance(c.step, Map) and c.step.makes_children for c in CASES.values()) == 13
@@ -223,7 +234,10 @@ def test_only_what_has_one_value_cannot_be_varied() -> None:
     """The law of fingerprints varies each parameter; here is what it could not."""
     stuck = {(name, p) for name, case in CASES.items() for p, other in variants(case.step).items() if other is None}
     libraries = {(name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio")}
-    assert stuck == libraries
+    tables = {name for name, case in CASES.items() if isinstance(case.step, TabularClassifier | TabularRegressor)}
+    some = {name for name in tables if name in MODELS and name.endswith("boosted_trees")}
+    trees_alone = {(name, "monotone") for name in tables - some} | {(name, "model") for name in some}
+    assert stuck == libraries | trees_alone
 
 
 def test_fingerprints_are_the_same_in_another_process() -> None:

@@ -1,4 +1,4 @@
-"""Columns and linear models against an explicit scikit-learn pipeline, and each kind of column by hand."""
+"""Columns and linear models of tables against a scikit-learn pipeline, and each kind of column by hand."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_classifier_is_scikit_learns_pipeline(classes: int, weight: Any) -> 
     train, test = table(400, 1, classes), table(200, 2, classes)
     train = train.with_columns(job=pl.when(pl.col("_id") == 3).then(pl.lit("once")).otherwise(pl.col("job")))
     test = test.with_columns(job=pl.when(pl.col("_id") < 5).then(pl.lit("never")).otherwise(pl.col("job")))
-    learner = TabularClassifier(input=("age", "income", "job"), target="y", class_weight=weight)
+    learner = TabularClassifier(input=("age", "income", "job"), target="y", model="linear", class_weight=weight)
     model = learner.compute({"rows": train})
     oracle = pipeline(LogisticRegression(max_iter=1000, class_weight=weight, tol=1e-8))
     shares = oracle.fit(features(train), train["y"].to_list()).predict_proba(features(test))
@@ -66,7 +66,7 @@ def test_the_classifier_is_scikit_learns_pipeline(classes: int, weight: Any) -> 
 @pytest.mark.parametrize("alpha", [0.1, 10.0])
 def test_the_regressor_is_scikit_learns_pipeline(alpha: float) -> None:
     train, test = table(300, 3).drop("y"), table(100, 4).drop("y")
-    model = TabularRegressor(target="score", alpha=alpha).compute({"rows": train})
+    model = TabularRegressor(target="score", model="linear", alpha=alpha).compute({"rows": train})
     oracle = pipeline(Ridge(alpha=alpha, solver="svd")).fit(features(train), train["score"].to_numpy())
     np.testing.assert_allclose(model.apply(test)["prediction"], oracle.predict(features(test)), rtol=1e-6)
 

@@ -39,7 +39,7 @@ def run_learn(
         return None, 0
     model = _model(stage)
     learner = model.learner
-    unseen = hidden(model, plan)
+    unseen = hidden(model, plan) - {getattr(learner, "group", None)}
     target = str(learner.target)  # type: ignore[attr-defined]
 
     def train(rows: pl.DataFrame) -> pl.DataFrame:
@@ -53,6 +53,8 @@ def run_learn(
         raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
     run.publish(fitted, learner, registry)
     report = _evaluate(run, model, fitted, train, registry)
+    if "model" in fitted.state:
+        report["model"] = fitted.state["model"]
     if shards is not None:
         report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)
@@ -149,6 +151,10 @@ def _left(run: ResultRun, model: Model) -> dict[str, int]:
 
 
 def _model(stage: Stage) -> Model:
+    """The stage's model; a learner that holds rows back itself is told the group that its split keeps whole."""
     if stage.model is None:
         raise TypeError(stage.name)
+    learner, group = stage.model.learner, stage.model.split.group
+    if group is not None and "group" in type(learner).model_fields and learner.group is None:  # type: ignore[attr-defined]
+        return stage.model.model_copy(update={"learner": learner.model_copy(update={"group": group})})
     return stage.model

@@ -29,7 +29,7 @@ PROSE = 4
 """Median words a value from which a column of many values is taken for prose."""
 
 _ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?$"
-_PARTS = {"month": (1, 12), "weekday": (1, 7), "hour": (0, 23)}
+PARTS = {"month": (1, 12), "weekday": (1, 7), "hour": (0, 23)}
 """The parts of a date with their first and last value."""
 
 _TERM_ROWS, _MOST_TERMS = 2, 20_000
@@ -81,7 +81,7 @@ def features(learnt: Sequence[Mapping[str, Any]]) -> list[str]:
             names.append((of, "number"))
             names += [(of, "missing")] * c["missing"]
             for part in c["parts"]:
-                first, last = _PARTS[part]
+                first, last = PARTS[part]
                 names += [(of, part, str(value)) for value in range(first, last + 1)]
         elif c["kind"] == "category":
             names += [(of, "level", level) for level in c["levels"]]
@@ -214,13 +214,18 @@ def _learn_number(values: pl.Series, kind: str) -> dict[str, Any]:
         "mean": mean,
         "scale": scale if scale > 0 and filled.min() != filled.max() else 1.0,
         "missing": missing,
-        "parts": [name for name, part in _parts(values) if part.n_unique() > 1] if kind == "date" else [],
+        "parts": [name for name, part in parts_of(values) if part.n_unique() > 1] if kind == "date" else [],
     }
 
 
-def _parts(values: pl.Series) -> list[tuple[str, pl.Series]]:
+def parts_of(values: pl.Series) -> list[tuple[str, pl.Series]]:
+    """Month, weekday and hour of dates, or of texts that are some.
+
+    >>> [(name, part.to_list()) for name, part in parts_of(pl.Series(["2024-02-05"]))]
+    [('month', [2]), ('weekday', [1]), ('hour', [0])]
+    """
     moments = _parsed(values, "date") if values.dtype == pl.String else values.cast(pl.Datetime("us"))
-    return [(name, getattr(moments.dt, name)()) for name in _PARTS]
+    return [(name, getattr(moments.dt, name)()) for name in PARTS]
 
 
 def _learn_text(values: pl.Series) -> dict[str, Any]:
@@ -254,21 +259,30 @@ def _number_features(values: pl.Series, learnt: Mapping[str, Any]) -> Numbers:
     features = [scaled]
     if learnt["missing"]:
         features.append(numbers.is_null().to_numpy())
-    for name, part in _parts(values) if learnt["parts"] else []:
+    for name, part in parts_of(values) if learnt["parts"] else []:
         if name in learnt["parts"]:
-            first, last = _PARTS[name]
+            first, last = PARTS[name]
             features += list(part.fill_null(-1).to_numpy() == np.arange(first, last + 1)[:, None])
     return np.column_stack(features)
 
 
-def _category_features(values: pl.Series, learnt: Mapping[str, Any]) -> Numbers:
-    """One column a level, then `other` and `missing` where training had them; what it had not is all zeros."""
+def category_codes(values: pl.Series, learnt: Mapping[str, Any]) -> Numbers:
+    """The place of each value among `levels`, then `other` and `missing` where training had them, else -1: Int64.
+
+    >>> learnt = {"levels": ["a", "b"], "other": False, "missing": True}
+    >>> category_codes(pl.Series(["b", "never", None]), learnt).tolist()
+    [1, -1, 2]
+    """
     texts, levels = as_text(values), learnt["levels"]
     at = {level: position for position, level in enumerate(levels)}
     rest = len(levels)
     other = rest if learnt["other"] else -1
     absent = rest + learnt["other"] if learnt["missing"] else -1
     found = texts.replace_strict(at, default=other, return_dtype=pl.Int64)
-    position = found.set(texts.is_null(), absent).to_numpy()
-    width = rest + learnt["other"] + learnt["missing"]
-    return np.asarray(position[:, None] == np.arange(width), dtype=np.float64)
+    return np.asarray(found.set(texts.is_null(), absent).to_numpy())
+
+
+def _category_features(values: pl.Series, learnt: Mapping[str, Any]) -> Numbers:
+    """One column a level, then `other` and `missing` where training had them; what it had not is all zeros."""
+    width = len(learnt["levels"]) + learnt["other"] + learnt["missing"]
+    return np.asarray(category_codes(values, learnt)[:, None] == np.arange(width), dtype=np.float64)

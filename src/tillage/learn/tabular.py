@@ -1,8 +1,8 @@
-"""Linear models of tables: logistic regression for classes, ridge regression for numbers.
+"""Models of tables: linear, boosted trees, random forest, support vector machine, multilayer perceptron.
 
-The plainest model that stands a chance, and the yardstick for any other: it is read off its coefficients, trains in
-seconds (33,000 rows of 14 columns: about 2 CPU seconds), and is convex, so that the same rows give the same model.
-Sources: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2009, sections 3.4.1 and 4.4.
+Whichever it is, columns are read the same way (`columns.py`), nothing has to be prepared, and the state is arrays.
+`auto` asks linear and boosted trees the same rows held back and takes the better; that costs about as much as the
+model itself. What each family is and costs stands at the head of its file.
 """
 
 from __future__ import annotations
@@ -13,22 +13,122 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tillage.core.errors import BadData
 from tillage.core.rows import ID
 from tillage.core.state import State
-from tillage.learn.columns import ColumnWeights, as_numbers, features, inputs_of, learn_columns
+from tillage.learn.boosting import Boosting, require_columns
+from tillage.learn.calibration import calibrated, learn_calibration
+from tillage.learn.choosing import FEWEST, FOLDS, LINEAR, Answers, Held, better
+from tillage.learn.columns import as_numbers, features, inputs_of, learn_columns
 from tillage.learn.ensemble import ClassifierModel, RegressorModel, ShardedLearner
-from tillage.learn.learner import Numbers, column, labelled, require_two, solving
+from tillage.learn.examples import Table, folds_of, groups_of
+from tillage.learn.families import DENSE, Answering, Family, Solver, examples_of
+from tillage.learn.forest import Forest
+from tillage.learn.learner import Numbers, column, labelled, require_two, softmax
+from tillage.learn.linear import Logistic, Ridge
+from tillage.learn.network import Network
+from tillage.learn.support_vectors import SupportVectors
+from tillage.learn.tree_columns import TreeColumns
 
-_ROUNDS = 1000
+_BOOSTED, _FOREST = 100, 200
+"""Trees where nothing says how many: of boosting with too few rows to find out, and of a forest."""
 
 
-class TabularClassifier(ShardedLearner):
-    """Classify rows of numbers, categories, dates and prose by logistic regression.
+class TabularLearner(ShardedLearner):
+    """What the two learners of tables share: which model, and how it is made."""
 
-    It resumes: from the coefficients of the features that it had, the others at zero.
+    input: str | tuple[str, ...] | None = Field(
+        None, min_length=1, description="columns to learn from; all others than the target unless named"
+    )
+    model: Literal["auto", "linear", "boosted_trees", "random_forest", "svm", "mlp"] = Field(
+        "auto", description="auto: linear or boosted_trees, whichever does better on training rows held back"
+    )
+    trees: int | None = Field(
+        None, ge=1, le=10_000, description="of boosted_trees: rounds, by rows held back unless given; of a forest (200)"
+    )
+    learning_rate: float = Field(0.08, gt=0, le=1, description="of boosted_trees: how much of each tree is added")
+    leaves: int = Field(15, ge=2, le=4096, description="of boosted_trees: most leaves of a tree")
+    monotone: dict[str, Literal[-1, 1]] = Field(
+        default_factory=dict,
+        description="of boosted_trees: columns of numbers with which the prediction may only rise (1) or fall (-1)",
+    )
+    layers: tuple[int, ...] = Field((64,), min_length=1, description="of mlp: units of each hidden layer")
+    group: str | None = Field(
+        None, min_length=1, description="column whose equal values are held back together; a plan's split sets it"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="of whatever the model draws")
+
+    @model_validator(mode="after")
+    def _for_this_model(self) -> TabularLearner:
+        if self.monotone and self.model != "boosted_trees":
+            raise ValueError("only boosted trees can be 'monotone': add 'model: boosted_trees'")
+        if any(not 1 <= units <= 4096 for units in self.layers):
+            raise ValueError("each of 'layers' must have 1 to 4096 units")
+        return self
+
+    def needs(self) -> tuple[str, ...]:
+        named = () if self.input is None else (self.input,) if isinstance(self.input, str) else self.input
+        return tuple(dict.fromkeys((*named, *((self.group,) if self.group else ()), self.target)))
+
+    def _inputs(self, rows: pl.DataFrame) -> list[str]:
+        names = inputs_of(rows, self.input, self.target)
+        return names if self.input is not None else [name for name in names if name != self.group]
+
+    def _held(self, table: Table, every: bool) -> Held:
+        folds = folds_of(table.rows, table.target, table.classes, self._groups(table), FOLDS)
+        return Held(folds, every)
+
+    def _groups(self, table: Table) -> pl.Series | None:
+        return None if self.group is None else groups_of(table.rows, self.group)
+
+    def _boosting(self, table: Table) -> Boosting:
+        kinds = TreeColumns(table.tree_columns).names()
+        require_columns(self.monotone, kinds)
+        return Boosting(self.learning_rate, self.leaves, self.seed, kinds, self.monotone)
+
+    def _family(self, table: Table, linear: Solver, vectors: SupportVectors) -> Family:
+        """The family that learns: the one that was asked for, or the one that is chosen."""
+        name = self.model
+        if name == "auto" and (len(table) < FEWEST or not TreeColumns(table.tree_columns).names()):
+            name = "linear"
+        if name in ("auto", "boosted_trees"):
+            return self._boosted(table, Family("linear", linear))
+        solvers: dict[str, Solver] = {
+            "linear": linear,
+            "random_forest": Forest(self.trees or _FOREST, self.seed),
+            "svm": vectors,
+            "mlp": Network(self.layers, self.seed),
+        }
+        return Family(name, solvers[name])
+
+    def _boosted(self, table: Table, linear: Family) -> Family:
+        boosting = self._boosting(table)
+        rounds = self.trees or (_BOOSTED if len(table) < FEWEST else 0)
+        if rounds and self.model != "auto":
+            return Family("boosted_trees", boosting, rounds)
+        held = self._held(table, every=False)
+        if rounds:
+            trees = held.answers(table.dense, Family("boosted_trees", boosting, rounds))
+        else:
+            trees, rounds = held.boosted(table.dense, boosting)
+        grown = Family("boosted_trees", boosting, rounds)
+        if self.model != "auto":
+            return grown
+        plain = held.answers(table.sparse, linear, most=LINEAR)
+        return grown if better(plain, trees, table, self._groups(table)) == "boosted_trees" else linear
+
+    def _state(self, family: Family, table: Table, names: list[str], learnt: dict[str, Any]) -> dict[str, Any]:
+        columns = table.tree_columns if family.name in DENSE else table.learnt
+        return {"model": family.name, "columns": columns, **learnt, "input": names, "target": self.target}
+
+
+class TabularClassifier(TabularLearner):
+    """Classify rows of numbers, categories, dates and prose.
+
+    The linear model resumes: from the coefficients of the features that it had, the others at zero. A support vector
+    machine's shares are always calibrated, since it has none of its own.
 
     >>> rows = pl.DataFrame({"_id": range(4), "size": [1.0, 2.0, 8.0, 9.0], "y": ["s", "s", "l", "l"]})
     >>> model = TabularClassifier(target="y").compute({"rows": rows})
@@ -39,43 +139,32 @@ class TabularClassifier(ShardedLearner):
     task: ClassVar[Literal["classification", "regression"]] = "classification"
     resumes: ClassVar[bool] = True
 
-    input: str | tuple[str, ...] | None = Field(
-        None, min_length=1, description="columns to learn from; all others than the target unless named"
+    regularisation: float = Field(
+        1.0, gt=0, le=1e6, description="C of linear and svm: greater fits the training rows more closely"
     )
-    regularisation: float = Field(1.0, gt=0, le=1e6, description="C: greater fits the training rows more closely")
     class_weight: Literal["balanced"] | None = Field(None, description="balanced: rare classes weigh more")
-    seed: int = Field(0, ge=0, lt=2**31, description="of the solver; this one draws nothing")
-
-    def needs(self) -> tuple[str, ...]:
-        return (*_named(self.input), self.target)
+    calibrate: Literal["sigmoid", "isotonic"] | None = Field(
+        None, description="how the confidence is put right, by rows held back: sigmoid (Platt), or isotonic"
+    )
 
     def learn(self, rows: pl.DataFrame, before: State | None) -> State:
         """The state; raises BadData when there are fewer than two classes, or no column to learn from."""
-        from sklearn.linear_model import LogisticRegression
-
         rows, labels = labelled(rows, self.target)
         classes = labels.unique().sort().to_list()
         require_two(classes, self.target)
-        names = inputs_of(rows, self.input, self.target)
-        learnt = learn_columns(rows, names)
-        solver = LogisticRegression(
-            C=self.regularisation, class_weight=self.class_weight, max_iter=_ROUNDS, tol=1e-6, random_state=self.seed
-        )
-        if before is not None and before["classes"] == classes:
-            solver.warm_start = True
-            solver.coef_, solver.intercept_ = _carried(before, learnt), before["intercepts"]
-        matrix = ColumnWeights(learnt).matrix(rows)
-        with solving():
-            solver.fit(matrix, labels.to_numpy())
-        return {
-            "columns": learnt,
-            "classes": classes,
-            "coefficients": np.ascontiguousarray(solver.coef_.T),
-            "intercepts": np.asarray(solver.intercept_),
-            "converged": bool(np.max(solver.n_iter_) < _ROUNDS),
-            "input": names,
-            "target": self.target,
-        }
+        names = self._inputs(rows)
+        target = labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
+        table = Table(rows, learn_columns(rows, names), target, len(classes), self.class_weight is not None)
+        family = self._family(table, Logistic(self.regularisation, self.seed), SupportVectors(self.regularisation))
+        start = None
+        if family.name == "linear" and before is not None and before["classes"] == classes:
+            start = _carried(before, table.learnt) if before["model"] == "linear" else None
+        state = self._state(family, table, names, family.learn(examples_of(table, family.name), start))
+        method = self.calibrate or ("sigmoid" if family.name == "svm" else None)
+        if method is not None:
+            answers = self._held(table, every=True).answers(examples_of(table, family.name), family)
+            state |= _curves(answers, table, method)
+        return {**state, "classes": classes}
 
     def fitted(self, state: State) -> TabularClassifierModel:
         return TabularClassifierModel(state=state)
@@ -93,18 +182,18 @@ class TabularClassifierModel(ClassifierModel):
         return _used(self.state)
 
     def scores(self, seen: pl.DataFrame) -> Numbers:
-        scores = self._columns.matrix(seen) @ self.state["coefficients"] + self.state["intercepts"]
-        if scores.shape[1] == 1:  # two classes have one score: the second's, over a first of zero
-            scores = np.hstack([np.zeros_like(scores), scores])
-        return np.asarray(scores)
+        scores = self._answering.scores(seen)
+        if "calibration" not in self.state:
+            return scores
+        return np.asarray(np.log(np.maximum(calibrated(self.state["calibration"], softmax(scores)), 1e-300)))
 
     @cached_property
-    def _columns(self) -> ColumnWeights:
-        return ColumnWeights(self.state["columns"])
+    def _answering(self) -> Answering:
+        return Answering(self.state)
 
 
-class TabularRegressor(ShardedLearner):
-    """Predict a number from numbers, categories, dates and prose by ridge regression.
+class TabularRegressor(TabularLearner):
+    """Predict a number from numbers, categories, dates and prose.
 
     >>> rows = pl.DataFrame({"_id": range(3), "x": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 5.0]})
     >>> model = TabularRegressor(target="y", alpha=1e-9).compute({"rows": rows})
@@ -114,39 +203,23 @@ class TabularRegressor(ShardedLearner):
 
     task: ClassVar[Literal["classification", "regression"]] = "regression"
 
-    input: str | tuple[str, ...] | None = Field(
-        None, min_length=1, description="columns to learn from; all others than the target unless named"
+    alpha: float = Field(1.0, gt=0, le=1e9, description="of linear: strength of the penalty on squared coefficients")
+    regularisation: float = Field(
+        1.0, gt=0, le=1e6, description="C of svm: greater fits the training rows more closely"
     )
-    alpha: float = Field(1.0, gt=0, le=1e9, description="strength of the penalty on squared coefficients")
-    seed: int = Field(0, ge=0, lt=2**31, description="of the solver; this one draws nothing")
-
-    def needs(self) -> tuple[str, ...]:
-        return (*_named(self.input), self.target)
 
     def learn(self, rows: pl.DataFrame, before: State | None) -> State:
         """The state; raises BadData when fewer than two rows have a number as target, or no column is left."""
-        from sklearn.linear_model import Ridge
-
         rows, numbers = _measured(rows, self.target)
         if rows.height < 2:
             raise BadData(
                 f"{rows.height} rows have a number in the target column '{self.target}': two are the least.",
                 fix="Look at the filters before the model, and at the column's name and type.",
             )
-        names = inputs_of(rows, self.input, self.target)
-        learnt = learn_columns(rows, names)
-        values = numbers.to_numpy()
-        middle, spread = float(values.mean()), float(values.std()) or 1.0
-        with solving():
-            solver = Ridge(alpha=self.alpha, solver="sparse_cg", tol=1e-10, random_state=self.seed)
-            solver.fit(ColumnWeights(learnt).matrix(rows), (values - middle) / spread)
-        return {
-            "columns": learnt,
-            "coefficients": np.asarray(solver.coef_ * spread)[:, None],
-            "intercept": float(solver.intercept_ * spread + middle),
-            "input": names,
-            "target": self.target,
-        }
+        names = self._inputs(rows)
+        table = Table(rows, learn_columns(rows, names), numbers.to_numpy(), 0, balanced=False)
+        family = self._family(table, Ridge(self.alpha, self.seed), SupportVectors(self.regularisation))
+        return self._state(family, table, names, family.learn(examples_of(table, family.name)))
 
     def fitted(self, state: State) -> TabularRegressorModel:
         return TabularRegressorModel(state=state)
@@ -164,30 +237,33 @@ class TabularRegressorModel(RegressorModel):
         return _used(self.state)
 
     def scores(self, seen: pl.DataFrame) -> Numbers:
-        values = self._columns.matrix(seen) @ self.state["coefficients"] + self.state["intercept"]
-        return np.asarray(values[:, 0])
+        return self._answering.scores(seen)
 
     @cached_property
-    def _columns(self) -> ColumnWeights:
-        return ColumnWeights(self.state["columns"])
-
-
-def _named(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    return () if names is None else (names,) if isinstance(names, str) else names
+    def _answering(self) -> Answering:
+        return Answering(self.state)
 
 
 def _used(state: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(c["name"] for c in state["columns"] if c["kind"] != "dropped")
 
 
-def _carried(before: State, learnt: Sequence[Mapping[str, Any]]) -> Numbers:
-    """The coefficients of a state, one row a class, at the places that its features have among those learnt now."""
+def _curves(answers: Answers, table: Table, method: str) -> dict[str, Any]:
+    """The calibration as part of the state; none where no row could be held back."""
+    if not answers.asked.any():
+        return {}
+    target = table.target[answers.asked]
+    return {"calibration": learn_calibration(answers.said[answers.asked], target, method)}
+
+
+def _carried(before: State, learnt: Sequence[Mapping[str, Any]]) -> tuple[Numbers, Numbers]:
+    """Coefficients of a state, a row a class, at the places of its features among those learnt now; intercepts."""
     now, was = features(learnt), features(before["columns"])
     at = {name: place for place, name in enumerate(was)}
     known = [place for place, name in enumerate(now) if name in at]
     carried = np.zeros((before["coefficients"].shape[1], len(now)))
     carried[:, known] = before["coefficients"].T[:, [at[now[place]] for place in known]]
-    return carried
+    return carried, before["intercepts"]
 
 
 def _measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
