@@ -71,6 +71,75 @@ def test_class_scores_are_scikit_learns() -> None:
     assert found["unlabelled"] == 0
 
 
+def shared(count: int, classes: int, seed: int = 0) -> pl.DataFrame:
+    """Rows with the shares of each class, of which the model makes its prediction."""
+    random = np.random.default_rng(seed)
+    names = [f"c{k}" for k in range(classes)]
+    shares = random.dirichlet(np.ones(classes), count)
+    truth = [names[random.choice(classes, p=share)] for share in shares]
+    return pl.DataFrame(
+        {
+            "_id": pl.Series(range(count), dtype=pl.UInt128),
+            "y": truth,
+            "prediction": [names[k] for k in shares.argmax(axis=1)],
+            "confidence": shares.max(axis=1),
+            "baseline": "c0",
+            "shares": pl.DataFrame(shares, schema=names).to_struct("shares"),
+            "patient": random.integers(0, 20, count),
+        }
+    )
+
+
+def test_shares_are_judged_as_scikit_learn_does() -> None:
+    rows = shared(300, 2)
+    found = report(CLASSES, rows)
+    truth, second = (rows["y"] == "c1").to_numpy(), rows["shares"].struct.field("c1").to_numpy()
+    assert found["metrics"]["roc_auc"] == pytest.approx(oracle.roc_auc_score(truth, second))
+    assert found["metrics"]["average_precision"] == pytest.approx(oracle.average_precision_score(truth, second))
+    assert found["metrics"]["log_loss"] == pytest.approx(oracle.log_loss(truth, second))
+    assert found["metrics"]["brier"] == pytest.approx(oracle.brier_score_loss(truth, second))
+    alike = np.full(300, truth.mean())
+    assert found["baseline"]["roc_auc"] == 0.5
+    assert found["baseline"]["average_precision"] == pytest.approx(truth.mean())
+    assert found["baseline"]["log_loss"] == pytest.approx(oracle.log_loss(truth, alike))
+    assert found["baseline"]["brier"] == pytest.approx(oracle.brier_score_loss(truth, alike))
+    assert report(CLASSES, rows.drop("shares"))["metrics"] == pytest.approx(found["metrics"]), "the confidence says it"
+    many = shared(300, 4)
+    places, told = many["y"].str.slice(1).cast(pl.Int64).to_numpy(), many["shares"].struct.unnest().to_numpy()
+    expected = oracle.roc_auc_score(places, told, multi_class="ovr")
+    assert report(CLASSES, many)["metrics"]["roc_auc"] == pytest.approx(expected)
+    assert "roc_auc" not in report(CLASSES, many.drop("shares"))["metrics"]
+    unseen = many.with_columns(y=pl.when(pl.col("y") == "c3").then(pl.lit("new")).otherwise("y"))
+    assert report(CLASSES, unseen)["metrics"]["log_loss"] > 5
+    assert "roc_auc" not in report(CLASSES, rows.filter(pl.col("y") == "c1"))["metrics"]
+
+
+def test_shares_have_intervals_and_are_warned_of() -> None:
+    for step in (CLASSES, ClassificationReport(target="y", group="patient")):
+        found = report(step, shared(400, 3))
+        assert set(found["interval"]) == set(found["metrics"])
+        assert all(low < found["metrics"][name] < high for name, (low, high) in found["interval"].items())
+        assert not found["warnings"]
+    noise = shared(400, 2).with_columns(y=pl.Series(np.random.default_rng(1).choice(["c0", "c1"], 400)))
+    told = " ".join(report(CLASSES, noise)["warnings"])
+    for name in ("roc_auc", "log_loss", "brier"):
+        assert f"The {name} is not better than the baseline's" in told
+
+
+def test_a_column_that_gives_the_target_away_is_named() -> None:
+    rows = shared(200, 2).with_columns(
+        code=pl.when(pl.col("y") == "c0").then(pl.lit("x")).otherwise(pl.lit("z")),
+        size=pl.when(pl.col("y") == "c0").then(pl.int_range(200)).otherwise(1000 + pl.int_range(200)),
+        other=pl.int_range(200) % 7,
+        words=pl.format("text {}", pl.int_range(200)),
+    )
+    step = ClassificationReport(target="y", features=("code", "size", "other", "words"))
+    named = [w for w in report(step, rows)["warnings"] if "nearly without fail" in w]
+    assert [w.split("'")[1] for w in named] == ["code", "size"]
+    few = [w for w in report(step, rows.head(15))["warnings"] if "nearly without fail" in w]
+    assert few == [], "chance does as much"
+
+
 def test_the_interval_of_accuracy_is_wilsons() -> None:
     rows = classified()
     hits = int((rows["y"] == rows["prediction"]).sum())

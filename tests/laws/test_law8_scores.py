@@ -25,7 +25,8 @@ models:
   town:  {learn: naive_bayes, from: clean, input: text, target: label, split: {test: 0.4, group: city}}
   value: {learn: tabular_regressor, from: clean, input: [n, city], target: amount, split: {test: 0.3, leak: false}}
 """
-METRICS = {"alone": {"accuracy", "macro_f1"}, "town": {"accuracy", "macro_f1"}, "value": {"r2", "mae", "rmse"}}
+CLASSES = {"accuracy", "macro_f1", "roc_auc", "average_precision", "log_loss", "brier"}
+METRICS = {"alone": CLASSES, "town": CLASSES, "value": {"r2", "mae", "rmse"}}
 
 
 def sides(p: Project, model: str) -> pl.DataFrame:

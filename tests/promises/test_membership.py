@@ -39,7 +39,8 @@ models:
     split: {test: 0.001}
   shards:
     from: notes
-    learn: {tabular_classifier: {input: text, target: label, model: linear, regularisation: 10000, shards: 2, slices: 2}}
+    learn:
+      tabular_classifier: {input: text, target: label, model: linear, regularisation: 10000, shards: 2, slices: 2}
     split: {test: 0.001}
 """
 MODELS = ("texts", "shards")

@@ -1,5 +1,8 @@
 """How well classes are predicted: accuracy and macro F1 beside the baseline's, by class, and the worst mistakes.
 
+Where the model's shares are known (of two classes the confidence tells them), also ROC AUC and average precision (do
+they rank), log loss and Brier score (do they come true), of more than two classes one against the rest.
+
 One sort of the test rows, and a bootstrap of a thousand rounds over counts of (target, prediction).
 Sources: Wilson, JASA 22, 1927 (interval of a share); Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
 """
@@ -14,13 +17,16 @@ from pydantic import Field
 
 from tillage.core.rows import ID
 from tillage.core.step import Whole
-from tillage.evaluate.tested import FEW, as_text, named, tested
+from tillage.evaluate.giveaway import giveaways
+from tillage.evaluate.shares import LESS_IS_BETTER, shares_of
+from tillage.evaluate.tested import FEW, as_text, column, named, tested
 from tillage.measure.interval import bootstrap, wilson
 from tillage.measure.metrics import accuracy, confusion, macro_f1, per_class
 
 NOTHING = "(no prediction)"
 """Stands for a prediction that is null: a mistake, whatever the target."""
 
+_FEATURE = "feature "
 _FEW_OF_CLASS = 5
 _MISTAKES = 20
 _BINS = 10
@@ -40,10 +46,13 @@ class ClassificationReport(Whole):
 
     target: str = Field(min_length=1, description="column with the true class")
     group: str | None = Field(None, min_length=1, description="column whose equal values belong together")
+    features: tuple[str, ...] = Field(
+        (), description="columns that the model saw, looked at for one that gives all away"
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="of the bootstrap")
 
     def needs(self) -> tuple[str, ...]:
-        return (self.target, "prediction", "baseline") + ((self.group,) if self.group else ())
+        return (self.target, "prediction", "baseline") + ((self.group,) if self.group else ()) + self.features
 
     def compute(self, inputs: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
         """`metrics`, `baseline`, `interval`, `rows`, `unlabelled`, `per_class`, `confusion`, `calibration`, `errors`
@@ -54,11 +63,18 @@ class ClassificationReport(Whole):
         kept = [predicted, as_text(rows, "baseline").fill_null(NOTHING).rename("baseline")]
         if "confidence" in rows.columns:
             kept.append(rows["confidence"].cast(pl.Float64).fill_nan(None))
-        frame = tested(rows, target, self.group, kept)
+        if "shares" in rows.columns:
+            kept.append(rows["shares"])
+        seen = [column(rows, name).rename(f"{_FEATURE}{name}") for name in self.features]
+        frame = tested(rows, target, self.group, [*kept, *seen])
         truth, guess, naive = frame["target"], frame["prediction"], frame["baseline"]
         metrics = {"accuracy": accuracy(truth, guess), "macro_f1": macro_f1(truth, guess)}
         baseline = {"accuracy": accuracy(truth, naive), "macro_f1": macro_f1(truth, naive)}
         interval = self._intervals(frame)
+        shares = shares_of(frame)
+        if shares is not None:
+            metrics, baseline = metrics | shares.metrics(), baseline | shares.baseline()
+            interval |= shares.intervals(frame["group"] if self.group else None, self.seed)
         by_class = [{"class": c.pop("label"), **c} for c in per_class(truth, guess)]
         classes, counts = confusion(truth, guess)
         return {
@@ -150,6 +166,11 @@ def _warnings(
         f"The {name} is not better than the baseline's {value:.4g} beyond its interval "
         f"({interval[name][0]:.4g} to {interval[name][1]:.4g})."
         for name, value in baseline.items()
-        if interval[name][0] <= value
+        if (interval[name][1] >= value if name in LESS_IS_BETTER else interval[name][0] <= value)
+    ]
+    seen = [frame[name].rename(name.removeprefix(_FEATURE)) for name in frame.columns if name.startswith(_FEATURE)]
+    found += [
+        f"Column '{name}' alone tells the target nearly without fail. Is it known when the model will be asked?"
+        for name in giveaways(seen, frame["target"])
     ]
     return found

@@ -28,6 +28,9 @@ _LISTS = (200, 40, 10, 3, 0)
 _ERRORS = ("mae", "rmse")
 """Metrics in the unit of the target, which share no axis with shares."""
 
+_LOSSES = ("log_loss", "brier")
+"""Metrics of which less is better, too, but without a unit."""
+
 _CELL = 220.0
 """Room for a text in a table, in characters of an average width."""
 
@@ -137,11 +140,16 @@ def _bars(name: str, facts: Mapping[str, Any]) -> list[Chart]:
     intervals = facts.get("interval") or {}
     shares: dict[str, dict[str, Bar]] = {}
     errors: dict[str, dict[str, Bar]] = {}
+    losses: dict[str, dict[str, Bar]] = {}
     for metric, value in facts["metrics"].items():
         low_high = intervals.get(metric)
         bar = Bar(value, facts["baseline"][metric], (low_high[0], low_high[1]) if low_high else None)
-        (errors if metric in _ERRORS else shares)[metric] = {name: bar}
-    kinds = ((shares, f"Scores of {name}"), (errors, f"Errors of {name}, in the unit of its target"))
+        (errors if metric in _ERRORS else losses if metric in _LOSSES else shares)[metric] = {name: bar}
+    kinds = (
+        (shares, f"Scores of {name}"),
+        (losses, f"Losses of {name}: less is better"),
+        (errors, f"Errors of {name}, in the unit of its target"),
+    )
     return [bar_chart(title, groups) for groups, title in kinds if groups]
 
 

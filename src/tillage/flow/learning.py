@@ -22,6 +22,9 @@ from tillage.flow.stages import SIDE, Stage, features, hidden
 from tillage.store.catalog import dump
 from tillage.store.tables import Draft, Store
 
+_SHOWN = ("prediction", "confidence", "shares", "baseline")
+"""What an evaluation is shown of what the models added."""
+
 
 def run_learn(
     store: Store,
@@ -115,11 +118,12 @@ def _evaluate(run: ResultRun, model: Model, fitted: Fitted, train: Any, registry
     rare = naive.state.get("warnings", [])
     group = model.split.group
     keep = [ID, target, *({group} if group else set())]
-    shown = fitted.apply(exam)
-    shown = naive.apply(shown).select(
-        *keep, *(c for c in ("prediction", "confidence", "baseline") if c in shown.columns or c == "baseline")
-    )
-    evaluator = registry.evaluators[task].model_validate({"target": target, "group": group})
+    seen = [c for c in fitted.needs() if c in exam.columns and c not in keep]
+    shown = naive.apply(getattr(fitted, "apply_with_shares", fitted.apply)(exam))
+    shown = shown.select(*keep, *seen, *(c for c in _SHOWN if c in shown.columns))
+    judging = registry.evaluators[task]
+    given = {"target": target, "group": group, "features": seen}
+    evaluator = judging.model_validate({name: value for name, value in given.items() if name in judging.model_fields})
     report = evaluator.compute({"rows": shown})  # type: ignore[attr-defined]
     return {**report, **value, "looks": _look(run.store, model), "warnings": [*report.get("warnings", []), *rare]}
 

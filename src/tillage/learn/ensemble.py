@@ -18,7 +18,7 @@ import polars as pl
 from tillage.core.errors import BadData
 from tillage.core.state import State
 from tillage.core.step import Fitted, Sharded
-from tillage.learn.learner import PREDICTION, Learner, Numbers, softmax, with_prediction, with_shares
+from tillage.learn.learner import PREDICTION, Learner, Numbers, softmax, with_shares
 
 _SHARDS, _REFUSED = "shards", "refused"
 
@@ -98,14 +98,24 @@ class ClassifierModel(LearntModel):
     """Adds `prediction` and `confidence`: the class of the greatest share, and that share."""
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return with_shares(rows, self.state["classes"], self.shares(rows))
+
+    def apply_with_shares(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The same, and `shares`: a Struct with a field a class, what an evaluation of probabilities asks for."""
+        classes, shares = self.state["classes"], self.shares(rows)
+        told = pl.DataFrame(shares, schema=dict.fromkeys(classes, pl.Float64)).to_struct("shares")
+        return with_shares(rows, classes, shares).with_columns(told)
+
+    def shares(self, rows: pl.DataFrame) -> Numbers:
+        """(rows, classes): the share of each class, the mean over the shards, each row's sum 1."""
         seen, classes = self.seen(rows), self.state["classes"]
         if _SHARDS not in self.state:
-            return with_prediction(rows, classes, self.scores(seen))
+            return softmax(self.scores(seen))
         at = {name: place for place, name in enumerate(classes)}
         shares = np.zeros((rows.height, len(classes)))
         for member in self.members:
             shares[:, [at[name] for name in member.state["classes"]]] += softmax(member.scores(seen))
-        return with_shares(rows, classes, shares / len(self.members))
+        return np.asarray(shares / len(self.members))
 
 
 class RegressorModel(LearntModel):
