@@ -75,6 +75,15 @@ def test_classes_and_numbers_are_told_apart() -> None:
     assert decide(FRAME, "count").task == "regression"
 
 
+def test_numbers_with_strays_are_no_classes() -> None:
+    values = [str(n % 60) if n % 20 else "NA" for n in range(300)]
+    frame = pl.DataFrame({"x": range(300), "n": [n % 7 for n in range(300)], "y": values})
+    with pytest.raises(UsageError, match=r"holds numbers, and in 15 of 300 rows something else \('NA'\)"):
+        decide(frame, "y")
+    assert decide(frame.with_columns(y=pl.format("c{}", pl.col("x") % 60)), "y").task == "classification"
+    assert decide(frame.with_columns(y=pl.format("0{}", pl.col("x") % 60)), "y").task == "classification"
+
+
 def test_prose_alone_or_dominating_is_learnt_from_as_text() -> None:
     prose = FRAME.select("id", "colour", "said")
     assert (decide(prose, "colour").learner, decide(prose, "colour").input) == ("text_classifier", ("said",))

@@ -202,6 +202,11 @@ def test_auto_finds_the_better_one(cls: Any) -> None:
     assert digest(as_told.state) == digest(fit(cls(target="y", trees=25, model="boosted_trees"), crossed(400, 1)).state)
 
 
+def test_many_classes_stay_linear() -> None:
+    rows = crossed(400, 1).with_columns(y=pl.col("_id") % 40)
+    assert fit(TabularClassifier(target="y"), rows).state["model"] == "linear"
+
+
 def test_auto_is_what_it_chose() -> None:
     for rows, name in ((crossed(400, 1), "boosted_trees"), (straight(400, 1), "linear")):
         chosen = fit(TabularClassifier(target="y"), rows).state

@@ -24,6 +24,9 @@ PROSE = 4
 SURE = 0.02
 """Share of the naive guess's errors below which a single column is taken to give the target away."""
 
+STRAY = 0.2
+"""Share of values up to which what is no number ('NA') is a stray among numbers, and not a class."""
+
 LONGER = 4.0
 """How many times longer than all other columns together prose must be to be learnt from alone."""
 
@@ -105,6 +108,15 @@ def _task(values: pl.Series) -> str:
         raise UsageError(
             f"Column '{values.name}' holds {values.dtype}, which is not learnt.", fix="Name another column."
         )
+    if values.dtype == pl.String:
+        numbers = known.cast(pl.Float64, strict=False)
+        others = known.filter(numbers.is_null())
+        if numbers.n_unique() > MANY and 0 < len(others) <= STRAY * len(known):
+            raise UsageError(
+                f"Column '{values.name}' holds numbers, and in {len(others):,} of {len(known):,} rows something else "
+                f"('{others[0][:40]}'), so it would be learnt as {distinct:,} classes.",
+                fix="Leave those cells empty in the file, or write a plan that derives a column of numbers from it.",
+            )
     if distinct > 2 and 2 * distinct > len(known):
         raise UsageError(
             f"Column '{values.name}' has {distinct:,} different values in {len(known):,} rows: most are seen once, so "

@@ -32,6 +32,9 @@ from tillage.learn.network import Network
 from tillage.learn.support_vectors import SupportVectors
 from tillage.learn.tree_columns import TreeColumns
 
+_CLASSES = 30
+"""Classes above which `auto` stays linear: boosting grows a tree a class in every round."""
+
 _BOOSTED, _FOREST = 100, 200
 """Trees where nothing says how many: of boosting with too few rows to find out, and of a forest."""
 
@@ -43,7 +46,8 @@ class TabularLearner(ShardedLearner):
         None, min_length=1, description="columns to learn from; all others than the target unless named"
     )
     model: Literal["auto", "linear", "boosted_trees", "random_forest", "svm", "mlp"] = Field(
-        "auto", description="auto: linear or boosted_trees, whichever does better on training rows held back"
+        "auto",
+        description="auto: linear or boosted_trees, the better on rows held back; above 30 classes linear",
     )
     trees: int | None = Field(
         None, ge=1, le=10_000, description="of boosted_trees: rounds, by rows held back unless given; of a forest (200)"
@@ -91,7 +95,8 @@ class TabularLearner(ShardedLearner):
     def _family(self, table: Table, linear: Solver, vectors: SupportVectors) -> Family:
         """The family that learns: the one that was asked for, or the one that is chosen."""
         name = self.model
-        if name == "auto" and (len(table) < FEWEST or not TreeColumns(table.tree_columns).names()):
+        few, many = len(table) < FEWEST, table.classes > _CLASSES
+        if name == "auto" and (few or many or not TreeColumns(table.tree_columns).names()):
             name = "linear"
         if name in ("auto", "boosted_trees"):
             return self._boosted(table, Family("linear", linear))
