@@ -144,7 +144,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_hostile_bytes_in_any_object_are_found_and_never_read(kept: World) -> None:
     with kept.open() as p:
         expected = read_everything(p)
-        live = {r["object"] for r in p.store.catalog.rows("SELECT object FROM chunks UNION SELECT object FROM runs")}
+        live = {r["object"] for r in p.store.catalog.rows("SELECT object FROM chunks UNION SELECT object FROM pieces")}
     random = Random(6)
     names = sorted(live)
     assert len(names) > 60
@@ -191,7 +191,7 @@ def test_a_run_over_hostile_bytes_stops_or_mends_and_is_right(count: int, kept: 
     stopped = 0
     with kept.open() as p:
         rows = p.store.catalog.rows(
-            "SELECT DISTINCT object FROM chunks WHERE ended IS NULL UNION SELECT object FROM runs"
+            "SELECT DISTINCT object FROM chunks WHERE ended IS NULL UNION SELECT object FROM pieces"
         )
         names = sorted(r["object"] for r in rows)
     for n in range(count):
