@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
 import struct
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -227,8 +229,16 @@ def test_the_process_that_decodes_is_confined(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_file_that_ends_the_process_is_one_bad_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = media.Decoder._started
+
+    def standing_still(self: media.Decoder) -> subprocess.Popen[bytes]:
+        process = started(self)
+        process.send_signal(signal.SIGSTOP)  # it never answers, so that time alone ends it
+        return process
+
     with monkeypatch.context() as patched:
-        patched.setattr(media, "WALL_SECONDS", 0.0)
+        patched.setattr(media, "WALL_SECONDS", 0.2)
+        patched.setattr(media.Decoder, "_started", standing_still)
         assert [r.reason for r in read(tmp_path, "a.png", picture())[1]] == ["decoder_ended"]
     assert shown(tmp_path, "b.png", picture()).shape == (24, 40, 3)
 
