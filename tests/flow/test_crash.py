@@ -182,7 +182,7 @@ def test_killed_again_and_again(scene: Scene) -> None:
     """A run that dies each time a little later gets further all the same: finished work is found again."""
     world = scene.copy()
     for count in (3, 6, 9):
-        scene.deaths.run(world.root, failpoint=f"object.folder:{count}")
+        assert "signal" in scene.deaths.run(world.root, failpoint=f"object.folder:{count}"), count
     recovers(scene, world)
 
 

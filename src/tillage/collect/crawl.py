@@ -18,7 +18,7 @@ from struct import Struct
 from typing import IO, Any
 
 from tillage.core.errors import TillageError, Unavailable
-from tillage.guard.environment import bare_environment
+from tillage.guard.child import bare_environment
 
 HEAD = Struct(">II")
 """Lengths of the JSON and of the body of one message of `spider.py`."""

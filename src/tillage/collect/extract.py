@@ -27,7 +27,7 @@ from typing import IO, Any
 
 from tillage.collect.content import Unreadable
 from tillage.core.errors import TillageError, Unavailable
-from tillage.guard.environment import bare_environment
+from tillage.guard.child import bare_environment, end
 
 SECONDS = 2.0
 """Of CPU that a page has: not of wall time, or a busy machine would set pages aside that a quiet one reads."""
@@ -150,12 +150,7 @@ class _Extractor:
 
     def _kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    with suppress(OSError):
-                        pipe.close()
+            end(self._process)
             self._process = None
 
     def close(self) -> None:

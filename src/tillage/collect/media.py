@@ -13,7 +13,6 @@ import atexit
 import json
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Timer
 from typing import Any
@@ -26,7 +25,7 @@ from tillage.collect.document import DocumentReader
 from tillage.collect.piece import Way
 from tillage.collect.unpack import Unreadable
 from tillage.core.errors import Unavailable
-from tillage.guard.environment import bare_environment
+from tillage.guard.child import bare_environment, end
 
 WALL_SECONDS = 60.0
 """What a file may take by the clock, which is what a decoder that sleeps would spend."""
@@ -148,12 +147,7 @@ class Decoder:
     def _end(self) -> None:
         if self._process is None:
             return
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+        end(self._process)
         self._process = None
 
     def close(self) -> None:
