@@ -14,7 +14,7 @@ from child import BENCHMARKS, Used, python, tillage
 from figure import Figure, arguments
 
 PAIRS = 10
-ROWS = 4096
+ROWS = 8192
 """Rows of the smallest chunk."""
 
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from tillage.collect.columnar import ROWS, frame, piece, refuse_extensions, valid, zone_notes
 from tillage.collect.content import Content
-from tillage.collect.piece import Limits, Piece, check_names
+from tillage.collect.piece import Limits, Piece, TypedReader, check_names
 from tillage.collect.types import EXACT, Column, name_of
 from tillage.collect.unpack import Unreadable
 
@@ -22,7 +22,7 @@ FILE = b"ARROW1\0\0"
 STREAM = b"\xff\xff\xff\xff"
 
 
-class ArrowReader:
+class ArrowReader(TypedReader):
     """One Arrow file or stream; raises Unreadable when it cannot be decoded, ConfigurationError for extension types."""
 
     def __init__(self, content: Content, path: str, limits: Limits) -> None:

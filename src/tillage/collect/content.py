@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO
 from tillage.collect.unpack import Packing, Unreadable, packing, unpacked
 from tillage.core.errors import Denied, InputMissing
 
-__all__ = ["BLOCK", "Content", "Unreadable"]
+__all__ = ["BLOCK", "Content", "Unreadable", "stamped"]
 
 BLOCK = 4 << 20
 """Bytes read at once."""
@@ -46,9 +46,7 @@ class Content:
         """Read the head of a file; raises InputMissing, Denied, or Unreadable for a damaged archive."""
         try:
             with path.open("rb") as file:
-                info = os.fstat(file.fileno())
-                stamp = (str(path), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
-                return cls._read(file, path, identity or stamp, lambda: path.open("rb"))
+                return cls._read(file, path, identity or stamped(path, os.fstat(file.fileno())), lambda: path.open("rb"))
         except FileNotFoundError as error:
             raise InputMissing(f"{path} is not there.", fix="Check the path; it may have been moved.") from error
         except PermissionError as error:
@@ -141,6 +139,11 @@ class Content:
             if size > most:
                 return None
         return b"".join(parts)
+
+
+def stamped(place: Path, info: os.stat_result) -> tuple[str | int, ...]:
+    """The place of an object and the stamp of the file that holds it: its identity."""
+    return (str(place), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
 
 
 @contextmanager

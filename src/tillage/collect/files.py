@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import Field, field_validator, model_validator
 
 from tillage.collect import places
-from tillage.collect.cache import Cache
+from tillage.collect.cache import Cache, Parsed
 from tillage.collect.content import Content
 from tillage.collect.encoding import checked_codec
 from tillage.collect.formats import Format, opened
@@ -177,11 +177,10 @@ class Files(Source):
         empty = True
         try:
             places.refused(root, path)
-            content = places.content(root, path)
-            kept = _parsed.take(content.identity[0], (content.identity, self._settings()))
+            kept = self._kept(root, path)
             ready = from_parsed(kept, schema, self.types) if kept is not None else None
             if ready is None:
-                reader = self._reader(content, path)
+                reader = self._reader(places.content(root, path), path)
                 ready = (batch for piece in reader.pieces() for batch in batches(piece, schema, self.types))
             for batch in ready:
                 empty = False
@@ -239,6 +238,11 @@ class Files(Source):
             sample_rate=self.sample_rate,
             limits=Limits(self.max_field, self.max_columns),
         )
+
+    def _kept(self, root: Path, path: str) -> Parsed | None:
+        """What `observe` kept of the object, if it is still the same."""
+        identity = places.identity(root, path)
+        return None if identity is None else _parsed.take(identity[0], (identity, self._settings()))
 
     def _settings(self) -> str:
         return self.model_dump_json(exclude={"path"})

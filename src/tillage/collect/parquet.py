@@ -14,7 +14,7 @@ import polars as pl
 
 from tillage.collect.columnar import ROWS, frame, piece, refuse_extensions, valid, zone_notes
 from tillage.collect.content import Content
-from tillage.collect.piece import Limits, Piece, check_names
+from tillage.collect.piece import Limits, Piece, TypedReader, check_names
 from tillage.collect.types import EXACT, Column, name_of
 from tillage.collect.unpack import Unreadable
 
@@ -22,7 +22,7 @@ AT_ONCE = 256 << 20
 """Bytes of decoded values up to which a file is held whole."""
 
 
-class ParquetReader:
+class ParquetReader(TypedReader):
     """One Parquet file; raises Unreadable when it cannot be decoded, ConfigurationError for extension types."""
 
     def __init__(self, content: Content, path: str, limits: Limits) -> None:

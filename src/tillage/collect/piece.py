@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,13 +45,18 @@ class Reader(Protocol):
         ...
 
 
-@runtime_checkable
-class TypedReader(Protocol):
+class TypedReader(ABC):
     """A reader of a format that says itself which types its columns have."""
 
+    facts: dict[str, Any]
+
+    @abstractmethod
+    def pieces(self) -> Iterator[Piece]:
+        """All of its records, in order."""
+
+    @abstractmethod
     def columns(self) -> tuple[dict[str, Column], int]:
         """Each column's type, and the number of rows."""
-        ...
 
 
 @dataclass(frozen=True)

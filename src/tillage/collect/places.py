@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from tillage.collect import members
-from tillage.collect.content import Content
+from tillage.collect.content import Content, stamped
 from tillage.collect.remote import elsewhere, is_address
 from tillage.collect.unpack import Unreadable
 from tillage.core.errors import ConfigurationError, InputMissing
@@ -51,11 +51,21 @@ def content(root: Path, path: str) -> Content:
     if inner is None:
         return Content.open(place)
     archive, name = inner
-    info = archive.stat()
-    identity = (str(place), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+    identity = stamped(place, archive.stat())
     if name not in members.members(archive):
         raise InputMissing(f"{archive} holds no {name!r}.", fix="Run again: the archive was replaced.")
     return Content.member(lambda: members.opened(archive, name), identity)  # type: ignore[arg-type, return-value]
+
+
+def identity(root: Path, path: str) -> tuple[str | int, ...] | None:
+    """What `content` would give as identity, without reading the object; None where it is not there."""
+    if is_address(path):
+        return elsewhere.identity(path)
+    place = _place(root, path)
+    try:
+        return stamped(place, (members.within(place) or (place,))[0].stat())
+    except FileNotFoundError:
+        return None
 
 
 def checksum(root: Path, path: str) -> str:

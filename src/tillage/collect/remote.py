@@ -100,7 +100,11 @@ class Elsewhere:
     def content(self, address: str) -> Content:
         """The bytes of a file."""
         copy = self._fetched(address)
-        return Content.open(copy.path, (address, copy.checksum))
+        return Content.open(copy.path, self.identity(address))
+
+    def identity(self, address: str) -> tuple[str, str]:
+        """What tells one fetched state of a file from another."""
+        return address, self._fetched(address).checksum
 
     def checksum(self, address: str) -> str:
         """SHA-256 of the bytes, in hexadecimal."""

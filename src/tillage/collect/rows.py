@@ -131,5 +131,8 @@ def _nulls(name: str, to: str, height: int) -> pl.Series:
 def _sliced(frame: pl.DataFrame, records: pl.Series, bad: list[BadRecord]) -> Iterator[Batch]:
     height = len(records)
     step = max(1, min(ROWS, int(BYTES * height / max(1, frame.estimated_size()))))
-    for at in range(0, max(1, height), step):
+    if height <= step:
+        yield Batch(frame, records, bad)
+        return
+    for at in range(0, height, step):
         yield Batch(frame.slice(at, step), records.slice(at, step), bad if at == 0 else [])

@@ -183,7 +183,8 @@ def infer(values: pl.Series, so_far: str = NULL) -> tuple[Column, pl.Series]:
 def _doubles(numbers: pl.Series, nulls: int) -> pl.Series | None:
     """The column as float64; None when one value would change."""
     doubles = numbers.cast(pl.Float64, strict=False)
-    if doubles.null_count() > nulls or not np.isfinite(doubles.drop_nulls().to_numpy()).all():
+    known = doubles.drop_nulls() if nulls else doubles  # a query even where there is nothing to drop
+    if doubles.null_count() > nulls or not np.isfinite(known.to_numpy()).all():
         return None
     # Where the shortest text of the double is the text itself there is nothing to check; few are left.
     rest = numbers.filter(doubles.cast(pl.String) != numbers)

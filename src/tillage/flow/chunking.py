@@ -1,11 +1,11 @@
-"""How many rows make a chunk: enough that 256 chunks hold a table, never fewer than 4,096, never more than 64 MB."""
+"""How many rows make a chunk: enough that 128 chunks hold a table, never fewer than 8,192, never more than 64 MB."""
 
 from __future__ import annotations
 
 import polars as pl
 
-LEAST_ROWS = 4096
-MOST_CHUNKS = 256
+LEAST_ROWS = 8192
+MOST_CHUNKS = 128
 MOST_BYTES = 64 << 20
 
 
@@ -13,7 +13,7 @@ def chunk_rows(total: int) -> int:
     """Rows a chunk of a table of `total` rows.
 
     >>> chunk_rows(1000), chunk_rows(10_000_000)
-    (4096, 39063)
+    (8192, 78125)
     """
     return max(LEAST_ROWS, -(-total // MOST_CHUNKS))
 
