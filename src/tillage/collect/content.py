@@ -46,7 +46,9 @@ class Content:
         """Read the head of a file; raises InputMissing, Denied, or Unreadable for a damaged archive."""
         try:
             with path.open("rb") as file:
-                return cls._read(file, path, identity or stamped(path, os.fstat(file.fileno())), lambda: path.open("rb"))
+                return cls._read(
+                    file, path, identity or stamped(path, os.fstat(file.fileno())), lambda: path.open("rb")
+                )
         except FileNotFoundError as error:
             raise InputMissing(f"{path} is not there.", fix="Check the path; it may have been moved.") from error
         except PermissionError as error:

@@ -31,7 +31,7 @@ from tillage.face.trying import try_file
 # differ in the last bit. Whoever sets it keeps it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# A run makes many short-lived objects and few cycles: looking for these every 700 objects cost 3 % of 1,000 small files.
+# A run makes many short-lived objects and few cycles; looking for these every 700 objects cost 3 % of small files.
 set_threshold(10_000, 10, 10)
 
 app = typer.Typer(
