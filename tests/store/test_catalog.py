@@ -66,12 +66,19 @@ def test_a_store_of_the_first_schema_is_brought_to_this_one(tmp_path: Path) -> N
             "CREATE TABLE runs (id INTEGER PRIMARY KEY, stage TEXT NOT NULL, part TEXT NOT NULL, object TEXT NOT NULL, "
             "checksum TEXT NOT NULL, chunks TEXT NOT NULL)",
             "INSERT INTO runs VALUES (1, 't', 'rows', 'gone', 'gone', '[1]')",
+            "DROP TABLE erasures",
+            "CREATE TABLE erasures (epoch INTEGER NOT NULL, stage TEXT NOT NULL, version INTEGER NOT NULL, "
+            "rows INTEGER NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, created TEXT NOT NULL, "
+            "PRIMARY KEY (epoch, stage, version)) WITHOUT ROWID",
+            f"INSERT INTO erasures VALUES (1, 't', 1, 2, '{5:032x}', '{7:032x}', 'then')",
             "UPDATE meta SET value = '1' WHERE key = 'schema'",
         ):
             store.catalog.write(statement)
     store.close()
     again = Store(tmp_path)
-    assert again.catalog.meta("schema") == "2"
+    assert again.catalog.meta("schema") == "3"
+    [erasure] = again.catalog.rows("SELECT * FROM erasures")
+    assert tuple(erasure) == (1, "t", 1, 2, f"{(1 << 128) - 2:032x}", "then")
     assert [found["_id"].to_list() for _, found in locate(again, "t", ids([4]))] == [[4]]
     assert verify(again).findings == ()
     again.close()
@@ -79,7 +86,7 @@ def test_a_store_of_the_first_schema_is_brought_to_this_one(tmp_path: Path) -> N
 
 def test_another_schema_is_refused(catalog: Catalog, path: Path) -> None:
     catalog.set_meta("schema", "99")
-    with pytest.raises(Unavailable, match=r"schema 99, and this Tillage knows 2\..*Use the Tillage version") as error:
+    with pytest.raises(Unavailable, match=r"schema 99, and this Tillage knows 3\..*Use the Tillage version") as error:
         Catalog(path)
     assert error.value.exit_code == 69
 

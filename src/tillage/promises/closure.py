@@ -379,11 +379,16 @@ def _subjects_of(project: Project, rows: pl.Series) -> tuple[str, ...]:
 
 def _same_subjects(project: Project, out: Closure, ever: Ever) -> None:
     """Every row of these subjects, wherever a table says whose its rows are."""
+    texts = pl.Series(out.subjects, dtype=pl.String).implode()
+    # As text a number has one form, so the others need not be compared.
+    numbers = [int(t) for t in out.subjects if _NUMBER.fullmatch(t) and -(1 << 63) <= int(t) < 1 << 63]
+    whole = pl.Series(numbers, dtype=pl.Int64).implode()
     for table, stages in _declared(project):
         column = str(table.subject)
 
         def holds(rows: pl.DataFrame, column: str = column) -> pl.Expr:
-            return _is_one_of(column, rows.schema[column], out.subjects)
+            is_whole = rows.schema[column] == pl.Int64
+            return pl.col(column).is_in(whole) if is_whole else pl.col(column).cast(pl.String).is_in(texts)
 
         for stage in stages:
             shown, earlier = _matching(project, stage, [column], holds, states=True)
@@ -392,11 +397,3 @@ def _same_subjects(project: Project, out: Closure, ever: Ever) -> None:
             otherwise = pl.concat([ids(), *alive]).unique()
             out.gone = pl.concat([out.gone, shown, without(earlier.to_frame(ID), otherwise)[ID]]).unique()
             out.past = pl.concat([out.past, otherwise]).unique()
-
-
-def _is_one_of(column: str, dtype: pl.DataType, texts: tuple[str, ...]) -> pl.Expr:
-    """Whether a column, as text, is one of these."""
-    if dtype == pl.Int64:  # as text a number has one form, so the others need not be compared
-        numbers = [int(t) for t in texts if _NUMBER.fullmatch(t) and -(1 << 63) <= int(t) < 1 << 63]
-        return pl.col(column).is_in(pl.Series(numbers, dtype=pl.Int64).implode())
-    return pl.col(column).cast(pl.String).is_in(pl.Series(texts, dtype=pl.String).implode())

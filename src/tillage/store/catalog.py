@@ -18,7 +18,7 @@ from typing import Any
 
 from tillage.core.errors import TillageError, Unavailable, VerifyFailed
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _RUNS = """
 CREATE TABLE runs (id INTEGER PRIMARY KEY, stage TEXT NOT NULL, part TEXT NOT NULL, chunks TEXT NOT NULL);
@@ -59,12 +59,25 @@ CREATE TABLE tombstones (
     PRIMARY KEY (stage, mark)) WITHOUT ROWID;
 CREATE TABLE receipts (number INTEGER PRIMARY KEY, erased TEXT NOT NULL, signed TEXT NOT NULL);
 CREATE TABLE erasures (epoch INTEGER NOT NULL, stage TEXT NOT NULL, version INTEGER NOT NULL,
-    rows INTEGER NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, created TEXT NOT NULL,
+    rows INTEGER NOT NULL, lost TEXT NOT NULL, created TEXT NOT NULL,
     PRIMARY KEY (epoch, stage, version)) WITHOUT ROWID;
 """ + _RUNS.lstrip()
 
-_UPGRADES = {"1": "DROP TABLE runs;\n" + _RUNS.lstrip()}
+_UPGRADES = {
+    "1": "DROP TABLE runs;\n" + _RUNS.lstrip(),
+    "2": """
+ALTER TABLE erasures RENAME COLUMN old TO lost;
+UPDATE erasures SET lost = less(lost, new);
+ALTER TABLE erasures DROP COLUMN new;
+""",
+}
 """By the schema that a store has: what brings it to the next. Locators are made again when they are asked for."""
+
+
+def _less(a: str, b: str) -> str:
+    """The difference of two sums modulo 2^128, in hexadecimal as they are."""
+    return f"{(int(a, 16) - int(b, 16)) % (1 << 128):032x}"
+
 
 _MISUSE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 """Errors that say nothing about the file: bugs of ours."""
@@ -143,6 +156,7 @@ class Catalog:
                     self._all_of(_SCHEMA)
                     self._db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
         if self.meta("schema") in _UPGRADES and not self.read_only:
+            self._db.create_function("less", 2, _less, deterministic=True)
             with self.transaction():
                 while (upgrade := _UPGRADES.get(self.meta("schema") or "")) is not None:
                     self._all_of(upgrade)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 
@@ -47,25 +46,6 @@ _HASH = plh.col("h").nchash.xxh3_128(seed=0)
 _HALVES = (low("h").alias("lo"), high("h").alias("hi"))
 
 
-@dataclass(frozen=True)
-class RowHashes:
-    """The hash of each row of a frame, in halves, of which sums are taken."""
-
-    lo: np.ndarray
-    hi: np.ndarray
-
-    @classmethod
-    def of(cls, frame: pl.DataFrame) -> RowHashes:
-        """Over `_id` and the user's columns."""
-        halves = _row_hashes(frame).select_seq(_HALVES)
-        return cls(halves["lo"].to_numpy(), halves["hi"].to_numpy())
-
-    def sum(self, among: np.ndarray | None = None) -> int:
-        """Their sum modulo 2^128: of all, or of those rows that `among` says (places, or a truth a row)."""
-        lo, hi = (self.lo, self.hi) if among is None else (self.lo[among], self.hi[among])
-        return (_sum(lo) + (_sum(hi) << 64)) % MODULUS
-
-
 def row_sum(frame: pl.DataFrame) -> int:
     """The sum modulo 2^128 of the row hashes, which are over `_id` and the user's columns.
 
@@ -73,7 +53,10 @@ def row_sum(frame: pl.DataFrame) -> int:
     >>> row_sum(frame) == row_sum(frame.reverse()) == (row_sum(frame[:1]) + row_sum(frame[1:])) % MODULUS
     True
     """
-    return RowHashes.of(frame).sum() if frame.height else 0
+    if frame.is_empty():
+        return 0
+    halves = _row_hashes(frame).select_seq(_HALVES)
+    return (_sum(halves["lo"].to_numpy()) + (_sum(halves["hi"].to_numpy()) << 64)) % MODULUS
 
 
 def table_digest(columns: Mapping[str, str], rows: int, total: int) -> str:

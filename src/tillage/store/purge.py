@@ -1,8 +1,9 @@
 """Purging rows: every chunk that holds them, in every version kept, is written again without them.
 
-Versions that showed them get an erasure epoch; the sums of the touched chunks before and after stay on record. Then
-old objects are deleted and the catalog is vacuumed, so that no deleted value is left in a free page. The commit
-records what is still to be deleted: a purge that was killed after it is ended by the next purge, or by `gc`.
+Versions that showed them get an erasure epoch; the sum of the row hashes that they lost stays on record, which tells
+the digest that they had from the one that they have. Then old objects are deleted and the catalog is vacuumed, so that
+no deleted value is left in a free page. The commit records what is still to be deleted: a purge that was killed after
+it is ended by the next purge, or by `gc`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from tillage.core.rows import ID, MERGED, PARENT, REASON, ids, without
 from tillage.store.catalog import dump, load
-from tillage.store.digests import MODULUS, RowHashes
+from tillage.store.digests import MODULUS, row_sum
 from tillage.store.failpoints import reach
 from tillage.store.gc import PURGING, erase_replaced, forget_remembered, remembered
 from tillage.store.locate import drop_runs, holding, kept_runs, thinned
@@ -27,7 +27,6 @@ from tillage.store.objects import Stored
 from tillage.store.tables import LEFT, ROWS, Chunk, Store, pack, unpack
 
 QUARANTINE = "quarantine"
-_NONE = ids()
 MANY = 16 << 10
 """Bytes of packed row_ids from which a query costs less than to look at them one by one."""
 
@@ -158,7 +157,7 @@ def _holders(store: Store, gone: Mapping[str, pl.Series]) -> dict[str, tuple[Chu
 class Rewriting:
     """Objects written again without rows, and what that changes in the catalog: found first, recorded at once.
 
-    A chunk's rows are read, hashed and written once.
+    A chunk's rows are read and written once; only those that leave are hashed.
     """
 
     def __init__(self, store: Store) -> None:
@@ -172,8 +171,8 @@ class Rewriting:
         self._counts: dict[str, dict[int, dict[str, Any]]] = {}
         """By stage and version, of the stages that are met."""
         self._counted: dict[tuple[str, int], dict[str, Any]] = {}
-        self._sums: dict[tuple[str, int], tuple[int, int, int]] = {}
-        """By stage and version: rows taken out, and the sums of its touched chunks before and after."""
+        self._sums: dict[tuple[str, int], tuple[int, int]] = {}
+        """By stage and version: rows taken out, and the sum of their hashes."""
 
     def rewrite(self, name: str, chunk: Chunk, going: pl.Series) -> None:
         """Write an object again without these rows; `chunk` stands on it, others may."""
@@ -188,7 +187,7 @@ class Rewriting:
         self.lost += lost.height
         self.touched += chunk.rows
         packed = pack(lost[ID])
-        sums: Sums | None = None
+        whole: int | None = None
         for own in store.chunks_on(name):
             self.losing[own.id] = lost[ID]
             if own.part not in (ROWS, LEFT, QUARANTINE):
@@ -198,13 +197,13 @@ class Rewriting:
                     counts = self._counted[own.stage, version] = self._counts[own.stage][version]
                     _recount(counts, own.part, shown.lost)
                 if own.part == ROWS:
-                    sums = sums or Sums(frame, leaves.to_numpy())
-                    self._add(own.stage, shown, *sums.of(shown))
+                    whole = row_sum(lost) if whole is None else whole
+                    self._add(own.stage, shown, whole if shown.lost is lost else row_sum(shown.lost))
 
-    def _add(self, stage: str, shown: Shown, before: int, after: int) -> None:
+    def _add(self, stage: str, shown: Shown, total: int) -> None:
         for version in shown.versions:
-            rows, old, new = self._sums.get((stage, version), (0, 0, 0))
-            self._sums[stage, version] = rows + shown.lost.height, (old + before) % MODULUS, (new + after) % MODULUS
+            rows, before = self._sums.get((stage, version), (0, 0))
+            self._sums[stage, version] = rows + shown.lost.height, (before + total) % MODULUS
 
     def _shown(self, chunk: Chunk, lost: pl.DataFrame, packed: bytes) -> Iterator[Shown]:
         """The versions that showed any of the lost rows; those between two removals are looked at once."""
@@ -219,13 +218,13 @@ class Rewriting:
                 alike.setdefault(sum(at <= version for at, _ in removals), []).append(version)
         for count, versions in alike.items():
             if not count:
-                yield Shown(versions, _NONE, lost)
+                yield Shown(versions, lost)
                 continue
             hidden = b"".join(gone for _, gone in removals[:count])
             there = _apart(hidden)
             stays = [row not in there for row in _each(packed)]
             if any(stays):
-                yield Shown(versions, unpack(hidden), lost if all(stays) else lost.filter(pl.Series(stays)))
+                yield Shown(versions, lost if all(stays) else lost.filter(pl.Series(stays)))
 
     def record(self, epoch: int) -> None:
         """Put the new objects in the place of the old ones, with the counts and sums that follow; in a transaction."""
@@ -238,8 +237,8 @@ class Rewriting:
             "UPDATE versions SET epoch = ? WHERE stage = ? AND version = ?", [(epoch, *at) for at in self._sums]
         )
         catalog.write_many(
-            "INSERT INTO erasures VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(epoch, *at, n, f"{old:032x}", f"{new:032x}", now) for at, (n, old, new) in self._sums.items()],
+            "INSERT INTO erasures VALUES (?, ?, ?, ?, ?, ?)",
+            [(epoch, *at, n, f"{total:032x}", now) for at, (n, total) in self._sums.items()],
         )
         catalog.write_many(
             "UPDATE chunks SET object = ?, checksum = ?, size = ?, rows = ? WHERE object = ?",
@@ -250,29 +249,10 @@ class Rewriting:
 
 @dataclass(frozen=True)
 class Shown:
-    """Versions that showed the same rows of a chunk: what they hid of it, and which of the lost rows they showed."""
+    """Versions that showed the same rows of a chunk, and which of the lost rows these were."""
 
     versions: list[int]
-    hidden: pl.Series
     lost: pl.DataFrame
-
-
-class Sums:
-    """Sums of the row hashes of an object that loses rows, as its versions show it; each row is hashed once."""
-
-    def __init__(self, frame: pl.DataFrame, leaves: np.ndarray) -> None:
-        self._ids, self._leaves = frame[ID], leaves
-        self._hashes = RowHashes.of(frame)
-        self._kept, self._lost = self._hashes.sum(~leaves), self._hashes.sum(leaves)
-
-    def of(self, shown: Shown) -> tuple[int, int]:
-        """The sums of what versions showed: with the rows that are lost, and without."""
-        after, gone = self._kept, self._lost
-        if len(shown.hidden):
-            hidden = self._ids.is_in(shown.hidden.implode()).to_numpy()
-            after -= self._hashes.sum(hidden & ~self._leaves)
-            gone -= self._hashes.sum(hidden & self._leaves)
-        return (after + gone) % MODULUS, after % MODULUS
 
 
 def _drop_chunks(store: Store, chunks: Iterable[int]) -> set[str]:
