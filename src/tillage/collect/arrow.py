@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.collect.columnar import ROWS, frame, piece, refuse_extensions, valid, zone_notes
+from tillage.collect.columnar import ROWS, frame, no_values, piece, refuse_extensions, valid, zone_notes
 from tillage.collect.content import Content
 from tillage.collect.piece import Limits, Piece, TypedReader, check_names
 from tillage.collect.types import EXACT, Column, name_of
@@ -61,7 +61,7 @@ class ArrowReader(TypedReader):
 
     def columns(self) -> tuple[dict[str, Column], int]:
         """Each column's type and the number of rows; the whole file is decoded."""
-        made = frame(self._schema, [_empty(f.type) for f in self._schema]).schema
+        made = frame(self._schema, no_values(self._schema)).schema
         wide = dict.fromkeys((name for name, dtype in made.items() if dtype == pl.Int64), False)
         rows = 0
         try:
@@ -85,15 +85,9 @@ class ArrowReader(TypedReader):
                     yield piece(part.schema, part.columns, number, part.num_rows)
                     number += part.num_rows
             if number == 0:
-                yield piece(self._schema, [_empty(f.type) for f in self._schema], 0, 0)
+                yield piece(self._schema, no_values(self._schema), 0, 0)
         except (*self._failures, pl.exceptions.PolarsError) as error:
             raise _unreadable(error) from error
-
-
-def _empty(kind: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.array([], kind)
 
 
 def _is_wide(values: Any) -> bool:

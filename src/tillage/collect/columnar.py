@@ -63,6 +63,13 @@ def frame(schema: Any, columns: Any, utc: Collection[str] = ()) -> pl.DataFrame:
     return made.with_columns(zoned) if zoned else made
 
 
+def no_values(schema: Any) -> list[Any]:
+    """Arrow columns without a value: nulls, since `pyarrow.array([])` loads pandas where it is installed, for 0.4 s."""
+    import pyarrow as pa
+
+    return [pa.nulls(0, field.type) for field in schema]
+
+
 def _plain(values: Any) -> Any:
     """An Arrow array of a type that tables have: nested values as JSON text, dictionaries decoded."""
     import pyarrow as pa

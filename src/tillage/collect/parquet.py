@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.collect.columnar import ROWS, frame, piece, refuse_extensions, valid, zone_notes
+from tillage.collect.columnar import ROWS, frame, no_values, piece, refuse_extensions, valid, zone_notes
 from tillage.collect.content import Content
 from tillage.collect.piece import Limits, Piece, TypedReader, check_names
 from tillage.collect.types import EXACT, Column, name_of
@@ -52,8 +52,8 @@ class ParquetReader(TypedReader):
 
     def columns(self) -> tuple[dict[str, Column], int]:
         """Each column's type and the number of rows, from the footer; long integers are looked for where needed."""
-        empty = self._file.schema_arrow.empty_table()
-        made = frame(empty.schema, [column.combine_chunks() for column in empty.columns], self._utc).schema
+        schema = self._file.schema_arrow
+        made = frame(schema, no_values(schema), self._utc).schema
         try:
             found = {
                 name: Column(name_of(dtype), wide=dtype == pl.Int64 and self._is_wide(place))
@@ -107,8 +107,8 @@ class ParquetReader(TypedReader):
                 yield self._piece(batch.schema, batch.columns, number, batch.num_rows)
                 number += batch.num_rows
             if number == 0:
-                empty = self._file.schema_arrow.empty_table()
-                yield self._piece(empty.schema, [c.combine_chunks() for c in empty.columns], 0, 0)
+                schema = self._file.schema_arrow
+                yield self._piece(schema, no_values(schema), 0, 0)
         except (*self._failures, pa.ArrowException, pl.exceptions.PolarsError) as error:
             raise _unreadable(error) from error
 
