@@ -31,11 +31,11 @@ MANY_RUNS = 6
 LARGEST_RUN = 1 << 16
 """Chunks a run can tell apart."""
 
-CACHE_BYTES = 64 << 20
-"""Pieces kept in memory for each store, in all."""
-
 PIECE_ENTRIES = 1 << 16
-"""Entries of a piece."""
+"""Most entries of a piece: half a megabyte."""
+
+MOST_PIECES = 128
+"""Pieces kept in memory for each store."""
 
 PIECE = 1 << 18
 """Entries compared at a time."""
@@ -216,7 +216,7 @@ def _piece(objects: Objects, piece: Piece) -> np.ndarray:
     entries = np.frombuffer(objects.get(piece.object, piece.checksum), dtype="<u8")
     with _reading:
         kept[piece.object] = entries
-        while len(kept) > 1 and sum(e.nbytes for e in kept.values()) > CACHE_BYTES:
+        while len(kept) > MOST_PIECES:
             kept.popitem(last=False)
     return entries
 
