@@ -1,5 +1,11 @@
+from .gaussian_naive_bayes import GaussianNaiveBayes as GaussianNaiveBayes
+from .gaussian_naive_bayes import GaussianNaiveBayesModel as GaussianNaiveBayesModel
+from .linear_discriminant import LinearDiscriminant as LinearDiscriminant
+from .linear_discriminant import LinearDiscriminantModel as LinearDiscriminantModel
 from .naive_bayes import NaiveBayes as NaiveBayes
 from .naive_bayes import NaiveBayesModel as NaiveBayesModel
+from .ridge import Ridge as Ridge
+from .ridge import RidgeModel as RidgeModel
 from .tabular import TabularClassifier as TabularClassifier
 from .tabular import TabularClassifierModel as TabularClassifierModel
 from .tabular import TabularRegressor as TabularRegressor

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from tillage.core.errors import BadData
-from tillage.core.rows import user_columns
+from tillage.core.rows import ID, user_columns
 from tillage.learn.learner import Numbers, as_text, column
 from tillage.learn.terms import TermWeights, learn_terms
 from tillage.text.tokens import words
@@ -140,7 +140,7 @@ def as_numbers(values: pl.Series, dtype: str) -> pl.Series:
 def _parsed(values: pl.Series, dtype: str) -> pl.Series:
     """Text as what it was learnt to be; a format is never guessed, since one chunk would guess unlike another."""
     if dtype == "date":
-        parsed = _moments(values)
+        parsed = iso_moments(values)
     elif dtype == "truth value":
         truth = {"true": 1.0, "false": 0.0}
         parsed = values.str.to_lowercase().replace_strict(truth, default=None, return_dtype=pl.Float64)
@@ -155,8 +155,12 @@ def _parsed(values: pl.Series, dtype: str) -> pl.Series:
     return parsed
 
 
-def _moments(values: pl.Series) -> pl.Series:
-    """ISO 8601 texts without a zone as Datetime; null where they are none."""
+def iso_moments(values: pl.Series) -> pl.Series:
+    """ISO 8601 texts without a zone as Datetime; null where they are none.
+
+    >>> iso_moments(pl.Series(["2024-02-05", "5.2.2024"])).null_count()
+    1
+    """
     text = pl.col("v").str.replace("T", " ", literal=True)
     rest = pl.when(text.str.len_bytes() == 10).then(pl.lit(" 00:00:00")).otherwise(pl.lit(""))
     rest = pl.when(text.str.len_bytes() == 16).then(pl.lit(":00")).otherwise(rest)
@@ -165,7 +169,12 @@ def _moments(values: pl.Series) -> pl.Series:
     return values.to_frame("v").select(parsed.alias(values.name))[values.name]
 
 
-def _kind_of_number(dtype: pl.DataType) -> str | None:
+def kind_of_number(dtype: pl.DataType) -> str | None:
+    """What a column of this type is as a number (`date`, `truth value`, ...); None where it is none.
+
+    >>> kind_of_number(pl.Date()), kind_of_number(pl.String())
+    ('date', None)
+    """
     if dtype.is_numeric():
         return "number"
     names: dict[Any, str] = {
@@ -179,7 +188,7 @@ def _kind_of_number(dtype: pl.DataType) -> str | None:
 
 
 def _learn(values: pl.Series) -> dict[str, Any]:
-    kind = _kind_of_number(values.dtype)
+    kind = kind_of_number(values.dtype)
     if values.null_count() == len(values):
         return _dropped(values, "has no value")
     if kind is not None:
@@ -187,7 +196,7 @@ def _learn(values: pl.Series) -> dict[str, Any]:
     if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
         return _dropped(values, f"holds {values.dtype}")
     texts = as_text(values)
-    if _moments(texts).null_count() == texts.null_count():
+    if iso_moments(texts).null_count() == texts.null_count():
         return _learn_number(texts, "date")
     return _learn_text(texts)
 
@@ -286,3 +295,21 @@ def _category_features(values: pl.Series, learnt: Mapping[str, Any]) -> Numbers:
     """One column a level, then `other` and `missing` where training had them; what it had not is all zeros."""
     width = len(learnt["levels"]) + learnt["other"] + learnt["missing"]
     return np.asarray(category_codes(values, learnt)[:, None] == np.arange(width), dtype=np.float64)
+
+
+def measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
+    """The rows whose target is a finite number, by ascending `_id`, and those numbers.
+
+    >>> measured(pl.DataFrame({"_id": [2, 1, 3], "y": [5, 7, None]}), "y")[1].to_list()
+    [7.0, 5.0]
+    """
+    values = column(rows, target)
+    if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
+        raise BadData(
+            f"The target column '{target}' holds {values.dtype}, not numbers.",
+            fix="Name a column of numbers, or use a classifier.",
+        )
+    known = rows.with_columns(as_numbers(values, "number").alias("_label")).filter(pl.col("_label").is_not_null())
+    if ID in known.columns:
+        known = known.sort(ID)
+    return known.drop("_label"), known["_label"]

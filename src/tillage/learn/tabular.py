@@ -16,17 +16,16 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from tillage.core.errors import BadData
-from tillage.core.rows import ID
 from tillage.core.state import State
 from tillage.learn.boosting import Boosting, require_columns
 from tillage.learn.calibration import calibrated, learn_calibration
 from tillage.learn.choosing import FEWEST, FOLDS, LINEAR, Answers, Held, better
-from tillage.learn.columns import as_numbers, features, inputs_of, learn_columns
+from tillage.learn.columns import features, inputs_of, learn_columns, measured
 from tillage.learn.ensemble import ClassifierModel, RegressorModel, ShardedLearner
 from tillage.learn.examples import Table, folds_of, groups_of
 from tillage.learn.families import DENSE, Answering, Family, Solver, examples_of
 from tillage.learn.forest import Forest
-from tillage.learn.learner import Numbers, column, labelled, require_two, softmax
+from tillage.learn.learner import Numbers, labelled, require_two, softmax
 from tillage.learn.linear import Logistic, Ridge
 from tillage.learn.network import Network
 from tillage.learn.support_vectors import SupportVectors
@@ -215,7 +214,7 @@ class TabularRegressor(TabularLearner):
 
     def learn(self, rows: pl.DataFrame, before: State | None) -> State:
         """The state; raises BadData when fewer than two rows have a number as target, or no column is left."""
-        rows, numbers = _measured(rows, self.target)
+        rows, numbers = measured(rows, self.target)
         if rows.height < 2:
             raise BadData(
                 f"{rows.height} rows have a number in the target column '{self.target}': two are the least.",
@@ -269,17 +268,3 @@ def _carried(before: State, learnt: Sequence[Mapping[str, Any]]) -> tuple[Number
     carried = np.zeros((before["coefficients"].shape[1], len(now)))
     carried[:, known] = before["coefficients"].T[:, [at[now[place]] for place in known]]
     return carried, before["intercepts"]
-
-
-def _measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
-    """The rows whose target is a finite number, by ascending `_id`, and those numbers."""
-    values = column(rows, target)
-    if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
-        raise BadData(
-            f"The target column '{target}' holds {values.dtype}, not numbers.",
-            fix="Name a column of numbers, or use a classifier.",
-        )
-    known = rows.with_columns(as_numbers(values, "number").alias("_label")).filter(pl.col("_label").is_not_null())
-    if ID in known.columns:
-        known = known.sort(ID)
-    return known.drop("_label"), known["_label"]

@@ -1,0 +1,70 @@
+"""Learners that need the second moments of a table and nothing else: what they share as Folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from tillage.core.state import State
+from tillage.core.step import Fold
+from tillage.learn.columns import inputs_of
+from tillage.learn.learner import Learner, Numbers, solving
+from tillage.learn.moments import merged_moments, no_moments
+
+_HELD = 1 << 19
+"""Rows times columns taken at once, which bounds the memory."""
+
+
+class FoldedColumns(Learner, Fold):
+    """A learner that reads the columns of a table by `cells.read_cells`."""
+
+    input: str | tuple[str, ...] | None = Field(
+        None, min_length=1, description="columns to learn from; all others than the target unless named"
+    )
+    levels: int = Field(
+        50,
+        ge=2,
+        le=1000,
+        description="values that a text column may have; with more it is left out, unless of dates",
+    )
+    group: str | None = Field(
+        None, min_length=1, description="column by which a split goes, not learnt from; a plan's split sets it"
+    )
+
+    def needs(self) -> tuple[str, ...]:
+        named = () if self.input is None else (self.input,) if isinstance(self.input, str) else self.input
+        return tuple(dict.fromkeys((*named, *((self.group,) if self.group else ()), self.target)))
+
+    def _names(self, rows: pl.DataFrame) -> list[str]:
+        names = inputs_of(rows, self.input, self.target)
+        return names if self.input is not None else [name for name in names if name != self.group]
+
+
+class MomentLearner(FoldedColumns):
+    """One whose state is the moments of `moments.py`."""
+
+    def start(self) -> State:
+        return no_moments()
+
+    def merge(self, a: State, b: State) -> State:
+        return merged_moments(a, b, self.levels)
+
+
+def slices(rows: pl.DataFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """The rows, so many at a time that their cells stay small."""
+    return rows.iter_slices(max(4096, _HELD // max(len(names), 1)))
+
+
+def solved(covariance: Numbers, with_targets: Numbers, penalty: float) -> Numbers:
+    """The weights w of (covariance + penalty) w = with_targets, by the eigenvalues: none below zero, whatever rounding.
+
+    >>> solved(np.eye(1), np.array([[3.0]]), 0.5).tolist()
+    [[2.0]]
+    """
+    with solving():
+        value, vector = np.linalg.eigh(covariance)
+        inverse = 1 / (np.maximum(value, 0.0) + penalty)
+        return np.asarray(vector @ ((vector.T @ with_targets) * inverse[:, None]))
