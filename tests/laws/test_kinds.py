@@ -32,6 +32,7 @@ from tillage.flow.following import Following
 from tillage.flow.laws import LAWS, check_step, laws_of
 from tillage.flow.variants import variants
 from tillage.learn import (
+    Forecaster,
     GaussianNaiveBayes,
     LinearDiscriminant,
     NaiveBayes,
@@ -116,6 +117,7 @@ COLUMNS = ("text", "x", "city", "day")
 RIDGE = Ridge(target="n", input=COLUMNS, levels=4)
 GAUSSIAN = GaussianNaiveBayes(target="city", input=("text", "x", "n", "day"), levels=4)
 DISCRIMINANT = LinearDiscriminant(target="city", input=("text", "x", "n", "day"), levels=4)
+AHEAD = Forecaster(target="x", time="n", series="city", known=("text",), lags=(1, 3), trees=5, leaves=4)
 NUMBERS = TabularRegressor(target="n", input=("text", "x", "city", "day"), model="boosted_trees", trees=5)
 
 GIVEN: dict[str, Case] = {
@@ -127,6 +129,8 @@ GIVEN: dict[str, Case] = {
     "gaussian_naive_bayes_model": Case(trained(GAUSSIAN)),
     "linear_discriminant": Case(DISCRIMINANT),
     "linear_discriminant_model": Case(trained(DISCRIMINANT)),
+    "forecaster": Case(AHEAD, drawn=2),
+    "forecaster_model": Case(trained(AHEAD), drawn=4),
     "text_classifier": Case(TEXTS, drawn=2),
     "text_classifier_model": Case(trained(TEXTS), drawn=4),
     "tabular_classifier": Case(CLASSES, drawn=2),
@@ -216,7 +220,7 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 68, "Fold": 20, "Fit": 1, "Group": 6, "Whole": 27, "Source": 0}
+    assert count == {"Map": 69, "Fold": 20, "Fit": 1, "Group": 6, "Whole": 28, "Source": 0}
     assert len(IN_SHARDS) == 6
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
@@ -333,5 +337,5 @@ def test_a_fitted_result_is_an_exported_class() -> None:
     named = [case for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")]
     results = [trained(case.step, case.bring) for case in named if isinstance(case.step, Fold | Whole)]
     fitted = [type(result) for result in results if isinstance(result, Fitted)]
-    assert len(fitted) == 19
+    assert len(fitted) == 20
     assert set(fitted) <= set(FOUND.values())

@@ -114,7 +114,7 @@ class Foreseen:
 def missing_columns(plan: Plan, model: Model, columns: Mapping[str, str], table: str) -> Iterator[Problem]:
     """What a model asks for by name and its table does not have, at its place in the plan."""
     target = getattr(model.learner, "target", None)
-    asked: list[tuple[str, str, int | None]] = [("input", c, n) for n, c in enumerate(features(model))]
+    asked: list[tuple[str, str, int | None]] = [_named_in(model, column) for column in features(model)]
     asked += [("target", str(target), None)] if target is not None else []
     asked += [("group", model.split.group, None)] if model.split.group is not None and table == model.table else []
     for setting, column, n in asked:
@@ -123,6 +123,17 @@ def missing_columns(plan: Plan, model: Model, columns: Mapping[str, str], table:
             at = ("models", model.name)
             ways = [(*at, "split", "group")] if setting == "group" else [(*at, "learn", model.learner.name(), setting)]
             yield problem_at(plan, nearest(what, column, list(columns)), (*at, setting), *ways, item=n)
+
+
+def _named_in(model: Model, column: str) -> tuple[str, str, int | None]:
+    """The setting of the learner that names a column, the column, and its number where the setting is a list."""
+    for setting in type(model.learner).model_fields:
+        value = getattr(model.learner, setting)
+        if isinstance(value, tuple) and column in value:
+            return setting, column, value.index(column)
+        if value == column and setting != "target":
+            return setting, column, 0 if setting == "input" else None
+    return "input", column, None
 
 
 def _nothing(columns: Columns) -> pl.DataFrame:

@@ -119,13 +119,26 @@ def _evaluate(run: ResultRun, model: Model, fitted: Fitted, train: Any, registry
     group = model.split.group
     keep = [ID, target, *({group} if group else set())]
     seen = [c for c in fitted.needs() if c in exam.columns and c not in keep]
-    shown = naive.apply(getattr(fitted, "apply_with_shares", fitted.apply)(exam))
+    shown, told = _shown(fitted, naive, exam)
     shown = shown.select(*keep, *seen, *(c for c in _SHOWN if c in shown.columns))
     judging = registry.evaluators[task]
     given = {"target": target, "group": group, "features": seen}
     evaluator = judging.model_validate({name: value for name, value in given.items() if name in judging.model_fields})
     report = evaluator.compute({"rows": shown})  # type: ignore[attr-defined]
-    return {**report, **value, "looks": _look(run.store, model), "warnings": [*report.get("warnings", []), *rare]}
+    warnings = [*report.get("warnings", []), *told.pop("warnings", []), *rare]
+    return {**report, **value, **told, "looks": _look(run.store, model), "warnings": warnings}
+
+
+def _shown(fitted: Fitted, naive: Fitted, exam: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The test rows with what both models say of them, and what more there is to report.
+
+    A model of time is `examined`: each row as it would have been predicted then, beside a naive forecast of its own.
+    """
+    examined = getattr(fitted, "examined", None)
+    if examined is None:
+        return naive.apply(getattr(fitted, "apply_with_shares", fitted.apply)(exam)), {}
+    shown, told = examined(naive.apply(exam))
+    return shown, dict(told)
 
 
 def _look(store: Store, model: Model) -> int:

@@ -1,3 +1,5 @@
+from .forecaster import Forecaster as Forecaster
+from .forecaster import ForecasterModel as ForecasterModel
 from .gaussian_naive_bayes import GaussianNaiveBayes as GaussianNaiveBayes
 from .gaussian_naive_bayes import GaussianNaiveBayesModel as GaussianNaiveBayesModel
 from .linear_discriminant import LinearDiscriminant as LinearDiscriminant

@@ -37,12 +37,14 @@ class Boosting:
     kinds: Sequence[tuple[str, str]]
     """Column and kind of each feature, of `TreeColumns.names`."""
     monotone: Mapping[str, int]
+    objective: str = "regression"
+    """What is made least where the target is a number: `regression` (squares) or `regression_l1` (absolute errors)."""
 
     def parameters(self, examples: Examples) -> dict[str, Any]:
         """LightGBM's own names for it."""
         rows = len(examples.target)
         found: dict[str, Any] = {
-            "objective": "regression",
+            "objective": self.objective,
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": max(2, min(20, rows // 15)),
