@@ -111,8 +111,10 @@ _NULL = pl.lit(0x6E756C6C_00000000_6E756C6C_00000000, dtype=pl.UInt128)
 def hash_text(frame: pl.DataFrame, columns: Sequence[str], seed: int = 0) -> pl.Series:
     """XXH3-128 (UInt128) of the columns as text; one column is hashed as it stands, several by an injective encoding.
 
-    A null is a value of its own, different from the empty text.
+    A null is a value of its own, different from the empty text. Of no columns all rows have one hash.
     """
+    if not columns:
+        return hash_text(frame.select(pl.repeat("", pl.len()).alias("every")), ["every"], seed)
     return _text_hashes(frame.lazy(), columns, seed).collect()["h"]
 
 

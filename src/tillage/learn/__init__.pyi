@@ -1,7 +1,12 @@
+from .association_rules import AssociationRules as AssociationRules
 from .forecaster import Forecaster as Forecaster
 from .forecaster import ForecasterModel as ForecasterModel
 from .gaussian_naive_bayes import GaussianNaiveBayes as GaussianNaiveBayes
 from .gaussian_naive_bayes import GaussianNaiveBayesModel as GaussianNaiveBayesModel
+from .hdbscan import Hdbscan as Hdbscan
+from .hdbscan import HdbscanClustered as HdbscanClustered
+from .kmeans import Kmeans as Kmeans
+from .kmeans import KmeansClustered as KmeansClustered
 from .linear_discriminant import LinearDiscriminant as LinearDiscriminant
 from .linear_discriminant import LinearDiscriminantModel as LinearDiscriminantModel
 from .naive_bayes import NaiveBayes as NaiveBayes
