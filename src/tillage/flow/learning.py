@@ -56,8 +56,7 @@ def run_learn(
         raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
     run.publish(fitted, learner, registry)
     report = _evaluate(run, model, fitted, train, registry)
-    if "model" in fitted.state:
-        report["model"] = fitted.state["model"]
+    report |= {name: fitted.state[name] for name in ("model", "tuned") if name in fitted.state}
     if shards is not None:
         report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)

@@ -78,7 +78,11 @@ class AssociationRules(Group):
         for part in plain.partition_by(KEY, maintain_order=True):
             own = self._rules(part.filter(pl.col("_basket").is_not_null() & pl.col("_item").is_not_null()))
             first = part.select(KEY, *(pl.col(c).sort().first() for c in self.by)).head(1)
-            made.append(own.select(*(pl.lit(first[c]).first().alias(c) for c in first.columns), *_SCHEMA).cast(schema))
+            made.append(
+                own.select(*(pl.lit(first[c]).first().alias(c) for c in first.columns), *_SCHEMA).cast(
+                    pl.Schema(schema)
+                )
+            )
         found = pl.concat(made) if made else pl.DataFrame(schema=schema)
         order = [KEY, "lift", "confidence", "support", "if_items", "then_item"]
         return found.sort(order, descending=[False, True, True, True, False, False])

@@ -8,6 +8,7 @@ Source: Stone, Cross-validatory choice and assessment of statistical predictions
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,6 +83,12 @@ class Held:
             said.append(learns.held_out(examples.part(chosen), _held(examples, seen, held)))
         return _gathered(examples, parts, said)
 
+    def losses(self, examples: Examples, learns: Learns) -> Iterator[float]:
+        """The mean loss on each fold in turn, by a model of the others."""
+        for seen, held in self.parts(examples):
+            said = learns.held_out(examples.part(seen), _held(examples, seen, held))
+            yield float(_gathered(examples, [(seen, held)], [said]).losses(examples).mean())
+
     def boosted(self, examples: Examples, boosting: Boosting) -> tuple[Answers, int]:
         """The same of boosted trees, each after so many rounds as did best on the mean of all folds."""
         parts = self.parts(examples)
@@ -91,6 +98,18 @@ class Held:
         rounds = max(1, round(sum(best for best, _ in grown) / len(grown)))
         said = [ask(rounds) for _, ask in grown]
         return _gathered(examples, parts, said), rounds
+
+
+@dataclass(frozen=True)
+class Early:
+    """Boosted trees of as many rounds as do best on the rows that judge them."""
+
+    boosting: Boosting
+
+    def held_out(self, seen: Examples, held: Examples) -> Numbers:
+        """Scores of the held rows."""
+        best, ask = self.boosting.rounds(seen, held)
+        return np.asarray(ask(best))
 
 
 def _held(examples: Examples, seen: Numbers, held: Numbers) -> Examples:

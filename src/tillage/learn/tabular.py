@@ -7,9 +7,10 @@ model itself. What each family is and costs stands at the head of its file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from tillage.core.errors import BadData
 from tillage.core.state import State
 from tillage.learn.boosting import Boosting, require_columns
 from tillage.learn.calibration import calibrated, learn_calibration
-from tillage.learn.choosing import FEWEST, FOLDS, LINEAR, Answers, Held, better
+from tillage.learn.choosing import FEWEST, FOLDS, LINEAR, Answers, Early, Held, better
 from tillage.learn.columns import features, inputs_of, learn_columns, measured
 from tillage.learn.ensemble import ClassifierModel, RegressorModel, ShardedLearner
 from tillage.learn.examples import Table, folds_of, groups_of
@@ -30,6 +31,7 @@ from tillage.learn.linear import Logistic, Ridge
 from tillage.learn.network import Network
 from tillage.learn.support_vectors import SupportVectors
 from tillage.learn.tree_columns import TreeColumns
+from tillage.learn.tuning import Range, Tune, search
 
 _CLASSES = 30
 """Classes above which `auto` stays linear: boosting grows a tree a class in every round."""
@@ -61,10 +63,13 @@ class TabularLearner(ShardedLearner):
     group: str | None = Field(
         None, min_length=1, description="column whose equal values are held back together; a plan's split sets it"
     )
+    tune: Tune | None = Field(None, description="search the model's parameters by trials on rows held back")
     seed: int = Field(0, ge=0, lt=2**31, description="of whatever the model draws")
 
     @model_validator(mode="after")
-    def _for_this_model(self) -> TabularLearner:
+    def _for_this_model(self) -> Self:
+        if self.tune is not None and self.model in ("mlp", "random_forest"):
+            raise ValueError(f"nothing of '{self.model}' is searched: leave 'tune' out, or choose another 'model'")
         if self.monotone and self.model != "boosted_trees":
             raise ValueError("only boosted trees can be 'monotone': add 'model: boosted_trees'")
         if any(not 1 <= units <= 4096 for units in self.layers):
@@ -123,6 +128,43 @@ class TabularLearner(ShardedLearner):
         plain = held.answers(table.sparse, linear, most=LINEAR)
         return grown if better(plain, trees, table, self._groups(table)) == "boosted_trees" else linear
 
+    def _tuned(self, table: Table) -> tuple[Self, dict[str, Any]]:
+        """The learner with the parameters that did best, and what there is to tell of the search."""
+        if self.tune is None:
+            return self, {}
+        space = {name: values for name, values in self._space().items() if name in type(self).model_fields}
+        if self.model == "auto":
+            few, many = len(table) < FEWEST, table.classes > _CLASSES
+            plain = few or many or not TreeColumns(table.tree_columns).names()
+            space |= {"model": ("linear",) if plain else ("linear", "boosted_trees")}
+        held = self._held(table, every=False)
+        first = {name: getattr(self, name) for name in space}
+        first |= {"model": "linear"} if "model" in first else {}
+
+        def losses(chosen: dict[str, Any]) -> Iterator[float]:
+            one = self.model_copy(update=chosen)
+            if one.model == "boosted_trees" and one.trees is None:
+                return held.losses(table.dense, Early(one._boosting(table)))
+            family = one._family(table, *one._solvers())
+            return held.losses(examples_of(table, family.name), family)
+
+        chosen, told = search(self.tune, space, first, losses)
+        return self.model_copy(update=chosen), {"tuned": told}
+
+    def _space(self) -> dict[str, Range | tuple[str, ...]]:
+        """What is searched, by model."""
+        linear: dict[str, Range | tuple[str, ...]] = {"regularisation": Range(1e-3, 1e2)}
+        trees: dict[str, Range | tuple[str, ...]] = {
+            "learning_rate": Range(0.02, 0.3),
+            "leaves": Range(4, 64, whole=True),
+        }
+        by_model = {"linear": linear, "svm": linear, "boosted_trees": trees, "auto": {**linear, **trees}}
+        return by_model.get(self.model, {})
+
+    @abstractmethod
+    def _solvers(self) -> tuple[Solver, SupportVectors]:
+        """The linear model and the support vector machine of these parameters."""
+
     def _state(self, family: Family, table: Table, names: list[str], learnt: dict[str, Any]) -> dict[str, Any]:
         columns = table.tree_columns if family.name in DENSE else table.learnt
         return {"model": family.name, "columns": columns, **learnt, "input": names, "target": self.target}
@@ -159,7 +201,8 @@ class TabularClassifier(TabularLearner):
         names = self._inputs(rows)
         target = labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
         table = Table(rows, learn_columns(rows, names), target, len(classes), self.class_weight is not None)
-        family = self._family(table, Logistic(self.regularisation, self.seed), SupportVectors(self.regularisation))
+        tuned, told = self._tuned(table)
+        family = tuned._family(table, *tuned._solvers())
         start = None
         if family.name == "linear" and before is not None and before["classes"] == classes:
             start = _carried(before, table.learnt) if before["model"] == "linear" else None
@@ -168,7 +211,10 @@ class TabularClassifier(TabularLearner):
         if method is not None:
             answers = self._held(table, every=True).answers(examples_of(table, family.name), family)
             state |= _curves(answers, table, method)
-        return {**state, "classes": classes}
+        return {**state, **told, "classes": classes}
+
+    def _solvers(self) -> tuple[Solver, SupportVectors]:
+        return Logistic(self.regularisation, self.seed), SupportVectors(self.regularisation)
 
     def fitted(self, state: State) -> TabularClassifierModel:
         return TabularClassifierModel(state=state)
@@ -222,8 +268,16 @@ class TabularRegressor(TabularLearner):
             )
         names = self._inputs(rows)
         table = Table(rows, learn_columns(rows, names), numbers.to_numpy(), 0, balanced=False)
-        family = self._family(table, Ridge(self.alpha, self.seed), SupportVectors(self.regularisation))
-        return self._state(family, table, names, family.learn(examples_of(table, family.name)))
+        tuned, told = self._tuned(table)
+        family = tuned._family(table, *tuned._solvers())
+        return {**self._state(family, table, names, family.learn(examples_of(table, family.name))), **told}
+
+    def _space(self) -> dict[str, Range | tuple[str, ...]]:
+        found = super()._space()
+        return {**found, "alpha": Range(1e-3, 1e4)} if self.model in ("auto", "linear") else found
+
+    def _solvers(self) -> tuple[Solver, SupportVectors]:
+        return Ridge(self.alpha, self.seed), SupportVectors(self.regularisation)
 
     def fitted(self, state: State) -> TabularRegressorModel:
         return TabularRegressorModel(state=state)
