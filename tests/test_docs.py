@@ -68,3 +68,10 @@ def test_the_plans_of_the_page_on_tables_are_read(at: int, tmp_path: Path) -> No
     plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)
     assert len(plans) == 3
     assert parse(plans[at], tmp_path, registry()).tables
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_the_plans_of_the_page_on_learning_are_read(at: int, tmp_path: Path) -> None:
+    plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/learning.md").read_text(), re.DOTALL)
+    assert len(plans) == 4
+    assert parse(plans[at], tmp_path, registry()).tables

@@ -79,7 +79,8 @@ project: shop
 tables:
   lines: {collect: {files: data/*.csv}}
   rules: {from: lines, steps: [{association_rules: {basket: bill, item: what, support: 0.3}}]}
-  groups: {from: lines, steps: [{kmeans: {columns: [price], clusters: 2}}, {score_anomalies: {columns: [price]}}]}
+  groups: {from: lines, steps: [{kmeans: {columns: [price], clusters: 2}}, {score_anomalies: {columns: [price]}}],
+    reports: [{cluster_report: {columns: [price]}}]}
 """
 
 
@@ -101,6 +102,9 @@ def test_in_a_plan(tmp_path: Path) -> None:
             ("tea", "milk", 4 / 3),
         }
         assert {r["price"] for r in groups if r["cluster"] == 1} == {90, 91}
+        report = project.reports("groups")["cluster_report"]
+        assert report["clusters"]["1"]["rows"] == 2
+        assert report["silhouette"] > 0.9
         (tmp_path / "data" / "b.csv").write_text("bill,what,price\n5,jam,1\n5,tea,2\n6,jam,3\n6,tea,1\n")
         project.run()
         assert {r["if_items"] for r in rows_of(project, "rules")} == {"milk", "tea"}

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tillage.core.errors import BadData, ConfigurationError, UnknownName
 from tillage.core.state import digest
-from tillage.learn import Hdbscan, Kmeans
+from tillage.learn import ClusterReport, Hdbscan, Kmeans
 
 EVERY: list[Any] = [Kmeans, Hdbscan]
 
@@ -80,6 +80,20 @@ def test_hdbscan_is_scikit_learns_on_the_rows_that_it_saw() -> None:
     assert adjusted_rand_score(labels, found) == 1.0
     far = pl.DataFrame({"a": [500.0], "b": [0.0]})
     assert fitted(Hdbscan(columns=("a", "b"), least=10), rows).apply(far)["cluster"].to_list() == [None]
+
+
+def test_a_report_on_any_groups() -> None:
+    rows, of = planted(200, 5)
+    named = rows.with_columns(group=pl.Series(np.array(["one", "two", None])[of]))
+    step = ClusterReport(columns=("a", "b"), cluster="group")
+    told = fitted(step, named)
+    inside = named.filter(pl.col("group").is_not_null())
+    points = StandardScaler().fit_transform(inside.select("a", "b").to_numpy())
+    assert told["silhouette"] == pytest.approx(silhouette_score(points, inside["group"]))
+    assert {k: v["rows"] for k, v in told["clusters"].items()} == {"one": 100, "two": 66}
+    assert (told["rows"], told["none"], told["clusters"]["one"]["share"]) == (200, 34, 0.5)
+    assert fitted(step, named.clear())["silhouette"] is None
+    assert fitted(step, named.with_columns(a=1.0, b=2.0))["silhouette"] is None
 
 
 def test_categories_dates_and_gaps_are_compared_too() -> None:

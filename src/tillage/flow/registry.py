@@ -177,7 +177,7 @@ class Registry:
             return "learner"
         if room == "evaluate":
             return "evaluation"
-        if room == "privacy" and issubclass(cls, Fold):
+        if issubclass(cls, Fold) and (room == "privacy" or (room == "learn" and cls.name().endswith("_report"))):
             return "report"
         if room == "govern" and cls.name() == "expect":
             return "expect"

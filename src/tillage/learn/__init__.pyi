@@ -1,4 +1,5 @@
 from .association_rules import AssociationRules as AssociationRules
+from .cluster_report import ClusterReport as ClusterReport
 from .forecaster import Forecaster as Forecaster
 from .forecaster import ForecasterModel as ForecasterModel
 from .gaussian_naive_bayes import GaussianNaiveBayes as GaussianNaiveBayes

@@ -50,7 +50,7 @@ class Clusters(Fold):
 
     def update(self, state: State, rows: pl.DataFrame) -> State:
         """The state with these rows; raises UnknownName for a column that is missing, BadData for lists and bytes."""
-        return self._sample().update(state, rows.select(ID, *(_plain(column(rows, c)) for c in self.columns)))
+        return self._sample().update(state, rows.select(ID, *(plain(column(rows, c)) for c in self.columns)))
 
     def merge(self, a: State, b: State) -> State:
         return self._sample().merge(a, b)
@@ -105,8 +105,12 @@ class Clustered(Fitted):
         return ColumnWeights(self.state["columns"])
 
 
-def _plain(values: pl.Series) -> pl.Series:
-    """Values that a state may hold: numbers (dates as seconds since 1970) and texts."""
+def plain(values: pl.Series) -> pl.Series:
+    """Values that a state may hold: numbers (dates as seconds since 1970) and texts.
+
+    >>> plain(pl.Series([True, None])).to_list()
+    [1.0, None]
+    """
     kind = kind_of_number(values.dtype)
     return as_text(values) if kind is None else as_numbers(values, kind) + 0.0
 
