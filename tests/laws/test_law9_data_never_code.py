@@ -41,7 +41,7 @@ def leaves(state: Any) -> list[Any]:
 
 def test_a_model_is_data_and_nothing_else() -> None:
     learners = registry().learners
-    assert len(learners) == 4
+    assert len(learners) == 8
     for name in learners:
         model = trained(CASES[name].step)
         assert isinstance(model, Fitted)

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from tillage.core.errors import BadData, ConfigurationError, UnknownName
 from tillage.core.state import digest
 from tillage.learn import ClusterReport, Hdbscan, Kmeans
+from tillage.learn.kmeans import nearest
 
 EVERY: list[Any] = [Kmeans, Hdbscan]
 
@@ -69,6 +70,13 @@ def test_kmeans_is_scikit_learns() -> None:
     oracle = KMeans(4, n_init=10, random_state=0).fit(points)
     inertia = ((points[:, None] - model.state["centres"]) ** 2).sum(axis=2).min(axis=1).sum()
     assert inertia == pytest.approx(oracle.inertia_, rel=0.02)
+
+
+def test_the_nearest_centre_is_the_nearest() -> None:
+    random = np.random.default_rng(1)
+    points, centres = random.normal(size=(50, 3)), random.normal(size=(7, 3)) * 3
+    slow = ((points[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    assert nearest(points, centres).tolist() == slow.tolist()
 
 
 def test_hdbscan_is_scikit_learns_on_the_rows_that_it_saw() -> None:

@@ -20,6 +20,7 @@ from tillage.flow.foreseen import missing_columns
 from tillage.flow.results import load_report
 from tillage.flow.run import Project
 from tillage.learn import Forecaster
+from tillage.learn.forecaster import _widths
 from tillage.learn.history import NOWHEN, History, looks_of, seasons_of, step_of, ticks_of
 
 HOUR = 3600 * 10**6
@@ -155,6 +156,15 @@ def test_features_are_what_they_say() -> None:
     assert (mean, deviation) == (y[26:29].mean(), pytest.approx(y[26:29].std()))
     assert np.isnan(history.features(np.zeros(1, np.int64), np.array([NOWHEN]), looks)).all()
     assert np.isnan(history.features(np.array([-1]), np.array([30]), looks)).all()
+
+
+def test_widths_are_quantiles_of_the_errors() -> None:
+    """Of 199 errors a tenth of the 200 places for a new one lies outside: the tenth from either end."""
+    errors = np.arange(1.0, 200.0)[::-1]
+    assert _widths(errors, np.zeros(199, np.int64), 0.9, 1).tolist() == [[10.0, 190.0]]
+    assert _widths(errors[:5], np.zeros(5, np.int64), 0.9, 1).tolist() == [[-np.inf, np.inf]]
+    slots = (np.arange(199) >= 100).astype(np.int64)
+    assert _widths(errors, slots, 0.9, 2)[0].tolist() == [104.0, 195.0]
 
 
 def test_steps_and_seasons() -> None:

@@ -46,7 +46,7 @@ def test_the_sums_are_exact(numbers: Any, flags: Any) -> None:
     assert as_fractions(own, 2 * PLACE) == expected[3]
 
 
-@pytest.mark.parametrize("rows", [4095, 4097, 20_000])
+@pytest.mark.parametrize("rows", [4095, 4097, 16_383, 20_000])
 def test_blocks_and_segments_do_not_show(rows: int) -> None:
     """The largest digits there are, in every row: no partial sum may round."""
     numbers = np.full((rows, 1), np.nextafter(2.0, 1.0))
@@ -57,6 +57,17 @@ def test_blocks_and_segments_do_not_show(rows: int) -> None:
     assert Fraction(int(sums[0, 0]), 1 << PLACE) == rows * value
     assert Fraction(int(squares[0, 0]), 1 << 2 * PLACE) == rows * value**2
     assert exact_moments(flags, numbers)[1][0, 0] == squares[0, 0]
+
+
+def test_the_smallest_and_the_largest_numbers() -> None:
+    numbers = np.array([[5e-324, -2.2e-308], [3.5e-310, 1.7e308], [-1.5e-323, -1.7e308]])
+    flags = np.array([[True], [True], [False]])
+    counts, sums, squares = exact_products(flags, numbers)
+    expected = slow(flags, numbers)
+    assert as_fractions(sums, PLACE) == expected[1]
+    assert as_fractions(squares, 2 * PLACE) == expected[2]
+    assert as_fractions(exact_moments(flags, numbers)[1], 2 * PLACE) == expected[3]
+    assert counts.tolist() == [[2]]
 
 
 def test_no_rows_and_no_columns_are_zeros() -> None:

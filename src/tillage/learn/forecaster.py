@@ -339,6 +339,6 @@ def _widths(errors: Numbers, slot: Numbers, share: float, slots: int) -> Numbers
         own = errors[slot == n]
         own = np.sort(own if len(own) >= _ENOUGH else errors)
         size = len(own)  # of n + 1 places for a new error, so many lie beyond either end
-        beyond = int((1 - share) / 2 * (size + 1))
+        beyond = int((1 - share) / 2 * (size + 1) + 1e-9)
         found.append([own[beyond - 1] if beyond else -np.inf, own[size - beyond] if beyond else np.inf])
     return np.array(found)
