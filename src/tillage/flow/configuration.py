@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tillage.core.errors import ConfigurationError, InputMissing, Problem
 from tillage.core.step import Fold, Map, Source, Step
 from tillage.flow.parameters import make, nearest
-from tillage.flow.plan import Model, Plan, Service, Split, Table
+from tillage.flow.plan import Evaluation, Model, Plan, Service, Split, Table
 from tillage.flow.positions import MAX_BYTES, Node, Place, read
 from tillage.flow.reading import Reading, as_name, capital
 from tillage.flow.registry import Registry
@@ -24,7 +24,7 @@ STORE = ".tillage"
 
 _PLAN = ("project", "store", "tables", "models", "services")
 _TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
-MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on")
+MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate")
 _SERVICE = ("model", "from")
 
 
@@ -48,6 +48,12 @@ class _SplitForm(_Form):
     test: float = Field(0.2, gt=0, lt=1)
     group: str | None = Field(None, min_length=1)
     seed: int = 0
+
+
+class _EvaluationForm(_Form):
+    linear: bool = True
+    folds: int | None = Field(None, ge=2, le=20)
+    time: str | None = Field(None, min_length=1)
 
 
 class _LeakForm(_Form):
@@ -306,8 +312,23 @@ class _PlanReading(Reading):
         if learner is None or table is None:
             return None
         return Model.model_construct(
-            name=name, learner=learner, table=table, split=split, test_table=test, fit_on=settings.fit_on
+            name=name,
+            learner=learner,
+            table=table,
+            split=split,
+            test_table=test,
+            fit_on=settings.fit_on,
+            evaluation=self.evaluation(given["evaluate"], what) if "evaluate" in given else Evaluation(),
         )
+
+    def evaluation(self, node: Node, what: str) -> Evaluation:
+        where = f"'evaluate' of {what}"
+        given = self.fields(node, where, Evaluation.model_fields)
+        form = self.form(_EvaluationForm, given, node, where)
+        slices = self.texts(given["slices"], f"'slices' of {where}") if "slices" in given else ()
+        if form.time is not None and form.folds is None:
+            self.wrong(f"'time' of {where} orders folds, so it needs 'folds' (5, say).", node.keys["time"])
+        return Evaluation(slices=slices, **form.model_dump())
 
     def learner(self, node: Node, given: dict[str, Node], what: str) -> Step | None:
         name, value, place = self.named_step(given["learn"], f"'learn' of {what}", "one learner")

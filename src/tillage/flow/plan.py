@@ -52,6 +52,19 @@ class Split(Part):
     """Similarity at which a training row is too near a test row; None keeps them."""
 
 
+class Evaluation(Part):
+    """What is asked of a model beyond its score on the test part."""
+
+    slices: tuple[str, ...] = ()
+    """Columns by whose values the score is told apart."""
+    linear: bool = True
+    """Whether a linear model of the same rows stands beside it."""
+    folds: int | None = None
+    """Parts of the training rows, each held out in turn; None: no cross-validation."""
+    time: str | None = None
+    """Column by which the folds follow each other: each is predicted from those before it."""
+
+
 class Model(Part):
     """One model: a learner on a table, and how it is tested."""
 
@@ -63,6 +76,7 @@ class Model(Part):
     """A table of its own that tests the model, instead of a share of the first."""
     fit_on: int | None = None
     """The version of `table` on which it is pinned, as `tillage show` prints it."""
+    evaluation: Evaluation = Evaluation()
 
 
 class Service(Part):
