@@ -24,6 +24,7 @@ COMMANDS = [
     "plan",
     "run",
     "show",
+    "compare",
     "replay",
     "score",
     "serve",

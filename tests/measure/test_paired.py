@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tillage.measure.paired import greater_mean, holm, mcnemar, paired_bootstrap
+from tillage.measure import METRICS
+from tillage.measure.paired import compared, greater_mean, holm, mcnemar, paired_bootstrap
 
 
 @given(first=st.integers(0, 40), second=st.integers(0, 40), both=st.integers(0, 5))
@@ -89,3 +91,19 @@ def test_groups_are_drawn_whole() -> None:
     assert whole.value == alone.value
     assert (whole.high - whole.low) / (alone.high - alone.low) == pytest.approx(np.sqrt(30), rel=0.25)
     assert paired_bootstrap(mean_of, b, a, b, np.arange(600)) == alone
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mae", "rmse", "r2"])
+def test_both_scores_are_those_of_the_metric(metric: str) -> None:
+    random = np.random.default_rng(5)
+    if metric in ("accuracy", "macro_f1"):
+        truth, first, second = (pl.Series(random.choice(["a", "b", "c"], 80)) for _ in range(3))
+    else:
+        truth, first, second = (pl.Series(random.normal(size=80)) for _ in range(3))
+    found = compared(metric, truth, first, second)
+    assert found["first"] == pytest.approx(METRICS[metric](truth, first))
+    assert found["second"] == pytest.approx(METRICS[metric](truth, second))
+    assert found["difference"] == pytest.approx(found["first"] - found["second"])
+    assert found["interval"][0] < found["difference"] < found["interval"][1]
+    grouped = compared(metric, truth, first, second, pl.Series(np.arange(80) // 8))
+    assert grouped["test"] == "paired bootstrap over groups"

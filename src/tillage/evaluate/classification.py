@@ -25,6 +25,7 @@ from tillage.evaluate.slices import warnings_of as slice_warnings
 from tillage.evaluate.tested import FEW, as_text, column, named, tested
 from tillage.measure.interval import bootstrap, wilson
 from tillage.measure.metrics import accuracy, confusion, macro_f1, per_class
+from tillage.measure.paired import compared
 
 NOTHING = "(no prediction)"
 """Stands for a prediction that is null: a mistake, whatever the target."""
@@ -120,7 +121,7 @@ class ClassificationReport(Whole):
             told = shares_of(frame.select("target", prediction=yardstick.LINEAR, shares=yardstick.LINEAR_SHARES))
             metrics |= told.metrics() if told else {}
         groups = frame["group"] if self.group else None
-        found = yardstick.compared("accuracy", truth, frame["prediction"], other, groups)
+        found = compared("accuracy", truth, frame["prediction"], other, groups)
         return {"metrics": metrics, "compared": found}
 
     def _slices(self, frame: pl.DataFrame) -> dict[str, Any]:

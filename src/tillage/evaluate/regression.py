@@ -21,6 +21,7 @@ from tillage.evaluate.slices import warnings_of as slice_warnings
 from tillage.evaluate.tested import FEW, as_numbers, column, tested
 from tillage.measure.interval import bootstrap
 from tillage.measure.metrics import mae, r2, rmse
+from tillage.measure.paired import compared
 
 _METRICS: dict[str, Callable[..., float]] = {"r2": r2, "mae": mae, "rmse": rmse}
 _LESS_IS_BETTER = {"mae", "rmse"}
@@ -83,7 +84,7 @@ class RegressionReport(Whole):
         if yardstick.LINEAR in frame.columns:
             other = frame[yardstick.LINEAR]
             linear = {"metrics": {name: metric(truth, other) for name, metric in _METRICS.items()}}
-            linear["compared"] = yardstick.compared("mae", truth, guess, other, groups)
+            linear["compared"] = compared("mae", truth, guess, other, groups)
             warnings += yardstick.warnings_of(linear["compared"], metrics, linear["metrics"])
         return {
             "metrics": metrics,

@@ -48,6 +48,7 @@ class _SplitForm(_Form):
     test: float = Field(0.2, gt=0, lt=1)
     group: str | None = Field(None, min_length=1)
     seed: int = 0
+    like: str | None = Field(None, min_length=1)
 
 
 class _EvaluationForm(_Form):
@@ -118,7 +119,7 @@ class _PlanReading(Reading):
             root=root,
             store=root / (store or STORE),
             tables={name: table for name, table in read_tables.items() if table},
-            models={n: m for n, node in models.items() if (m := self.model(n, node, tables))},
+            models=self.alike({n: m for n, node in models.items() if (m := self.model(n, node, tables))}, models),
             services={n: s for n, node in services.items() if (s := self.service(n, node, tables, models))},
             file=self.file,
         )
@@ -352,13 +353,32 @@ class _PlanReading(Reading):
 
     def split(self, node: Node, what: str, has_test_table: bool) -> Split:
         where = f"'split' of {what}"
-        given = self.fields(node, where, ("test", "group", "seed", "leak"))
-        if has_test_table:
-            for key in given.keys() - {"leak"}:
-                self.wrong(f"'{key}' of {where} means nothing beside 'test_from': keep one.", node.keys[key])
+        given = self.fields(node, where, ("test", "group", "seed", "leak", "like"))
+        rest = "test_from" if has_test_table else "like" if "like" in given else None
+        for key in given.keys() - {"leak", rest} if rest else ():
+            self.wrong(f"'{key}' of {where} means nothing beside '{rest}': keep one.", node.keys[key])
         form = self.form(_SplitForm, given, node, where)
         leak = self.leak(given["leak"], where) if "leak" in given else 1.0
-        return Split(test=form.test, group=form.group, seed=form.seed, leak=leak)
+        return Split(test=form.test, group=form.group, seed=form.seed, leak=leak, like=form.like)
+
+    def alike(self, models: dict[str, Model], nodes: dict[str, Node]) -> dict[str, Model]:
+        """The models, each split that is `like` another's with its settings."""
+        made = dict(models)
+        for name, model in models.items():
+            if model.split.like is None:
+                continue
+            node = nodes[name].value["split"].value["like"]
+            other = self.reference(node, "model", nodes, f"'like' of 'split' of model '{name}'")
+            base = models.get(other or "")
+            if base is None:
+                continue
+            if base.split.like is not None or base.test_table is not None or base is model:
+                said = "is tested on a table of its own" if base.test_table else "is itself like another"
+                self.wrong(f"Model '{name}' cannot be split like '{other}', which {said}.", node.place)
+                continue
+            split = base.split.model_copy(update={"leak": model.split.leak, "like": other})
+            made[name] = model.model_copy(update={"split": split})
+        return made
 
     def leak(self, node: Node, where: str) -> float | None:
         if isinstance(node.value, bool):

@@ -18,7 +18,6 @@ from tillage.flow.cross_validation import cross_validated
 from tillage.flow.judged import Judged, learnt, told
 from tillage.flow.plan import Model
 from tillage.flow.registry import Registry
-from tillage.flow.results import ResultRun
 from tillage.flow.stages import SIDE, features
 from tillage.store.catalog import dump
 from tillage.store.tables import Store
@@ -43,7 +42,7 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
         sample = _smallest([sample, training], _LINEAR_ROWS)
         tests.append(drop_columns(rows.filter(pl.col(SIDE) == "test"), ORIGIN))
     exam = pl.concat(tests, how="diagonal_relaxed")
-    value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": _left(judged.run, model)}
+    value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": _left(judged)}
     if exam.is_empty():
         empty: dict[str, Any] = {"metrics": {}, "baseline": {}, "interval": {}, "looks": 0}
         warning = "No row stands on the test side: the model is not evaluated."
@@ -59,7 +58,7 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     if model.evaluation.folds is not None:
         value["cross_validation"] = cross_validated(judged, registry)
     warnings = [*report.get("warnings", []), *rare]
-    return {**report, **value, "looks": _look(judged.run.store, model), "warnings": warnings}
+    return {**report, **value, "looks": look(judged.store, model), "warnings": warnings}
 
 
 def _judge(
@@ -116,10 +115,11 @@ def _smallest(frames: list[pl.DataFrame], most: int) -> pl.DataFrame:
     return rows[drawn]
 
 
-def _look(store: Store, model: Model) -> int:
+def look(store: Store, model: Model) -> int:
     """Count one more look at this model's test part, and return the count."""
     split = model.split
-    exam = dump([split.test, split.group, split.seed, model.test_table])
+    like = [split.like] if split.like else []
+    exam = dump([split.test, split.group, split.seed, model.test_table, *like])
     with store.catalog.transaction():
         store.catalog.write(
             "INSERT INTO looks VALUES (?, ?, 1) ON CONFLICT (model, exam) DO UPDATE SET count = count + 1",
@@ -130,13 +130,13 @@ def _look(store: Store, model: Model) -> int:
     return int(row[0]) if row else 1
 
 
-def _left(run: ResultRun, model: Model) -> dict[str, int]:
+def _left(judged: Judged) -> dict[str, int]:
     """Reason to how many rows of its table the model does not see: the split lets synthetic ones go, then leaks go."""
     dropped: dict[str, int] = {}
-    stages = [run.source]
+    stages = [judged.source]
     while stages:
-        at = run.store.latest(stages.pop())
+        at = judged.store.latest(stages.pop())
         for reason, n in (at.counts.get("dropped", {}) if at else {}).items():
             dropped[reason] = dropped.get(reason, 0) + n
-        stages += [source for source in at.inputs if source.startswith(f"{model.name}/")] if at else []
+        stages += [source for source in at.inputs if source.startswith(f"{judged.model.name}/")] if at else []
     return dropped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -11,14 +12,14 @@ from tillage.core.rows import ID
 from tillage.core.step import Fit, Fitted, Fold, Sharded, Whole
 from tillage.flow.engine import Engine
 from tillage.flow.evaluation import evaluate
-from tillage.flow.judged import Judged
+from tillage.flow.judged import Judged, told_its_group
 from tillage.flow.plan import Model, Plan
 from tillage.flow.progress import Listener
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, ResultRun
 from tillage.flow.sharding import Shards, learn_in_shards
 from tillage.flow.stages import SIDE, Stage, features, hidden
-from tillage.store.tables import Draft, Store
+from tillage.store.tables import ROWS, Draft, Store
 
 _KEPT = ("metrics", "baseline", "linear", "interval", "train", "test", "left", "looks", "warnings", "task")
 """What a version says of its model without the report being read."""
@@ -38,7 +39,9 @@ def run_learn(
     run = ResultRun(store, stage, fingerprint, engine, listen, refit)
     if run.last is not None and run.since == run.until and refit is None:
         return None, 0
-    model = _model(stage)
+    if stage.model is None:
+        raise TypeError(stage.name)
+    model = told_its_group(stage.model)
     learner = model.learner
     unseen = hidden(model, plan) - {getattr(learner, "group", None)}
     target = str(learner.target)  # type: ignore[attr-defined]
@@ -53,7 +56,12 @@ def run_learn(
     except BadData as error:  # a learner knows columns, not whose they are
         raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
     run.publish(fitted, learner, registry)
-    report = evaluate(Judged(run, plan, model, fitted, frozenset(unseen)), registry)
+
+    def rows() -> Iterator[pl.DataFrame]:
+        return (run.rows(chunk) for chunk in store.chunks(run.source, ROWS, run.until))
+
+    judged = Judged(store, run.source, rows, plan, model, fitted, frozenset(unseen))
+    report = evaluate(judged, registry)
     if "model" in fitted.state:
         report["model"] = fitted.state["model"]
     if shards is not None:
@@ -88,13 +96,3 @@ def _fit(run: ResultRun, model: Model, train: Any) -> tuple[Fitted, Shards | Non
     if not isinstance(result, Fitted):
         raise TypeError(f"{learner.name()} did not return a fitted Map")
     return result, shards
-
-
-def _model(stage: Stage) -> Model:
-    """The stage's model; a learner that holds rows back itself is told the group that its split keeps whole."""
-    if stage.model is None:
-        raise TypeError(stage.name)
-    learner, group = stage.model.learner, stage.model.split.group
-    if group is not None and "group" in type(learner).model_fields and learner.group is None:  # type: ignore[attr-defined]
-        return stage.model.model_copy(update={"learner": learner.model_copy(update={"group": group})})
-    return stage.model

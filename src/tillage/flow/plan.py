@@ -50,6 +50,8 @@ class Split(Part):
     seed: int = 0
     leak: float | None = 1.0
     """Similarity at which a training row is too near a test row; None keeps them."""
+    like: str | None = None
+    """The model whose test rows these are, so that the two can be compared; it has this test, group and seed."""
 
 
 class Evaluation(Part):

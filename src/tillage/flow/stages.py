@@ -278,7 +278,7 @@ def _table(table: Table) -> list[Stage]:
 def _model(model: Model, plan: Plan, registry: Registry) -> list[Stage]:
     """Rows with their side, rows without leaks, then the learner."""
     split = model.split
-    salt = model.name
+    salt = split.like or model.name
     side = registry.split
     chain = _Chain(model.name)
     chain.inputs = {"rows": model.table}

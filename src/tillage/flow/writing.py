@@ -129,6 +129,8 @@ def _model(model: Model, registry: Registry) -> dict[str, Any]:
     out: dict[str, Any] = {"learn": _Line({name: nested}) if nested else name, "from": model.table}
     out |= {key: _flat(value) for key, value in params.items() if key not in nested}
     split = model.split.model_dump(mode="json", exclude_defaults=True)
+    if model.split.like is not None:
+        split = {key: value for key, value in split.items() if key in ("like", "leak")}
     if "leak" in split:
         split["leak"] = False if split["leak"] is None else {"similarity": split["leak"]}
     if split:

@@ -18,6 +18,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
+
+from tillage.measure.metrics import mean_f1
 
 Numbers = npt.NDArray[Any]
 
@@ -94,6 +97,60 @@ def paired_bootstrap(
     low, high = np.quantile(found, [0.025, 0.975]).tolist()
     beyond = min(int((found <= 0).sum()), int((found >= 0).sum()))
     return Difference(value, low, high, min(1.0, 2 * (beyond + 1) / (rounds + 1)))
+
+
+def compared(
+    metric: str, truth: pl.Series, first: pl.Series, second: pl.Series, groups: pl.Series | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """Two predictions of the same rows by one of METRICS: both scores, `difference`, `interval`, `p`, `test`.
+
+    `accuracy` of rows on their own has McNemar's exact test; all else the paired bootstrap, over `groups` if given.
+
+    >>> y = pl.Series(["a", "b"] * 10)
+    >>> found = compared("accuracy", y, y, pl.Series(["a"] * 20))
+    >>> found["first"], found["second"], found["difference"], found["test"], round(found["p"], 4)
+    (1.0, 0.5, 0.5, 'McNemar, exact', 0.002)
+    """
+    score = _SCORES[metric]
+    if metric in ("accuracy", "macro_f1"):
+        named = pl.concat([s.rename("v").to_frame() for s in (truth, first, second)])["v"]
+        y, a, b = np.split(named.rank("dense").to_numpy().astype(np.int64) - 1, 3)
+    else:
+        y, a, b = (s.cast(pl.Float64).to_numpy() for s in (truth, first, second))
+    places = None if groups is None else groups.rank("dense").to_numpy().astype(np.int64) - 1
+    drawn = paired_bootstrap(score, y, a, b, places, seed=seed)
+    exact = metric == "accuracy" and groups is None
+    return {
+        "metric": metric,
+        "first": score(y, a),
+        "second": score(y, b),
+        "difference": drawn.value,
+        "interval": [drawn.low, drawn.high],
+        "p": mcnemar(a == y, b == y).p if exact else drawn.p,
+        "test": "McNemar, exact" if exact else f"paired bootstrap over {'rows' if groups is None else 'groups'}",
+    }
+
+
+def _macro_f1(y: Numbers, p: Numbers) -> float:
+    size = int(max(y.max(), p.max())) + 1
+    return mean_f1(
+        np.bincount(y[y == p], minlength=size), np.bincount(y, minlength=size), np.bincount(p, minlength=size)
+    )
+
+
+def _r2(y: Numbers, p: Numbers) -> float:
+    total = float(((y - y.mean()) ** 2).sum())
+    lost = float(((y - p) ** 2).sum())
+    return 1 - lost / total if total > 0 else float(lost == 0)
+
+
+_SCORES: dict[str, Callable[[Numbers, Numbers], float]] = {
+    "accuracy": lambda y, p: float((y == p).mean()),
+    "macro_f1": _macro_f1,
+    "r2": _r2,
+    "mae": lambda y, p: float(np.abs(y - p).mean()),
+    "rmse": lambda y, p: math.sqrt(float(((y - p) ** 2).mean())),
+}
 
 
 def _rows_of(drawn: Numbers, starts: Numbers, order: Numbers) -> Numbers:
