@@ -25,6 +25,7 @@ COMMANDS = [
     "run",
     "show",
     "compare",
+    "explain",
     "replay",
     "score",
     "serve",

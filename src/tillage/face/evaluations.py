@@ -24,7 +24,7 @@ def evaluation_tables(report: Mapping[str, Any]) -> list[Titled]:
     ...     "interval": [0.0, 0.2], "p": 0.04, "test": "McNemar, exact"}}})]
     ['Beside a linear model']
     """
-    found = [*_linear(report), *_slices(report), *_folds(report)]
+    found = [*_linear(report), *_slices(report), *_folds(report), *_columns(report)]
     return [table for table in found if table.lines]
 
 
@@ -85,5 +85,22 @@ def _folds(report: Mapping[str, Any]) -> Iterator[Titled]:
                 "by fold": ", ".join(figure(fold["metrics"][name]) for fold in folds),
             }
             for name, value in mean.items()
+        ],
+    )
+
+
+def _columns(report: Mapping[str, Any]) -> Iterator[Titled]:
+    found = report.get("importance") or {}
+    added = {one["column"]: one["mean_absolute"] for one in report.get("contributions") or ()}
+    yield Titled(
+        f"Columns that the model goes by ({found.get('rows', 0):,} test rows)",
+        [
+            {
+                "column": one["column"],
+                f"{found['metric']} added when shuffled": figure(one["loss"]),
+                "spread": figure(one["spread"]),
+                **({"mean contribution to the score": figure(added.get(one["column"], 0.0))} if added else {}),
+            }
+            for one in found.get("columns") or ()
         ],
     )

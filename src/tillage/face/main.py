@@ -16,6 +16,7 @@ import typer
 from tillage.face import failure
 from tillage.face.checking import check, plan
 from tillage.face.comparing import compare
+from tillage.face.explaining import explain
 from tillage.face.forgetting import forget
 from tillage.face.keeping import gc, verify
 from tillage.face.new import new
@@ -45,7 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("try")(try_file)
-for _command in (new, check, plan, run, show, compare, replay, score, serve, trace, forget, verify, gc, steps):
+for _command in (new, check, plan, run, show, compare, explain, replay, score, serve, trace, forget, verify, gc, steps):
     app.command()(_command)
 
 

@@ -53,6 +53,7 @@ class _SplitForm(_Form):
 
 class _EvaluationForm(_Form):
     linear: bool = True
+    explain: bool = True
     folds: int | None = Field(None, ge=2, le=20)
     time: str | None = Field(None, min_length=1)
 

@@ -15,6 +15,7 @@ from tillage.core.keys import fraction
 from tillage.core.rows import ID, ORIGIN, drop_columns
 from tillage.core.step import Fitted
 from tillage.flow.cross_validation import cross_validated
+from tillage.flow.explanation import importance, mean_contributions
 from tillage.flow.judged import Judged, learnt, told
 from tillage.flow.plan import Model
 from tillage.flow.registry import Registry
@@ -55,6 +56,9 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     report = _judge(judged, exam, naive, linear, registry)
     known = report.pop("linear", None) or _no_linear("")
     value["linear"] = {**known, "rows": min(sample.height, trained) if linear else 0, "note": note}
+    if model.evaluation.explain:
+        value["importance"] = importance(judged, exam)
+        value["contributions"] = mean_contributions(judged, exam)
     if model.evaluation.folds is not None:
         value["cross_validation"] = cross_validated(judged, registry)
     warnings = [*report.get("warnings", []), *rare]

@@ -61,6 +61,8 @@ class Evaluation(Part):
     """Columns by whose values the score is told apart."""
     linear: bool = True
     """Whether a linear model of the same rows stands beside it."""
+    explain: bool = True
+    """Whether it is measured which columns the model goes by."""
     folds: int | None = None
     """Parts of the training rows, each held out in turn; None: no cross-validation."""
     time: str | None = None
