@@ -130,8 +130,12 @@ GIVEN: dict[str, Case] = {
     "resample_audio": Case(ResampleAudio(rate=16_000), sounds),
     "trim_silence": Case(TrimSilence(below=1, seconds="left"), sounds),
     "log_mel": Case(LogMel(rate=8_000, bands=4, frames="frames"), sounds),
-    "classification_report": Case(ClassificationReport(target="city"), judged_classes, drawn=3),
-    "regression_report": Case(RegressionReport(target="n"), judged_numbers, drawn=3),
+    "classification_report": Case(
+        ClassificationReport(target="city", slices=("n",), sensitive=("day",), favourable="Ulm"),
+        judged_classes,
+        drawn=3,
+    ),
+    "regression_report": Case(RegressionReport(target="n", features=("city",), slices=("x",)), judged_numbers, drawn=3),
 }
 """Steps without an `example()` of their own: they learn, judge what a model added, need times, pictures or sounds."""
 
@@ -198,12 +202,12 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 65, "Fold": 17, "Fit": 1, "Group": 6, "Whole": 27, "Source": 0}
+    assert count == {"Map": 66, "Fold": 18, "Fit": 1, "Group": 6, "Whole": 27, "Source": 0}
     assert len(IN_SHARDS) == 6
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
     assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)
-    assert sum(isinstance(c.step, Map) and c.step.makes_children for c in CASES.values()) == 13
+    assert sum(isinstance(c.step, Map) and c.step.makes_children for c in CASES.values()) == 14
     assert sum(isinstance(c.step, Whole) and c.step.incremental for c in CASES.values()) == 5
 
 
@@ -315,5 +319,5 @@ def test_a_fitted_result_is_an_exported_class() -> None:
     named = [case for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")]
     results = [trained(case.step, case.bring) for case in named if isinstance(case.step, Fold | Whole)]
     fitted = [type(result) for result in results if isinstance(result, Fitted)]
-    assert len(fitted) == 16
+    assert len(fitted) == 17
     assert set(fitted) <= set(FOUND.values())

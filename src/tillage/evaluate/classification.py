@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tillage.core.rows import ID
 from tillage.core.step import Whole
 from tillage.evaluate import yardstick
+from tillage.evaluate.fairness import fairness
+from tillage.evaluate.fairness import warnings_of as fairness_warnings
 from tillage.evaluate.giveaway import giveaways
 from tillage.evaluate.shares import LESS_IS_BETTER, shares_of
 from tillage.evaluate.slices import Losses, Numbers, slices
@@ -30,7 +32,7 @@ from tillage.measure.paired import compared
 NOTHING = "(no prediction)"
 """Stands for a prediction that is null: a mistake, whatever the target."""
 
-_FEATURE, _SLICE = "feature ", "slice "
+_FEATURE, _SLICE, _SENSITIVE = "feature ", "slice ", "sensitive "
 _FEW_OF_CLASS = 5
 _MISTAKES = 20
 _BINS = 10
@@ -56,16 +58,24 @@ class ClassificationReport(Whole):
         (), description="columns that the model saw, looked at for one that gives all away"
     )
     slices: tuple[str, ...] = Field((), description="columns by whose values the score is told apart")
+    sensitive: tuple[str, ...] = Field((), description="columns whose groups are to be treated alike")
+    favourable: str | None = Field(None, min_length=1, description="of `sensitive`: the class that people want")
     seed: int = Field(0, ge=0, lt=2**31, description="of the bootstrap")
+
+    @model_validator(mode="after")
+    def _favourable_is_named(self) -> ClassificationReport:
+        if self.sensitive and self.favourable is None:
+            raise ValueError("'sensitive' needs 'favourable', the class that people want")
+        return self
 
     def needs(self) -> tuple[str, ...]:
         group = (self.group,) if self.group else ()
-        return (self.target, "prediction", "baseline", *group, *self.features, *self.slices)
+        return (self.target, "prediction", "baseline", *group, *self.features, *self.slices, *self.sensitive)
 
     def compute(self, inputs: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
         """`metrics`, `baseline`, `interval`, `rows`, `unlabelled`, `per_class`, `confusion`, `calibration`, `errors`
-        (the most confident mistakes), `slices`, maybe `linear`, `warnings`: plain values. Raises BadData when no row
-        has a target."""
+        (the most confident mistakes), `slices`, maybe `linear` and `fairness`, `warnings`: plain values. Raises BadData
+        when no row has a target."""
         rows = inputs["rows"]
         target = as_text(rows, self.target)
         predicted = as_text(rows, "prediction").fill_null(NOTHING).rename("prediction")
@@ -80,6 +90,7 @@ class ClassificationReport(Whole):
             kept.append(rows[yardstick.LINEAR_SHARES])
         seen = [column(rows, name).rename(f"{_FEATURE}{name}") for name in self.features]
         seen += [column(rows, name).rename(f"{_SLICE}{name}") for name in self.slices]
+        seen += [column(rows, name).rename(f"{_SENSITIVE}{name}") for name in self.sensitive]
         frame = tested(rows, target, self.group, [*kept, *seen])
         truth, guess, naive = frame["target"], frame["prediction"], frame["baseline"]
         metrics = {"accuracy": accuracy(truth, guess), "macro_f1": macro_f1(truth, guess)}
@@ -96,6 +107,7 @@ class ClassificationReport(Whole):
         warnings = _warnings(frame, baseline, interval, by_class)
         if linear:
             warnings += yardstick.warnings_of(linear["compared"], metrics, linear["metrics"])
+        fair = self._fairness(frame)
         return {
             "metrics": metrics,
             "baseline": baseline,
@@ -108,8 +120,16 @@ class ClassificationReport(Whole):
             "errors": _mistakes(frame),
             "slices": sliced,
             **({"linear": linear} if linear else {}),
-            "warnings": [*warnings, *slice_warnings(sliced)],
+            **({"fairness": fair} if fair else {}),
+            "warnings": [*warnings, *slice_warnings(sliced), *(fairness_warnings(fair) if fair else ())],
         }
+
+    def _fairness(self, frame: pl.DataFrame) -> dict[str, Any]:
+        if not self.sensitive or self.favourable is None:
+            return {}
+        columns = [frame[f"{_SENSITIVE}{name}"].rename(name) for name in self.sensitive]
+        groups = frame["group"] if self.group else None
+        return fairness(columns, frame["target"], frame["prediction"], self.favourable, groups)
 
     def _linear(self, frame: pl.DataFrame, *, with_shares: bool) -> dict[str, Any]:
         """The linear model's scores on the same rows, and whether the model's differ; empty where there is none."""

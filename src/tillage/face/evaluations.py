@@ -24,7 +24,7 @@ def evaluation_tables(report: Mapping[str, Any]) -> list[Titled]:
     ...     "interval": [0.0, 0.2], "p": 0.04, "test": "McNemar, exact"}}})]
     ['Beside a linear model']
     """
-    found = [*_linear(report), *_slices(report), *_folds(report), *_columns(report)]
+    found = [*_linear(report), *_slices(report), *_fairness(report), *_folds(report), *_columns(report)]
     return [table for table in found if table.lines]
 
 
@@ -64,6 +64,31 @@ def _slices(report: Mapping[str, Any]) -> Iterator[Titled]:
         ]
         looked = f" (of {sliced['looked']:,} looked at)" if key == "worst" and lines else ""
         yield Titled(f"{title}{looked}", lines)
+
+
+def _fairness(report: Mapping[str, Any]) -> Iterator[Titled]:
+    found = report.get("fairness") or {}
+    for one in found.get("columns") or ():
+        lines: list[dict[str, Any]] = [
+            {
+                "group": group["value"],
+                "test rows": group["rows"],
+                "selected": figure(group["selection_rate"]),
+                "95 % interval": " to ".join(map(figure, group["interval"])),
+                **{name.replace("_", " "): figure(group[name]) for name in _RATES},
+            }
+            for group in one["groups"]
+        ]
+        for name, over in (("greatest difference", one["differences"]), ("least ratio", one["ratios"])):
+            rates = {rate.replace("_", " "): figure(over[rate]) for rate in _RATES}
+            lines.append(
+                {"group": name, "test rows": "", "selected": figure(over["selection_rate"]), "95 % interval": ""}
+            )
+            lines[-1] |= rates
+        yield Titled(f"Groups by '{one['column']}': who is predicted to be '{found['favourable']}'", lines)
+
+
+_RATES = ("true_positive_rate", "false_positive_rate", "false_negative_rate", "accuracy")
 
 
 def _chance(p: float) -> str:

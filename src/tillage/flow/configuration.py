@@ -56,6 +56,7 @@ class _EvaluationForm(_Form):
     explain: bool = True
     folds: int | None = Field(None, ge=2, le=20)
     time: str | None = Field(None, min_length=1)
+    favourable: str | None = Field(None, min_length=1)
 
 
 class _LeakForm(_Form):
@@ -320,17 +321,24 @@ class _PlanReading(Reading):
             split=split,
             test_table=test,
             fit_on=settings.fit_on,
-            evaluation=self.evaluation(given["evaluate"], what) if "evaluate" in given else Evaluation(),
+            evaluation=self.evaluation(given["evaluate"], what, learner) if "evaluate" in given else Evaluation(),
         )
 
-    def evaluation(self, node: Node, what: str) -> Evaluation:
+    def evaluation(self, node: Node, what: str, learner: Step) -> Evaluation:
         where = f"'evaluate' of {what}"
         given = self.fields(node, where, Evaluation.model_fields)
         form = self.form(_EvaluationForm, given, node, where)
-        slices = self.texts(given["slices"], f"'slices' of {where}") if "slices" in given else ()
+        lists = {key: self.texts(given[key], f"'{key}' of {where}") for key in ("slices", "sensitive") if key in given}
+        for key, other in (("sensitive", "favourable"), ("favourable", "sensitive")):
+            if key in given and other not in given:
+                self.wrong(f"'{key}' of {where} needs '{other}' beside it.", node.keys[key])
+        if "sensitive" in given and getattr(learner, "task", "classification") != "classification":
+            self.wrong(
+                f"'sensitive' of {where} is of classes; numbers are told apart by 'slices'.", node.keys["sensitive"]
+            )
         if form.time is not None and form.folds is None:
             self.wrong(f"'time' of {where} orders folds, so it needs 'folds' (5, say).", node.keys["time"])
-        return Evaluation(slices=slices, **form.model_dump())
+        return Evaluation(**lists, **form.model_dump())
 
     def learner(self, node: Node, given: dict[str, Node], what: str) -> Step | None:
         name, value, place = self.named_step(given["learn"], f"'learn' of {what}", "one learner")

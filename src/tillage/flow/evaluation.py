@@ -70,8 +70,8 @@ def _judge(
 ) -> dict[str, Any]:
     """What the room's own report says of the test rows."""
     fitted, target, group = judged.fitted, judged.target, judged.model.split.group
-    slices = judged.model.evaluation.slices
-    keep = list(dict.fromkeys((ID, target, *((group,) if group else ()), *slices)))
+    asked = judged.model.evaluation
+    keep = list(dict.fromkeys((ID, target, *((group,) if group else ()), *asked.slices, *asked.sensitive)))
     seen = [c for c in fitted.needs() if c in exam.columns and c not in (ID, target, group)]
     shown = naive.apply(told(fitted, exam))
     if linear is not None:
@@ -80,7 +80,8 @@ def _judge(
         shown = shown.with_columns(said["prediction"].alias("linear"), *shares)
     shown = shown.select(*keep, *(c for c in seen if c not in keep), *(c for c in _SHOWN if c in shown.columns))
     judging = registry.evaluators[judged.task]
-    given = {"target": target, "group": group, "features": seen, "slices": slices}
+    given = {"target": target, "group": group, "features": seen, "slices": asked.slices}
+    given |= {"sensitive": asked.sensitive, "favourable": asked.favourable}
     evaluator = judging.model_validate({name: value for name, value in given.items() if name in judging.model_fields})
     found: dict[str, Any] = evaluator.compute({"rows": shown})  # type: ignore[attr-defined]
     return found

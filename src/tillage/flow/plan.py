@@ -67,6 +67,10 @@ class Evaluation(Part):
     """Parts of the training rows, each held out in turn; None: no cross-validation."""
     time: str | None = None
     """Column by which the folds follow each other: each is predicted from those before it."""
+    sensitive: tuple[str, ...] = ()
+    """Columns whose groups are to be treated alike."""
+    favourable: str | None = None
+    """The class that people want: what `sensitive` is measured by."""
 
 
 class Model(Part):
