@@ -30,10 +30,7 @@ def test_rates_are_the_weights_of_kamiran_and_calders() -> None:
     fitted = step.finish(step.update(step.start(), rows))
     out = fitted.apply(rows)
     share = rows.group_by("sex", "hired").len().with_columns(p=pl.col("len") / 4000)
-    weights = {
-        (s, y): (rows["sex"] == s).mean() * (rows["hired"] == y).mean() / p  # type: ignore[operator]
-        for s, y, _, p in share.rows()
-    }
+    weights = {(s, y): (rows["sex"] == s).mean() * (rows["hired"] == y).mean() / p for s, y, _, p in share.rows()}
     least = min(weights.values())
     assert fitted.state["rates"] == pytest.approx(
         {f'{{"g":"{s}","c":"{y}"}}': w / least for (s, y), w in weights.items() if w > least}

@@ -67,7 +67,7 @@ class BalancedGroups(Fitted):
         more = rates.floor() - 1 + (drawn < rates - rates.floor()).cast(pl.Float64)
         copies = [
             children(own.filter(more > copy), f"balance_groups:{group}:{target}:{seed}:{copy}")
-            for copy in range(max(int(more.max() or 0), 0))
+            for copy in range(int(more.to_numpy().max(initial=0)))
         ]
         return pl.concat([own, *copies], how="diagonal")
 

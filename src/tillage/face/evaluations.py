@@ -24,7 +24,7 @@ def evaluation_tables(report: Mapping[str, Any]) -> list[Titled]:
     ...     "interval": [0.0, 0.2], "p": 0.04, "test": "McNemar, exact"}}})]
     ['Beside a linear model']
     """
-    found = [*_linear(report), *_slices(report), *_fairness(report), *_folds(report), *_columns(report)]
+    found = [table for part in (_linear, _slices, _fairness, _folds, _columns, _robustness) for table in part(report)]
     return [table for table in found if table.lines]
 
 
@@ -129,3 +129,22 @@ def _columns(report: Mapping[str, Any]) -> Iterator[Titled]:
             for one in found.get("columns") or ()
         ],
     )
+
+
+def _robustness(report: Mapping[str, Any]) -> Iterator[Titled]:
+    found = report.get("robustness") or {}
+    lines = [
+        {
+            "test rows with": way["name"],
+            found["metric"]: figure(way["score"]),
+            "difference": figure(way["difference"]),
+            "95 % interval": " to ".join(map(figure, way["interval"])),
+            "p": _chance(way["p"]),
+        }
+        for way in found.get("ways") or ()
+    ]
+    if lines:
+        yield Titled(
+            f"Robustness: clean {found['metric']} {figure(found['clean'])} on {found['rows']:,} test rows", lines
+        )
+    yield Titled("Robustness: not measured", [{"why": why} for why in found.get("skipped") or ()])

@@ -54,6 +54,7 @@ class _SplitForm(_Form):
 class _EvaluationForm(_Form):
     linear: bool = True
     explain: bool = True
+    robustness: bool = False
     folds: int | None = Field(None, ge=2, le=20)
     time: str | None = Field(None, min_length=1)
     favourable: str | None = Field(None, min_length=1)

@@ -19,6 +19,7 @@ from tillage.flow.explanation import importance, mean_contributions
 from tillage.flow.judged import Judged, learnt, told
 from tillage.flow.plan import Model
 from tillage.flow.registry import Registry
+from tillage.flow.robustness import robustness
 from tillage.flow.stages import SIDE, features
 from tillage.store.catalog import dump
 from tillage.store.tables import Store
@@ -59,6 +60,8 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     if model.evaluation.explain:
         value["importance"] = importance(judged, exam)
         value["contributions"] = mean_contributions(judged, exam)
+    if model.evaluation.robustness:
+        value["robustness"] = robustness(judged, exam, registry)
     if model.evaluation.folds is not None:
         value["cross_validation"] = cross_validated(judged, registry)
     warnings = [*report.get("warnings", []), *rare]

@@ -67,6 +67,8 @@ class Evaluation(Part):
     """Parts of the training rows, each held out in turn; None: no cross-validation."""
     time: str | None = None
     """Column by which the folds follow each other: each is predicted from those before it."""
+    robustness: bool = False
+    """Whether the score is measured on test rows that are spoilt by typos, noise and missing columns."""
     sensitive: tuple[str, ...] = ()
     """Columns whose groups are to be treated alike."""
     favourable: str | None = None
