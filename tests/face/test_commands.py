@@ -26,6 +26,7 @@ COMMANDS = [
     "show",
     "compare",
     "explain",
+    "card",
     "replay",
     "score",
     "serve",

@@ -14,6 +14,7 @@ from gc import set_threshold
 import typer
 
 from tillage.face import failure
+from tillage.face.carding import card
 from tillage.face.checking import check, plan
 from tillage.face.comparing import compare
 from tillage.face.explaining import explain
@@ -46,7 +47,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("try")(try_file)
-for _command in (new, check, plan, run, show, compare, explain, replay, score, serve, trace, forget, verify, gc, steps):
+for _command in (
+    new,
+    check,
+    plan,
+    run,
+    show,
+    compare,
+    explain,
+    card,
+    replay,
+    score,
+    serve,
+    trace,
+    forget,
+    verify,
+    gc,
+    steps,
+):
     app.command()(_command)
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tillage.core.errors import ConfigurationError, InputMissing, Problem
 from tillage.core.step import Fold, Map, Source, Step
 from tillage.flow.parameters import make, nearest
-from tillage.flow.plan import Evaluation, Model, Plan, Service, Split, Table
+from tillage.flow.plan import Card, Evaluation, Model, Plan, Service, Split, Table
 from tillage.flow.positions import MAX_BYTES, Node, Place, read
 from tillage.flow.reading import Reading, as_name, capital
 from tillage.flow.registry import Registry
@@ -24,7 +24,7 @@ STORE = ".tillage"
 
 _PLAN = ("project", "store", "tables", "models", "services")
 _TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
-MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate")
+MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate", "card")
 _SERVICE = ("model", "from")
 
 
@@ -58,6 +58,13 @@ class _EvaluationForm(_Form):
     folds: int | None = Field(None, ge=2, le=20)
     time: str | None = Field(None, min_length=1)
     favourable: str | None = Field(None, min_length=1)
+
+
+class _CardForm(_Form):
+    intended_use: str = Field("", min_length=1)
+    out_of_scope: str = Field("", min_length=1)
+    limitations: str = Field("", min_length=1)
+    licence: str = Field("", min_length=1)
 
 
 class _LeakForm(_Form):
@@ -323,7 +330,19 @@ class _PlanReading(Reading):
             test_table=test,
             fit_on=settings.fit_on,
             evaluation=self.evaluation(given["evaluate"], what, learner) if "evaluate" in given else Evaluation(),
+            card=self.card(given["card"], what, tables) if "card" in given else Card(),
         )
+
+    def card(self, node: Node, what: str, tables: dict[str, Node]) -> Card:
+        where = f"'card' of {what}"
+        given = self.fields(node, where, Card.model_fields)
+        form = self.form(_CardForm, given, node, where)
+        lists = {key: self.texts(given[key], f"'{key}' of {where}") for key in ("authors", "language") if key in given}
+        licences = {}
+        said = f"'licences' of {where}"
+        for table, item in self.fields(given["licences"], said, tables).items() if "licences" in given else ():
+            licences[table] = self.text(item, f"'{table}' of {said}") or ""
+        return Card(licences=licences, **lists, **form.model_dump())
 
     def evaluation(self, node: Node, what: str, learner: Step) -> Evaluation:
         where = f"'evaluate' of {what}"

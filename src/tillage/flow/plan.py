@@ -75,6 +75,21 @@ class Evaluation(Part):
     """The class that people want: what `sensitive` is measured by."""
 
 
+class Card(Part):
+    """What only people know of a model: it goes into its card, and changes nothing that is computed."""
+
+    intended_use: str = ""
+    out_of_scope: str = ""
+    limitations: str = ""
+    licence: str = ""
+    """Of the model: an SPDX identifier, such as Apache-2.0."""
+    authors: tuple[str, ...] = ()
+    language: tuple[str, ...] = ()
+    """ISO 639-1 codes of the languages that it is for."""
+    licences: dict[str, str] = {}
+    """Table to the licence of its data."""
+
+
 class Model(Part):
     """One model: a learner on a table, and how it is tested."""
 
@@ -87,6 +102,7 @@ class Model(Part):
     fit_on: int | None = None
     """The version of `table` on which it is pinned, as `tillage show` prints it."""
     evaluation: Evaluation = Evaluation()
+    card: Card = Card()
 
 
 class Service(Part):
