@@ -98,7 +98,8 @@ def test_hugging_face_reads_the_head(folder: Path, model: str) -> None:
 def test_no_score_stands_alone_in_the_card(folder: Path, facts: tuple[Any, dict[str, Any]]) -> None:
     _, report = facts
     text = (folder / "who" / "README.md").read_text()
-    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    scores = text.split("## Scores")[1].split("Looks at them")[0]
+    lines = {line.split("|")[1].strip(): line for line in scores.splitlines() if line.startswith("| ")}
     for name, value in report["metrics"].items():
         cells = [cell.strip() for cell in lines[name].split("|")[1:-1]]
         low, high = report["interval"][name]
@@ -174,14 +175,11 @@ def test_a_card_changes_nothing_that_is_computed(folder: Path) -> None:
 
 
 def test_mistakes_in_a_card_are_told_and_it_is_written_as_it_was_read() -> None:
-    for given, said in (
-        ("{licences: {row: x}}", "Did you mean 'raw'"),
-        ("{intended: x}", "Did you mean 'intended_use'"),
-    ):
+    mistakes = {"{licences: {row: x}}": "Did you mean 'raw'", "{intended: x}": "Did you mean 'intended_use'"}
+    for given, said in mistakes.items():
+        text = PLAN.replace("input: [x], target: n", f"input: [x], target: n, card: {given}")
         with pytest.raises(ConfigurationError) as caught:
-            parse(
-                PLAN.replace("input: [x], target: n", f"input: [x], target: n, card: {given}"), Path("/p"), registry()
-            )
+            parse(text, Path("/p"), registry())
         assert said in str(caught.value)
     plan = parse(PLAN, Path("/p"), registry())
     assert plan.models["who"].card.intended_use == HOSTILE
