@@ -27,6 +27,7 @@ COMMANDS = [
     "compare",
     "explain",
     "card",
+    "label",
     "replay",
     "score",
     "serve",

@@ -20,6 +20,7 @@ from tillage.face.comparing import compare
 from tillage.face.explaining import explain
 from tillage.face.forgetting import forget
 from tillage.face.keeping import gc, verify
+from tillage.face.labelling import label
 from tillage.face.new import new
 from tillage.face.running import replay, run
 from tillage.face.scoring import score
@@ -56,6 +57,7 @@ for _command in (
     compare,
     explain,
     card,
+    label,
     replay,
     score,
     serve,
