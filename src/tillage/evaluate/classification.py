@@ -20,7 +20,7 @@ from tillage.core.step import Whole
 from tillage.evaluate import yardstick
 from tillage.evaluate.fairness import fairness
 from tillage.evaluate.fairness import warnings_of as fairness_warnings
-from tillage.evaluate.giveaway import giveaways
+from tillage.evaluate.giveaway import giveaways, parts_of_answer
 from tillage.evaluate.shares import LESS_IS_BETTER, shares_of
 from tillage.evaluate.slices import Losses, Numbers, slices
 from tillage.evaluate.slices import warnings_of as slice_warnings
@@ -238,8 +238,13 @@ def _warnings(
         if (interval[name][1] >= value if name in LESS_IS_BETTER else interval[name][0] <= value)
     ]
     seen = [frame[name].rename(name.removeprefix(_FEATURE)) for name in frame.columns if name.startswith(_FEATURE)]
+    sure = giveaways(seen, frame["target"])
     found += [
         f"Column '{name}' alone tells the target nearly without fail. Is it known when the model will be asked?"
-        for name in giveaways(seen, frame["target"])
+        for name in sure
+    ]
+    found += [
+        f"Each of the {rows:,} test rows where '{name}' is '{value}' is '{label}': is it a part of the answer?"
+        for name, value, label, rows in parts_of_answer([s for s in seen if s.name not in sure], frame["target"])
     ]
     return found

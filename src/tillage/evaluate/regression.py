@@ -16,6 +16,7 @@ from tillage.core.errors import BadData
 from tillage.core.rows import ID
 from tillage.core.step import Whole
 from tillage.evaluate import yardstick
+from tillage.evaluate.giveaway import straight_lines
 from tillage.evaluate.slices import Losses, Numbers, slices
 from tillage.evaluate.slices import warnings_of as slice_warnings
 from tillage.evaluate.tested import FEW, as_numbers, column, tested
@@ -80,6 +81,11 @@ class RegressionReport(Whole):
         residual = frame["target"] - frame["prediction"]
         sliced = self._slices(frame)
         warnings = _warnings(frame, baseline, interval)
+        seen = [frame[c].rename(c.removeprefix(_FEATURE)) for c in frame.columns if c.startswith(_FEATURE)]
+        warnings += [
+            f"Column '{name}' is the target on another scale. Is it known when the model will be asked?"
+            for name in straight_lines(seen, truth)
+        ]
         linear: dict[str, Any] = {}
         if yardstick.LINEAR in frame.columns:
             other = frame[yardstick.LINEAR]

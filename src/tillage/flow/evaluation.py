@@ -30,6 +30,9 @@ _SHOWN = ("prediction", "confidence", "shares", "baseline", "linear", "linear_sh
 _LINEAR_CELLS, _LINEAR_ROWS = 400_000, 10_000
 """Rows times classes, and rows, that the linear model beside another learns from at most."""
 
+_MANY_LEAKS = 0.1
+"""Share of training rows that repeat a test row, from which it is warned of."""
+
 
 def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     """The report of a model as plain values; without a test row it says so, and has no score."""
@@ -64,8 +67,36 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
         value["robustness"] = robustness(judged, exam, registry)
     if model.evaluation.folds is not None:
         value["cross_validation"] = cross_validated(judged, registry)
-    warnings = [*report.get("warnings", []), *rare]
+    leaks = _leaking(value["left"].get("leak", 0), trained)
+    warnings = [*report.get("warnings", []), *rare, *leaks, *_flattered(report, value.get("cross_validation") or {})]
     return {**report, **value, "looks": look(judged.store, model), "warnings": warnings}
+
+
+def _leaking(leaks: int, trained: int) -> list[str]:
+    """A sentence where many training rows said what a test row says: the split parts what belongs together."""
+    share = leaks / (leaks + trained) if leaks else 0.0
+    if share < _MANY_LEAKS:
+        return []
+    return [
+        f"{leaks:,} training rows ({share:.0%}) repeat a test row, and were left out: the data repeat themselves. If "
+        "rows belong together, keep them on one side: split: {group: COLUMN}."
+    ]
+
+
+def _flattered(report: dict[str, Any], folds: dict[str, Any]) -> list[str]:
+    """A sentence where a test part drawn at random scores better than what was to come, in the order of time."""
+    if not folds.get("time") or not folds["mean"]:
+        return []
+    name = "accuracy" if "accuracy" in report["metrics"] else "mae"
+    low, high = report["interval"][name]
+    mean, score = folds["mean"][name], report["metrics"][name]
+    if low <= mean if name == "accuracy" else mean <= high:
+        return []
+    return [
+        f"In the order of '{folds['time']}', each part from those before it, the {name} is {mean:.4g} (mean of "
+        f"{len(folds['folds'])} parts; baseline {folds['baseline'][name]:.4g}), and {score:.4g} on rows drawn at "
+        "random: believe the former, if the model is to tell what comes."
+    ]
 
 
 def _judge(
