@@ -181,3 +181,16 @@ def test_a_column_that_is_not_there_is_told_before_the_run(tmp_path: Path) -> No
         pytest.raises(ConfigurationError, match=said),
     ):
         project.check(look=True)
+
+
+def test_python_asks_for_it_too(tmp_path: Path) -> None:
+    import tillage as tl
+
+    world(tmp_path, TREES).close()
+    with tl.project(tmp_path):
+        rows = tl.collect.files("data.csv", key="id")
+        learner = tl.learn.TabularClassifier(input=("x", "z"), target="y", model="linear")
+        trained = rows.fit(learner, evaluate=tl.Evaluation(slices=("kind",), folds=3))
+        report = trained.project.report(trained.name)  # type: ignore[attr-defined]
+    assert {one["value"] for one in report["slices"]["asked"]} == {"p", "q"}
+    assert len(report["cross_validation"]["folds"]) == 3

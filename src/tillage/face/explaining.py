@@ -86,33 +86,19 @@ def _row(project: Project, table: str, row: str | None, key: str | None) -> pl.D
     import polars as pl
 
     from tillage.core.errors import InputMissing, UsageError
+    from tillage.promises.trace import row_of_key
 
-    rows = project.read(table)
-    if row is not None:
-        try:
-            wanted = pl.lit(int(row, 16), dtype=pl.UInt128)
-        except (ValueError, OverflowError):
-            raise UsageError(f"'{row}' is not a row_id.", fix=f"See `tillage show {table} --rows 5`.") from None
-        found = rows.filter(pl.col("_id") == wanted)
+    if row is None:
+        wanted = row_of_key(project, table, [key or ""])
     else:
-        columns = _keys(project, table)
-        if len(columns) != 1 or columns[0] not in rows.columns:
-            raise UsageError(
-                f"The rows of '{table}' have no key of one column.", fix="Name the row by its row_id instead."
-            )
-        found = rows.filter(pl.col(columns[0]).cast(pl.String) == key)
-    if found.height != 1:
-        raise InputMissing(
-            f"{found.height or 'No'} row{'s' if found.height != 1 else ''} of '{table}' "
-            f"{'have' if found.height else 'has'} {'the row_id ' + row if row else f'the key {key}'}.",
-            fix=f"See `tillage show {table} --rows 5`.",
-        )
+        try:
+            wanted = int(row, 16)
+        except ValueError:
+            wanted = -1
+        if not 0 <= wanted < 1 << 128:
+            raise UsageError(f"'{row}' is not a row_id.", fix=f"See `tillage show {table} --rows 5`.")
+    found = project.read(table).filter(pl.col("_id") == pl.lit(wanted, dtype=pl.UInt128))
+    if not found.height:
+        what = f"key {key}" if row is None else f"row_id {row}"
+        raise InputMissing(f"No row of '{table}' has the {what}.", fix=f"See `tillage show {table} --rows 5`.")
     return found
-
-
-def _keys(project: Project, table: str) -> tuple[str, ...]:
-    """The key of the table that collects, above one that keeps its rows."""
-    held = project.plan.tables[table]
-    while not held.key and len(held.inputs) == 1:
-        held = project.plan.tables[held.inputs[0][1]]
-    return held.key

@@ -40,11 +40,13 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     baseline = registry.baseline.model_validate({"target": target, "task": task})
     state = baseline.start()
     tests, sample, trained = [], pl.DataFrame(), 0
+    beside = model.evaluation.linear and not getattr(judged.fitted, "is_linear", False)
     for rows in judged.frames():
         training = rows.filter(pl.col(SIDE) == "train")
         trained += training.height
         state = baseline.update(state, judged.training(training))
-        sample = _smallest([sample, training], _LINEAR_ROWS)
+        if beside:
+            sample = _smallest([sample, training], _LINEAR_ROWS)
         tests.append(drop_columns(rows.filter(pl.col(SIDE) == "test"), ORIGIN))
     exam = pl.concat(tests, how="diagonal_relaxed")
     value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": _left(judged)}
