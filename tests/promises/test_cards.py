@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def facts(folder: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     with Project(load(folder, registry()), registry()) as project:
-        yield card_facts(project, "who"), project.report("who")
+        yield card_facts(project, "who", "0"), project.report("who")
 
 
 @pytest.mark.parametrize("model", ["who", "size"])

@@ -25,6 +25,7 @@ def card(
     as_json: AsJson = False,
 ) -> None:
     """Write a model's card (Hugging Face) and its bill of materials (CycloneDX 1.6): README.md and bom.json."""
+    from tillage import __version__
     from tillage.promises.bill_of_materials import bill_of_materials
     from tillage.promises.card_facts import card_facts
     from tillage.promises.model_card import model_card
@@ -32,7 +33,7 @@ def card(
     screen = Screen(as_json)
     with open_project(plan, ran=True) as project:
         known("model", model, project.plan.models)
-        facts = card_facts(project, model)
+        facts = card_facts(project, model, __version__)
     folder = output if output is not None else Path(f"card-{model}")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in ((CARD, model_card(facts)), (BOM, bill_of_materials(facts))):

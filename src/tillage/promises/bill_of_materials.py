@@ -10,7 +10,6 @@ import json
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from tillage import __version__
 from tillage.promises.card_facts import CardFacts, Data
 
 
@@ -18,6 +17,7 @@ def bill_of_materials(facts: CardFacts) -> str:
     """The text of bom.json; it ends with a newline."""
     model = f"model:{facts.model}@{facts.version}"
     files = {(path, digest) for data in facts.data for path, digest in data.files}
+    made_by = dict(facts.libraries)["tillage"]
     libraries = [_library(name, version) for name, version in facts.libraries]
     bom = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -27,7 +27,7 @@ def bill_of_materials(facts: CardFacts) -> str:
         "version": 1,
         "metadata": {
             "timestamp": facts.created,
-            "tools": {"components": [{"type": "application", "name": "tillage", "version": __version__}]},
+            "tools": {"components": [{"type": "application", "name": "tillage", "version": made_by}]},
             "component": _model(facts, model),
         },
         "components": [

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from tillage import __version__
 from tillage.core.errors import InputMissing
 from tillage.flow.plan import Card
 from tillage.flow.run import Project
@@ -60,8 +59,8 @@ class CardFacts:
         return str(self.report["task"])
 
 
-def card_facts(project: Project, name: str) -> CardFacts:
-    """The facts of a model as it stands; InputMissing before its first run."""
+def card_facts(project: Project, name: str, tillage: str) -> CardFacts:
+    """The facts of a model as it stands; `tillage`: the version that tells them. InputMissing before its first run."""
     at = project.store.latest(name)
     if at is None:
         raise InputMissing(f"Model '{name}' has not been trained yet.", fix="Run `tillage run`.")
@@ -82,7 +81,7 @@ def card_facts(project: Project, name: str) -> CardFacts:
         report=project.report(name),
         data=tuple(found.values()),
         declared=model.card,
-        libraries=(("tillage", __version__), *((n, metadata.version(n)) for n in LIBRARIES)),
+        libraries=(("tillage", tillage), *((n, metadata.version(n)) for n in LIBRARIES)),
     )
 
 
