@@ -19,14 +19,31 @@ if TYPE_CHECKING:
     from tillage import augment, collect, evaluate, govern, learn, prepare, privacy
     from tillage.face.rooms import project
     from tillage.flow.pipeline import Rows
-    from tillage.flow.plan import Split
+    from tillage.flow.plan import Evaluation, Split
 
 __version__ = "0.1.0"
 
-__all__ = ["Rows", "Split", "augment", "collect", "evaluate", "govern", "learn", "prepare", "privacy", "project"]
+__all__ = [
+    "Evaluation",
+    "Rows",
+    "Split",
+    "augment",
+    "collect",
+    "evaluate",
+    "govern",
+    "learn",
+    "prepare",
+    "privacy",
+    "project",
+]
 
 _ROOMS = ("augment", "collect", "evaluate", "govern", "learn", "prepare", "privacy")
-_NAMES = {"Rows": "tillage.flow.pipeline", "Split": "tillage.flow.plan", "project": "tillage.face.rooms"}
+_NAMES = {
+    "Evaluation": "tillage.flow.plan",
+    "Rows": "tillage.flow.pipeline",
+    "Split": "tillage.flow.plan",
+    "project": "tillage.face.rooms",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -298,3 +298,19 @@ def test_warnings_of_numbers() -> None:
 def test_classes_that_are_numbers_are_compared_as_text() -> None:
     rows = pl.DataFrame({"_id": [1, 2], "y": [1, 2], "prediction": ["1", "1"], "baseline": ["1", "1"]})
     assert report(CLASSES, rows)["metrics"]["accuracy"] == 0.5
+
+
+def test_a_part_of_the_answer_and_another_scale_are_warned_of() -> None:
+    rows = classified(300).with_columns(
+        y=pl.when(pl.int_range(300) < 40).then(pl.lit("c")).otherwise(pl.lit("a")),
+        heat=(pl.int_range(300) < 25).cast(pl.Int64),
+        load=pl.int_range(300) % 2,
+    )
+    found = report(ClassificationReport(target="y", features=("heat", "load")), rows)["warnings"]
+    assert sum("Each of the 25 test rows where 'heat' is '1' is 'c'" in w for w in found) == 1
+    assert not any("'load'" in w for w in found)
+    numbers = measured().with_columns(fahrenheit=32 + 1.8 * pl.col("y"), near=pl.col("y") + pl.col("patient"))
+    found = report(RegressionReport(target="y", features=("fahrenheit", "near")), numbers)["warnings"]
+    assert [w for w in found if "on another scale" in w] == [
+        "Column 'fahrenheit' is the target on another scale. Is it known when the model will be asked?"
+    ]

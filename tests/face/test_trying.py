@@ -76,12 +76,39 @@ def test_classes_and_numbers_are_told_apart() -> None:
 
 
 def test_numbers_with_strays_are_no_classes() -> None:
-    values = [str(n % 60) if n % 20 else "NA" for n in range(300)]
+    values = [str(n % 60) if n % 20 else "fault" for n in range(300)]
     frame = pl.DataFrame({"x": range(300), "n": [n % 7 for n in range(300)], "y": values})
-    with pytest.raises(UsageError, match=r"holds numbers, and in 15 of 300 rows something else \('NA'\)"):
+    with pytest.raises(UsageError, match=r"holds numbers, and in 15 of 300 rows something else \('fault'\)"):
         decide(frame, "y")
     assert decide(frame.with_columns(y=pl.format("c{}", pl.col("x") % 60)), "y").task == "classification"
     assert decide(frame.with_columns(y=pl.format("0{}", pl.col("x") % 60)), "y").task == "classification"
+
+
+def test_a_mark_for_a_missing_number_is_no_class() -> None:
+    values = [str(n % 60) if n % 20 else ("NA", "?", "n/a")[n % 3] for n in range(300)]
+    frame = pl.DataFrame({"x": [str(n % 50) if n % 9 else "?" for n in range(300)], "y": values})
+    made = decide(frame, "y")
+    assert (made.task, made.numbers) == ("regression", ("x", "y"))
+    assert {one.name: one.role for one in made.looks} == {"x": "number", "y": "target"}
+    assert {one.name: one.missing for one in made.looks} == {"x": 34, "y": 15}
+
+
+def test_an_identifier_may_repeat_a_little_and_a_part_of_the_answer_is_left_out() -> None:
+    count = 400
+    frame = pl.DataFrame(
+        {
+            "id": [n if n % 12 else 7 for n in range(count)],
+            "grid": [n % 90 for n in range(count)],
+            "heat": [int(n % 16 == 0) for n in range(count)],
+            "load": [n % 13 for n in range(count)],
+            "fails": [int(n % 16 == 0 or n % 50 == 0) for n in range(count)],
+        }
+    )
+    found = {one.name: one for one in decide(frame, "fails").looks}
+    assert {name: one.role for name, one in found.items()} == {
+        "id": "id", "grid": "number", "heat": "giveaway", "load": "number", "fails": "target",
+    }  # fmt: skip
+    assert "is never 1 unless 'fails' is 1 (25 rows)" in found["heat"].why
 
 
 def test_prose_alone_or_dominating_is_learnt_from_as_text() -> None:
@@ -179,6 +206,24 @@ def test_numbers_are_tried(here: Path, ask: Ask) -> None:
     value = ask("try", "things.parquet", "--target", "size")
     assert (value["_code"], value["learner"]) == (0, "tabular_regressor")
     assert "mae" in value["run"]["models"]["model"]["metrics"]
+
+
+def test_gaps_that_are_marked_and_times_are_tried(here: Path, ask: Ask, tell: Tell) -> None:
+    lines = ["seen,load,out"]
+    for n in range(300):
+        out = "NA" if n % 25 == 0 else f"{n % 24 * 2 + n / 50:.2f}"
+        lines.append(f"2024-{1 + n // 28:02d}-{1 + n % 28:02d} {n % 24:02d}:00,{n % 24},{out}")
+    (here / "gauge.csv").write_text("\n".join(lines) + "\n")
+    value = ask("try", "gauge.csv", "--target", "out")
+    assert value["_code"] == 0
+    assert value["task"] == "regression"
+    text = (here / "tillage.yaml").read_text()
+    assert 'parse_numbers: {columns: {out: ""}, failing: "null"}' in text
+    assert "evaluate: {folds: 5, time: seen}" in text
+    model = value["run"]["models"]["model"]
+    assert model["train"] + model["test"] == 288
+    told = ask("show", "model")["cross_validation"]
+    assert (told["time"], len(told["folds"])) == ("seen", 5)
 
 
 def test_text_is_tried_whatever_its_names(here: Path, ask: Ask, tell: Tell) -> None:

@@ -152,8 +152,12 @@ GIVEN: dict[str, Case] = {
     "resample_audio": Case(ResampleAudio(rate=16_000), sounds),
     "trim_silence": Case(TrimSilence(below=1, seconds="left"), sounds),
     "log_mel": Case(LogMel(rate=8_000, bands=4, frames="frames"), sounds),
-    "classification_report": Case(ClassificationReport(target="city"), judged_classes, drawn=3),
-    "regression_report": Case(RegressionReport(target="n"), judged_numbers, drawn=3),
+    "classification_report": Case(
+        ClassificationReport(target="city", slices=("n",), sensitive=("day",), favourable="Ulm"),
+        judged_classes,
+        drawn=3,
+    ),
+    "regression_report": Case(RegressionReport(target="n", features=("city",), slices=("x",)), judged_numbers, drawn=3),
 }
 """Steps without an `example()` of their own: they learn, judge what a model added, need times, pictures or sounds."""
 
@@ -225,7 +229,7 @@ def test_the_number_of_cases() -> None:
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
     assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)
-    assert sum(isinstance(c.step, Map) and c.step.makes_children for c in CASES.values()) == 13
+    assert sum(isinstance(c.step, Map) and c.step.makes_children for c in CASES.values()) == 14
     assert sum(isinstance(c.step, Whole) and c.step.incremental for c in CASES.values()) == 5
 
 

@@ -198,7 +198,8 @@ tables:
   past: {from: hours, steps: [{filter: "at < '2024-02-01'"}]}
   later: {from: hours, steps: [{filter: "at >= '2024-02-01'"}]}
 models:
-  flow: {learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 24, trees: 100}
+  flow: {learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 24, trees: 100,
+    evaluate: {linear: false}}
 """
 
 

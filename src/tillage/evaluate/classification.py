@@ -13,20 +13,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tillage.core.rows import ID
 from tillage.core.step import Whole
-from tillage.evaluate.giveaway import giveaways
+from tillage.evaluate import yardstick
+from tillage.evaluate.fairness import fairness
+from tillage.evaluate.fairness import warnings_of as fairness_warnings
+from tillage.evaluate.giveaway import giveaways, parts_of_answer
 from tillage.evaluate.shares import LESS_IS_BETTER, shares_of
+from tillage.evaluate.slices import Losses, Numbers, slices
+from tillage.evaluate.slices import warnings_of as slice_warnings
 from tillage.evaluate.tested import FEW, as_text, column, named, tested
 from tillage.measure.interval import bootstrap, wilson
 from tillage.measure.metrics import accuracy, confusion, macro_f1, per_class
+from tillage.measure.paired import compared
 
 NOTHING = "(no prediction)"
 """Stands for a prediction that is null: a mistake, whatever the target."""
 
-_FEATURE = "feature "
+_FEATURE, _SLICE, _SENSITIVE = "feature ", "slice ", "sensitive "
 _FEW_OF_CLASS = 5
 _MISTAKES = 20
 _BINS = 10
@@ -34,6 +40,8 @@ _BINS = 10
 
 class ClassificationReport(Whole):
     """Scores of predicted classes, from rows that bear target, `prediction`, `baseline` and maybe `confidence`.
+
+    With `linear` (and maybe `linear_shares`), what a linear model predicts, its scores stand beside, compared in pairs.
 
     Rows without a target are left out and counted. Intervals are of 95 %: Wilson's for the accuracy, unless rows
     come in groups; otherwise by bootstrap over rows, or over whole groups.
@@ -49,14 +57,25 @@ class ClassificationReport(Whole):
     features: tuple[str, ...] = Field(
         (), description="columns that the model saw, looked at for one that gives all away"
     )
+    slices: tuple[str, ...] = Field((), description="columns by whose values the score is told apart")
+    sensitive: tuple[str, ...] = Field((), description="columns whose groups are to be treated alike")
+    favourable: str | None = Field(None, min_length=1, description="of `sensitive`: the class that people want")
     seed: int = Field(0, ge=0, lt=2**31, description="of the bootstrap")
 
+    @model_validator(mode="after")
+    def _favourable_is_named(self) -> ClassificationReport:
+        if self.sensitive and self.favourable is None:
+            raise ValueError("'sensitive' needs 'favourable', the class that people want")
+        return self
+
     def needs(self) -> tuple[str, ...]:
-        return (self.target, "prediction", "baseline") + ((self.group,) if self.group else ()) + self.features
+        group = (self.group,) if self.group else ()
+        return (self.target, "prediction", "baseline", *group, *self.features, *self.slices, *self.sensitive)
 
     def compute(self, inputs: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
         """`metrics`, `baseline`, `interval`, `rows`, `unlabelled`, `per_class`, `confusion`, `calibration`, `errors`
-        (the most confident mistakes), `warnings`: plain values. Raises BadData when no row has a target."""
+        (the most confident mistakes), `slices`, maybe `linear` and `fairness`, `warnings`: plain values. Raises BadData
+        when no row has a target."""
         rows = inputs["rows"]
         target = as_text(rows, self.target)
         predicted = as_text(rows, "prediction").fill_null(NOTHING).rename("prediction")
@@ -65,7 +84,13 @@ class ClassificationReport(Whole):
             kept.append(rows["confidence"].cast(pl.Float64).fill_nan(None))
         if "shares" in rows.columns:
             kept.append(rows["shares"])
+        if yardstick.LINEAR in rows.columns:
+            kept.append(as_text(rows, yardstick.LINEAR).fill_null(NOTHING))
+        if yardstick.LINEAR_SHARES in rows.columns:
+            kept.append(rows[yardstick.LINEAR_SHARES])
         seen = [column(rows, name).rename(f"{_FEATURE}{name}") for name in self.features]
+        seen += [column(rows, name).rename(f"{_SLICE}{name}") for name in self.slices]
+        seen += [column(rows, name).rename(f"{_SENSITIVE}{name}") for name in self.sensitive]
         frame = tested(rows, target, self.group, [*kept, *seen])
         truth, guess, naive = frame["target"], frame["prediction"], frame["baseline"]
         metrics = {"accuracy": accuracy(truth, guess), "macro_f1": macro_f1(truth, guess)}
@@ -77,6 +102,12 @@ class ClassificationReport(Whole):
             interval |= shares.intervals(frame["group"] if self.group else None, self.seed)
         by_class = [{"class": c.pop("label"), **c} for c in per_class(truth, guess)]
         classes, counts = confusion(truth, guess)
+        sliced = self._slices(frame)
+        linear = self._linear(frame, with_shares=shares is not None)
+        warnings = _warnings(frame, baseline, interval, by_class)
+        if linear:
+            warnings += yardstick.warnings_of(linear["compared"], metrics, linear["metrics"])
+        fair = self._fairness(frame)
         return {
             "metrics": metrics,
             "baseline": baseline,
@@ -87,8 +118,46 @@ class ClassificationReport(Whole):
             "confusion": {"classes": classes, "counts": counts.tolist()},
             "calibration": _calibration(frame),
             "errors": _mistakes(frame),
-            "warnings": _warnings(frame, baseline, interval, by_class),
+            "slices": sliced,
+            **({"linear": linear} if linear else {}),
+            **({"fairness": fair} if fair else {}),
+            "warnings": [*warnings, *slice_warnings(sliced), *(fairness_warnings(fair) if fair else ())],
         }
+
+    def _fairness(self, frame: pl.DataFrame) -> dict[str, Any]:
+        if not self.sensitive or self.favourable is None:
+            return {}
+        columns = [frame[f"{_SENSITIVE}{name}"].rename(name) for name in self.sensitive]
+        groups = frame["group"] if self.group else None
+        return fairness(columns, frame["target"], frame["prediction"], self.favourable, groups)
+
+    def _linear(self, frame: pl.DataFrame, *, with_shares: bool) -> dict[str, Any]:
+        """The linear model's scores on the same rows, and whether the model's differ; empty where there is none."""
+        if yardstick.LINEAR not in frame.columns:
+            return {}
+        truth, other = frame["target"], frame[yardstick.LINEAR]
+        metrics = {"accuracy": accuracy(truth, other), "macro_f1": macro_f1(truth, other)}
+        if with_shares and yardstick.LINEAR_SHARES in frame.columns:
+            told = shares_of(frame.select("target", prediction=yardstick.LINEAR, shares=yardstick.LINEAR_SHARES))
+            metrics |= told.metrics() if told else {}
+        groups = frame["group"] if self.group else None
+        found = compared("accuracy", truth, frame["prediction"], other, groups)
+        return {"metrics": metrics, "compared": found}
+
+    def _slices(self, frame: pl.DataFrame) -> dict[str, Any]:
+        truth, guess = frame["target"], frame["prediction"]
+        groups = None if not self.group else frame["group"].rank("dense").to_numpy().astype("int64") - 1
+
+        def more(inside: Numbers) -> dict[str, float]:
+            rows = pl.Series(inside)
+            return {"macro_f1": macro_f1(truth.filter(rows), guess.filter(rows))}
+
+        asked, seen = (
+            [frame[c].rename(c.removeprefix(kind)) for c in frame.columns if c.startswith(kind)]
+            for kind in (_SLICE, _FEATURE)
+        )
+        losses = Losses("accuracy", (truth != guess).to_numpy().astype("float64"), groups)
+        return slices(asked, seen, losses, more)
 
     def _intervals(self, frame: pl.DataFrame) -> dict[str, list[float]]:
         truth, guess = frame["target"], frame["prediction"]
@@ -169,8 +238,13 @@ def _warnings(
         if (interval[name][1] >= value if name in LESS_IS_BETTER else interval[name][0] <= value)
     ]
     seen = [frame[name].rename(name.removeprefix(_FEATURE)) for name in frame.columns if name.startswith(_FEATURE)]
+    sure = giveaways(seen, frame["target"])
     found += [
         f"Column '{name}' alone tells the target nearly without fail. Is it known when the model will be asked?"
-        for name in giveaways(seen, frame["target"])
+        for name in sure
+    ]
+    found += [
+        f"Each of the {rows:,} test rows where '{name}' is '{value}' is '{label}': is it a part of the answer?"
+        for name, value, label, rows in parts_of_answer([s for s in seen if s.name not in sure], frame["target"])
     ]
     return found

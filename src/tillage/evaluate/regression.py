@@ -15,12 +15,18 @@ from pydantic import Field
 from tillage.core.errors import BadData
 from tillage.core.rows import ID
 from tillage.core.step import Whole
-from tillage.evaluate.tested import FEW, as_numbers, tested
+from tillage.evaluate import yardstick
+from tillage.evaluate.giveaway import straight_lines
+from tillage.evaluate.slices import Losses, Numbers, slices
+from tillage.evaluate.slices import warnings_of as slice_warnings
+from tillage.evaluate.tested import FEW, as_numbers, column, tested
 from tillage.measure.interval import bootstrap
 from tillage.measure.metrics import mae, r2, rmse
+from tillage.measure.paired import compared
 
 _METRICS: dict[str, Callable[..., float]] = {"r2": r2, "mae": mae, "rmse": rmse}
 _LESS_IS_BETTER = {"mae", "rmse"}
+_FEATURE, _SLICE = "feature ", "slice "
 _MISTAKES = 20
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -29,7 +35,7 @@ class RegressionReport(Whole):
     """Scores of predicted numbers, from rows that bear target, `prediction` and `baseline`.
 
     Rows without a finite target are left out and counted. Intervals are of 95 %, by bootstrap over rows, or over
-    whole groups.
+    whole groups. With `linear`, what a linear model predicts, its scores stand beside, compared in pairs.
 
     >>> rows = pl.DataFrame({"_id": [1, 2], "y": [1.0, 3.0], "prediction": [1.0, 2.0], "baseline": [2.0, 2.0]})
     >>> report = RegressionReport(target="y").compute({"rows": rows})
@@ -39,19 +45,25 @@ class RegressionReport(Whole):
 
     target: str = Field(min_length=1, description="column with the true number")
     group: str | None = Field(None, min_length=1, description="column whose equal values belong together")
+    features: tuple[str, ...] = Field((), description="columns that the model saw, looked at for the worst slices")
+    slices: tuple[str, ...] = Field((), description="columns by whose values the score is told apart")
     seed: int = Field(0, ge=0, lt=2**31, description="of the bootstrap")
 
     def needs(self) -> tuple[str, ...]:
-        return (self.target, "prediction", "baseline") + ((self.group,) if self.group else ())
+        group = (self.group,) if self.group else ()
+        return (self.target, "prediction", "baseline", *group, *self.features, *self.slices)
 
     def compute(self, inputs: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
         """`metrics`, `baseline`, `interval`, `rows`, `unlabelled`, `residuals` (quantiles of target - prediction),
-        `errors` (the largest), `warnings`: plain values. Raises BadData when no row has a target, or a row has no
-        prediction."""
+        `errors` (the largest), `slices`, maybe `linear`, `warnings`: plain values. Raises BadData when no row has a
+        target, or a row has no prediction."""
         rows = inputs["rows"]
-        kept = (as_numbers(rows, "prediction"), as_numbers(rows, "baseline"))
+        judged = ["prediction", "baseline", *([yardstick.LINEAR] if yardstick.LINEAR in rows.columns else [])]
+        kept = [as_numbers(rows, name) for name in judged]
+        kept += [column(rows, name).rename(f"{_FEATURE}{name}") for name in self.features]
+        kept += [column(rows, name).rename(f"{_SLICE}{name}") for name in self.slices]
         frame = tested(rows, as_numbers(rows, self.target), self.group, kept)
-        for name in ("prediction", "baseline"):
+        for name in judged:
             silent = frame[name].null_count()
             if silent:
                 raise BadData(
@@ -67,6 +79,19 @@ class RegressionReport(Whole):
             for name, metric in _METRICS.items()
         }
         residual = frame["target"] - frame["prediction"]
+        sliced = self._slices(frame)
+        warnings = _warnings(frame, baseline, interval)
+        seen = [frame[c].rename(c.removeprefix(_FEATURE)) for c in frame.columns if c.startswith(_FEATURE)]
+        warnings += [
+            f"Column '{name}' is the target on another scale. Is it known when the model will be asked?"
+            for name in straight_lines(seen, truth)
+        ]
+        linear: dict[str, Any] = {}
+        if yardstick.LINEAR in frame.columns:
+            other = frame[yardstick.LINEAR]
+            linear = {"metrics": {name: metric(truth, other) for name, metric in _METRICS.items()}}
+            linear["compared"] = compared("mae", truth, guess, other, groups)
+            warnings += yardstick.warnings_of(linear["compared"], metrics, linear["metrics"])
         return {
             "metrics": metrics,
             "baseline": baseline,
@@ -75,8 +100,24 @@ class RegressionReport(Whole):
             "unlabelled": rows.height - frame.height,
             "residuals": {f"{q:g}": residual.quantile(q, "linear") for q in _QUANTILES},
             "errors": _mistakes(frame),
-            "warnings": _warnings(frame, baseline, interval),
+            "slices": sliced,
+            **({"linear": linear} if linear else {}),
+            "warnings": [*warnings, *slice_warnings(sliced)],
         }
+
+    def _slices(self, frame: pl.DataFrame) -> dict[str, Any]:
+        truth, guess = frame["target"], frame["prediction"]
+        groups = None if not self.group else frame["group"].rank("dense").to_numpy().astype("int64") - 1
+
+        def more(inside: Numbers) -> dict[str, float]:
+            rows = pl.Series(inside)
+            return {"rmse": rmse(truth.filter(rows), guess.filter(rows))}
+
+        asked, seen = (
+            [frame[c].rename(c.removeprefix(kind)) for c in frame.columns if c.startswith(kind)]
+            for kind in (_SLICE, _FEATURE)
+        )
+        return slices(asked, seen, Losses("mae", (truth - guess).abs().to_numpy(), groups), more)
 
 
 def _mistakes(frame: pl.DataFrame) -> list[dict[str, Any]]:

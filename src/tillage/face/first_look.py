@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tillage.core.errors import UsageError, unknown_name
+from tillage.evaluate.giveaway import parts_of_answer
 from tillage.text.tokens import words
 
 MANY = 20
@@ -23,6 +24,15 @@ PROSE = 4
 
 SURE = 0.02
 """Share of the naive guess's errors below which a single column is taken to give the target away."""
+
+TIMES = 200
+"""Different times from which rows are taken to come one after another."""
+
+NEARLY = 0.9
+"""Share of different values above which a column that is named as an identifier is one, though some repeat."""
+
+MISSING = frozenset(("na", "n/a", "nan", "null", "none", "nil", "?", "-", "--", ".", "#n/a", "missing"))
+"""What stands for a missing number, in any case of letters."""
 
 STRAY = 0.2
 """Share of values up to which what is no number ('NA') is a stray among numbers, and not a class."""
@@ -71,6 +81,14 @@ class Decision:
     looks: tuple[Look, ...]
     why: str
     key: str | None = None
+    numbers: tuple[str, ...] = ()
+    """Columns of numbers in which a mark such as NA stands for what is missing."""
+
+    @property
+    def time(self) -> str | None:
+        """The column by whose order the rows came, where there is just one, without gaps, and rows are enough."""
+        times = [look for look in self.looks if look.role == "time"]
+        return times[0].name if len(times) == 1 and not times[0].missing and times[0].distinct > TIMES else None
 
     @property
     def dropped(self) -> tuple[Look, ...]:
@@ -82,6 +100,8 @@ def decide(frame: pl.DataFrame, target: str) -> Decision:
     """Look at every column and choose; UsageError when the target is not there or cannot be learnt."""
     if target not in frame.columns:
         raise UsageError(unknown_name("column", target, frame.columns))
+    marked = marked_numbers(frame)
+    frame = frame.with_columns(pl.col(c).cast(pl.Float64, strict=False) for c in marked)
     task = _task(frame[target])
     looks = tuple(look(frame, name, target, task) for name in frame.columns)
     used = [one for one in looks if one.used]
@@ -90,7 +110,24 @@ def decide(frame: pl.DataFrame, target: str) -> Decision:
         raise UsageError(f"No column is left to learn '{target}' from: {left}.", fix="Give a file with more columns.")
     learner, inputs, why = _learner(task, used)
     keys = [one.name for one in looks if one.role == "id" and not one.missing and _named_id(one.name)]
-    return Decision(target, task, learner, inputs, looks, why, keys[0] if keys else None)
+    return Decision(target, task, learner, inputs, looks, why, keys[0] if keys else None, marked)
+
+
+def marked_numbers(frame: pl.DataFrame) -> tuple[str, ...]:
+    """The columns of text that are numbers, but for a mark such as NA or ? where one is missing.
+
+    >>> marked_numbers(pl.DataFrame({"x": ["1", "NA", "2.5", "3", "4", "5"], "k": ["NA", "b", "c", "d", "e", "f"]}))
+    ('x',)
+    """
+    found = []
+    for name, dtype in frame.schema.items():
+        if dtype != pl.String:
+            continue
+        known = frame[name].drop_nulls().str.strip_chars()
+        others = known.filter(known.cast(pl.Float64, strict=False).is_null())
+        if 0 < len(others) <= STRAY * len(known) and others.str.to_lowercase().is_in(list(MISSING)).all():
+            found.append(name)
+    return tuple(found)
 
 
 def _task(values: pl.Series) -> str:
@@ -163,8 +200,14 @@ def _role(frame: pl.DataFrame, values: pl.Series, median: float, target: str, ta
     prose = values.dtype == pl.String and median >= PROSE and distinct > MANY and not time
     if distinct == len(known) > MANY and not (prose or time) and _numbers_rows(known, name):
         return "id", "has another value in each row, so it names rows and teaches nothing"
+    if len(known) > MANY and distinct > NEARLY * len(known) and not known.dtype.is_float() and _named_id(name):
+        return "id", "is named as an identifier and hardly repeats a value, so it names rows and teaches nothing"
     if not prose and gives_away(frame, name, target, task):
         return "giveaway", f"tells '{target}' almost without fail, so it gives the answer away"
+    if not prose and task == "classification":
+        parts = parts_of_answer([values], frame[target].cast(pl.String))
+        for _, value, label, rows in parts:
+            return "giveaway", f"is never {value} unless '{target}' is {label} ({rows:,} rows): a part of the answer"
     if prose:
         return "prose", ""
     if time:

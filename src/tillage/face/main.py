@@ -14,9 +14,13 @@ from gc import set_threshold
 import typer
 
 from tillage.face import failure
+from tillage.face.carding import card
 from tillage.face.checking import check, plan
+from tillage.face.comparing import compare
+from tillage.face.explaining import explain
 from tillage.face.forgetting import forget
 from tillage.face.keeping import gc, verify
+from tillage.face.labelling import label
 from tillage.face.new import new
 from tillage.face.running import replay, run
 from tillage.face.scoring import score
@@ -44,7 +48,25 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("try")(try_file)
-for _command in (new, check, plan, run, show, replay, score, serve, trace, forget, verify, gc, steps):
+for _command in (
+    new,
+    check,
+    plan,
+    run,
+    show,
+    compare,
+    explain,
+    card,
+    label,
+    replay,
+    score,
+    serve,
+    trace,
+    forget,
+    verify,
+    gc,
+    steps,
+):
     app.command()(_command)
 
 

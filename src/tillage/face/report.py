@@ -17,6 +17,7 @@ from typing import Any
 from tillage.draw import STYLE, Bar, Chart, Edge, Node, bar_chart, confusion_matrix, flow_graph, number
 from tillage.draw.chart import FONTS
 from tillage.draw.markup import Markup, Value, clip, escape, table
+from tillage.face.evaluations import evaluation_tables
 from tillage.face.summary import flattened
 
 LIMIT = 500_000
@@ -124,11 +125,13 @@ def _scores(name: str, facts: Mapping[str, Any]) -> list[dict[str, str]]:
     if alone:
         raise ValueError(f"the model {name!r} has no baseline for {', '.join(alone)}; a score is never shown alone")
     intervals = facts.get("interval") or {}
+    linear = (facts.get("linear") or {}).get("metrics") or {}
     return [
         {
             "metric": metric,
             "value": number(value),
             "baseline": number(facts["baseline"][metric]),
+            "linear": number(linear[metric]) if metric in linear else "",
             "interval": " to ".join(map(number, intervals.get(metric) or ())),
         }
         for metric, value in facts["metrics"].items()
@@ -158,6 +161,8 @@ def _model(name: str, facts: Mapping[str, Any], about: Mapping[str, Any], longes
     words += [f"left as {reason}: {number(rows)}" for reason, rows in (about.get("left") or {}).items()]
     if about.get("looks") is not None:
         words.append(f"looks at the test part so far: {number(about['looks'])}")
+    if note := (facts.get("linear") or {}).get("note"):
+        words.append(f"linear model beside it: {note}")
     charts = _bars(name, facts)
     confusion = about.get("confusion")
     if confusion and confusion["classes"]:
@@ -167,6 +172,7 @@ def _model(name: str, facts: Mapping[str, Any], about: Mapping[str, Any], longes
             words.append("the confusion matrix is left out, so that the page stays small")
     worst_first = sorted(about.get("per_class") or [], key=lambda row: (row.get("f1") or 0.0, str(row.get("class"))))
     grids = [
+        *(_grid(t.title, t.lines, longest) for t in evaluation_tables(about)),
         _grid("By class, the worst first", worst_first, longest),
         _grid("Rows predicted wrong", about.get("errors") or [], longest),
     ]

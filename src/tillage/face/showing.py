@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tillage.face.evaluations import evaluation_tables
 from tillage.face.opening import known, open_project
 from tillage.face.options import AsJson, PlanFile
 from tillage.face.page import report_path
@@ -183,6 +184,10 @@ def _model(screen: Screen, project: Project, at: Version, digest: bool) -> None:
         **report,
     }
     show_model(screen, at.stage, facts, digest=digest)
+    for found in evaluation_tables(report):
+        screen.line()
+        screen.line(found.title, style="bold")
+        screen.table(list(found.lines[0]), [list(line.values()) for line in found.lines])
     _classes(screen, report.get("per_class") or [])
     hints = confused(report.get("confusion"))
     if hints:

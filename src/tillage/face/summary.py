@@ -43,17 +43,21 @@ def counts(facts: Mapping[str, Any]) -> str:
 
 
 def show_model(screen: Screen, name: str, facts: Mapping[str, Any], *, digest: bool = False) -> None:
-    """A model: its rows, each metric beside its baseline and interval, its warnings."""
+    """A model: its rows, each metric beside its baselines and interval, its warnings."""
     left = f", {many(sum(facts['left'].values()), 'row')} left out ({_reasons(facts['left'])})" if facts["left"] else ""
     sides = f"trained on {many(facts['train'], 'row')}, tested on {many(facts['test'], 'row')}"
     screen.line(f"{name}  v{facts['version']}  {sides}{left}", style="bold")
+    linear = facts.get("linear") or {"metrics": {}, "note": "not measured"}
     if facts["metrics"]:
         rows = []
         for metric, value in facts["metrics"].items():
             low, high = facts["interval"].get(metric) or (None, None)
             around = "" if low is None else f"{figure(low)} to {figure(high)}"
-            rows.append([f"  {metric}", figure(value), figure(facts["baseline"].get(metric)), around])
-        screen.table(["", "score", "baseline", "95 % interval"], rows, right=(1, 2))
+            plain = [figure(linear["metrics"].get(metric))] if linear["metrics"] else []
+            rows.append([f"  {metric}", figure(value), figure(facts["baseline"].get(metric)), *plain, around])
+        head = ["", "score", "baseline", *(["linear"] if linear["metrics"] else []), "95 % interval"]
+        screen.table(head, rows, right=tuple(range(1, len(head) - 1)))
+        screen.line(f"  linear model beside it: {linear['note']}")
         screen.line(f"  looks at this test part so far: {facts['looks']:,}")
     if digest:
         screen.line(f"  digest {facts['digest']}")

@@ -159,6 +159,9 @@ def _text(place: Path, file: Path, decision: Decision) -> str:
         f"    target: {_quoted(decision.target)}",
         "    split: {test: 0.2}   # a fifth of the rows tests the model and is never learnt from",
     ]
+    if decision.time is not None:
+        order = f"evaluate: {{folds: 5, time: {_quoted(decision.time)}}}"
+        lines.append(f"    {order}   # and again, each part of the time from those before it")
     return "\n".join(lines) + "\n"
 
 
@@ -166,6 +169,10 @@ def _steps(decision: Decision) -> list[str]:
     lines: list[str] = []
     key = decision.key
     dropped = [one for one in decision.dropped if one.name != key]
+    numbers = [name for name in decision.numbers if name not in {one.name for one in dropped}]
+    if numbers:
+        columns = ", ".join(f'{_quoted(name)}: ""' for name in numbers)
+        lines.append(f'      - parse_numbers: {{columns: {{{columns}}}, failing: "null"}}   # a mark stands for a gap')
     if dropped:
         lines += [f"      # {_comment(one.name)}: {_comment(one.why)}" for one in dropped]
         lines.append(f"      - drop: {{columns: {_list([one.name for one in dropped])}}}")

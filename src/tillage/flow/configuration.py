@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tillage.core.errors import ConfigurationError, InputMissing, Problem
 from tillage.core.step import Fold, Map, Source, Step
 from tillage.flow.parameters import make, nearest
-from tillage.flow.plan import Model, Plan, Service, Split, Table
+from tillage.flow.plan import Card, Evaluation, Model, Plan, Service, Split, Table
 from tillage.flow.positions import MAX_BYTES, Node, Place, read
 from tillage.flow.reading import Reading, as_name, capital
 from tillage.flow.registry import Registry
@@ -24,7 +24,7 @@ STORE = ".tillage"
 
 _PLAN = ("project", "store", "tables", "models", "services")
 _TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
-MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on")
+MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate", "card")
 _SERVICE = ("model", "from")
 
 
@@ -48,6 +48,23 @@ class _SplitForm(_Form):
     test: float = Field(0.2, gt=0, lt=1)
     group: str | None = Field(None, min_length=1)
     seed: int = 0
+    like: str | None = Field(None, min_length=1)
+
+
+class _EvaluationForm(_Form):
+    linear: bool = True
+    explain: bool = True
+    robustness: bool = False
+    folds: int | None = Field(None, ge=2, le=20)
+    time: str | None = Field(None, min_length=1)
+    favourable: str | None = Field(None, min_length=1)
+
+
+class _CardForm(_Form):
+    intended_use: str = Field("", min_length=1)
+    out_of_scope: str = Field("", min_length=1)
+    limitations: str = Field("", min_length=1)
+    licence: str = Field("", min_length=1)
 
 
 class _LeakForm(_Form):
@@ -112,7 +129,7 @@ class _PlanReading(Reading):
             root=root,
             store=root / (store or STORE),
             tables={name: table for name, table in read_tables.items() if table},
-            models={n: m for n, node in models.items() if (m := self.model(n, node, tables))},
+            models=self.alike({n: m for n, node in models.items() if (m := self.model(n, node, tables))}, models),
             services={n: s for n, node in services.items() if (s := self.service(n, node, tables, models))},
             file=self.file,
         )
@@ -306,8 +323,42 @@ class _PlanReading(Reading):
         if learner is None or table is None:
             return None
         return Model.model_construct(
-            name=name, learner=learner, table=table, split=split, test_table=test, fit_on=settings.fit_on
+            name=name,
+            learner=learner,
+            table=table,
+            split=split,
+            test_table=test,
+            fit_on=settings.fit_on,
+            evaluation=self.evaluation(given["evaluate"], what, learner) if "evaluate" in given else Evaluation(),
+            card=self.card(given["card"], what, tables) if "card" in given else Card(),
         )
+
+    def card(self, node: Node, what: str, tables: dict[str, Node]) -> Card:
+        where = f"'card' of {what}"
+        given = self.fields(node, where, Card.model_fields)
+        form = self.form(_CardForm, given, node, where)
+        lists = {key: self.texts(given[key], f"'{key}' of {where}") for key in ("authors", "language") if key in given}
+        licences = {}
+        said = f"'licences' of {where}"
+        for table, item in self.fields(given["licences"], said, tables).items() if "licences" in given else ():
+            licences[table] = self.text(item, f"'{table}' of {said}") or ""
+        return Card(licences=licences, **lists, **form.model_dump())
+
+    def evaluation(self, node: Node, what: str, learner: Step) -> Evaluation:
+        where = f"'evaluate' of {what}"
+        given = self.fields(node, where, Evaluation.model_fields)
+        form = self.form(_EvaluationForm, given, node, where)
+        lists = {key: self.texts(given[key], f"'{key}' of {where}") for key in ("slices", "sensitive") if key in given}
+        for key, other in (("sensitive", "favourable"), ("favourable", "sensitive")):
+            if key in given and other not in given:
+                self.wrong(f"'{key}' of {where} needs '{other}' beside it.", node.keys[key])
+        if "sensitive" in given and getattr(learner, "task", "classification") != "classification":
+            self.wrong(
+                f"'sensitive' of {where} is of classes; numbers are told apart by 'slices'.", node.keys["sensitive"]
+            )
+        if form.time is not None and form.folds is None:
+            self.wrong(f"'time' of {where} orders folds, so it needs 'folds' (5, say).", node.keys["time"])
+        return Evaluation(**lists, **form.model_dump())
 
     def learner(self, node: Node, given: dict[str, Node], what: str) -> Step | None:
         name, value, place = self.named_step(given["learn"], f"'learn' of {what}", "one learner")
@@ -331,13 +382,32 @@ class _PlanReading(Reading):
 
     def split(self, node: Node, what: str, has_test_table: bool) -> Split:
         where = f"'split' of {what}"
-        given = self.fields(node, where, ("test", "group", "seed", "leak"))
-        if has_test_table:
-            for key in given.keys() - {"leak"}:
-                self.wrong(f"'{key}' of {where} means nothing beside 'test_from': keep one.", node.keys[key])
+        given = self.fields(node, where, ("test", "group", "seed", "leak", "like"))
+        rest = "test_from" if has_test_table else "like" if "like" in given else None
+        for key in given.keys() - {"leak", rest} if rest else ():
+            self.wrong(f"'{key}' of {where} means nothing beside '{rest}': keep one.", node.keys[key])
         form = self.form(_SplitForm, given, node, where)
         leak = self.leak(given["leak"], where) if "leak" in given else 1.0
-        return Split(test=form.test, group=form.group, seed=form.seed, leak=leak)
+        return Split(test=form.test, group=form.group, seed=form.seed, leak=leak, like=form.like)
+
+    def alike(self, models: dict[str, Model], nodes: dict[str, Node]) -> dict[str, Model]:
+        """The models, each split that is `like` another's with its settings."""
+        made = dict(models)
+        for name, model in models.items():
+            if model.split.like is None:
+                continue
+            node = nodes[name].value["split"].value["like"]
+            other = self.reference(node, "model", nodes, f"'like' of 'split' of model '{name}'")
+            base = models.get(other or "")
+            if base is None:
+                continue
+            if base.split.like is not None or base.test_table is not None or base is model:
+                said = "is tested on a table of its own" if base.test_table else "is itself like another"
+                self.wrong(f"Model '{name}' cannot be split like '{other}', which {said}.", node.place)
+                continue
+            split = base.split.model_copy(update={"leak": model.split.leak, "like": other})
+            made[name] = model.model_copy(update={"split": split})
+        return made
 
     def leak(self, node: Node, where: str) -> float | None:
         if isinstance(node.value, bool):

@@ -117,11 +117,17 @@ def missing_columns(plan: Plan, model: Model, columns: Mapping[str, str], table:
     asked: list[tuple[str, str, int | None]] = [_named_in(model, column) for column in features(model)]
     asked += [("target", str(target), None)] if target is not None else []
     asked += [("group", model.split.group, None)] if model.split.group is not None and table == model.table else []
+    evaluation = model.evaluation
+    asked += [("slices", c, n) for n, c in enumerate(evaluation.slices)]
+    asked += [("sensitive", c, n) for n, c in enumerate(evaluation.sensitive)]
+    asked += [("time", evaluation.time, None)] if evaluation.time is not None else []
     for setting, column, n in asked:
         if column not in columns:
             what = f"Model '{model.name}': table '{table}' has no column '{column}' for its '{setting}'."
             at = ("models", model.name)
-            ways = [(*at, "split", "group")] if setting == "group" else [(*at, "learn", model.learner.name(), setting)]
+            inside = {name: (*at, "evaluate", name) for name in ("slices", "sensitive", "time")}
+            inside["group"] = (*at, "split", "group")
+            ways = [inside.get(setting, (*at, "learn", model.learner.name(), setting))]
             yield problem_at(plan, nearest(what, column, list(columns)), (*at, setting), *ways, item=n)
 
 

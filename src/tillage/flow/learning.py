@@ -1,10 +1,8 @@
-"""Stages that learn: the training side goes to the learner, the test side is looked at once and the look is counted.
-
-No score stands alone: the same report holds the naive baseline, fitted on the same training rows, and an interval.
-"""
+"""Stages that learn: the training side goes to the learner, the test side to the evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -13,17 +11,18 @@ from tillage.core.errors import BadData
 from tillage.core.rows import ID
 from tillage.core.step import Fit, Fitted, Fold, Sharded, Whole
 from tillage.flow.engine import Engine
+from tillage.flow.evaluation import evaluate
+from tillage.flow.judged import Judged, told_its_group
 from tillage.flow.plan import Model, Plan
 from tillage.flow.progress import Listener
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, ResultRun
 from tillage.flow.sharding import Shards, learn_in_shards
 from tillage.flow.stages import SIDE, Stage, features, hidden
-from tillage.store.catalog import dump
-from tillage.store.tables import Draft, Store
+from tillage.store.tables import ROWS, Draft, Store
 
-_SHOWN = ("prediction", "confidence", "shares", "baseline")
-"""What an evaluation is shown of what the models added."""
+_KEPT = ("metrics", "baseline", "linear", "interval", "train", "test", "left", "looks", "warnings", "task")
+"""What a version says of its model without the report being read."""
 
 
 def run_learn(
@@ -40,7 +39,9 @@ def run_learn(
     run = ResultRun(store, stage, fingerprint, engine, listen, refit)
     if run.last is not None and run.since == run.until and refit is None:
         return None, 0
-    model = _model(stage)
+    if stage.model is None:
+        raise TypeError(stage.name)
+    model = told_its_group(stage.model)
     learner = model.learner
     unseen = hidden(model, plan) - {getattr(learner, "group", None)}
     target = str(learner.target)  # type: ignore[attr-defined]
@@ -55,14 +56,17 @@ def run_learn(
     except BadData as error:  # a learner knows columns, not whose they are
         raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
     run.publish(fitted, learner, registry)
-    report = _evaluate(run, model, fitted, train, registry)
+
+    def rows() -> Iterator[pl.DataFrame]:
+        return (run.rows(chunk) for chunk in store.chunks(run.source, ROWS, run.until))
+
+    judged = Judged(store, run.source, rows, plan, model, fitted, frozenset(unseen))
+    report = evaluate(judged, registry)
     report |= {name: fitted.state[name] for name in ("model", "tuned") if name in fitted.state}
     if shards is not None:
         report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)
-    run.draft.facts |= {
-        k: report[k] for k in ("metrics", "baseline", "interval", "train", "test", "left", "looks", "warnings", "task")
-    }
+    run.draft.facts |= {k: report[k] for k in _KEPT}
     return run.draft, run.touched
 
 
@@ -91,86 +95,3 @@ def _fit(run: ResultRun, model: Model, train: Any) -> tuple[Fitted, Shards | Non
     if not isinstance(result, Fitted):
         raise TypeError(f"{learner.name()} did not return a fitted Map")
     return result, shards
-
-
-def _evaluate(run: ResultRun, model: Model, fitted: Fitted, train: Any, registry: Registry) -> dict[str, Any]:
-    learner = model.learner
-    target = str(learner.target)  # type: ignore[attr-defined]
-    task = str(type(learner).task)  # type: ignore[attr-defined]
-    baseline = registry.baseline.model_validate({"target": target, "task": task})
-    state = baseline.start()
-    tests, trained = [], 0
-    for rows in run.frames():
-        training = train(rows)
-        trained += training.height
-        state = baseline.update(state, training)
-        tests.append(rows.filter((pl.col(SIDE) == "test") & pl.col(target).is_not_null()))
-    exam = pl.concat(tests, how="diagonal_relaxed")
-    left = _left(run, model)
-    value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": left}
-    if exam.is_empty():
-        empty: dict[str, Any] = {"metrics": {}, "baseline": {}, "interval": {}, "looks": 0}
-        return {**value, **empty, "warnings": ["No row stands on the test side: the model is not evaluated."]}
-    naive = baseline.finish(state)
-    if not isinstance(naive, Fitted):
-        raise TypeError("a naive baseline is a fitted Map")
-    rare = naive.state.get("warnings", [])
-    group = model.split.group
-    keep = [ID, target, *({group} if group else set())]
-    seen = [c for c in fitted.needs() if c in exam.columns and c not in keep]
-    shown, told = _shown(fitted, naive, exam)
-    shown = shown.select(*keep, *seen, *(c for c in _SHOWN if c in shown.columns))
-    judging = registry.evaluators[task]
-    given = {"target": target, "group": group, "features": seen}
-    evaluator = judging.model_validate({name: value for name, value in given.items() if name in judging.model_fields})
-    report = evaluator.compute({"rows": shown})  # type: ignore[attr-defined]
-    warnings = [*report.get("warnings", []), *told.pop("warnings", []), *rare]
-    return {**report, **value, **told, "looks": _look(run.store, model), "warnings": warnings}
-
-
-def _shown(fitted: Fitted, naive: Fitted, exam: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """The test rows with what both models say of them, and what more there is to report.
-
-    A model of time is `examined`: each row as it would have been predicted then, beside a naive forecast of its own.
-    """
-    examined = getattr(fitted, "examined", None)
-    if examined is None:
-        return naive.apply(getattr(fitted, "apply_with_shares", fitted.apply)(exam)), {}
-    shown, told = examined(naive.apply(exam))
-    return shown, dict(told)
-
-
-def _look(store: Store, model: Model) -> int:
-    """Count one more look at this model's test part, and return the count."""
-    split = model.split
-    exam = dump([split.test, split.group, split.seed, model.test_table])
-    with store.catalog.transaction():
-        store.catalog.write(
-            "INSERT INTO looks VALUES (?, ?, 1) ON CONFLICT (model, exam) DO UPDATE SET count = count + 1",
-            model.name,
-            exam,
-        )
-        row = store.catalog.row("SELECT count FROM looks WHERE model = ? AND exam = ?", model.name, exam)
-    return int(row[0]) if row else 1
-
-
-def _left(run: ResultRun, model: Model) -> dict[str, int]:
-    """Reason to how many rows of its table the model does not see: the split lets synthetic ones go, then leaks go."""
-    dropped: dict[str, int] = {}
-    stages = [run.source]
-    while stages:
-        at = run.store.latest(stages.pop())
-        for reason, n in (at.counts.get("dropped", {}) if at else {}).items():
-            dropped[reason] = dropped.get(reason, 0) + n
-        stages += [source for source in at.inputs if source.startswith(f"{model.name}/")] if at else []
-    return dropped
-
-
-def _model(stage: Stage) -> Model:
-    """The stage's model; a learner that holds rows back itself is told the group that its split keeps whole."""
-    if stage.model is None:
-        raise TypeError(stage.name)
-    learner, group = stage.model.learner, stage.model.split.group
-    if group is not None and "group" in type(learner).model_fields and learner.group is None:  # type: ignore[attr-defined]
-        return stage.model.model_copy(update={"learner": learner.model_copy(update={"group": group})})
-    return stage.model

@@ -28,7 +28,7 @@ from tillage.core.rows import ID, INTO, PARENT, REASON, split_left
 from tillage.core.step import Fitted, Fold, Map, Source, Step
 from tillage.flow.configuration import STORE, folder_name
 from tillage.flow.parameters import explain, obvious_field
-from tillage.flow.plan import NAME, Model, Plan, Split, Table
+from tillage.flow.plan import NAME, Evaluation, Model, Plan, Split, Table
 
 folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 """The folder of the project in which rows are run; none: the current one."""
@@ -225,11 +225,16 @@ class Rows:
         return project.read(name)
 
     def fit(
-        self, learner: Step, split: Split | None = None, name: str | None = None, test: Rows | None = None
+        self,
+        learner: Step,
+        split: Split | None = None,
+        name: str | None = None,
+        test: Rows | None = None,
+        evaluate: Evaluation | None = None,
     ) -> Trained:
         """Learn from these rows: trained, evaluated and stored as the model `name` (the learner's by default).
 
-        `split` says which rows test it; `test` are rows of their own that do.
+        `split` says which rows test it; `test` are rows of their own that do; `evaluate`, what else is asked of it.
         """
         name = name or type(learner).name()
         table = self.table().name
@@ -239,6 +244,7 @@ class Rows:
             table=table,
             split=split or Split(),
             test_table=test.table().name if test is not None else None,
+            evaluation=evaluate or Evaluation(),
         )
         plan = self.plan(None, model)
         if test is not None:

@@ -50,6 +50,44 @@ class Split(Part):
     seed: int = 0
     leak: float | None = 1.0
     """Similarity at which a training row is too near a test row; None keeps them."""
+    like: str | None = None
+    """The model whose test rows these are, so that the two can be compared; it has this test, group and seed."""
+
+
+class Evaluation(Part):
+    """What is asked of a model beyond its score on the test part."""
+
+    slices: tuple[str, ...] = ()
+    """Columns by whose values the score is told apart."""
+    linear: bool = True
+    """Whether a linear model of the same rows stands beside it."""
+    explain: bool = True
+    """Whether it is measured which columns the model goes by."""
+    folds: int | None = None
+    """Parts of the training rows, each held out in turn; None: no cross-validation."""
+    time: str | None = None
+    """Column by which the folds follow each other: each is predicted from those before it."""
+    robustness: bool = False
+    """Whether the score is measured on test rows that are spoilt by typos, noise and missing columns."""
+    sensitive: tuple[str, ...] = ()
+    """Columns whose groups are to be treated alike."""
+    favourable: str | None = None
+    """The class that people want: what `sensitive` is measured by."""
+
+
+class Card(Part):
+    """What only people know of a model: it goes into its card, and changes nothing that is computed."""
+
+    intended_use: str = ""
+    out_of_scope: str = ""
+    limitations: str = ""
+    licence: str = ""
+    """Of the model: an SPDX identifier, such as Apache-2.0."""
+    authors: tuple[str, ...] = ()
+    language: tuple[str, ...] = ()
+    """ISO 639-1 codes of the languages that it is for."""
+    licences: dict[str, str] = {}
+    """Table to the licence of its data."""
 
 
 class Model(Part):
@@ -63,6 +101,8 @@ class Model(Part):
     """A table of its own that tests the model, instead of a share of the first."""
     fit_on: int | None = None
     """The version of `table` on which it is pinned, as `tillage show` prints it."""
+    evaluation: Evaluation = Evaluation()
+    card: Card = Card()
 
 
 class Service(Part):

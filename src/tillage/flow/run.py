@@ -472,6 +472,7 @@ class Project:
                         k: at.facts[k]
                         for k in ("metrics", "baseline", "interval", "train", "test", "left", "looks", "warnings")
                     },
+                    "linear": at.facts.get("linear", {"metrics": {}, "rows": 0, "note": "not measured"}),
                 }
         value: dict[str, Any] = {
             "schema": SCHEMA,

@@ -69,6 +69,7 @@ class Stage:
             parts.append([self.name, list(self.table.key)])
         if self.model:
             parts.append([self.model.name, self.model.split.model_dump(), self.model.test_table])
+            parts.append(self.model.evaluation.model_dump(mode="json"))
         if self.pin is not None:
             parts.append(["pin", self.pin])
         return sha256(dump(parts).encode()).hexdigest()[:32]
@@ -277,7 +278,7 @@ def _table(table: Table) -> list[Stage]:
 def _model(model: Model, plan: Plan, registry: Registry) -> list[Stage]:
     """Rows with their side, rows without leaks, then the learner."""
     split = model.split
-    salt = model.name
+    salt = split.like or model.name
     side = registry.split
     chain = _Chain(model.name)
     chain.inputs = {"rows": model.table}
@@ -292,14 +293,9 @@ def _model(model: Model, plan: Plan, registry: Registry) -> list[Stage]:
             )
         ]
     chain.flush(always=True)
-    if split.leak is not None:
-        columns = features(model)
-        unseen = {*hidden(model, plan), str(getattr(model.learner, "target", ""))} - {SIDE}
-        chain.step(
-            registry.leaks.model_validate(
-                {"columns": columns, "column": SIDE, "similarity": split.leak, "ignore": sorted(unseen)}
-            )
-        )
+    leaks = leak_step(model, plan, registry)
+    if leaks is not None:
+        chain.step(leaks)
     if split.group is not None and _is_synthetic(plan, model.table):
         chain.step(registry.synthetic_leaks.model_validate({"column": SIDE}))
     held = next(iter(chain.inputs.values()))
@@ -307,6 +303,15 @@ def _model(model: Model, plan: Plan, registry: Registry) -> list[Stage]:
     learn = Stage(model.name, model.name, "learn", {"rows": held}, model.learner, pin=model.fit_on, model=model)
     stages.append(replace(learn, pinned_to=model.table))
     return stages
+
+
+def leak_step(model: Model, plan: Plan, registry: Registry) -> Whole | None:
+    """The Whole that removes training rows too near a row that tests; None where the plan keeps them."""
+    if model.split.leak is None:
+        return None
+    unseen = {*hidden(model, plan), str(getattr(model.learner, "target", ""))} - {SIDE}
+    settings = {"similarity": model.split.leak, "ignore": sorted(unseen)}
+    return registry.leaks.model_validate({"columns": features(model), "column": SIDE, **settings})
 
 
 SIDE = "tillage:side"

@@ -129,6 +129,8 @@ def _model(model: Model, registry: Registry) -> dict[str, Any]:
     out: dict[str, Any] = {"learn": _Line({name: nested}) if nested else name, "from": model.table}
     out |= {key: _flat(value) for key, value in params.items() if key not in nested}
     split = model.split.model_dump(mode="json", exclude_defaults=True)
+    if model.split.like is not None:
+        split = {key: value for key, value in split.items() if key in ("like", "leak")}
     if "leak" in split:
         split["leak"] = False if split["leak"] is None else {"similarity": split["leak"]}
     if split:
@@ -137,4 +139,10 @@ def _model(model: Model, registry: Registry) -> dict[str, Any]:
         out["test_from"] = model.test_table
     if model.fit_on is not None:
         out["fit_on"] = model.fit_on
+    card = model.card.model_dump(mode="json", exclude_defaults=True)
+    if card:
+        out["card"] = {key: _flat(value) for key, value in card.items()}
+    evaluation = model.evaluation.model_dump(mode="json", exclude_defaults=True)
+    if evaluation:
+        out["evaluate"] = _Line({key: _flat(value) for key, value in evaluation.items()})
     return out

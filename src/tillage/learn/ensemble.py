@@ -87,6 +87,11 @@ class LearntModel(Fitted):
     def needs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(c for member in self.members for c in member.reads()))
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether scores are a weighted sum of features: no other linear model need stand beside its score."""
+        return all(member.state.get("model") == "linear" for member in self.members)
+
     @cached_property
     def members(self) -> tuple[LearntModel, ...]:
         """The models of the shards; of a model without shards, itself."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import polars as pl
 
 from tillage.learn.boosting import Boosting, boosted_scores
-from tillage.learn.columns import ColumnWeights
+from tillage.learn.columns import ColumnWeights, features
 from tillage.learn.examples import Examples, Table
 from tillage.learn.forest import Forest, forest_scores
 from tillage.learn.learner import Numbers
@@ -17,6 +19,7 @@ from tillage.learn.linear import Logistic, Ridge, linear_scores
 from tillage.learn.network import Network, network_scores
 from tillage.learn.support_vectors import Machines, SupportVectors
 from tillage.learn.tree_columns import TreeColumns
+from tillage.learn.tree_shap import tree_shap
 from tillage.learn.trees import Trees
 
 Name: TypeAlias = Literal["linear", "boosted_trees", "random_forest", "svm", "mlp"]
@@ -75,9 +78,40 @@ class Answering:
     def __init__(self, state: Mapping[str, Any]) -> None:
         dense = state["model"] in DENSE
         self._columns = TreeColumns(state["columns"]) if dense else ColumnWeights(state["columns"])
+        self._state = state
         self._scores = scoring(state["model"], state)
         self._classes = len(state.get("classes", ()))
 
     def scores(self, rows: pl.DataFrame) -> Numbers:
         """(rows, classes) on a logarithmic scale; for numbers (rows,)."""
         return self._scores(self._columns.matrix(rows), self._classes)
+
+    def contributions(self, rows: pl.DataFrame, background: pl.DataFrame) -> tuple[list[str], Numbers, Numbers] | None:
+        """Columns, what each adds to the scores of a row (rows, columns, scores), and the base (scores,); of two
+        classes there is one score, the second's. None of a family that is no sum of trees or of weights.
+
+        A linear model's are coefficient times distance from the background's mean: its Shapley values, were the columns
+        independent.
+        """
+        outputs = self._classes if self._classes > 2 else 1
+        if self._state["model"] == "boosted_trees":
+            matrix, behind = self._columns.matrix(rows), self._columns.matrix(background)
+            values, base = tree_shap(self._state, matrix, behind, outputs)
+            names = [name for name, _ in TreeColumns(self._state["columns"]).names()]
+        elif self._state["model"] == "linear":
+            matrix, behind = (self._columns.matrix(frame) for frame in (rows, background))
+            middle = np.asarray(behind.mean(axis=0)).ravel()
+            names = [json.loads(name)[0] for name in features(self._state["columns"])]
+            columns = list(dict.fromkeys(names))
+            base = middle @ self._state["coefficients"] + self._state["intercepts"]
+            parts = [np.array(names) == column for column in columns]
+            added = [
+                matrix[:, part] @ self._state["coefficients"][part] - middle[part] @ self._state["coefficients"][part]
+                for part in map(np.flatnonzero, parts)
+            ]
+            return columns, np.stack(added, axis=1), np.asarray(base)
+        else:
+            return None
+        columns = list(dict.fromkeys(names))
+        summed = [values[:, [n == column for n in names]].sum(axis=1) for column in columns]
+        return columns, np.stack(summed, axis=1), base

@@ -101,6 +101,9 @@ class NaiveBayesModel(Fitted):
     0.666667
     """
 
+    is_linear: ClassVar[bool] = True
+    """Scores are a weighted sum of counts of words: no other linear model need stand beside its score."""
+
     def needs(self) -> tuple[str, ...]:
         return tuple(self.state["input"])
 

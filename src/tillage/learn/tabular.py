@@ -237,6 +237,10 @@ class TabularClassifierModel(ClassifierModel):
             return scores
         return np.asarray(np.log(np.maximum(calibrated(self.state["calibration"], softmax(scores)), 1e-300)))
 
+    def contributions(self, rows: pl.DataFrame, background: pl.DataFrame) -> tuple[list[str], Numbers, Numbers] | None:
+        """What each column adds to a row's scores, as `families.Answering.contributions`; None where it has no such."""
+        return None if len(self.members) > 1 else self._answering.contributions(rows, background)
+
     @cached_property
     def _answering(self) -> Answering:
         return Answering(self.state)
@@ -296,6 +300,10 @@ class TabularRegressorModel(RegressorModel):
 
     def scores(self, seen: pl.DataFrame) -> Numbers:
         return self._answering.scores(seen)
+
+    def contributions(self, rows: pl.DataFrame, background: pl.DataFrame) -> tuple[list[str], Numbers, Numbers] | None:
+        """What each column adds to a row's scores, as `families.Answering.contributions`; None where it has no such."""
+        return None if len(self.members) > 1 else self._answering.contributions(rows, background)
 
     @cached_property
     def _answering(self) -> Answering:

@@ -117,6 +117,10 @@ class TextClassifierModel(ClassifierModel):
     (4, 2)
     """
 
+    @property
+    def is_linear(self) -> bool:
+        return True
+
     def reads(self) -> tuple[str, ...]:
         return tuple(self.state["input"])
 

@@ -119,17 +119,29 @@ class Trees:
         walking = np.flatnonzero(at >= 0)
         while len(walking):
             node = at[walking]
-            cell = cells[base[walking] + state["feature"][node]]
-            left = cell <= state["threshold"][node]
-            unknown = np.isnan(cell)
-            if unknown.any():
-                left |= unknown & state["missing_left"][node]
-            category = state["category"][node]
-            chosen = np.flatnonzero(category >= 0)
-            if len(chosen):
-                code = np.where(unknown[chosen], -1, cell[chosen]).astype(np.int64)
-                code = np.where((code < 0) | (code > self._ends[0]), self._ends[0], code)
-                left[chosen] = self._members[category[chosen], code]
+            left = self._left(node, cells[base[walking] + state["feature"][node]])
             at[walking] = np.where(left, state["left"][node], state["right"][node])
             walking = walking[at[walking] >= 0]
         return np.asarray(~at).reshape(len(matrix), -1)
+
+    def sides(self, matrix: Numbers) -> Numbers:
+        """(rows, nodes): whether a row would go left at each node, had it come there."""
+        nodes = np.arange(len(self._state["feature"]))
+        cells = np.ascontiguousarray(matrix)[:, self._state["feature"]]
+        found = [self._left(nodes, row) for row in cells]
+        return np.array(found, np.bool_).reshape(len(matrix), len(nodes))
+
+    def _left(self, node: Numbers, cell: Numbers) -> Numbers:
+        """Whether the value of a node's feature goes left."""
+        state = self._state
+        left = cell <= state["threshold"][node]
+        unknown = np.isnan(cell)
+        if unknown.any():
+            left |= unknown & state["missing_left"][node]
+        category = state["category"][node]
+        chosen = np.flatnonzero(category >= 0)
+        if len(chosen):
+            code = np.where(unknown[chosen], -1, cell[chosen]).astype(np.int64)
+            code = np.where((code < 0) | (code > self._ends[0]), self._ends[0], code)
+            left[chosen] = self._members[category[chosen], code]
+        return np.asarray(left)

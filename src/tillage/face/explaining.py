@@ -1,0 +1,104 @@
+"""`explain`: what moved one prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tillage.face.opening import known, open_project
+from tillage.face.options import AsJson, PlanFile
+from tillage.face.screen import Screen
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tillage.flow.run import Project
+
+
+def explain(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model.")],
+    row: Annotated[str | None, typer.Argument(metavar="ROW_ID", help="A row of its table, as `show` gives it.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="K", help="The row by its key, instead of by its row_id.")
+    ] = None,
+    plan: PlanFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain the prediction of one row: what each column adds to its score."""
+    from tillage.core.errors import UsageError
+    from tillage.face.summary import figure
+    from tillage.flow.compare import stored
+    from tillage.flow.explanation import contributions
+    from tillage.flow.judged import told
+
+    screen = Screen(as_json)
+    if (row is None) == (key is None):
+        raise UsageError("One row is explained, by its row_id or by --key.", fix=f"tillage explain {model} ROW_ID")
+    with open_project(plan, ran=True) as project:
+        known("model", model, project.plan.models)
+        judged = stored(project, model)
+        rows = _row(project, project.plan.models[model].table, row, key)
+        found = contributions(judged, rows)
+        said = told(judged.fitted, rows)
+    if found is None:
+        raise UsageError(
+            f"What each column adds is known of boosted trees and linear models of tables; '{model}' is another.",
+            fix=f"See which columns it goes by: tillage show {model}",
+        )
+    values = found["values"][0].tolist()
+    lines: list[dict[str, Any]] = [
+        {"column": column, "value": _cell(rows[column][0]), "adds": value}
+        for column, value in zip(found["columns"], values, strict=True)
+    ]
+    lines.sort(key=lambda one: (-abs(one["adds"]), one["column"]))
+    prediction = said["prediction"][0]
+    sure = said["confidence"][0] if "confidence" in said.columns else None
+    base, score = float(found["base"][0]), float(found["base"][0]) + sum(values)
+    what = f"the score of '{found['of'][0]}'" if judged.task == "classification" else f"'{judged.target}'"
+    shown = prediction if isinstance(prediction, str) else figure(prediction)
+    screen.line(f"{model} says {shown}{'' if sure is None else f' (confidence {sure:.3f})'}", style="bold")
+    screen.line(f"{what}: {figure(base)} before anything is known, {figure(score)} with this row's columns")
+    screen.table(["column", "value", "adds"], [[x["column"], x["value"], figure(x["adds"])] for x in lines], right=(2,))
+    screen.result(
+        {
+            "schema": "tillage.explain/1",
+            "model": model,
+            "row_id": f"{rows['_id'][0]:032x}",
+            "prediction": prediction,
+            "confidence": sure,
+            "of": found["of"][0],
+            "base": base,
+            "score": score,
+            "columns": lines,
+        }
+    )
+
+
+def _cell(value: Any) -> Any:
+    from tillage.face.showing import json_value
+
+    return json_value(value)
+
+
+def _row(project: Project, table: str, row: str | None, key: str | None) -> pl.DataFrame:
+    """The one row; InputMissing where there is none."""
+    import polars as pl
+
+    from tillage.core.errors import InputMissing, UsageError
+    from tillage.promises.trace import row_of_key
+
+    if row is None:
+        wanted = row_of_key(project, table, [key or ""])
+    else:
+        try:
+            wanted = int(row, 16)
+        except ValueError:
+            wanted = -1
+        if not 0 <= wanted < 1 << 128:
+            raise UsageError(f"'{row}' is not a row_id.", fix=f"See `tillage show {table} --rows 5`.")
+    found = project.read(table).filter(pl.col("_id") == pl.lit(wanted, dtype=pl.UInt128))
+    if not found.height:
+        what = f"key {key}" if row is None else f"row_id {row}"
+        raise InputMissing(f"No row of '{table}' has the {what}.", fix=f"See `tillage show {table} --rows 5`.")
+    return found

@@ -1,0 +1,195 @@
+"""The evaluation of a model: its test part is looked at once, and the look is counted.
+
+No score stands alone: the same report holds the naive baseline, fitted on the same training rows, an interval, and what
+a linear model of the same rows scores, unless the model is itself linear. What else a plan asks for is done here, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from tillage.core.errors import TillageError
+from tillage.core.keys import fraction
+from tillage.core.rows import ID, ORIGIN, drop_columns
+from tillage.core.step import Fitted
+from tillage.flow.cross_validation import cross_validated
+from tillage.flow.explanation import importance, mean_contributions
+from tillage.flow.judged import Judged, learnt, told
+from tillage.flow.plan import Model
+from tillage.flow.registry import Registry
+from tillage.flow.robustness import robustness
+from tillage.flow.stages import SIDE, features
+from tillage.store.catalog import dump
+from tillage.store.tables import Store
+
+_SHOWN = ("prediction", "confidence", "shares", "baseline", "linear", "linear_shares")
+"""What an evaluation is shown of what the models added."""
+
+_LINEAR_CELLS, _LINEAR_ROWS = 400_000, 10_000
+"""Rows times classes, and rows, that the linear model beside another learns from at most."""
+
+_MANY_LEAKS = 0.1
+"""Share of training rows that repeat a test row, from which it is warned of."""
+
+
+def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
+    """The report of a model as plain values; without a test row it says so, and has no score."""
+    model, target, task = judged.model, judged.target, judged.task
+    baseline = registry.baseline.model_validate({"target": target, "task": task})
+    state = baseline.start()
+    tests, sample, trained = [], pl.DataFrame(), 0
+    beside = model.evaluation.linear and not getattr(judged.fitted, "is_linear", False)
+    for rows in judged.frames():
+        training = rows.filter(pl.col(SIDE) == "train")
+        trained += training.height
+        state = baseline.update(state, judged.training(training))
+        if beside:
+            sample = _smallest([sample, training], _LINEAR_ROWS)
+        tests.append(drop_columns(rows.filter(pl.col(SIDE) == "test"), ORIGIN))
+    exam = pl.concat(tests, how="diagonal_relaxed")
+    value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": _left(judged)}
+    if exam.is_empty():
+        empty: dict[str, Any] = {"metrics": {}, "baseline": {}, "interval": {}, "looks": 0}
+        warning = "No row stands on the test side: the model is not evaluated."
+        return {**value, **empty, "linear": _no_linear(warning), "warnings": [warning]}
+    naive = baseline.finish(state)
+    if not isinstance(naive, Fitted):
+        raise TypeError("a naive baseline is a fitted Map")
+    rare = naive.state.get("warnings", [])
+    linear, note = linear_model(judged, judged.training(sample), registry)
+    report = _judge(judged, exam, naive, linear, registry)
+    known = report.pop("linear", None) or _no_linear("")
+    value["linear"] = {**known, "rows": min(sample.height, trained) if linear else 0, "note": note}
+    if model.evaluation.explain:
+        value["importance"] = importance(judged, exam)
+        value["contributions"] = mean_contributions(judged, exam)
+    if model.evaluation.robustness:
+        value["robustness"] = robustness(judged, exam, registry)
+    if model.evaluation.folds is not None:
+        value["cross_validation"] = cross_validated(judged, registry)
+    leaks = _leaking(value["left"].get("leak", 0), trained)
+    warnings = [*report.get("warnings", []), *rare, *leaks, *_flattered(report, value.get("cross_validation") or {})]
+    return {**report, **value, "looks": look(judged.store, model), "warnings": warnings}
+
+
+def _leaking(leaks: int, trained: int) -> list[str]:
+    """A sentence where many training rows said what a test row says: the split parts what belongs together."""
+    share = leaks / (leaks + trained) if leaks else 0.0
+    if share < _MANY_LEAKS:
+        return []
+    return [
+        f"{leaks:,} training rows ({share:.0%}) repeat a test row, and were left out: the data repeat themselves. If "
+        "rows belong together, keep them on one side: split: {group: COLUMN}."
+    ]
+
+
+def _flattered(report: dict[str, Any], folds: dict[str, Any]) -> list[str]:
+    """A sentence where a test part drawn at random scores better than what was to come, in the order of time."""
+    if not folds.get("time") or not folds["mean"]:
+        return []
+    name = "accuracy" if "accuracy" in report["metrics"] else "mae"
+    low, high = report["interval"][name]
+    mean, score = folds["mean"][name], report["metrics"][name]
+    if low <= mean if name == "accuracy" else mean <= high:
+        return []
+    return [
+        f"In the order of '{folds['time']}', each part from those before it, the {name} is {mean:.4g} (mean of "
+        f"{len(folds['folds'])} parts; baseline {folds['baseline'][name]:.4g}), and {score:.4g} on rows drawn at "
+        "random: believe the former, if the model is to tell what comes."
+    ]
+
+
+def _judge(
+    judged: Judged, exam: pl.DataFrame, naive: Fitted, linear: Fitted | None, registry: Registry
+) -> dict[str, Any]:
+    """What the room's own report says of the test rows."""
+    fitted, target, group = judged.fitted, judged.target, judged.model.split.group
+    asked = judged.model.evaluation
+    keep = list(dict.fromkeys((ID, target, *((group,) if group else ()), *asked.slices, *asked.sensitive)))
+    seen = [c for c in fitted.needs() if c in exam.columns and c not in (ID, target, group)]
+    shown, more = _examined(fitted, naive, exam)
+    if linear is not None:
+        said = told(linear, exam)
+        shares = [said["shares"].alias("linear_shares")] if "shares" in said.columns else []
+        shown = shown.with_columns(said["prediction"].alias("linear"), *shares)
+    shown = shown.select(*keep, *(c for c in seen if c not in keep), *(c for c in _SHOWN if c in shown.columns))
+    judging = registry.evaluators[judged.task]
+    given = {"target": target, "group": group, "features": seen, "slices": asked.slices}
+    given |= {"sensitive": asked.sensitive, "favourable": asked.favourable}
+    evaluator = judging.model_validate({name: value for name, value in given.items() if name in judging.model_fields})
+    found: dict[str, Any] = evaluator.compute({"rows": shown})  # type: ignore[attr-defined]
+    return {**found, **more, "warnings": [*found.get("warnings", []), *more.get("warnings", [])]}
+
+
+def _examined(fitted: Fitted, naive: Fitted, exam: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The test rows with what both models say of them, and what more there is to report.
+
+    A model of time is `examined`: each row as it would have been predicted then, beside a naive forecast of its own.
+    """
+    examined = getattr(fitted, "examined", None)
+    if examined is None:
+        return naive.apply(told(fitted, exam)), {}
+    shown, more = examined(naive.apply(exam))
+    return shown, dict(more)
+
+
+def linear_model(judged: Judged, training: pl.DataFrame, registry: Registry) -> tuple[Fitted | None, str]:
+    """A linear model of (at most some of) the same rows, and what there is to say of it; None where there is none."""
+    if not judged.model.evaluation.linear:
+        return None, "left out, as the plan asks"
+    if getattr(judged.fitted, "is_linear", False):
+        return None, "the model is itself linear"
+    name = "tabular_classifier" if judged.task == "classification" else "tabular_regressor"
+    if name not in registry.learners:
+        return None, f"there is no {name} to make one"
+    classes = training[judged.target].n_unique() if judged.task == "classification" else 1
+    most = max(1_000, min(_LINEAR_ROWS, _LINEAR_CELLS // max(1, classes)))
+    rows = _smallest([training], most)
+    inputs = list(features(judged.model)) or None
+    wanted = {"target": judged.target, "model": "linear", "group": judged.model.split.group, "input": inputs}
+    try:
+        return learnt(registry.step(name, **wanted), rows), f"learnt from {rows.height:,} rows"
+    except TillageError as error:  # pictures and sounds, say, have no column that it could weigh
+        return None, f"there is none: {error.message}"
+
+
+def _no_linear(note: str) -> dict[str, Any]:
+    return {"metrics": {}, "rows": 0, "note": note}
+
+
+def _smallest(frames: list[pl.DataFrame], most: int) -> pl.DataFrame:
+    """At most so many of the rows, drawn by the hash of their ids."""
+    rows = pl.concat([f for f in frames if f.height], how="diagonal_relaxed") if any(map(len, frames)) else frames[-1]
+    if rows.height <= most:
+        return rows
+    drawn = fraction(rows[ID], "linear").arg_sort().head(most).sort()
+    return rows[drawn]
+
+
+def look(store: Store, model: Model) -> int:
+    """Count one more look at this model's test part, and return the count."""
+    split = model.split
+    like = [split.like] if split.like else []
+    exam = dump([split.test, split.group, split.seed, model.test_table, *like])
+    with store.catalog.transaction():
+        store.catalog.write(
+            "INSERT INTO looks VALUES (?, ?, 1) ON CONFLICT (model, exam) DO UPDATE SET count = count + 1",
+            model.name,
+            exam,
+        )
+        row = store.catalog.row("SELECT count FROM looks WHERE model = ? AND exam = ?", model.name, exam)
+    return int(row[0]) if row else 1
+
+
+def _left(judged: Judged) -> dict[str, int]:
+    """Reason to how many rows of its table the model does not see: the split lets synthetic ones go, then leaks go."""
+    dropped: dict[str, int] = {}
+    stages = [judged.source]
+    while stages:
+        at = judged.store.latest(stages.pop())
+        for reason, n in (at.counts.get("dropped", {}) if at else {}).items():
+            dropped[reason] = dropped.get(reason, 0) + n
+        stages += [source for source in at.inputs if source.startswith(f"{judged.model.name}/")] if at else []
+    return dropped

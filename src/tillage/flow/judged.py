@@ -1,0 +1,98 @@
+"""A model as an evaluation meets it: in its plan, with its rows, and how one like it is learnt outside of any stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from tillage.core.rows import ID, ORIGIN, drop_columns
+from tillage.core.step import Fit, Fitted, Fold, Step, Whole
+from tillage.flow.plan import Model, Plan
+from tillage.flow.stages import SIDE, Stage, hidden
+from tillage.store.tables import ROWS, Store, Version
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What an evaluation is of: a model as it was fitted, in a plan."""
+
+    store: Store
+    source: str
+    """The stage whose rows it learnt from and is tested on."""
+    rows: Callable[[], Iterator[pl.DataFrame]]
+    """The rows of that stage as the model met them, chunk by chunk."""
+    plan: Plan
+    model: Model
+    fitted: Fitted
+    unseen: frozenset[str]
+    """Columns that the learner must not see."""
+
+    @property
+    def target(self) -> str:
+        """The column that is learnt."""
+        return str(self.model.learner.target)  # type: ignore[attr-defined]
+
+    @property
+    def task(self) -> str:
+        """`classification` or `regression`."""
+        return str(type(self.model.learner).task)  # type: ignore[attr-defined]
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """The rows of both sides whose target is known, chunk by chunk; those made up bear `_origin`."""
+        for rows in self.rows():
+            known = drop_columns(rows, "_object", "_record", "_key", "_parent")
+            yield known.filter(pl.col(self.target).is_not_null())
+
+    def exam(self) -> pl.DataFrame:
+        """The test side."""
+        frames = [drop_columns(f.filter(pl.col(SIDE) == "test"), ORIGIN) for f in self.frames()]
+        return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame(schema={ID: pl.UInt128})
+
+    def training(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows as the learner sees them."""
+        return drop_columns(rows.drop(self.unseen, strict=False), ORIGIN)
+
+
+def as_stored(store: Store, plan: Plan, stage: Stage, fitted: Fitted, at: Version) -> Judged:
+    """A model as a version of its stage keeps it, with the rows that this version was made from."""
+    if stage.model is None:
+        raise TypeError(stage.name)
+    source = stage.inputs["rows"]
+    until = at.inputs[source]
+
+    def rows() -> Iterator[pl.DataFrame]:
+        return (store.read(chunk, until) for chunk in store.chunks(source, ROWS, until))
+
+    model = told_its_group(stage.model)
+    unseen = hidden(model, plan) - {getattr(model.learner, "group", None)}
+    return Judged(store, source, rows, plan, model, fitted, frozenset(unseen))
+
+
+def told_its_group(model: Model) -> Model:
+    """The model; its learner, where it holds rows back itself, is told the group that its split keeps whole."""
+    learner, group = model.learner, model.split.group
+    if group is not None and "group" in type(learner).model_fields and learner.group is None:  # type: ignore[attr-defined]
+        return model.model_copy(update={"learner": learner.model_copy(update={"group": group})})
+    return model
+
+
+def told(fitted: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with all that a model says of them: `shares` as well, where it has them."""
+    said: pl.DataFrame = getattr(fitted, "apply_with_shares", fitted.apply)(rows)
+    return said
+
+
+def learnt(learner: Step, rows: pl.DataFrame) -> Fitted:
+    """The model of these rows alone, outside of any stage; whatever the learner's kind."""
+    rows = rows.sort(ID)
+    if isinstance(learner, Fold | Fit):
+        result = learner.finish(learner.update(learner.start(), rows))
+    elif isinstance(learner, Whole):
+        result = learner.compute({"rows": rows})
+    else:
+        raise TypeError(learner.name())
+    if not isinstance(result, Fitted):
+        raise TypeError(f"{learner.name()} did not return a fitted Map")
+    return result

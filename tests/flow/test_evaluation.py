@@ -1,0 +1,196 @@
+"""What a plan may ask of an evaluation, from the plan file to the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.flow.world import KEY
+from tillage.core.errors import ConfigurationError
+from tillage.face.rooms import registry
+from tillage.flow.configuration import load, parse
+from tillage.flow.cross_validation import held_out
+from tillage.flow.judged import Judged, as_stored
+from tillage.flow.plan import Evaluation
+from tillage.flow.results import load_fitted
+from tillage.flow.run import Project
+from tillage.flow.stages import SIDE
+from tillage.flow.writing import to_yaml
+
+PLAN = """\
+project: judged
+tables:
+  raw: {{collect: {{files: data.csv}}, key: id}}
+models:
+  m: {{learn: {learner}, from: raw, target: y{more}}}
+"""
+TREES = "tabular_classifier, model: boosted_trees, trees: 15, input: [x, z, kind]"
+
+
+@pytest.fixture(autouse=True)
+def same_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same ids, and so the same split, in every run of the tests."""
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+
+
+def world(root: Path, learner: str, more: str = "", count: int = 400) -> Project:
+    random = np.random.default_rng(7)
+    x, z = random.normal(size=(2, count))
+    rows = pl.DataFrame(
+        {
+            "id": range(count),
+            "x": x,
+            "z": z,
+            "kind": random.choice(["p", "q"], count),
+            "y": np.where(x * z + random.normal(0, 0.3, count) > 0, "up", "down"),
+            "house": random.integers(0, 40, count),
+            "day": [f"2024-{1 + n % 12:02d}-{1 + n % 28:02d}" for n in range(count)],
+        }
+    )
+    root.mkdir(exist_ok=True)
+    rows.write_csv(root / "data.csv")
+    (root / "tillage.yaml").write_text(PLAN.format(learner=learner, more=more))
+    return Project(load(root, registry()), registry())
+
+
+def report(root: Path, learner: str, more: str = "", count: int = 400) -> dict[str, Any]:
+    with world(root, learner, more, count) as project:
+        project.run()
+        return project.report("m")
+
+
+def test_a_linear_model_stands_beside_trees_and_not_beside_a_linear_one(tmp_path: Path) -> None:
+    found = report(tmp_path / "a", TREES)
+    linear = found["linear"]
+    assert set(linear["metrics"]) == set(found["metrics"]) == set(found["baseline"])
+    assert linear["metrics"]["accuracy"] < 0.65 < found["metrics"]["accuracy"], "the sign of a product"
+    assert linear["compared"]["p"] < 0.05
+    assert linear["note"] == f"learnt from {found['train']:,} rows"
+    itself = report(tmp_path / "b", TREES.replace("boosted_trees, trees: 15", "linear"))["linear"]
+    assert (itself["metrics"], itself["note"]) == ({}, "the model is itself linear")
+    asked = report(tmp_path / "c", TREES, ", evaluate: {linear: false}")["linear"]
+    assert (asked["metrics"], asked["rows"]) == ({}, 0)
+
+
+def test_the_linear_model_learns_from_the_training_side_alone(tmp_path: Path) -> None:
+    """A column that tells the class of test rows alone: whoever learnt from them would score by it."""
+    with world(tmp_path, TREES) as project:
+        project.run()
+        before = project.report("m")["linear"]["metrics"]
+        side = project.store.frame("m/1").select("id", SIDE)
+    path = tmp_path / "data.csv"
+    rows = pl.read_csv(path).join(side, on="id")
+    tell = pl.when(pl.col(SIDE) == "test").then(pl.col("y")).otherwise(pl.lit("p"))
+    rows.with_columns(kind=tell).drop(SIDE).write_csv(path)
+    with Project(load(tmp_path, registry()), registry()) as project:
+        project.run()
+        assert project.report("m")["linear"]["metrics"]["accuracy"] < before["accuracy"] + 0.1
+
+
+def judged(project: Project) -> Judged:
+    fitted, at = load_fitted(project.store, "m", registry()), project.store.latest("m")
+    assert at is not None
+    return as_stored(project.store, project.plan, project.stages["m"], fitted, at)
+
+
+def folds(project: Project) -> list[tuple[int, int, pl.DataFrame, int]]:
+    project.run()
+    return list(held_out(judged(project), registry()))
+
+
+def test_each_training_row_is_held_out_once_and_no_test_row_ever(tmp_path: Path) -> None:
+    with world(tmp_path, TREES, ", evaluate: {folds: 5}") as project:
+        found = folds(project)
+        sides = project.store.frame("m/1")
+        report = project.report("m")["cross_validation"]
+    held = pl.concat([rows for _, _, rows, _ in found], how="diagonal_relaxed")
+    assert sorted(held["_id"]) == sorted(sides.filter(pl.col(SIDE) == "train")["_id"])
+    sizes = [rows.height for _, _, rows, _ in found]
+    assert max(sizes) - min(sizes) <= 2, "classes are spread evenly"
+    assert [seen for _, seen, _, _ in found] == [held.height - n for n in sizes]
+    scores = [(rows["y"] == rows["prediction"]).to_numpy().mean() for _, _, rows, _ in found]
+    assert [fold["metrics"]["accuracy"] for fold in report["folds"]] == pytest.approx(scores)
+    assert report["mean"]["accuracy"] == pytest.approx(np.mean(scores))
+    assert report["spread"]["accuracy"] == pytest.approx(np.std(scores, ddof=1))
+    assert set(report["baseline"]) == set(report["mean"])
+
+
+def test_a_group_is_held_out_whole(tmp_path: Path) -> None:
+    with world(tmp_path, TREES, ", split: {group: house}, evaluate: {folds: 4}") as project:
+        found = folds(project)
+    houses = [set(rows["house"]) for _, _, rows, _ in found]
+    assert sum(map(len, houses)) == len(set().union(*houses)) > 25
+
+
+def test_folds_in_time_learn_from_what_was_before(tmp_path: Path) -> None:
+    with world(tmp_path, TREES, ", evaluate: {folds: 4, time: day}") as project:
+        found = folds(project)
+        days = project.store.frame("m/1").filter(pl.col(SIDE) == "train")["day"]
+    assert [number for number, *_ in found] == [0, 1, 2, 3]
+    for _, seen, rows, _ in found:
+        assert seen == int((days < rows["day"].min()).sum()), "all that was before, and no more"
+
+
+def test_near_duplicates_of_a_held_row_are_not_learnt_from(tmp_path: Path) -> None:
+    with world(tmp_path, TREES, ", evaluate: {folds: 4}") as project:
+        data = pl.read_csv(tmp_path / "data.csv")
+        twice = pl.concat([data, data.with_columns(id=pl.col("id") + 1000)])
+        twice.write_csv(tmp_path / "data.csv")
+        found = folds(project)
+    assert all(left > 10 for *_, left in found), "twins in other folds leave"
+    for _, seen, rows, left in found:
+        assert seen + left + rows.height == sum(r.height for _, _, r, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("{folds: 1}", "'folds' of 'evaluate' of model 'm'"),
+        ("{time: day}", "needs 'folds'"),
+        ("{slises: [kind]}", "Did you mean 'slices'?"),
+        ("{slices: [3]}", "must be text"),
+    ],
+)
+def test_mistakes_in_evaluate_are_told_with_their_place(given: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(PLAN.format(learner=TREES, more=f", evaluate: {given}"), Path("/p"), registry())
+    assert said in str(caught.value)
+    assert "tillage.yaml:5:" in str(caught.value)
+
+
+def test_evaluate_is_written_as_it_was_read() -> None:
+    plan = parse(
+        PLAN.format(learner=TREES, more=", evaluate: {slices: [kind], folds: 3, time: day, linear: false}"),
+        Path("/p"),
+        registry(),
+    )
+    asked = Evaluation(slices=("kind",), folds=3, time="day", linear=False)
+    assert plan.models["m"].evaluation == asked
+    again = parse(to_yaml(plan, registry()), Path("/p"), registry())
+    assert again.models["m"].evaluation == asked
+
+
+def test_a_column_that_is_not_there_is_told_before_the_run(tmp_path: Path) -> None:
+    said = r"no column 'kinds' for its 'slices'. Did you mean 'kind'"
+    with (
+        world(tmp_path, TREES, ", evaluate: {slices: [kinds]}") as project,
+        pytest.raises(ConfigurationError, match=said),
+    ):
+        project.check(look=True)
+
+
+def test_python_asks_for_it_too(tmp_path: Path) -> None:
+    import tillage as tl
+
+    world(tmp_path, TREES).close()
+    with tl.project(tmp_path):
+        rows = tl.collect.files("data.csv", key="id")
+        learner = tl.learn.TabularClassifier(input=("x", "z"), target="y", model="linear")
+        trained = rows.fit(learner, evaluate=tl.Evaluation(slices=("kind",), folds=3))
+        report = trained.project.report(trained.name)  # type: ignore[attr-defined]
+    assert {one["value"] for one in report["slices"]["asked"]} == {"p", "q"}
+    assert len(report["cross_validation"]["folds"]) == 3
