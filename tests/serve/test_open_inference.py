@@ -11,7 +11,7 @@ import pytest
 
 from tests.serve.running import Server
 from tillage.serve.open_inference import asked
-from tillage.serve.predictions import read_predictions
+from tillage.serve.prediction_table import read_predictions
 from tillage.serve.refusal import Refused
 from tillage.store import Store
 

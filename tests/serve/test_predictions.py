@@ -10,12 +10,15 @@ import pytest
 
 from tillage.flow.score import Answers
 from tillage.serve import predictions as module
-from tillage.serve.predictions import STAGE, Ids, Predictions, bring, read_predictions
+from tillage.serve.linkage import Linkage
+from tillage.serve.prediction_ids import Ids
+from tillage.serve.prediction_table import STAGE, bring, read_predictions
+from tillage.serve.predictions import Predictions
 from tillage.serve.segments import segments
 from tillage.store import Store
 from tillage.store.locks import hold
 
-LOADED: Any = SimpleNamespace(service="desk", model_name="m", version=3)
+LOADED: Any = SimpleNamespace(service="desk", model_name="m", version=3, linkage=Linkage())
 
 
 def predict(table: Predictions, *values: Any, sure: list[float | None] | None = None) -> list[str]:

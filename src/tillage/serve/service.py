@@ -21,6 +21,7 @@ from tillage.flow.plan import Service
 from tillage.flow.run import Project
 from tillage.flow.score import Answers, Way, answers, needed, way
 from tillage.serve.bodies import Columns
+from tillage.serve.linkage import Linkage, linkage
 
 TRIED = 64
 """Requests of late on which a newer version is tried."""
@@ -49,6 +50,8 @@ class Loaded:
     schema: dict[str, pl.DataType] = field(default_factory=dict)
     """What a request may bring: the columns of the start table, without the target."""
     needed: dict[str, str] = field(default_factory=dict)
+    linkage: Linkage = field(default_factory=Linkage)
+    """Which columns of a request name the row and the subject that it is about."""
     seconds: float = 1.0
     """What a batch has cost of late; a second before the first."""
 
@@ -102,6 +105,7 @@ class Served:
         """InputMissing before the first run; UsageError where a row cannot be scored."""
         self.name, self.project, self.service = service.name, project, service
         self.recent: deque[tuple[Columns, int]] = deque(maxlen=TRIED)
+        self._epoch = project.store.catalog.meta("epoch")
         self.refused_version = 0
         """The newest version that was tried and found wanting."""
         self.waits = ""
@@ -120,7 +124,8 @@ class Served:
             )
         taken = way(project, project.plan.models[name].table, self.service.table)
         task = str(getattr(project.plan.models[name].learner, "task", "classification"))
-        return Loaded(self.name, name, at.version, taken, project.model(name, at.version), task)
+        link = linkage(project.plan, taken.start, project.plan.models[name].table, taken.schema)
+        return Loaded(self.name, name, at.version, taken, project.model(name, at.version), task, linkage=link)
 
     def _otherwise(self) -> str:
         """A table on the way of a row that the store holds as another plan made it; empty when there is none.
@@ -171,6 +176,9 @@ class Served:
 
     def newer(self) -> bool:
         """Whether the store has a version that neither answers nor was refused, and is whole with what it stands on."""
+        if (epoch := self.project.store.catalog.meta("epoch")) != self._epoch:
+            self.recent.clear()  # somebody was forgotten, and requests of late may be theirs
+            self._epoch = epoch
         at = self.project.store.latest(self.service.model)
         if at is None or "erased" in at.facts or at.version in (self.now.version, self.refused_version):
             return False
