@@ -24,7 +24,7 @@ from tillage.face.rooms import project
 from tillage.flow.plan import Service
 from tillage.flow.run import Outcome, Project
 from tillage.flow.score import Answers
-from tillage.serve.predictions import Predictions
+from tillage.serve.predictions import PredictionLog
 from tillage.serve.service import Served
 from tillage.store.frames import is_frame
 
@@ -147,7 +147,7 @@ class Folder:
         """A server's log: part of it in the store, part of it in a segment that a killed server left."""
         loaded = Served(p, Service(name="bayes", model="bayes", table="people")).now
         assert (loaded.linkage.key, loaded.linkage.subjects) == (("id",), ("person",))
-        table = Predictions(p.store)
+        table = PredictionLog(p.store)
         mine: list[dict[str, Any]] = [
             {"id": f"{TOKEN}1", "person": None},
             {"id": None, "person": PERSON},

@@ -13,10 +13,10 @@ from tests.serve.running import Server, tillage
 from tillage.core.errors import InputMissing, UsageError
 from tillage.face.rooms import project
 from tillage.flow import erasure
+from tillage.flow.prediction_table import read_predictions
 from tillage.promises import estimate, forget, receipts
 from tillage.promises.receipt import row_committed
 from tillage.promises.trace import Node, row_of_key, trace, trace_prediction, trace_subject
-from tillage.serve.prediction_table import read_predictions
 from tillage.store.verify import verify
 
 PLAN = """project: asked
@@ -90,6 +90,19 @@ def test_an_answer_is_traced_to_the_version_its_data_and_its_row(served: tuple[S
         value = json.loads(tillage(folder, "trace", *words, "--json"))
         assert value["trace"]["root"] == f"prediction:{own}"
     assert f"prediction {own}" in tillage(folder, "trace", "notes", "--subject", "someone4")
+
+
+def test_the_numbers_say_whether_labels_agree(served: tuple[Server, Path]) -> None:
+    server, _ = served
+    for label, times in (("red", 2), ("blue", 1)):
+        for _ in range(times):
+            durable(server, asked(server), label)
+    lines = server.ask("GET", "/metrics")[1].decode().splitlines()
+    told = {line.split(" ")[0]: float(line.split(" ")[1]) for line in lines if "of_classes_total{" in line}
+    assert told == {
+        'tillage_labels_of_classes_total{agrees="yes",service="desk",version="1"}': 3.0,  # one of the test before
+        'tillage_labels_of_classes_total{agrees="no",service="desk",version="1"}': 1.0,
+    }
 
 
 def test_forget_beside_a_server_takes_answers_labels_and_segments(served: tuple[Server, Path]) -> None:

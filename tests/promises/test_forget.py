@@ -21,12 +21,12 @@ from tillage.core.errors import InputMissing, UsageError
 from tillage.core.rows import ID, ids
 from tillage.face.rooms import project
 from tillage.flow import erasure, seen, sharding
+from tillage.flow.prediction_table import read_predictions
 from tillage.promises import forget, release_object
 from tillage.promises.answers import Answers
 from tillage.promises.copies import Named
-from tillage.serve.prediction_table import read_predictions
-from tillage.serve.segments import segments
 from tillage.store import purge
+from tillage.store.segments import segments
 from tillage.store.tables import LEFT
 from tillage.store.verify import verify
 

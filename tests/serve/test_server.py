@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.serve.running import Server, change, environment, lay, tillage
-from tillage.serve.prediction_table import read_predictions
+from tillage.flow.prediction_table import read_predictions
 from tillage.store import Store
 
 ROW = {"id": 7, "size": 2.5, "text": "hello", "day": "2026-01-02", "old": True}

@@ -26,6 +26,7 @@ _PLAN = ("project", "store", "tables", "models", "services")
 _TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
 MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on")
 _SERVICE = ("model", "from")
+_SERVICE_MORE = ("keep",)
 
 
 class _Form(BaseModel):
@@ -353,13 +354,14 @@ class _PlanReading(Reading):
 
     def service(self, name: str, node: Node, tables: dict[str, Node], models: dict[str, Node]) -> Service | None:
         what = f"service '{name}'"
-        given = self.fields(node, what, _SERVICE)
+        given = self.fields(node, what, (*_SERVICE, *_SERVICE_MORE))
         for key in _SERVICE:
             if key not in given:
                 self.wrong(f"{capital(what)} needs '{key}'.", node.place)
         model = self.reference(given["model"], "model", models, f"'model' of {what}") if "model" in given else None
         table = self.reference(given["from"], "table", tables, f"'from' of {what}") if "from" in given else None
-        return Service(name=name, model=model, table=table) if model and table else None
+        keep = self.texts(given["keep"], f"'keep' of {what}") if "keep" in given else ()
+        return Service(name=name, model=model, table=table, keep=keep) if model and table else None
 
 
 def folder_name(root: Path) -> str:

@@ -71,6 +71,8 @@ class Service(Part):
     name: str
     model: str
     table: str
+    keep: tuple[str, ...] = ()
+    """Columns of requests that the log of answers keeps; the others are digested."""
 
 
 class Plan(Part):

@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from tillage.collect.predictions import Predictions
 from tillage.core.rows import ID, ids, only, without
+from tillage.flow.plan import Table
+from tillage.flow.prediction_table import LABELS, STAGE, Kept, kept, predictions_about
 from tillage.flow.run import Project
 from tillage.promises.closure import Closure
 from tillage.serve.prediction_ids import Ids
-from tillage.serve.prediction_table import LABELS, STAGE, Kept, kept, predictions_about
 from tillage.store.locate import candidates
 from tillage.store.tables import ROWS
 
-__all__ = ["STAGE", "Answers", "answers", "marks"]
+__all__ = ["STAGE", "Answers", "answers", "collecting", "marks", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,36 @@ def marks(project: Project, closure: Closure) -> pl.Series:
 
 
 def answers(project: Project, closure: Closure) -> Answers:
-    """The predictions about whoever is meant, and those that repeat what only they had said."""
+    """The predictions about whoever is meant, and those that repeat what only they had said.
+
+    Where a table collects predictions, its rows among those that go take theirs along.
+    """
     table = kept(project.store)
     if not table.version and not any(frame.height for frame in table.live.values()):
         return Answers()
     own = predictions_about(project.store, marks(project, closure))
-    found = pl.concat([own, _repeating(project, closure, table)]).unique()
+    found = pl.concat([own, _repeating(project, closure, table), _collected(project, closure, table)]).unique()
     return Answers(found, only(table.part(LABELS), found).height)
+
+
+def collecting(project: Project) -> list[Table]:
+    """The tables of the plan that collect predictions."""
+    return [t for t in project.plan.tables.values() if isinstance(t.source, Predictions)]
+
+
+def rows_of(project: Project, table: Table, found: pl.Series) -> pl.Series:
+    """The row_ids that a table which collects predictions gives to these."""
+    names = pl.DataFrame({"id": pl.Series([f"{n:032x}" for n in found.to_list()], dtype=pl.String)})
+    return project.store.keys.row_ids(table.name, names, ("id",))
+
+
+def _collected(project: Project, closure: Closure, table: Kept) -> pl.Series:
+    out = [ids()]
+    for collects in collecting(project):
+        every = table.part(ROWS)[ID]
+        both = pl.DataFrame({ID: rows_of(project, collects, every), "prediction": every})
+        out.append(only(both, closure.gone)["prediction"].rename(ID))
+    return pl.concat(out)
 
 
 def _repeating(project: Project, closure: Closure, table: Kept) -> pl.Series:

@@ -19,16 +19,16 @@ from tillage.core.keys import hash_text
 from tillage.core.rows import ID, ids, only, without
 from tillage.core.step import Fold, Group, Sharded
 from tillage.flow.erasure import Erasure, known_digest, model_digest
+from tillage.flow.prediction_table import bring_all
 from tillage.flow.run import PACE, Project
 from tillage.flow.seen import Held, Seen
 from tillage.flow.source import OBJECT, PLACES, RECORD
 from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks
-from tillage.promises.answers import STAGE, Answers, answers
-from tillage.promises.closure import Closure, Question, close
+from tillage.promises.answers import STAGE, Answers, answers, collecting, rows_of
+from tillage.promises.closure import Closure, Question, also, close
 from tillage.promises.copies import Named, quarantined, undecided
 from tillage.promises.receipt import receipts
-from tillage.serve.prediction_table import bring_all
 from tillage.store.catalog import load
 from tillage.store.index import KEY
 from tillage.store.locate import holding
@@ -158,6 +158,9 @@ def release_object(project: Project, table: str, path: str) -> int:
 
 def _find(project: Project, question: Question) -> Found:
     closure = close(project, question)
+    told = answers(project, closure)
+    for table in collecting(project) if len(told.ids) else ():
+        also(project, closure, rows_of(project, table, told.ids))
     named = {}
     for stage in project.stages.values():
         if stage.kind == "source" and project.store.latest(stage.name) is not None:
@@ -168,7 +171,7 @@ def _find(project: Project, question: Question) -> Found:
                 )
     held = [*closure.sources.values(), *(n.ids for n in named.values())]
     gone = pl.concat([closure.gone, *held]).unique()
-    found = Found(question, closure, named, undecided(project, closure), gone, answers(project, closure))
+    found = Found(question, closure, named, undecided(project, closure), gone, told)
     if found.is_empty():
         raise InputMissing(
             f"Nothing in table '{question.table}' is meant by this --{question.by()}.",

@@ -12,6 +12,7 @@ import polars as pl
 
 from tillage.core.errors import InputMissing, UsageError
 from tillage.core.rows import ids
+from tillage.flow.prediction_table import predictions_about, predictions_of, whom
 from tillage.flow.stages import Stage
 from tillage.promises.answers import marks
 from tillage.promises.closure import Closure, Question, close
@@ -19,7 +20,6 @@ from tillage.promises.trace_graph import CARRIED, INFLUENCED, Item, Thread
 from tillage.promises.trace_items import Items
 from tillage.serve.linkage import behind
 from tillage.serve.prediction_ids import Ids
-from tillage.serve.prediction_table import predictions_about, predictions_of, whom
 from tillage.store.tables import LEFT, ROWS
 
 _TOLD = ("time", "service", "prediction", "confidence", "error", "label", "labelled", "latency_ms")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tillage.core.errors import BadData, Unavailable, UnknownName, unknown_name
+from tillage.flow.prediction_table import text
 from tillage.flow.score import Answers
 from tillage.guard.paths import checked_name
 from tillage.serve.batches import Batches
@@ -23,12 +25,18 @@ from tillage.serve.door import BODY, SAFE, Receive, Scope, Send
 from tillage.serve.metrics import CONTENT_TYPE, Metrics
 from tillage.serve.open_inference import HEADER, asked, field_of, metadata, replied
 from tillage.serve.openapi import document
-from tillage.serve.predictions import Predictions
+from tillage.serve.predictions import PredictionLog
 from tillage.serve.refusal import Refused
 from tillage.serve.service import Loaded, Served
 
 MOST_LABELS = 1000
 """Labels of one request."""
+
+OF_LATE = 10_000
+"""Requests whose predictions are held in memory, to tell live whether the labels that come agree."""
+
+STEM = 24
+"""Digits of an id that are those of the request; the others are those of the row."""
 
 log = logging.getLogger("tillage.serve")
 
@@ -54,11 +62,13 @@ class Application:
     """The routes, and what they stand on."""
 
     def __init__(
-        self, services: Mapping[str, Served], predictions: Predictions, metrics: Metrics, version: str
+        self, services: Mapping[str, Served], predictions: PredictionLog, metrics: Metrics, version: str
     ) -> None:
         """`version`: of Tillage, which the server says on request."""
         self.services, self.predictions, self.metrics, self.version = services, predictions, metrics, version
         self.batches = {name: Batches() for name in services}
+        self.of_late: OrderedDict[str, tuple[Loaded, list[Any]]] = OrderedDict()
+        """Predictions of classes by the stem of their ids."""
         self.draining = False
         """No new work: the server is going down."""
         routes: list[tuple[str, str, Handler]] = [
@@ -180,6 +190,10 @@ class Application:
         self.metrics.answered(served.name, len(rows), turned, seconds)
         if turned < len(rows):
             served.record(columns, len(rows))
+        if now.task == "classification":
+            self.of_late[ids[0][:STEM]] = now, given.predictions
+            if len(self.of_late) > OF_LATE:
+                self.of_late.popitem(last=False)
         return given, ids
 
     async def feedback(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
@@ -195,7 +209,16 @@ class Application:
             log.error("feedback refused: %s", error)
             raise Refused(503, "Labels cannot be kept now.", retry_after=30) from error
         self.metrics.labelled(len(labels))
+        for name, label in labels:
+            self._compare(name, label)
         return _json({"accepted": len(labels)}), JSON
+
+    def _compare(self, name: str, label: Any) -> None:
+        """Tell the numbers whether a prediction of late was what its label says."""
+        loaded, predictions = self.of_late.get(name[:STEM], (None, ()))
+        at = int(name[STEM:], 16)
+        if loaded is not None and at < len(predictions) and predictions[at] is not None:
+            self.metrics.compared(loaded.service, loaded.version, text(predictions[at]) == text(label))
 
     def _label(self, one: Any, where: str) -> tuple[str, Any]:
         if not isinstance(one, dict) or one.keys() != {"id", "label"}:

@@ -29,7 +29,13 @@ class Metrics:
         self._version = Gauge("tillage_model_version", "Version that answers", ["service"], registry=self.registry)
         self._unfit = Counter("tillage_swaps_refused", "Versions found unfit", ["service"], registry=self.registry)
         self._labels = Counter("tillage_labels", "True labels that came", registry=self.registry)
-        self._lost = Gauge("tillage_predictions_unlogged", "Predictions the disk refused", registry=self.registry)
+        self._agree = Counter(
+            "tillage_labels_of_classes",
+            "True labels of predictions of late, by whether the prediction was that",
+            ["service", "version", "agrees"],
+            registry=self.registry,
+        )
+        self._lost = Gauge("tillage_predictions_unlogged", "PredictionLog the disk refused", registry=self.registry)
         self._ready: dict[str, tuple[Counter, Counter, Histogram]] = {}
 
     def answered(self, service: str, rows: int, turned_away: int, seconds: float) -> None:
@@ -59,6 +65,10 @@ class Metrics:
     def labelled(self, n: int) -> None:
         """True labels came."""
         self._labels.inc(n)
+
+    def compared(self, service: str, version: int, agrees: bool) -> None:
+        """A true label came for a prediction of a class."""
+        self._agree.labels(service, str(version), "yes" if agrees else "no").inc()
 
     def unlogged(self, n: int) -> None:
         """So many predictions could not be logged since the start."""

@@ -31,7 +31,7 @@ def document(services: Mapping[str, Served], version: str) -> dict[str, Any]:
     }
     for name, served in services.items():
         kind = "services" if name in served.project.plan.services else "models"
-        summary = f"Predictions of {served.now.model_name} for rows like those of {served.now.way.start}"
+        summary = f"PredictionLog of {served.now.model_name} for rows like those of {served.now.way.start}"
         paths[f"/v1/{kind}/{name}"] = {"post": _operation(summary, _rows(served.now), _predictions(served.now))}
         paths[f"/v2/models/{name}"] = {"get": _operation("Its tensors", None, {"type": "object"})}
         paths[f"/v2/models/{name}/infer"] = {"post": _operation(summary, _TENSORS, {"type": "object"})}

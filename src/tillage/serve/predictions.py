@@ -12,27 +12,27 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tillage.flow.prediction_table import FOLDER, bring, read_predictions, rolled, text, writing
 from tillage.flow.score import Answers
 from tillage.serve.bodies import dumped
 from tillage.serve.linkage import About, Linkage
 from tillage.serve.prediction_ids import Ids
-from tillage.serve.prediction_table import FOLDER, bring, rolled, text, writing
-from tillage.serve.segments import Log
 from tillage.serve.service import Loaded
+from tillage.store.segments import Log
 from tillage.store.tables import Store
 
 ROLL_BYTES, ROLL_SECONDS = 16 << 20, 600.0
 """A segment is rolled at this size, or at this age."""
 
 
-class Predictions:
+class PredictionLog:
     """The writer of the prediction table, one a store."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.ids = store, Ids(store.keys)
         bring(store)  # what a killed server left
         self._linking: deque[tuple[Linkage, Sequence[str], Mapping[str, Sequence[Any]]]] = deque()
-        """Predictions of which the log does not say yet whom they are about."""
+        """PredictionLog of which the log does not say yet whom they are about."""
         self.log = Log(
             store.root / FOLDER,
             first=rolled(store) + 1,
@@ -50,6 +50,9 @@ class Predictions:
             "p", time.time_ns() // 1000, loaded.service, loaded.model_name, loaded.version, round(seconds * 1000, 3),
             names, given.predictions, given.confidences, given.errors, digests,
         ]  # fmt: skip
+        if loaded.keep:
+            kept = {c: columns[c] for c in loaded.keep}
+            record.append([{c: plain(values[at]) for c, values in kept.items()} for at in range(len(names))])
         link = loaded.linkage
         if link.columns:
             self._linking.append((link, names, {c: columns[c] for c in link.columns}))
@@ -92,3 +95,16 @@ class Predictions:
         """Make everything durable, and bring it into the table."""
         self.log.close()
         bring(self.store)
+
+
+def plain(value: Any) -> Any:
+    """A value of a request as JSON has it: a date, a time as ISO 8601 writes it.
+
+    >>> from datetime import date
+    >>> plain(2.5), plain(None), plain(date(2026, 1, 2))
+    (2.5, None, '2026-01-02')
+    """
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+__all__ = ["PredictionLog", "plain", "read_predictions"]

@@ -22,7 +22,7 @@ from tillage.flow.run import Project
 from tillage.serve.application import Application
 from tillage.serve.door import Door, is_loopback
 from tillage.serve.metrics import Metrics
-from tillage.serve.predictions import Predictions
+from tillage.serve.predictions import PredictionLog
 from tillage.serve.protocol import MOST_CONNECTIONS, config
 from tillage.serve.service import Loaded, Served, Unfit, services_of
 from tillage.store.locks import hold
@@ -67,7 +67,7 @@ def serve(
         services = services_of(project, note)
         with bound(host, port) as listener:
             _more_files()
-            predictions = Predictions(project.store)
+            predictions = PredictionLog(project.store)
             application = Application(services, predictions, Metrics(), version)
             door = Door(application, token, (host, *hosts), application.metrics.refused)
             at, at_port = listener.getsockname()[:2]
@@ -165,6 +165,8 @@ async def _tend(application: Application, note: Callable[[str], None]) -> None:
         await asyncio.sleep(LOOK)
         try:
             for name, served in application.services.items():
+                if served.forgot():
+                    application.of_late.clear()
                 if await loop.run_in_executor(None, served.newer):
                     await renew(application, served, note)
                 elif not served.waits:

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import InputMissing, TillageError, Unavailable
+from tillage.core.errors import InputMissing, TillageError, Unavailable, UsageError, unknown_name
 from tillage.core.step import Fitted
 from tillage.flow.plan import Service
 from tillage.flow.run import Project
@@ -50,6 +50,8 @@ class Loaded:
     schema: dict[str, pl.DataType] = field(default_factory=dict)
     """What a request may bring: the columns of the start table, without the target."""
     needed: dict[str, str] = field(default_factory=dict)
+    keep: tuple[str, ...] = ()
+    """Columns of requests that the log keeps."""
     linkage: Linkage = field(default_factory=Linkage)
     """Which columns of a request name the row and the subject that it is about."""
     seconds: float = 1.0
@@ -125,7 +127,23 @@ class Served:
         taken = way(project, project.plan.models[name].table, self.service.table)
         task = str(getattr(project.plan.models[name].learner, "task", "classification"))
         link = linkage(project.plan, taken.start, project.plan.models[name].table, taken.schema)
-        return Loaded(self.name, name, at.version, taken, project.model(name, at.version), task, linkage=link)
+        return Loaded(
+            self.name,
+            name,
+            at.version,
+            taken,
+            project.model(name, at.version),
+            task,
+            linkage=link,
+            keep=self._kept(taken),
+        )
+
+    def _kept(self, taken: Way) -> tuple[str, ...]:
+        """The columns that the service keeps of its requests; UsageError for one that none can bring."""
+        known = taken.schema
+        if absent := [c for c in self.service.keep if c not in known]:
+            raise UsageError(f"'keep' of service '{self.name}': {unknown_name('column', absent[0], known)}")
+        return self.service.keep
 
     def _otherwise(self) -> str:
         """A table on the way of a row that the store holds as another plan made it; empty when there is none.
@@ -172,13 +190,19 @@ class Served:
             columns, rows = {c: values[:TRIED_ROWS] for c, values in columns.items()}, TRIED_ROWS
         self.recent.append((columns, rows))
 
+    def forgot(self) -> bool:
+        """Whether somebody was forgotten since the last look: requests of late may be theirs, and are let go of."""
+        epoch = self.project.store.catalog.meta("epoch")
+        if epoch == self._epoch:
+            return False
+        self.recent.clear()
+        self._epoch = epoch
+        return True
+
     # ---- the change to a newer version
 
     def newer(self) -> bool:
         """Whether the store has a version that neither answers nor was refused, and is whole with what it stands on."""
-        if (epoch := self.project.store.catalog.meta("epoch")) != self._epoch:
-            self.recent.clear()  # somebody was forgotten, and requests of late may be theirs
-            self._epoch = epoch
         at = self.project.store.latest(self.service.model)
         if at is None or "erased" in at.facts or at.version in (self.now.version, self.refused_version):
             return False

@@ -1,9 +1,10 @@
 """The prediction table: each prediction with its model, version, time, digest of the input, output and latency.
 
-Ended segments of the log are rolled into chunks of the stage `@predictions`: the predictions, the labels that came, and
-whom each prediction is about (`linkage`), each in a part of its own. The commit that brings a segment says so, so that
-no record is lost or counted twice wherever a process dies. A label comes by the id that the answer gave: late, twice
-(the last one holds), or never; the label of a prediction that is not there, because it was forgotten, is not kept.
+Ended segments of the log are rolled into chunks of the stage `@predictions`: the predictions, the labels that came,
+whom each prediction is about, and what a service keeps of its inputs, each in a part of its own. The commit that brings
+a segment says so, so that no record is lost or counted twice wherever a process dies. A label comes by the id that the
+answer gave: late, twice (the last one holds), or never; the label of a prediction that is not there, because it was
+forgotten, is not kept.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ import polars as pl
 from tillage.core.errors import Locked
 from tillage.core.rows import ID, ids, only
 from tillage.flow.run import STORE_LOCK
-from tillage.serve.segments import records, segments
 from tillage.store.locate import candidates
 from tillage.store.locks import hold
+from tillage.store.segments import records, segments
 from tillage.store.tables import ROWS, Draft, NewChunk, Store
 
 STAGE = "@predictions"
 """The stage in the catalog; no table can have this name."""
 
-LABELS, ABOUT = "labels", "about"
+LABELS, ABOUT, INPUTS = "labels", "about", "inputs"
 FOLDER = "predictions"
 """Below the store: the segments of the log."""
 
@@ -43,7 +44,8 @@ _SCHEMA: dict[str, Any] = {
 }  # fmt: skip
 _LABELS: dict[str, Any] = {ID: pl.UInt128, "order": pl.Int64, "labelled": pl.Datetime("us", "UTC"), "label": pl.String}
 _ABOUTS: dict[str, Any] = {ID: pl.UInt128, _ABOUT: pl.UInt128, "table": pl.String}
-_PARTS = {ROWS: _SCHEMA, LABELS: _LABELS, ABOUT: _ABOUTS}
+_INPUTS: dict[str, Any] = {ID: pl.UInt128, "values": pl.String}
+PARTS = {ROWS: _SCHEMA, LABELS: _LABELS, ABOUT: _ABOUTS, INPUTS: _INPUTS}
 
 _ROW_BITS = 32
 
@@ -115,20 +117,24 @@ def _frames(found: Sequence[tuple[int, Path]]) -> dict[str, pl.DataFrame]:
     rows: list[tuple[Any, ...]] = []
     labels: list[tuple[Any, ...]] = []
     abouts: list[tuple[Any, ...]] = []
+    inputs: list[tuple[Any, ...]] = []
     for number, path in found:
         for place, record in enumerate(records(path)):
             value = json.loads(record)
             if value[0] == "p":
-                _, at, service, model, version, latency, names, made, sure, errors, digests = value
+                _, at, service, model, version, latency, names, made, sure, errors, digests, *kept_of = value
                 sure = sure or [None] * len(names)
                 for n, p, c, e, d in zip(names, made, sure, errors, digests, strict=True):
                     rows.append((int(n, 16), at, service, model, version, text(p), c, e, d, latency))
+                for n, values in zip(names, kept_of[0], strict=True) if kept_of else ():
+                    inputs.append((int(n, 16), json.dumps(values, ensure_ascii=False)))
             elif value[0] == "a":
                 abouts += [(int(n, 16), int(about, 16), table) for n, about, table in value[1]]
             else:
                 order = number << _ROW_BITS | place
                 labels += [(int(n, 16), order, value[1], label) for n, label in value[2]]
-    return {part: _framed(made, _PARTS[part]) for part, made in ((ROWS, rows), (LABELS, labels), (ABOUT, abouts))}
+    made = {ROWS: rows, LABELS: labels, ABOUT: abouts, INPUTS: inputs}
+    return {part: _framed(own, PARTS[part]) for part, own in made.items()}
 
 
 def _framed(rows: list[tuple[Any, ...]], schema: dict[str, Any]) -> pl.DataFrame:
@@ -223,11 +229,20 @@ def predictions_of(store: Store, wanted: pl.Series) -> pl.DataFrame:
 
 def with_labels(rows: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
     """Predictions, oldest first, with the last label of each."""
-    last = labels.sort("order").unique(ID, keep="last", maintain_order=True).drop("order")
-    both = rows.join(last, on=ID, how="left", maintain_order="left").sort("time", maintain_order=True)
+    both = rows.join(last_labels(labels), on=ID, how="left", maintain_order="left").sort("time", maintain_order=True)
     names = pl.Series("id", [f"{n:032x}" for n in both[ID].to_list()], dtype=pl.String)
     told: pl.DataFrame = both.drop(ID).insert_column(0, names)
     return told
+
+
+def last_labels(labels: pl.DataFrame) -> pl.DataFrame:
+    """Of several labels of one prediction the last that came: `_id`, `labelled`, `label`.
+
+    >>> came = pl.DataFrame({ID: ids([1, 1]), "order": [2, 1], "labelled": [None, None], "label": ["b", "a"]})
+    >>> last_labels(came)["label"].to_list()
+    ['b']
+    """
+    return labels.sort("order").unique(ID, keep="last", maintain_order=True).drop("order")
 
 
 def predictions_about(store: Store, wanted: pl.Series) -> pl.Series:
