@@ -25,7 +25,7 @@ from tillage.core.state import State
 from tillage.core.step import BadRecord, Batch, Found
 from tillage.flow.following import Following, Held, Looked
 from tillage.flow.pipeline import reader
-from tillage.flow.prediction_table import INPUTS, LABELS, PARTS, STAGE, last_labels
+from tillage.flow.prediction_table import INPUTS, LABELS, PARTS, SHADOW, STAGE, last_labels
 from tillage.store.locate import candidates
 from tillage.store.tables import ROWS, Chunk, Store
 
@@ -35,6 +35,7 @@ COLUMNS = {
     "service": "text",
     "model": "text",
     "version": "int64",
+    "route": "text",
     "prediction": "text",
     "confidence": "float64",
     "error": "text",
@@ -72,7 +73,7 @@ class Predictions(Following):
         with self._opened(root) as store:
             found = [Found(path=BEGINNING, stamp={})]
             if store is not None:
-                labels = last_labels(_all(store, LABELS))
+                labels = _labels(store)
                 for chunk in store.chunks(STAGE, ROWS):
                     [(_, near)] = candidates(store, STAGE, labels[ID], ROWS, [chunk]) or [(chunk, ids())]
                     found.append(Found(path=_path(chunk), stamp={"rows": chunk.checksum, "labels": _sum(labels, near)}))
@@ -154,7 +155,7 @@ class Predictions(Following):
             if store is None or chunk is None:
                 raise InputMissing(f"The predictions of {path} are not in the store any more.", fix="Run again.")
             rows = store.read(chunk).with_row_index("_at")
-            labels = only(last_labels(_all(store, LABELS)), rows[ID])
+            labels = _labels(store)
             rows = rows.join(labels, on=ID, how="left", maintain_order="left")
             if self.service:
                 rows = rows.filter(pl.col("service") == self.service)
@@ -173,6 +174,12 @@ class Predictions(Following):
         return frame.with_columns(
             pl.Series(name, [_text(one.get(name)) for one in texts], dtype=pl.String) for name in columns
         )
+
+
+def _labels(store: Store) -> pl.DataFrame:
+    """The last label of each prediction, and of the shadow's beside it."""
+    last = last_labels(_all(store, LABELS))
+    return pl.concat([last, last.with_columns(pl.col(ID) + SHADOW)])
 
 
 def _all(store: Store, part: str) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from gc import set_threshold
 import typer
 
 from tillage.face import failure
+from tillage.face.administering import rollback, token
 from tillage.face.checking import check, plan
 from tillage.face.forgetting import forget
 from tillage.face.keeping import gc, verify
@@ -44,8 +45,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("try")(try_file)
-for _command in (new, check, plan, run, show, replay, score, serve, trace, forget, verify, gc, steps):
+for _command in (new, check, plan, run, show, replay, score, serve, rollback, trace, forget, verify, gc, steps):
     app.command()(_command)
+app.add_typer(token, name="token")
 
 
 def _version(wanted: bool) -> None:

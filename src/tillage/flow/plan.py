@@ -65,6 +65,15 @@ class Model(Part):
     """The version of `table` on which it is pinned, as `tillage show` prints it."""
 
 
+class Canary(Part):
+    """A model that answers a share of the requests of a service."""
+
+    model: str
+    share: float = 0.1
+    by: str = ""
+    """The column whose value decides; empty: chance does."""
+
+
 class Service(Part):
     """One service: a model and the table whose Maps a request passes."""
 
@@ -73,6 +82,9 @@ class Service(Part):
     table: str
     keep: tuple[str, ...] = ()
     """Columns of requests that the log of answers keeps; the others are digested."""
+    canary: Canary | None = None
+    shadow: str = ""
+    """A model that answers every request too, for the log alone."""
 
 
 class Plan(Part):

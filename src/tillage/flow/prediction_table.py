@@ -40,7 +40,8 @@ LOG_LOCK = "@predictions-log"
 _ABOUT = "_about"
 _SCHEMA: dict[str, Any] = {
     ID: pl.UInt128, "time": pl.Datetime("us", "UTC"), "service": pl.String, "model": pl.String, "version": pl.Int64,
-    "prediction": pl.String, "confidence": pl.Float64, "error": pl.String, "input": pl.String, "latency_ms": pl.Float64,
+    "route": pl.String, "prediction": pl.String, "confidence": pl.Float64, "error": pl.String, "input": pl.String,
+    "latency_ms": pl.Float64,
 }  # fmt: skip
 _LABELS: dict[str, Any] = {ID: pl.UInt128, "order": pl.Int64, "labelled": pl.Datetime("us", "UTC"), "label": pl.String}
 _ABOUTS: dict[str, Any] = {ID: pl.UInt128, _ABOUT: pl.UInt128, "table": pl.String}
@@ -48,6 +49,8 @@ _INPUTS: dict[str, Any] = {ID: pl.UInt128, "values": pl.String}
 PARTS = {ROWS: _SCHEMA, LABELS: _LABELS, ABOUT: _ABOUTS, INPUTS: _INPUTS}
 
 _ROW_BITS = 32
+SHADOW = 1 << 31
+"""Added to the id of an answer it is that of the shadow's: the number of a row is always below."""
 
 
 def writing(store: Store) -> AbstractContextManager[None]:
@@ -122,11 +125,11 @@ def _frames(found: Sequence[tuple[int, Path]]) -> dict[str, pl.DataFrame]:
         for place, record in enumerate(records(path)):
             value = json.loads(record)
             if value[0] == "p":
-                _, at, service, model, version, latency, names, made, sure, errors, digests, *kept_of = value
+                _, at, service, model, version, latency, names, made, sure, errors, digests, kept_of, route = value
                 sure = sure or [None] * len(names)
                 for n, p, c, e, d in zip(names, made, sure, errors, digests, strict=True):
-                    rows.append((int(n, 16), at, service, model, version, text(p), c, e, d, latency))
-                for n, values in zip(names, kept_of[0], strict=True) if kept_of else ():
+                    rows.append((int(n, 16), at, service, model, version, route, text(p), c, e, d, latency))
+                for n, values in zip(names, kept_of or (), strict=bool(kept_of)):
                     inputs.append((int(n, 16), json.dumps(values, ensure_ascii=False)))
             elif value[0] == "a":
                 abouts += [(int(n, 16), int(about, 16), table) for n, about, table in value[1]]
@@ -228,8 +231,10 @@ def predictions_of(store: Store, wanted: pl.Series) -> pl.DataFrame:
 
 
 def with_labels(rows: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
-    """Predictions, oldest first, with the last label of each."""
-    both = rows.join(last_labels(labels), on=ID, how="left", maintain_order="left").sort("time", maintain_order=True)
+    """Predictions, oldest first, with the last label of each; a shadow's answer has that of the answer given."""
+    last = last_labels(labels)
+    last = pl.concat([last, last.with_columns(pl.col(ID) + SHADOW)])
+    both = rows.join(last, on=ID, how="left", maintain_order="left").sort("time", maintain_order=True)
     names = pl.Series("id", [f"{n:032x}" for n in both[ID].to_list()], dtype=pl.String)
     told: pl.DataFrame = both.drop(ID).insert_column(0, names)
     return told

@@ -35,6 +35,9 @@ class Metrics:
             ["service", "version", "agrees"],
             registry=self.registry,
         )
+        self._shadowed = Counter(
+            "tillage_shadow_rows", "Rows of a shadow, by how they compare", ["service", "how"], registry=self.registry
+        )
         self._lost = Gauge("tillage_predictions_unlogged", "PredictionLog the disk refused", registry=self.registry)
         self._ready: dict[str, tuple[Counter, Counter, Histogram]] = {}
 
@@ -69,6 +72,11 @@ class Metrics:
     def compared(self, service: str, version: int, agrees: bool) -> None:
         """A true label came for a prediction of a class."""
         self._agree.labels(service, str(version), "yes" if agrees else "no").inc()
+
+    def shadowed(self, service: str, how: str, rows: int) -> None:
+        """A shadow answered the same or other than what was told, failed, or was passed over."""
+        if rows:
+            self._shadowed.labels(service, how).inc(rows)
 
     def unlogged(self, n: int) -> None:
         """So many predictions could not be logged since the start."""

@@ -50,9 +50,9 @@ class PredictionLog:
             "p", time.time_ns() // 1000, loaded.service, loaded.model_name, loaded.version, round(seconds * 1000, 3),
             names, given.predictions, given.confidences, given.errors, digests,
         ]  # fmt: skip
-        if loaded.keep:
-            kept = {c: columns[c] for c in loaded.keep}
-            record.append([{c: plain(values[at]) for c, values in kept.items()} for at in range(len(names))])
+        kept = {c: columns[c] for c in loaded.keep}
+        record.append([{c: plain(v[at]) for c, v in kept.items()} for at in range(len(names))] if kept else None)
+        record.append(loaded.route)
         link = loaded.linkage
         if link.columns:
             self._linking.append((link, names, {c: columns[c] for c in link.columns}))
