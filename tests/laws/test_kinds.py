@@ -291,7 +291,9 @@ def test_a_server(tmp_path: Path) -> None:
     assert check_step(Predictions(), tmp_path) == ()
     with closing(Store(tmp_path / ".tillage")) as store:
         log = PredictionLog(store)
-        loaded: Any = SimpleNamespace(service="desk", model_name="m", version=1, linkage=Linkage(), keep=("text", "n"))
+        loaded: Any = SimpleNamespace(
+            service="desk", model_name="m", version=1, linkage=Linkage(), keep=("text", "n"), route=""
+        )
         for at in range(2):
             names = log.ids.new(3)
             columns: dict[str, list[Any]] = {"text": ["a", None, "发烧"], "n": [at, 2.5, None], "left": [1, 2, 3]}

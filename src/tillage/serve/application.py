@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -43,6 +44,8 @@ MOST_SHADOWS = 32
 
 STEM = 24
 """Digits of an id that are those of the request; the others are those of the row."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
 
 log = logging.getLogger("tillage.serve")
 
@@ -237,6 +240,8 @@ class Application:
         served = self._served(scope).own
         value = loaded(scope[BODY])
         version = value.get("version")
+        if isinstance(version, float) and version.is_integer():  # 1.0 is a whole number in JSON
+            version = int(version)
         if value.keys() != {"version"} or not (version is None or (type(version) is int and version > 0)):
             raise Refused(400, "It must be the number of a version, or null for the newest.", field="version")
         before = served.now.version
@@ -279,8 +284,10 @@ class Application:
         if not isinstance(one, dict) or one.keys() != {"id", "label"}:
             raise Refused(400, "It must be an object of id and label.", field=where.rstrip(".") or "feedback")
         name, label = one["id"], one["label"]
-        if not isinstance(name, str) or not self.predictions.ids.given(name):
-            raise Refused(400, "It is no id that this project gave to a prediction.", field=f"{where}id")
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            raise Refused(400, "It must be the id of a prediction: 32 hexadecimal digits.", field=f"{where}id")
+        if not self.predictions.ids.given(name):
+            raise Refused(404, "It is no id that this project gave to a prediction.", field=f"{where}id")
         if label is None or isinstance(label, list | dict) or label != label:  # noqa: PLR0124 - NaN
             raise Refused(400, "It must be a text, a number, true or false.", field=f"{where}label")
         require_text({"label": [label]}, lambda _, column: f"{where}{column}")
