@@ -26,7 +26,7 @@ _PLAN = ("project", "store", "tables", "models", "services")
 _TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
 MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on")
 _SERVICE = ("model", "from")
-_SERVICE_MORE = ("keep", "canary", "shadow")
+_SERVICE_MORE = ("keep", "hand_over", "canary", "shadow")
 _CANARY = ("model", "share", "by")
 
 
@@ -55,6 +55,10 @@ class _SplitForm(_Form):
 class _CanaryForm(_Form):
     share: float = Field(0.1, gt=0, lt=1)
     by: str = ""
+
+
+class _HandOverForm(_Form):
+    precision: float = Field(0.95, gt=0, lt=1)
 
 
 class _LeakForm(_Form):
@@ -371,7 +375,15 @@ class _PlanReading(Reading):
         shadow = self.beside(given["shadow"], f"'shadow' of {what}", model, models) if "shadow" in given else None
         if not (model and table):
             return None
-        return Service(name=name, model=model, table=table, keep=keep, canary=canary, shadow=shadow or "")
+        over = None
+        if "hand_over" in given:
+            where = f"'hand_over' of {what}"
+            over = self.form(
+                _HandOverForm, self.fields(given["hand_over"], where, ("precision",)), given["hand_over"], where
+            ).precision
+        return Service(
+            name=name, model=model, table=table, keep=keep, hand_over=over, canary=canary, shadow=shadow or ""
+        )
 
     def beside(self, node: Node, where: str, own: str | None, models: dict[str, Node]) -> str | None:
         """The name of a model that stands beside a service's own."""

@@ -83,6 +83,8 @@ class Service(Part):
     keep: tuple[str, ...] = ()
     """Columns of requests that the log of answers keeps; the others are digested."""
     canary: Canary | None = None
+    hand_over: float | None = None
+    """The precision that answers must have which are not handed over to a person; None: nobody is asked."""
     shadow: str = ""
     """A model that answers every request too, for the log alone."""
 

@@ -165,6 +165,8 @@ class Application:
                 made.append({"id": name, "prediction": prediction})
             else:
                 made.append({"id": name, "prediction": prediction, "confidence": sure[at]})
+                if now.hand_over is not None:
+                    made[-1]["hand_over"] = now.hand_over.of(sure[at])
         return _json({"model": now.model_name, "version": now.version, "predictions": made}), JSON
 
     async def infer(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
@@ -203,6 +205,9 @@ class Application:
         self.metrics.answered(served.name, len(rows), turned, seconds)
         if turned < len(rows):
             served.record(columns, len(rows))
+        if now.hand_over is not None:
+            over = [now.hand_over.of(c) for c in given.confidences or [None] * len(ids)]
+            self.metrics.handed(served.name, over.count(True))
         if now.task == "classification":
             self.of_late[ids[0][:STEM]] = now, given.predictions
             if len(self.of_late) > OF_LATE:
@@ -305,6 +310,7 @@ class Application:
                 "columns": {c: str(t) for c, t in routed.own.now.schema.items()},
                 "needed": list(routed.needed),
                 "passed_over": list(routed.own.now.way.passed_over),
+                "hand_over": over.told() if (over := routed.own.now.hand_over) is not None else None,
                 "held": pinned(routed.own.project.store, name) is not None,
                 "beside": [
                     {"route": arm.route, "model": arm.now.model_name, "version": arm.now.version}

@@ -38,6 +38,7 @@ class Metrics:
         self._shadowed = Counter(
             "tillage_shadow_rows", "Rows of a shadow, by how they compare", ["service", "how"], registry=self.registry
         )
+        self._handed = Counter("tillage_handed_over", "Rows for a person", ["service"], registry=self.registry)
         self._lost = Gauge("tillage_predictions_unlogged", "PredictionLog the disk refused", registry=self.registry)
         self._ready: dict[str, tuple[Counter, Counter, Histogram]] = {}
 
@@ -77,6 +78,10 @@ class Metrics:
         """A shadow answered the same or other than what was told, failed, or was passed over."""
         if rows:
             self._shadowed.labels(service, how).inc(rows)
+
+    def handed(self, service: str, rows: int) -> None:
+        """Rows were handed over to a person."""
+        self._handed.labels(service).inc(rows)
 
     def unlogged(self, n: int) -> None:
         """So many predictions could not be logged since the start."""

@@ -100,6 +100,8 @@ def _predictions(now: Loaded) -> dict[str, Any]:
     made: dict[str, Any] = {"id": _ID, "prediction": {"type": ["string", "number"]}}
     if now.task == "classification":
         made["confidence"] = {"type": "number", "minimum": 0, "maximum": 1}
+    if now.hand_over is not None:
+        made["hand_over"] = {"type": "boolean", "description": "Whether a person should answer"}
     good = {"type": "object", "required": list(made), "properties": made}
     turned = {"type": "object", "required": ["id", "error"], "properties": {"id": _ID, "error": {"type": "string"}}}
     return {

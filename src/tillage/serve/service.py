@@ -21,6 +21,7 @@ from tillage.flow.plan import Service
 from tillage.flow.run import Project
 from tillage.flow.score import Answers, Way, answers, needed, way
 from tillage.serve.bodies import Columns
+from tillage.serve.handing_over import HandOver, handing_over
 from tillage.serve.linkage import Linkage, linkage
 from tillage.serve.pins import pin, pinned
 from tillage.store.tables import Version
@@ -56,6 +57,8 @@ class Loaded:
     """`canary` or `shadow` beside the service's own model."""
     keep: tuple[str, ...] = ()
     """Columns of requests that the log keeps."""
+    hand_over: HandOver | None = None
+    """When a prediction goes to a person."""
     linkage: Linkage = field(default_factory=Linkage)
     """Which columns of a request name the row and the subject that it is about."""
     seconds: float = 1.0
@@ -139,16 +142,19 @@ class Served:
         taken = way(project, project.plan.models[name].table, self.service.table)
         task = str(getattr(project.plan.models[name].learner, "task", "classification"))
         link = linkage(project.plan, taken.start, project.plan.models[name].table, taken.schema)
+        model, asked = project.model(name, at.version), self.service.hand_over
+        over = handing_over(project, at, model, asked) if asked is not None else None
         return Loaded(
             self.name,
             name,
             at.version,
             taken,
-            project.model(name, at.version),
+            model,
             task,
             linkage=link,
             route=self.route,
             keep=self._kept(taken),
+            hand_over=over,
         )
 
     def _kept(self, taken: Way) -> tuple[str, ...]:
