@@ -103,9 +103,7 @@ def test_a_regression_cannot_hand_over(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("TILLAGE_KEY", KEY)
     lines = [f"{n / 10},{n}" for n in range(80)]
     (tmp_path / "a.csv").write_text("x,y\n" + "\n".join(lines) + "\n")
-    plan = PLAN.replace("naive_bayes", "tabular_regressor").replace(
-        "input: text, target: kind", "input: x, target: y"
-    )
+    plan = PLAN.replace("naive_bayes", "tabular_regressor").replace("input: text, target: kind", "input: x, target: y")
     (tmp_path / "tillage.yaml").write_text(plan)
     with project(tmp_path) as p:
         p.run()
