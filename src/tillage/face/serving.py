@@ -32,6 +32,10 @@ def serve(
         list[str] | None,
         typer.Option("--allow-host", metavar="NAME", help="Another name that requests may be addressed to; repeated."),
     ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option("--memory", min=1, metavar="MB", help="A model that takes the server beyond this is refused."),
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="Speak HTTPS: certificate and chain, PEM.")
     ] = None,
@@ -73,6 +77,7 @@ def serve(
             version=__version__,
             hosts=allow_host or (),
             tls=tls,
+            memory=memory,
             note=screen.say,
             listening=listening,
         )

@@ -16,6 +16,7 @@ from tillage.flow.plan import Canary, Service
 from tillage.flow.run import Project
 from tillage.flow.score import way
 from tillage.serve.bodies import Columns
+from tillage.serve.memory import Budget
 from tillage.serve.service import Served
 
 CANARY, SHADOW = "canary", "shadow"
@@ -36,7 +37,8 @@ class Routed:
             )
 
     def _beside(self, project: Project, service: Service, model: str, route: str) -> Served:
-        made = Served(project, service.model_copy(update={"model": model, "canary": None, "shadow": None}), route=route)
+        alone = service.model_copy(update={"model": model, "canary": None, "shadow": None})
+        made = Served(project, alone, route, self.own.budget)
         own = self.own.now
         if made.now.schema != own.schema or made.now.task != own.task:
             raise UsageError(
@@ -76,17 +78,20 @@ def drawn(service: str, canary: Canary, columns: Columns) -> float:
     return int.from_bytes(digest, "little") / (1 << 64)
 
 
-def services_of(project: Project, note: Callable[[str], None]) -> dict[str, Routed]:
+def services_of(project: Project, note: Callable[[str], None], budget: Budget | None = None) -> dict[str, Routed]:
     """Every service of the plan, and every model under its own name, with rows as its only source collects them.
 
     `note` is told of models that cannot be served so; a service that cannot raises.
     """
-    out = {name: Routed(project, service, Served(project, service)) for name, service in project.plan.services.items()}
+    out = {
+        name: Routed(project, service, Served(project, service, budget=budget))
+        for name, service in project.plan.services.items()
+    }
     for name, model in project.plan.models.items():
         try:
             start = way(project, model.table).start
             service = Service(name=name, model=name, table=start)
-            out[name] = Routed(project, service, Served(project, service))
+            out[name] = Routed(project, service, Served(project, service, budget=budget))
         except TillageError as error:
             note(f"Model '{name}' is not served under its own name: {error}")
     if not out:

@@ -24,6 +24,7 @@ from tillage.core.errors import Unavailable, UsageError
 from tillage.flow.run import Project
 from tillage.serve.application import Application
 from tillage.serve.door import Door, is_loopback
+from tillage.serve.memory import Budget
 from tillage.serve.metrics import Metrics
 from tillage.serve.predictions import PredictionLog
 from tillage.serve.protocol import MOST_CONNECTIONS, config
@@ -60,17 +61,19 @@ def serve(
     version: str,
     hosts: Sequence[str] = (),
     tls: tuple[Path, Path] | None = None,
+    memory: int | None = None,
     note: Callable[[str], None],
     listening: Callable[[str, list[str]], None],
 ) -> None:
     """Serve every service and model of a project until SIGTERM or Ctrl-C.
 
-    `version`: of Tillage; `tls`: the files of a certificate with its chain, and of its key; `hosts`: more names that
-    requests may be addressed to. `listening` is told the address and the names once requests are taken. Raises Locked
-    while another server runs on the store, Unavailable when the port is taken.
+    `version`: of Tillage; `memory`: megabytes that the process may hold; `tls`: the files of a certificate with its
+    chain, and of its key; `hosts`: more names that requests may be addressed to. `listening` is told the address and
+    the names once requests are taken. Raises Locked while another server runs on the store, Unavailable when the port
+    is taken.
     """
     with hold(project.store.root / "locks", [LOCK]):
-        services = services_of(project, note)
+        services = services_of(project, note, Budget(memory))
         with bound(host, port) as listener:
             _more_files()
             predictions = PredictionLog(project.store)

@@ -23,6 +23,7 @@ from tillage.flow.score import Answers, Way, answers, needed, way
 from tillage.serve.bodies import Columns
 from tillage.serve.handing_over import HandOver, handing_over
 from tillage.serve.linkage import Linkage, linkage
+from tillage.serve.memory import Budget
 from tillage.serve.pins import pin, pinned
 from tillage.store.tables import Version
 
@@ -110,9 +111,10 @@ def sound(found: Answers) -> Answers:
 class Served:
     """A service by its name: what answers now, and whether something newer can."""
 
-    def __init__(self, project: Project, service: Service, route: str = "") -> None:
+    def __init__(self, project: Project, service: Service, route: str = "", budget: Budget | None = None) -> None:
         """InputMissing before the first run; UsageError where a row cannot be scored."""
         self.name, self.project, self.service, self.route = service.name, project, service, route
+        self.budget = budget or Budget()
         self.recent: deque[tuple[Columns, int]] = deque(maxlen=TRIED)
         self._epoch = project.store.catalog.meta("epoch")
         self.refused_version = 0
@@ -144,6 +146,7 @@ class Served:
         link = linkage(project.plan, taken.start, project.plan.models[name].table, taken.schema)
         model, asked = project.model(name, at.version), self.service.hand_over
         over = handing_over(project, at, model, asked) if asked is not None else None
+        self.budget.hold(name, at.version)
         return Loaded(
             self.name,
             name,
