@@ -79,8 +79,8 @@ class Application:
         self.changing = asyncio.Lock()
         """Held while a service changes to another version."""
         self.shadows: set[asyncio.Task[None]] = set()
-        self.of_late: OrderedDict[str, tuple[Loaded, list[Any]]] = OrderedDict()
-        """Predictions of classes by the stem of their ids."""
+        self.of_late: OrderedDict[str, tuple[str, int, list[Any]]] = OrderedDict()
+        """Service, version and predictions of classes, by the stem of their ids; no model is held by it."""
         self.draining = False
         """No new work: the server is going down."""
         routes: list[tuple[str, str, Handler]] = [
@@ -209,7 +209,7 @@ class Application:
             over = [now.hand_over.of(c) for c in given.confidences or [None] * len(ids)]
             self.metrics.handed(served.name, over.count(True))
         if now.task == "classification":
-            self.of_late[ids[0][:STEM]] = now, given.predictions
+            self.of_late[ids[0][:STEM]] = now.service, now.version, given.predictions
             if len(self.of_late) > OF_LATE:
                 self.of_late.popitem(last=False)
         if routed.shadow is not None:
@@ -280,10 +280,10 @@ class Application:
 
     def _compare(self, name: str, label: Any) -> None:
         """Tell the numbers whether a prediction of late was what its label says."""
-        loaded, predictions = self.of_late.get(name[:STEM], (None, ()))
+        service, version, predictions = self.of_late.get(name[:STEM], ("", 0, ()))
         at = int(name[STEM:], 16)
-        if loaded is not None and at < len(predictions) and predictions[at] is not None:
-            self.metrics.compared(loaded.service, loaded.version, text(predictions[at]) == text(label))
+        if at < len(predictions) and predictions[at] is not None:
+            self.metrics.compared(service, version, text(predictions[at]) == text(label))
 
     def _label(self, one: Any, where: str) -> tuple[str, Any]:
         if not isinstance(one, dict) or one.keys() != {"id", "label"}:
