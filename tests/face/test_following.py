@@ -127,7 +127,22 @@ def test_a_source_that_goes_and_comes_back_is_told_and_taken(folder: Path) -> No
         assert follower.process.wait(20) == 0
 
 
-def test_options_that_do_not_go_together() -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--for", "5s"], "--for says how long"),
+        (["--follow", "--report", "x"], "writes no page"),
+        (["--follow", "--refit", "y"], "at every turn"),
+    ],
+)
+def test_options_that_do_not_go_together(options: list[str], said: str, folder: Path) -> None:
+    command = [sys.executable, "-m", "tillage.face.main", "run", *options]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_span_is_said_with_its_unit() -> None:
     for span in ("soon", "0s", "1w", ""):
         with pytest.raises(UsageError, match="no span of time"):
             seconds_of(span)

@@ -53,7 +53,7 @@ def run(
 ) -> None:
     """Bring everything up to date, doing only what changed."""
     screen = Screen(as_json)
-    seconds = _seconds(follow, span, report)
+    seconds = _seconds(follow, span, report, refit)
     with (
         Watching() as watching,
         open_project(plan, workers=workers, processes=processes, listen=watching.listen) as project,
@@ -63,7 +63,7 @@ def run(
         for name in refit or ():
             known("fitted step, or table that has one", name, _fitted(project))
         if follow:
-            turn = partial(bring_up, project, targets or (), wait=True, refit=refit or (), digest=digest)
+            turn = partial(bring_up, project, targets or (), wait=True, digest=digest)
             raise typer.Exit(follow_sources(project, screen, turn, seconds=seconds, every=every))
         value, outcome = bring_up(project, targets or (), wait=wait, refit=refit or (), digest=digest)
         stopped = outcome and (outcome.failed or outcome.waiting)
@@ -95,7 +95,7 @@ def run(
         raise typer.Exit(code)
 
 
-def _seconds(follow: bool, span: str | None, report: Path | None) -> float | None:
+def _seconds(follow: bool, span: str | None, report: Path | None, refit: list[str] | None) -> float | None:
     """How long to follow; UsageError for options that do not go together."""
     from tillage.core.errors import UsageError
 
@@ -103,6 +103,8 @@ def _seconds(follow: bool, span: str | None, report: Path | None) -> float | Non
         raise UsageError("--for says how long to --follow.")
     if follow and report is not None:
         raise UsageError("--follow writes no page.", fix="Run once more with --report.")
+    if follow and refit:
+        raise UsageError("--follow would fit it again at every turn.", fix="Run once with --refit, then follow.")
     return seconds_of(span) if span is not None else None
 
 
