@@ -1,7 +1,8 @@
 """What a request costs the server: a model that costs nothing, bare and behind three Maps; the log is always kept.
 
 CPU of the server process alone, over a bounded number of requests on 16 open connections and on one; a driver beside it
-writes the requests, and its cost is in no figure. The load ends by itself.
+writes the requests, and its cost is in no figure. Then a model of a table at 200 requests a second, alone and beside
+500 clients that drip; and swaps between two versions under load. Every load ends by itself.
 
 Usage: python benchmarks/figure_serve.py [--quick] [--repetitions N] [--write docs/benchmarks.md]
 """
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +37,13 @@ tables:
 models:
   bare: {learn: trivial.Doubling, from: rows, target: y}
   prepared: {learn: trivial.Doubling, from: clean, target: y}
+  swapped: {learn: {trivial.Doubling: {turn: 0}}, from: rows, target: y}
+  table: {learn: tabular_classifier, from: rows, input: [size, text], target: kind}
 """
+RATE = 200
+"""Requests a second of the paced load."""
+
+DRIPPING = 500
 
 BODY = '{"rows":[{"id":7,"size":2.5,"text":"hello there"}]}'
 
@@ -54,6 +62,32 @@ def serving(folder: Path) -> Iterator[tuple[str, int]]:
             raise RuntimeError(f"the server ended with {process.returncode}")
 
 
+def paced(address: str, model: str, seconds: float, dripping: int = 0) -> dict[str, float]:
+    """What a load at the fixed rate met."""
+    options = ("--token", TOKEN, "--rate", str(RATE), "--seconds", str(seconds), "--drip", str(dripping))
+    told: dict[str, float] = json.loads(
+        python(BENCHMARKS / "paced.py", address, f"/v1/models/{model}", BODY, *options).out
+    )
+    return told
+
+
+def swapped(address: str, swaps: int) -> tuple[int, dict[str, float]]:
+    """How many of these swaps were made, and what the load beside them met."""
+    options = ("--token", TOKEN, "--rate", str(RATE / 4), "--seconds", str(max(3, swaps / 5)))
+    command = [sys.executable, str(BENCHMARKS / "paced.py"), address, "/v1/models/swapped", BODY, *options]
+    done = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
+        for swap in range(swaps):
+            body = json.dumps({"version": 1 + swap % 2}).encode()
+            headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+            asked = urllib.request.Request(f"{address}/v1/models/swapped/rollback", data=body, headers=headers)
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                done += json.load(answer)["version"] == 1 + swap % 2
+        out, _ = load.communicate(timeout=120)
+    told: dict[str, float] = json.loads(out)
+    return done, told
+
+
 def main() -> None:
     """Measure and tell."""
     given = arguments(__doc__, repetitions=5)
@@ -63,10 +97,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tillage-figure-") as root:
         folder = Path(root)
         shutil.copy(BENCHMARKS / "trivial.py", folder)
-        lines = [f"{i},{i * 0.5},word number {i},{i}" for i in range(200)]
-        (folder / "a.csv").write_text("id,size,text,y\n" + "\n".join(lines) + "\n")
-        (folder / "tillage.yaml").write_text(PLAN)
-        tillage("run", cwd=folder)
+        lines = [f"{i},{i * 0.5},word number {i},{i},{'even' if i % 2 else 'odd'}" for i in range(200)]
+        (folder / "a.csv").write_text("id,size,text,y,kind\n" + "\n".join(lines) + "\n")
+        for turn in range(2):  # two versions of the model that is swapped
+            (folder / "tillage.yaml").write_text(PLAN.replace("turn: 0", f"turn: {turn}"))
+            tillage("run", cwd=folder)
         with serving(folder) as (address, process):
 
             def drive(name: str, model: str, connections: int) -> Used:
@@ -87,6 +122,15 @@ def main() -> None:
                 "three Maps, 1 connection": ("prepared", 1),
             }
             found = figure.turns({name: lambda _, n=name, m=m, c=c: drive(n, m, c) for name, (m, c) in named.items()})
+            steady = [paced(address, "table", 3 if given.quick else 60)]
+            short = 3 if given.quick else 10
+            ratios = []
+            for _ in range(given.repetitions):
+                alone, beside = paced(address, "table", short), paced(address, "table", short, DRIPPING)
+                ratios.append(beside["p99_ms"] / alone["p99_ms"])
+                steady += [alone, beside]
+            swaps = 10 if given.quick else 100
+            done, swapping = swapped(address, swaps)
     figure.table(
         found, {n: f"python benchmarks/load.py .../v1/models/{m} ... --connections {c}" for n, (m, c) in named.items()}
     )
@@ -95,6 +139,15 @@ def main() -> None:
     for name, limit in zip(named, (0.2, 0.8, None, None), strict=True):
         figure.judge(f"{name}: CPU a request", [t["cpu_ms"] for t in sides[name]], " ms", limit=limit)
         figure.judge(f"{name}: 99th percentile", [t["p99_ms"] for t in sides[name]], " ms", limit=None)
+    seconds = 3 if given.quick else 60
+    told = f"a table's model, {RATE} requests a second for {seconds} s: 99th percentile"
+    figure.judge(told, [steady[0]["p99_ms"]], " ms", limit=50)
+    figure.judge(f"the same beside {DRIPPING} clients that drip, against alone", ratios, "x", limit=2)
+    every = sum(int(t["requests"]) for t in steady)
+    figure.hold("of these requests are answered", every - sum(int(t["failed"]) for t in steady), every)
+    figure.hold("versions swapped under load", done, swaps)
+    answered = int(swapping["requests"])
+    figure.hold("requests answered meanwhile", answered - int(swapping["failed"]), answered)
     figure.close()
 
 

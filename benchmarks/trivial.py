@@ -15,6 +15,8 @@ class Doubling(Learner, Whole):
     """Learns nothing."""
 
     task: ClassVar[Literal["classification", "regression"]] = "regression"
+    turn: int = 0
+    """Of no meaning: another one is another version."""
 
     def compute(self, inputs: Mapping[str, pl.DataFrame]) -> Any:
         """The model."""

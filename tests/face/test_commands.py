@@ -31,6 +31,7 @@ COMMANDS = [
     "replay",
     "score",
     "serve",
+    "rollback",
     "trace",
     "forget",
     "verify",
@@ -42,6 +43,10 @@ COMMANDS = [
 def test_the_commands_are_those_of_the_design() -> None:
     found = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
     assert found == COMMANDS
+    [tokens] = app.registered_groups
+    assert tokens.name == "token"
+    assert tokens.typer_instance is not None
+    assert [c.name for c in tokens.typer_instance.registered_commands] == ["new", "list", "revoke"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

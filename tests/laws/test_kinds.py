@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -24,12 +25,13 @@ from tests.collect.site import Page, article, site
 from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
 from tillage.augment import AddAudioNoise, AddImageNoise, CropImage, FlipImage, ShiftAudio
-from tillage.collect import Files, Sql, Web
+from tillage.collect import Files, Predictions, Sql, Web
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.evaluate import BaselineModel, ClassificationReport, NaiveBaseline, RegressionReport
 from tillage.face.rooms import registry
 from tillage.flow.following import Following
 from tillage.flow.laws import LAWS, check_step, laws_of
+from tillage.flow.score import Answers
 from tillage.flow.variants import variants
 from tillage.learn import (
     Forecaster,
@@ -51,6 +53,9 @@ from tillage.prepare import (
     ResampleAudio,
     TrimSilence,
 )
+from tillage.serve.linkage import Linkage
+from tillage.serve.predictions import PredictionLog
+from tillage.store import Store
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
@@ -163,6 +168,7 @@ GIVEN: dict[str, Case] = {
 
 EXCLUDED: dict[str, str] = {
     "files": "a Source reads folders, not frames: test_files faces it",
+    "predictions": "a Source reads what a server answered: test_a_server faces it",
     "sql": "a Source reads databases, not frames: test_databases faces it",
     "web": "a Source reads sites, not frames: test_sites faces it",
 }
@@ -304,6 +310,27 @@ def test_files(tmp_path: Path) -> None:
     assert {path: sum(b.rows.height for b in batches) for path, batches in read.items()} == {
         "a.csv": 3, "b/b.csv": 2, "c.jsonl": 2, "empty.csv": 0,
     }  # fmt: skip
+
+
+def test_a_server(tmp_path: Path) -> None:
+    """The log of a server, in two stretches, with labels and inputs that were kept."""
+    assert check_step(Predictions(), tmp_path) == ()
+    with closing(Store(tmp_path / ".tillage")) as store:
+        log = PredictionLog(store)
+        loaded: Any = SimpleNamespace(
+            service="desk", model_name="m", version=1, linkage=Linkage(), keep=("text", "n"), route=""
+        )
+        for at in range(2):
+            names = log.ids.new(3)
+            columns: dict[str, list[Any]] = {"text": ["a", None, "发烧"], "n": [at, 2.5, None], "left": [1, 2, 3]}
+            log.add(loaded, columns, Answers(["x", None, "y"], None, [None, "minor", None]), names, 0.1)
+            log.label([(names[0], "x"), (names[0], "y")]).result(5)
+            log.roll()
+        log.close()
+    for source in (Predictions(), Predictions(labelled=True), Predictions(service="other")):
+        assert check_step(source, tmp_path) == ()
+    types = Predictions().column_types([Predictions().observe(tmp_path, f.path) for f in Predictions().scan(tmp_path)])
+    assert list(types.items())[-2:] == [("n", "float64"), ("text", "text")]
 
 
 def test_databases(tmp_path: Path) -> None:

@@ -21,7 +21,11 @@ from tests.flow.world import KEY
 from tillage.core.keys import Keyring
 from tillage.face.page import write_report
 from tillage.face.rooms import project
+from tillage.flow.plan import Service
 from tillage.flow.run import Outcome, Project
+from tillage.flow.score import Answers
+from tillage.serve.predictions import PredictionLog
+from tillage.serve.service import Served
 from tillage.store.frames import is_frame
 
 TOKEN = "zqxcanary"
@@ -136,7 +140,35 @@ class Folder:
             self.csv("people/c.csv", [somebody(400 + n) for n in range(9)] + [person(60, f"{TOKEN}late")])
             outcome = p.run()
             write_report(p, p.summary(outcome))
+            self.serve(p)
             return outcome
+
+    def serve(self, p: Project) -> None:
+        """A server's log: part of it in the store, part of it in a segment that a killed server left."""
+        loaded = Served(p, Service(name="bayes", model="bayes", table="people")).now
+        assert (loaded.linkage.key, loaded.linkage.subjects) == (("id",), ("person",))
+        table = PredictionLog(p.store)
+        mine: list[dict[str, Any]] = [
+            {"id": f"{TOKEN}1", "person": None},
+            {"id": None, "person": PERSON},
+            {"id": f"{TOKEN}new", "person": PERSON},
+        ]
+        theirs: list[dict[str, Any]] = [
+            {"id": "p3", "person": "someone3"},
+            {"id": None, "person": None},
+            {"id": "p999", "person": "nobody"},
+        ]
+        for _ in range(2):
+            for asked in [*(mine if self.seen else []), *theirs]:
+                own = asked in mine
+                names = table.ids.new(1)
+                columns = {c: [asked.get(c)] for c in loaded.schema}
+                table.add(loaded, columns, Answers([f"{TOKEN}told" if own else "red"], [0.5], [None]), names, 0.001)
+                table.label([(names[0], f"{TOKEN}truth" if own else "blue")]).result(5)
+            if self.seen:  # a class that the model knows by the person alone
+                columns = {c: [theirs[0].get(c)] for c in loaded.schema}
+                table.add(loaded, columns, Answers([f"{TOKEN}kind"], None, [None]), table.ids.new(1), 0.001)
+            table.roll() if _ == 0 else table.log.close()
 
 
 # -- the scanner ------------------------------------------------------------------------------------------------------

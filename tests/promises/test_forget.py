@@ -21,9 +21,12 @@ from tillage.core.errors import InputMissing, UsageError
 from tillage.core.rows import ID, ids
 from tillage.face.rooms import project
 from tillage.flow import erasure, seen, sharding
+from tillage.flow.prediction_table import read_predictions
 from tillage.promises import forget, release_object
+from tillage.promises.answers import Answers
 from tillage.promises.copies import Named
 from tillage.store import purge
+from tillage.store.segments import segments
 from tillage.store.tables import LEFT
 from tillage.store.verify import verify
 
@@ -100,6 +103,10 @@ def test_gone_from_every_file_and_as_if_never_there(pieces: Lives, key: None) ->
         assert (found.findings, found.orphans) == ((), 0)
         assert differences(digests(p), digests(never)) == []
         assert p.run().changed == []
+        assert told["answers"] == {"predictions": 8, "labels": 6} == receipt["counts"]["@predictions"]
+        left = read_predictions(p.store)
+        assert (left["prediction"].to_list(), left["label"].to_list()) == (["red"] * 6, ["blue"] * 6)
+        assert segments(store_of(folder) / "predictions") == []
         assert receipt["counts"]["people"] == {
             "rows": 19,
             "chunks": receipt["counts"]["people"]["chunks"],
@@ -193,6 +200,10 @@ STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "work that no version owns": _skip(erasure, "clear_unowned"),
     "the page": lambda patch: patch.setattr(erasure, "REPORT", "other.html"),
     "the vacuum": lambda patch: patch.setattr(erasure, "erase_replaced", lambda *_, **__: None),
+    "answers of a server": _skip("tillage.promises.forget", "answers", Answers()),
+    "segments of its log": _skip("tillage.promises.forget", "bring_all"),
+    "what no plan has": _skip(erasure, "_beside", {}),
+    "classes that only they had": _skip("tillage.promises.answers", "_said", set()),
     "quarantined records": _skip("tillage.promises.forget", "quarantined", Named(ids(), [], [], 0)),
 }
 

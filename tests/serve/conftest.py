@@ -12,7 +12,7 @@ from tests.serve.running import Server, lay
 
 @pytest.fixture(scope="session")
 def project_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lay(tmp_path_factory.mktemp("served"), "factor: 2, fails_at: 13")
+    return lay(tmp_path_factory.mktemp("served"), "factor: 2, fails_at: 1300")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 LEARNER = """
 from typing import ClassVar
 import time
+import numpy as np
 import polars as pl
 from tillage.core import Fitted, Whole
 from tillage.learn.learner import Learner
@@ -28,10 +29,12 @@ class Doubling(Learner, Whole):
     slow: float = 0.0
     fails_at: float | None = None
     mute_at: float | None = None
+    ballast: int = 0
 
     def compute(self, inputs):
         return Doubled(state={"target": self.target, "factor": self.factor, "slow": self.slow,
-                              "fails_at": self.fails_at, "mute_at": self.mute_at})
+                              "fails_at": self.fails_at, "mute_at": self.mute_at,
+                              "ballast": np.arange(self.ballast * 125_000.0)})
 
 class Doubled(Fitted):
     def needs(self):

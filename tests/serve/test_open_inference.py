@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.serve.running import Server
+from tillage.flow.prediction_table import read_predictions
 from tillage.serve.open_inference import asked
-from tillage.serve.predictions import read_predictions
 from tillage.serve.refusal import Refused
 from tillage.store import Store
 

@@ -8,17 +8,20 @@ from typing import Any
 
 import pytest
 
+from tillage.flow.prediction_table import STAGE, bring, read_predictions
 from tillage.flow.score import Answers
 from tillage.serve import predictions as module
-from tillage.serve.predictions import STAGE, Ids, Predictions, bring, read_predictions
-from tillage.serve.segments import segments
+from tillage.serve.linkage import Linkage
+from tillage.serve.prediction_ids import Ids
+from tillage.serve.predictions import PredictionLog
 from tillage.store import Store
 from tillage.store.locks import hold
+from tillage.store.segments import segments
 
-LOADED: Any = SimpleNamespace(service="desk", model_name="m", version=3)
+LOADED: Any = SimpleNamespace(service="desk", model_name="m", version=3, linkage=Linkage(), keep=(), route="")
 
 
-def predict(table: Predictions, *values: Any, sure: list[float | None] | None = None) -> list[str]:
+def predict(table: PredictionLog, *values: Any, sure: list[float | None] | None = None) -> list[str]:
     names = table.ids.new(len(values))
     given = Answers(list(values), sure, [None if v is not None else "minor" for v in values])
     table.add(LOADED, {"a": list(range(len(values)))}, given, names, 0.002)
@@ -33,7 +36,7 @@ def store(tmp_path: Path) -> Any:
 
 
 def test_rows_before_and_after_the_roll_are_one_table(store: Store) -> None:
-    table = Predictions(store)
+    table = PredictionLog(store)
     first = predict(table, "a", None, sure=[0.5, None])
     assert table.roll()
     second = predict(table, 2.5)
@@ -53,7 +56,7 @@ def test_rows_before_and_after_the_roll_are_one_table(store: Store) -> None:
 
 
 def test_the_last_label_holds_in_whatever_segment_it_came(store: Store) -> None:
-    table = Predictions(store)
+    table = PredictionLog(store)
     [name] = predict(table, "a")
     for label in ("x", "y"):
         table.label([(name, label)]).result(5)
@@ -68,7 +71,7 @@ def test_the_last_label_holds_in_whatever_segment_it_came(store: Store) -> None:
 def test_a_death_within_the_roll_loses_and_doubles_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch, before_commit: bool
 ) -> None:
-    table = Predictions(store)
+    table = PredictionLog(store)
     names = predict(table, "a", "b")
     table.log.roll()
 
@@ -88,14 +91,14 @@ def test_a_death_within_the_roll_loses_and_doubles_nothing(
     assert len(segments(store.root / "predictions")) == 2
     assert read_predictions(store)["id"].to_list() == names
     table.log.close()
-    again = Predictions(store)
+    again = PredictionLog(store)
     more = predict(again, "c")
     again.close()
     assert read_predictions(store)["id"].to_list() == [*names, *more]
 
 
 def test_a_held_store_waits_and_loses_nothing(store: Store) -> None:
-    table = Predictions(store)
+    table = PredictionLog(store)
     names = predict(table, "a")
     with hold(store.root / "locks", ["store"]):
         assert not table.roll()
@@ -106,7 +109,7 @@ def test_a_held_store_waits_and_loses_nothing(store: Store) -> None:
 
 
 def test_it_is_rolled_by_size_and_by_age(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = Predictions(store)
+    table = PredictionLog(store)
     assert not table.tend()
     predict(table, "a")
     table.label([(table.ids.new(1)[0], 1)]).result(5)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.serve.running import Server, change, environment, lay, tillage
-from tillage.serve.predictions import read_predictions
+from tillage.flow.prediction_table import read_predictions
 from tillage.store import Store
 
 ROW = {"id": 7, "size": 2.5, "text": "hello", "day": "2026-01-02", "old": True}
@@ -83,7 +83,7 @@ def test_a_bad_body_is_told_with_the_path_of_the_field(server: Server, body: byt
 
 
 def test_what_fails_inside_is_an_incident_and_tells_nothing(server: Server) -> None:
-    status, value, _ = server.ask("POST", "/v1/services/desk", {"rows": [{**ROW, "size": 13}]})
+    status, value, _ = server.ask("POST", "/v1/services/desk", {"rows": [{**ROW, "size": 1300}]})
     assert status == 500
     assert "secret" not in json.dumps(value)
     assert f"incident {value['incident']}" in server.said()
@@ -296,7 +296,6 @@ def test_nothing_of_the_input_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"id": "0" * 32, "label": 1},
         {"id": "../x", "label": 1},
         {"id": 5, "label": 1},
         {"label": 1},
@@ -306,6 +305,7 @@ def test_nothing_of_the_input_is_kept(tmp_path: Path) -> None:
 )
 def test_a_label_of_no_prediction_is_refused(server: Server, body: Any) -> None:
     assert server.ask("POST", "/feedback", body)[0] == 400
+    assert server.ask("POST", "/feedback", {"id": "0" * 32, "label": 1})[0] == 404
 
 
 def test_a_label_must_be_one_value(server: Server) -> None:

@@ -100,6 +100,7 @@ def _show(screen: Screen, told: dict[str, Any]) -> None:
     rows = [[name, *(facts[h] for h in head[1:])] for name, facts in told["tables"].items()]
     if rows:
         screen.table(head, rows, right=(1, 2, 3, 4))
+    _answers(screen, told)
     for word, names in (("Trained again", told["models"]), ("Fitted again", told["refits"])):
         if names:
             screen.line(f"{word}: {', '.join(names)}")
@@ -112,8 +113,16 @@ def _show(screen: Screen, told: dict[str, Any]) -> None:
         screen.say(note)
 
 
+def _answers(screen: Screen, told: dict[str, Any]) -> None:
+    known = told["answers"]
+    if known["predictions"]:
+        labels = f", {many(known['labels'], 'label')} of them" if known["labels"] else ""
+        screen.line(f"Answers of the server: {many(known['predictions'], 'prediction')}{labels}")
+
+
 def _done(screen: Screen, told: dict[str, Any], signed: dict[str, Any]) -> None:
     screen.line(f"Erased: {many(told['records'], 'source record')} (erasure {signed['epoch']}).", style="bold")
+    _answers(screen, told)
     if told["models"]:
         screen.line(f"Trained again: {', '.join(told['models'])}")
     for copy in told["undecided"]:

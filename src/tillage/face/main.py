@@ -14,6 +14,7 @@ from gc import set_threshold
 import typer
 
 from tillage.face import failure
+from tillage.face.administering import rollback, token
 from tillage.face.carding import card
 from tillage.face.checking import check, plan
 from tillage.face.comparing import compare
@@ -61,6 +62,7 @@ for _command in (
     replay,
     score,
     serve,
+    rollback,
     trace,
     forget,
     verify,
@@ -68,6 +70,7 @@ for _command in (
     steps,
 ):
     app.command()(_command)
+app.add_typer(token, name="token")
 
 
 def _version(wanted: bool) -> None:

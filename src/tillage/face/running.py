@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tillage.face.failure import described, tell
+from tillage.face.following import EVERY, seconds_of
+from tillage.face.following import follow as follow_sources
 from tillage.face.opening import known, open_project
 from tillage.face.options import AsJson, PlanFile, Processes, Wait, Workers
 from tillage.face.page import report_path, write_report
@@ -33,6 +36,15 @@ def run(
     digest: Annotated[bool, typer.Option("--digest", help="Give the digest of each table and model.")] = False,
     workers: Workers = None,
     processes: Processes = 0,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Run again as the sources change, a line a turn, until Ctrl-C or SIGTERM.")
+    ] = False,
+    span: Annotated[
+        str | None, typer.Option("--for", metavar="SPAN", help="With --follow: end after 90s, 10m, 2h.")
+    ] = None,
+    every: Annotated[
+        float, typer.Option("--every", min=0.05, metavar="SECONDS", help="With --follow: between two looks.")
+    ] = EVERY,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write the page there instead of into the store."),
@@ -41,6 +53,7 @@ def run(
 ) -> None:
     """Bring everything up to date, doing only what changed."""
     screen = Screen(as_json)
+    seconds = _seconds(follow, span, report, refit)
     with (
         Watching() as watching,
         open_project(plan, workers=workers, processes=processes, listen=watching.listen) as project,
@@ -49,6 +62,9 @@ def run(
             known("table or model", name, [*project.plan.tables, *project.plan.models])
         for name in refit or ():
             known("fitted step, or table that has one", name, _fitted(project))
+        if follow:
+            turn = partial(bring_up, project, targets or (), wait=True, digest=digest)
+            raise typer.Exit(follow_sources(project, screen, turn, seconds=seconds, every=every))
         value, outcome = bring_up(project, targets or (), wait=wait, refit=refit or (), digest=digest)
         stopped = outcome and (outcome.failed or outcome.waiting)
         code = value["error"]["exit_code"] if "error" in value else FAILED if stopped else 0
@@ -77,6 +93,19 @@ def run(
     screen.result(value)
     if code:
         raise typer.Exit(code)
+
+
+def _seconds(follow: bool, span: str | None, report: Path | None, refit: list[str] | None) -> float | None:
+    """How long to follow; UsageError for options that do not go together."""
+    from tillage.core.errors import UsageError
+
+    if span is not None and not follow:
+        raise UsageError("--for says how long to --follow.")
+    if follow and report is not None:
+        raise UsageError("--follow writes no page.", fix="Run once more with --report.")
+    if follow and refit:
+        raise UsageError("--follow would fit it again at every turn.", fix="Run once with --refit, then follow.")
+    return seconds_of(span) if span is not None else None
 
 
 def bring_up(

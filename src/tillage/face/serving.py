@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,17 +32,31 @@ def serve(
         list[str] | None,
         typer.Option("--allow-host", metavar="NAME", help="Another name that requests may be addressed to; repeated."),
     ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option("--memory", min=1, metavar="MB", help="A model that takes the server beyond this is refused."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Speak HTTPS: certificate and chain, PEM.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, PEM.")] = None,
     plan: PlanFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer requests with the models of the plan; Ctrl-C or SIGTERM ends it in good order."""
     from tillage import __version__
-    from tillage.serve.server import refuse_open
+    from tillage.core.errors import UsageError
+    from tillage.serve.server import refuse_keys, refuse_open
     from tillage.serve.server import serve as answer
     from tillage.serve.tokens import FILE, chosen_token, kept_token
 
     screen = Screen(as_json)
     refuse_open(host, token)
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together.")
+    tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
+    if tls is not None:
+        refuse_keys(tls)
     with open_project(plan, ran=True) as project:
         known = chosen_token(token) if token is not None else kept_token(project.store.root)
         shown = "$TILLAGE_TOKEN" if token is not None else f"$(cat {project.store.root / FILE})"
@@ -61,6 +76,8 @@ def serve(
             token=known,
             version=__version__,
             hosts=allow_host or (),
+            tls=tls,
+            memory=memory,
             note=screen.say,
             listening=listening,
         )

@@ -1,4 +1,4 @@
-"""`trace`: where a row, a record, a table or a model came from, and where it went, as a tree."""
+"""`trace`: where a row, a record, an answer, a table or a model came from, and where it went, as a tree."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ _ID = re.compile(r"(0x)?[0-9a-fA-F]{1,32}")
 _SHORT = {"digest": 16, "sha256": 16}
 """Digits of a digest on the tree; `--json` has them all."""
 
+PREDICTION = "prediction"
+"""What stands before the id of an answer, unless a table or a model is called so."""
+
 _WIDE = 10_000
 """Columns where nobody looks: lines of a file or a pipe are not folded."""
 
@@ -33,12 +36,17 @@ _WIDE = 10_000
 def trace(
     *,
     name: Annotated[
-        str, typer.Argument(metavar="TABLE|MODEL|FILE", help="A table, a model, or a file that a table reads.")
+        str,
+        typer.Argument(
+            metavar="TABLE|MODEL|FILE|prediction",
+            help="A table, a model, a file that a table reads, or `prediction` before the id of a server's answer.",
+        ),
     ],
     row: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ROW_ID|RECORD]", help="A row_id as `tillage show` prints it; of a file the record, from 0."
+            metavar="[ROW_ID|RECORD|ID]",
+            help="A row_id as `tillage show` prints it; of a file the record, from 0; the id that an answer bears.",
         ),
     ] = None,
     key: Annotated[
@@ -46,6 +54,10 @@ def trace(
         typer.Option(
             "--key", metavar="VALUE", help="The row's key instead of its row_id; repeated for each key column."
         ),
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", metavar="VALUE", help="The answers that a server gave about this subject."),
     ] = None,
     version: Annotated[
         int | None,
@@ -73,7 +85,10 @@ def trace(
     screen = Screen(as_json)
     with open_project(plan, ran=True) as project:
         bounds: dict[str, Any] = {"direction": direction, "depth": depth, "limit": limit}
-        node = _node(project, name, row, key, version, bounds)
+        if subject is not None:
+            node = _about(project, name, subject, (row, key, version), limit)
+        else:
+            node = _node(project, name, row, key, version, bounds)
         if openlineage is not None:
             from tillage.promises.lineage_events import as_lines, lineage_events
 
@@ -86,15 +101,26 @@ def trace(
     screen.result({"schema": "tillage.trace/1", "name": name, "trace": node.to_dict()})
 
 
+def _about(project: Project, name: str, subject: str, others: tuple[Any, ...], limit: int) -> Node:
+    from tillage.core.errors import UsageError
+    from tillage.promises.trace import trace_subject
+
+    if any(other not in (None, []) for other in others):
+        raise UsageError("--subject stands alone: it asks for the answers about somebody, not about one row.")
+    return trace_subject(project, name, subject, limit=limit)
+
+
 def _node(
     project: Project, name: str, row: str | None, key: list[str] | None, version: int | None, bounds: dict[str, Any]
 ) -> Node:
     from tillage.core.errors import UsageError, unknown_name
-    from tillage.promises.trace import row_of_key, trace, trace_record
+    from tillage.promises.trace import row_of_key, trace, trace_prediction, trace_record
     from tillage.promises.trace_record import is_read, paths
 
     tables, models = project.plan.tables, project.plan.models
     if name not in tables and name not in models:
+        if (asked := _answer(project, name, row)) is not None and not key and version is None:
+            return trace_prediction(project, asked, **bounds)
         if is_read(project, name):
             return trace_record(project, name, _record(name, row, key, version), **bounds)
         if len(name) == 32 and _ID.fullmatch(name):
@@ -112,6 +138,20 @@ def _node(
         )
     wanted = int(row, 16) if row is not None else row_of_key(project, name, key) if key else None
     return trace(project, name, wanted, version=version, **bounds)
+
+
+def _answer(project: Project, name: str, row: str | None) -> str | None:
+    """The id of a prediction, where one is asked about: after the word, or by itself."""
+    from tillage.core.errors import UsageError
+    from tillage.serve.prediction_ids import Ids
+
+    if name == PREDICTION:
+        if row is None:
+            raise UsageError(
+                "Which prediction?", fix="Give the `id` that the answer bears: tillage trace prediction ID."
+            )
+        return row
+    return name if row is None and Ids(project.store.keys).given(name) else None
 
 
 def _record(name: str, record: str | None, key: list[str] | None, version: int | None) -> int:

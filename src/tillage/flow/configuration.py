@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tillage.core.errors import ConfigurationError, InputMissing, Problem
 from tillage.core.step import Fold, Map, Source, Step
 from tillage.flow.parameters import make, nearest
-from tillage.flow.plan import Card, Evaluation, Model, Plan, Service, Split, Table
+from tillage.flow.plan import Canary, Card, Evaluation, Model, Plan, Service, Split, Table
 from tillage.flow.positions import MAX_BYTES, Node, Place, read
 from tillage.flow.reading import Reading, as_name, capital
 from tillage.flow.registry import Registry
@@ -26,6 +26,8 @@ _PLAN = ("project", "store", "tables", "models", "services")
 _TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
 MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate", "card")
 _SERVICE = ("model", "from")
+_SERVICE_MORE = ("keep", "hand_over", "canary", "shadow")
+_CANARY = ("model", "share", "by")
 
 
 class _Form(BaseModel):
@@ -65,6 +67,15 @@ class _CardForm(_Form):
     out_of_scope: str = Field("", min_length=1)
     limitations: str = Field("", min_length=1)
     licence: str = Field("", min_length=1)
+
+
+class _CanaryForm(_Form):
+    share: float = Field(0.1, gt=0, lt=1)
+    by: str = ""
+
+
+class _HandOverForm(_Form):
+    precision: float = Field(0.95, gt=0, lt=1)
 
 
 class _LeakForm(_Form):
@@ -423,13 +434,44 @@ class _PlanReading(Reading):
 
     def service(self, name: str, node: Node, tables: dict[str, Node], models: dict[str, Node]) -> Service | None:
         what = f"service '{name}'"
-        given = self.fields(node, what, _SERVICE)
+        given = self.fields(node, what, (*_SERVICE, *_SERVICE_MORE))
         for key in _SERVICE:
             if key not in given:
                 self.wrong(f"{capital(what)} needs '{key}'.", node.place)
         model = self.reference(given["model"], "model", models, f"'model' of {what}") if "model" in given else None
         table = self.reference(given["from"], "table", tables, f"'from' of {what}") if "from" in given else None
-        return Service(name=name, model=model, table=table) if model and table else None
+        keep = self.texts(given["keep"], f"'keep' of {what}") if "keep" in given else ()
+        canary = self.canary(given["canary"], what, model, models) if "canary" in given else None
+        shadow = self.beside(given["shadow"], f"'shadow' of {what}", model, models) if "shadow" in given else None
+        if not (model and table):
+            return None
+        over = None
+        if "hand_over" in given:
+            where = f"'hand_over' of {what}"
+            over = self.form(
+                _HandOverForm, self.fields(given["hand_over"], where, ("precision",)), given["hand_over"], where
+            ).precision
+        return Service(
+            name=name, model=model, table=table, keep=keep, hand_over=over, canary=canary, shadow=shadow or ""
+        )
+
+    def beside(self, node: Node, where: str, own: str | None, models: dict[str, Node]) -> str | None:
+        """The name of a model that stands beside a service's own."""
+        name = self.reference(node, "model", models, where)
+        if name is not None and name == own:
+            self.wrong(f"{capital(where)} must be another model than the service's own.", node.place)
+        return name
+
+    def canary(self, node: Node, what: str, own: str | None, models: dict[str, Node]) -> Canary | None:
+        where = f"'canary' of {what}"
+        given = self.fields(node, where, _CANARY)
+        if "model" not in given:
+            if isinstance(node.value, dict):
+                self.wrong(f"{capital(where)} needs 'model'.", node.place)
+            return None
+        form = self.form(_CanaryForm, {k: v for k, v in given.items() if k != "model"}, node, where)
+        name = self.beside(given["model"], f"'model' of {where}", own, models)
+        return Canary(model=name, share=form.share, by=form.by) if name else None
 
 
 def folder_name(root: Path) -> str:

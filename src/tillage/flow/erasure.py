@@ -8,7 +8,7 @@ It costs the chunks that hold the rows and what was made of them, in every versi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -27,7 +27,7 @@ from tillage.store.gc import PURGING, erase_replaced, forget_remembered, owned_o
 from tillage.store.locate import holding, locate
 from tillage.store.objects import is_small
 from tillage.store.purge import QUARANTINE, purge_doomed
-from tillage.store.tables import LEFT, ROWS, Draft, Store, pack, unpack
+from tillage.store.tables import LEFT, ROWS, Chunk, Draft, Store, pack, unpack
 
 FORGETTING = "forgetting"
 """Names in the catalog the erasure that is under way."""
@@ -54,6 +54,8 @@ class Erasure:
     """Stage to its version when the erasure began."""
     told: dict[str, Any]
     """What the receipt says of it."""
+    beside: Mapping[str, pl.Series] = field(default_factory=dict)
+    """By stage that no plan has (the log of a server's answers): row_ids that leave all its parts."""
 
 
 def begin(store: Store, erasure: Erasure, marks: Sequence[Mark]) -> None:
@@ -64,6 +66,7 @@ def begin(store: Store, erasure: Erasure, marks: Sequence[Mark]) -> None:
         "past": pack(erasure.past).hex(),
         "before": erasure.before,
         "told": erasure.told,
+        "beside": {stage: pack(gone).hex() for stage, gone in erasure.beside.items()},
     }
     with store.catalog.transaction():
         write_marks(store, marks)
@@ -78,7 +81,8 @@ def under_way(store: Store) -> Erasure | None:
         return None
     value = load(kept)
     gone, past = (unpack(bytes.fromhex(value[k])) for k in ("gone", "past"))
-    return Erasure(gone, past, value["before"], value["told"])
+    beside = {stage: unpack(bytes.fromhex(packed)) for stage, packed in value.get("beside", {}).items()}
+    return Erasure(gone, past, value["before"], value["told"], beside)
 
 
 def unfinished(store: Store) -> bool:
@@ -237,8 +241,9 @@ def _purge(
     seen = Seen(store, stages, erasure.gone, erasure.past, ready, held)
     seen.changed = run.changed
     doomed = seen.doom(erasure.before)
+    doomed.objects |= _beside(store, erasure)
     told = {**erasure.told, "refitted": refitted, "notes": notes}
-    commitments = _commitments(told["salt"], erasure.gone)
+    commitments = _commitments(told["salt"], pl.concat([erasure.gone, *erasure.beside.values()]))
 
     def within(epoch: int) -> None:
         value = {**told, "epoch": epoch, "rows": commitments, "erased_versions": _numbers(doomed.versions)}
@@ -261,6 +266,16 @@ def _purge(
         reach("forget.ended")
     erase_replaced(store)
     return told
+
+
+def _beside(store: Store, erasure: Erasure) -> dict[str, tuple[Chunk, pl.Series]]:
+    """What leaves stages that no plan has, by object."""
+    return {
+        chunk.object: (chunk, gone)
+        for stage, gone in erasure.beside.items()
+        for part in store.parts(stage)
+        for chunk in holding(store, stage, gone, part)
+    }
 
 
 def _already(store: Store, erasure: Erasure) -> int | None:

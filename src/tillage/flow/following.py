@@ -70,7 +70,7 @@ def look(source: Source, store: Store, stage: Stage, root: Path) -> Looked:
         return Looked(source.scan(root))
     if source.needs_key() and stage.table is not None and not stage.table.key:
         raise ConfigurationError(
-            f"Table '{stage.target}' is read from a cursor on, so a row that was updated comes again.",
+            f"Table '{stage.target}' must name its key: a row of it that was updated comes again.",
             fix=f"Name the columns that identify a row: 'key' of table '{stage.target}'.",
         )
     rows = store.catalog.rows("SELECT * FROM sources WHERE stage = ? AND ended IS NULL ORDER BY path", stage.name)

@@ -105,12 +105,28 @@ class Model(Part):
     card: Card = Card()
 
 
+class Canary(Part):
+    """A model that answers a share of the requests of a service."""
+
+    model: str
+    share: float = 0.1
+    by: str = ""
+    """The column whose value decides; empty: chance does."""
+
+
 class Service(Part):
     """One service: a model and the table whose Maps a request passes."""
 
     name: str
     model: str
     table: str
+    keep: tuple[str, ...] = ()
+    """Columns of requests that the log of answers keeps; the others are digested."""
+    canary: Canary | None = None
+    hand_over: float | None = None
+    """The precision that answers must have which are not handed over to a person; None: nobody is asked."""
+    shadow: str = ""
+    """A model that answers every request too, for the log alone."""
 
 
 class Plan(Part):

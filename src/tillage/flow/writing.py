@@ -10,7 +10,7 @@ import yaml
 from tillage.core.step import Step
 from tillage.flow.configuration import MODEL_KEYS, STORE
 from tillage.flow.parameters import obvious_field
-from tillage.flow.plan import Model, Plan, Table
+from tillage.flow.plan import Model, Plan, Service, Table
 from tillage.flow.registry import Registry
 
 
@@ -28,9 +28,22 @@ def to_yaml(plan: Plan, registry: Registry) -> str:
     if plan.models:
         out["models"] = {name: _model(model, registry) for name, model in plan.models.items()}
     if plan.services:
-        out["services"] = {n: _Line({"model": s.model, "from": s.table}) for n, s in plan.services.items()}
+        out["services"] = {n: _Line(_service(s)) for n, s in plan.services.items()}
     text: str = yaml.dump(out, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=False)
     return text
+
+
+def _service(service: Service) -> dict[str, Any]:
+    out: dict[str, Any] = {"model": service.model, "from": service.table}
+    if service.keep:
+        out["keep"] = _Items(service.keep)
+    if service.hand_over is not None:
+        out["hand_over"] = _Line({"precision": service.hand_over})
+    if service.canary is not None:
+        out["canary"] = _Line(service.canary.model_dump(exclude_defaults=True))
+    if service.shadow:
+        out["shadow"] = service.shadow
+    return out
 
 
 class _Line(dict[str, Any]):

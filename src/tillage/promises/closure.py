@@ -106,6 +106,18 @@ def close(project: Project, question: Question) -> Closure:
     return out
 
 
+def also(project: Project, out: Closure, rows: pl.Series) -> None:
+    """Let these rows go too, with what was made of them: they were found by another way than the question's."""
+    family, ever = _family(project), Ever(project)
+    more = without(_down(family, rows).to_frame(ID), out.gone)[ID]
+    out.gone = pl.concat([out.gone, more]).unique()
+    for stage in _source_stages(project):
+        held = ever.of(stage, more)
+        if len(held):
+            out.records += len(held)
+            out.sources[stage.name] = pl.concat([out.sources.get(stage.name, ids()), held]).unique()
+
+
 def _keys_are_asked_for(project: Project, stage: Stage) -> bool:
     """Whether anything may name the rows by their keys: quarantined records, or a table of which copies are told."""
     if project.store.every_chunk(stage.name, QUARANTINE):

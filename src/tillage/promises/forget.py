@@ -19,12 +19,14 @@ from tillage.core.keys import hash_text
 from tillage.core.rows import ID, ids, only, without
 from tillage.core.step import Fold, Group, Sharded
 from tillage.flow.erasure import Erasure, known_digest, model_digest
+from tillage.flow.prediction_table import bring_all
 from tillage.flow.run import PACE, Project
 from tillage.flow.seen import Held, Seen
 from tillage.flow.source import OBJECT, PLACES, RECORD
 from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks
-from tillage.promises.closure import Closure, Question, close
+from tillage.promises.answers import STAGE, Answers, answers, collecting, rows_of
+from tillage.promises.closure import Closure, Question, also, close
 from tillage.promises.copies import Named, quarantined, undecided
 from tillage.promises.receipt import receipts
 from tillage.store.catalog import load
@@ -45,11 +47,13 @@ class Found:
     undecided: list[dict[str, Any]]
     gone: pl.Series
     """Row_ids that leave every version, those of quarantined records among them."""
+    answers: Answers
+    """What a server had predicted about them."""
 
     def is_empty(self) -> bool:
         """Nothing in the store is meant."""
         named = any(len(n.ids) for n in self.named.values())
-        return not (self.closure.records or named or len(self.closure.past))
+        return not (self.closure.records or named or len(self.closure.past) or len(self.answers.ids))
 
 
 def estimate(
@@ -105,6 +109,7 @@ def forget(
     """
     with project.alone(wait=wait):
         project.end_erasure()
+        bring_all(project.store)  # what a server has logged so far stands in chunks, and is purged like them
         found = _find(project, Question(table, where, tuple(key), tuple(subject)))
         held = Held(project.store, found.gone, found.closure.past)
         told = _told(project, found, held, dry=False)
@@ -114,6 +119,7 @@ def forget(
             found.closure.past,
             {name: version.version for name in project.store.stages() if (version := project.store.latest(name))},
             _for_receipt(project, found, told, len(marks)),
+            {STAGE: found.answers.ids} if len(found.answers.ids) else {},
         )
         done = project.erase(erasure, marks, held)
         receipt = receipts(project.store)[-1]
@@ -152,6 +158,9 @@ def release_object(project: Project, table: str, path: str) -> int:
 
 def _find(project: Project, question: Question) -> Found:
     closure = close(project, question)
+    told = answers(project, closure)
+    for table in collecting(project) if len(told.ids) else ():
+        also(project, closure, rows_of(project, table, told.ids))
     named = {}
     for stage in project.stages.values():
         if stage.kind == "source" and project.store.latest(stage.name) is not None:
@@ -162,7 +171,7 @@ def _find(project: Project, question: Question) -> Found:
                 )
     held = [*closure.sources.values(), *(n.ids for n in named.values())]
     gone = pl.concat([closure.gone, *held]).unique()
-    found = Found(question, closure, named, undecided(project, closure), gone)
+    found = Found(question, closure, named, undecided(project, closure), gone, told)
     if found.is_empty():
         raise InputMissing(
             f"Nothing in table '{question.table}' is meant by this --{question.by()}.",
@@ -266,6 +275,7 @@ def _told(project: Project, found: Found, held: Held, *, dry: bool) -> dict[str,
         "tables": tables,
         "models": models,
         "refits": [r for r in refits if not stages[r].follows],
+        "answers": found.answers.counts(),
         "cost": {"rows": read, "cpu_s": cpu},
         "undecided": found.undecided,
         "notes": list(found.closure.notes),
@@ -300,12 +310,15 @@ def _for_receipt(project: Project, found: Found, told: dict[str, Any], tombstone
     store = project.store
     tables = [name for name in project.plan.tables if store.latest(name) is not None]
     models = [name for name in project.plan.models if store.latest(name) is not None]
+    counts = {name: {k: v for k, v in facts.items() if v} for name, facts in told["tables"].items()}
+    if len(found.answers.ids):
+        counts[STAGE] = {k: v for k, v in found.answers.counts().items() if v}
     return {
         "project": project.plan.project,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "salt": secrets.token_hex(16),
         "table": found.question.table,
-        "counts": {name: {k: v for k, v in facts.items() if v} for name, facts in told["tables"].items()},
+        "counts": counts,
         "tables_before": {name: known_digest(store, name) for name in tables},
         "models_before": {name: model_digest(store, name) for name in models},
         "tombstones": tombstones,

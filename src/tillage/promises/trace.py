@@ -5,8 +5,8 @@ keeper, a Group's key its rows. A result or a model is an influenced edge, to th
 Cost: one chunk a stage and way, 2 to 4 ms a stage; the first trace after a run may have to build the locator of the
 stages where rows come in (8 bytes a row). Memory does not grow with the table beyond that.
 
-A beginning is a row, a whole version of a table or a model (here), or a source record (`trace_record`). A scored row is
-one more: its prediction record names a model's version, and both walks begin there.
+A beginning is a row, a whole version of a table or a model (here), a source record (`trace_record`), or the answer of a
+server (`trace_prediction`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tillage.core.rows import ID, ids
 from tillage.flow.plan import Table
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
+from tillage.promises.trace_answers import about_row, about_subject, answered, subject_of
 from tillage.promises.trace_back import Back
 from tillage.promises.trace_forward import Forward
 from tillage.promises.trace_graph import INFLUENCED, Edge, Item, Node, Thread
@@ -35,7 +36,19 @@ MOST = 200
 
 Direction: TypeAlias = Literal["back", "forward", "both"]
 
-__all__ = ["MOST", "Direction", "Edge", "Item", "Node", "Thread", "row_of_key", "trace", "trace_record"]
+__all__ = [
+    "MOST",
+    "Direction",
+    "Edge",
+    "Item",
+    "Node",
+    "Thread",
+    "row_of_key",
+    "trace",
+    "trace_prediction",
+    "trace_record",
+    "trace_subject",
+]
 
 
 def trace(
@@ -82,6 +95,42 @@ def trace_record(
     asked = _Asked(project, direction, depth, limit)
     where = as_read(project, path)
     return from_record(asked.items, where, record, forward=direction != "back", limit=limit, depth=depth).node()
+
+
+def trace_prediction(
+    project: Project,
+    prediction: str,
+    *,
+    direction: Direction = "both",
+    depth: int | None = None,
+    limit: int | None = MOST,
+) -> Node:
+    """The thread of a server's answer, by the id that it gave: the version that answered, and the row it was about.
+
+    Back from both: to the data that the version saw, and to the source record of the row, where the request brought
+    its key. Raises InputMissing when the store has no such prediction, UsageError for what is no id of this project.
+    """
+    asked = _Asked(project, direction, depth, limit)
+    thread, model, rows = answered(asked.items, prediction)
+    if direction != "forward":
+        name, version = model
+        if asked.places.version(name, version) is not None:
+            asked.made_from(thread, name, version, 1)
+        for stage, at, row in rows:
+            Back(asked.items, thread, limit=limit, depth=None if depth is None else depth - 1).walk(stage, at, row)
+    return thread.node()
+
+
+def trace_subject(project: Project, name: str, subject: str, *, limit: int | None = MOST) -> Node:
+    """The answers of a server to requests that named this subject, or that brought the key of one of its rows.
+
+    `name`: a table that declares a subject, or that is made from one. What was collected of the subject is told by
+    `estimate`. Raises UnknownName, UsageError where no subject is declared.
+    """
+    if name not in project.plan.tables:
+        raise UnknownName("table", name, project.plan.tables)
+    asked = _Asked(project, "forward", None, limit)
+    return about_subject(asked.items, name, subject, limit).node()
 
 
 def row_of_key(project: Project, name: str, values: Sequence[str]) -> int:
@@ -167,6 +216,7 @@ class _Asked:
             Back(self.items, thread, limit=self.limit, depth=self.depth).walk(stage, version, row)
         if self.direction != "back":
             Forward(self.items, thread, limit=self.limit, depth=self.depth).rows(stage, version, [row])
+            about_row(self.items, thread, row, subject_of(self.items, stage, version, row), self.limit)
         return thread.node()
 
     def _holding(self, name: str, version: int, row: int, *, newer: bool) -> tuple[Stage, int, Mapping[str, Any]]:
@@ -241,7 +291,7 @@ class _Asked:
         root = self.items.table(name, version)
         thread = Thread(root)
         if self.direction != "forward":
-            self._made_from(thread, name, version)
+            self.made_from(thread, name, version)
         if self.direction != "back":
             newest = self.places.latest(name)
             if newest is not None and newest.version == version:
@@ -252,8 +302,9 @@ class _Asked:
                     thread.forward(root.id, item, INFLUENCED, "answers with it")
         return thread.node()
 
-    def _made_from(self, thread: Thread, name: str, version: int) -> None:
-        waiting = [(name, version, 0)]
+    def made_from(self, thread: Thread, name: str, version: int, depth: int = 0) -> None:
+        """Note what a version was made from, back to the objects; `depth`: edges that were followed to it."""
+        waiting = [(name, version, depth)]
         while waiting:
             stage, at, depth = waiting.pop(0)
             if self.depth is not None and depth >= self.depth:

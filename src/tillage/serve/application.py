@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,20 +17,35 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from tillage.core.errors import BadData, Unavailable, UnknownName, unknown_name
+from tillage.flow.prediction_table import SHADOW as SHADOW_IDS
+from tillage.flow.prediction_table import text
 from tillage.flow.score import Answers
 from tillage.guard.paths import checked_name
 from tillage.serve.batches import Batches
-from tillage.serve.bodies import Where, columns_of, dumped, in_rows, loaded, require_text, rows_of
-from tillage.serve.door import BODY, SAFE, Receive, Scope, Send
+from tillage.serve.bodies import Columns, Where, columns_of, dumped, in_rows, loaded, require_text, rows_of
+from tillage.serve.door import BODY, SAFE, WHO, Receive, Scope, Send
 from tillage.serve.metrics import CONTENT_TYPE, Metrics
 from tillage.serve.open_inference import HEADER, asked, field_of, metadata, replied
 from tillage.serve.openapi import document
-from tillage.serve.predictions import Predictions
+from tillage.serve.pins import audit, pinned
+from tillage.serve.predictions import PredictionLog
 from tillage.serve.refusal import Refused
-from tillage.serve.service import Loaded, Served
+from tillage.serve.routing import SHADOW, Routed
+from tillage.serve.service import Loaded, Served, Unfit
 
 MOST_LABELS = 1000
 """Labels of one request."""
+
+OF_LATE = 10_000
+"""Requests whose predictions are held in memory, to tell live whether the labels that come agree."""
+
+MOST_SHADOWS = 32
+"""Requests that wait for the answers of shadows; further ones are passed over."""
+
+STEM = 24
+"""Digits of an id that are those of the request; the others are those of the row."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
 
 log = logging.getLogger("tillage.serve")
 
@@ -54,11 +71,16 @@ class Application:
     """The routes, and what they stand on."""
 
     def __init__(
-        self, services: Mapping[str, Served], predictions: Predictions, metrics: Metrics, version: str
+        self, services: Mapping[str, Routed], predictions: PredictionLog, metrics: Metrics, version: str
     ) -> None:
         """`version`: of Tillage, which the server says on request."""
         self.services, self.predictions, self.metrics, self.version = services, predictions, metrics, version
-        self.batches = {name: Batches() for name in services}
+        self.batches = {(name, arm.route): Batches() for name, routed in services.items() for arm in routed.arms}
+        self.changing = asyncio.Lock()
+        """Held while a service changes to another version."""
+        self.shadows: set[asyncio.Task[None]] = set()
+        self.of_late: OrderedDict[str, tuple[str, int, list[Any]]] = OrderedDict()
+        """Service, version and predictions of classes, by the stem of their ids; no model is held by it."""
         self.draining = False
         """No new work: the server is going down."""
         routes: list[tuple[str, str, Handler]] = [
@@ -66,6 +88,8 @@ class Application:
             ("POST", "/v1/models/{name}", self.predict),
             ("POST", "/v2/models/{name}/infer", self.infer),
             ("POST", "/v2/models/{name}/versions/{version}/infer", self.infer),
+            ("POST", "/v1/services/{name}/rollback", self.rollback),
+            ("POST", "/v1/models/{name}/rollback", self.rollback),
             ("POST", "/feedback", self.feedback),
             ("GET", "/v1/services", self.list_services),
             ("GET", "/v2", self.describe_server),
@@ -115,7 +139,7 @@ class Application:
 
     # ---- predictions
 
-    def _served(self, scope: Scope) -> Served:
+    def _served(self, scope: Scope) -> Routed:
         name = scope["path_params"]["name"]
         try:
             found = self.services.get(checked_name(name))
@@ -124,16 +148,14 @@ class Application:
         if found is None:
             raise Refused(404, unknown_name("service or model", name, self.services))
         wanted = scope["path_params"].get("version")
-        if wanted is not None and wanted != str(found.now.version):
-            raise Refused(404, f"'{name}' answers with version {found.now.version}, and with no other.")
+        if wanted is not None and wanted != str(found.own.now.version):
+            raise Refused(404, f"'{name}' answers with version {found.own.now.version}, and with no other.")
         return found
 
     async def predict(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`POST /v1/services/NAME`: rows in, a prediction or the reason why there is none for each."""
-        served = self._served(scope)
-        now = served.now
         rows = rows_of(loaded(scope[BODY]))
-        given, ids = await self._answer(served, now, rows, in_rows)
+        given, ids, now = await self._answer(self._served(scope), rows, in_rows)
         sure = given.confidences
         made: list[dict[str, Any]] = []
         for at, (name, prediction, error) in enumerate(zip(ids, given.predictions, given.errors, strict=True)):
@@ -143,34 +165,37 @@ class Application:
                 made.append({"id": name, "prediction": prediction})
             else:
                 made.append({"id": name, "prediction": prediction, "confidence": sure[at]})
+                if now.hand_over is not None:
+                    made[-1]["hand_over"] = now.hand_over.of(sure[at])
         return _json({"model": now.model_name, "version": now.version, "predictions": made}), JSON
 
     async def infer(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`POST /v2/models/NAME/infer`: tensors in, tensors out."""
         served = self._served(scope)
-        now = served.now
         length = next((v for n, v in scope["headers"] if n == HEADER.lower().encode()), None)
         wanted = asked(scope[BODY], None if length is None else length.decode("latin-1"))
-        given, ids = await self._answer(served, now, wanted.rows, field_of(wanted.rows))
+        given, ids, now = await self._answer(served, wanted.rows, field_of(wanted.rows))
         turned = [f"row {at}: {error}" for at, error in enumerate(given.errors) if error is not None]
         if turned:
             more = f" ({len(turned)} rows in all)" if len(turned) > 1 else ""
             raise Refused(422, f"No prediction for {turned[0]}{more}.", field="inputs")
-        body, split = replied(served.name, now, wanted, given, ids)
+        body, split = replied(served.own.name, now, wanted, given, ids)
         if split is None:
             return body, JSON
         kind = (b"content-type", b"application/octet-stream")
         return body, [kind, (HEADER.lower().encode(), b"%d" % split), *SAFE]
 
     async def _answer(
-        self, served: Served, now: Loaded, rows: list[dict[str, Any]], where: Where
-    ) -> tuple[Answers, list[str]]:
-        """The answers to rows, and the id of each; they are in the log."""
+        self, routed: Routed, rows: list[dict[str, Any]], where: Where
+    ) -> tuple[Answers, list[str], Loaded]:
+        """The answers to rows, the id of each, and who gave them; they are in the log."""
         began = time.perf_counter()
-        columns = columns_of(rows, now.schema, now.needed, where)
+        columns = columns_of(rows, routed.own.now.schema, routed.needed, where)
         require_text(columns, where)
+        served = routed.choose(columns)
+        now = served.now
         try:
-            given = await self.batches[served.name].answer(now, columns, len(rows))
+            given = await self.batches[served.name, now.route].answer(now, columns, len(rows))
         except (BadData, UnknownName) as error:
             raise Refused(400, error.message) from error
         ids = self.predictions.ids.new(len(rows))
@@ -180,7 +205,61 @@ class Application:
         self.metrics.answered(served.name, len(rows), turned, seconds)
         if turned < len(rows):
             served.record(columns, len(rows))
-        return given, ids
+        if now.hand_over is not None:
+            over = [now.hand_over.of(c) for c in given.confidences or [None] * len(ids)]
+            self.metrics.handed(served.name, over.count(True))
+        if now.task == "classification":
+            self.of_late[ids[0][:STEM]] = now.service, now.version, given.predictions
+            if len(self.of_late) > OF_LATE:
+                self.of_late.popitem(last=False)
+        if routed.shadow is not None:
+            self._shadow(routed.shadow, columns, given, ids)
+        return given, ids, now
+
+    def _shadow(self, served: Served, columns: Columns, given: Answers, ids: list[str]) -> None:
+        """Let a shadow answer too, behind the answer's back; where it does not keep up, it is counted as such."""
+        if len(self.shadows) >= MOST_SHADOWS:
+            self.metrics.shadowed(served.name, "passed over", len(ids))
+            return
+        task = asyncio.create_task(self._beside(served, columns, given, ids))
+        self.shadows.add(task)
+        task.add_done_callback(self.shadows.discard)
+
+    async def _beside(self, served: Served, columns: Columns, given: Answers, ids: list[str]) -> None:
+        began, now = time.perf_counter(), served.now
+        try:
+            other = await self.batches[served.name, SHADOW].answer(now, columns, len(ids))
+        except Exception:  # whatever it is, nobody waits for it
+            log.exception("the shadow of %s failed", served.name)
+            self.metrics.shadowed(served.name, "failed", len(ids))
+            return
+        names = [f"{int(name, 16) + SHADOW_IDS:032x}" for name in ids]
+        self.predictions.add(now, columns, other, names, time.perf_counter() - began)
+        same = sum(a == b for a, b in zip(given.predictions, other.predictions, strict=True))
+        self.metrics.shadowed(served.name, "same", same)
+        self.metrics.shadowed(served.name, "other", len(ids) - same)
+        served.record(columns, len(ids))
+
+    async def rollback(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        """`POST /v1/services/NAME/rollback`: hold the service at a version, or (null) let it follow the newest."""
+        served = self._served(scope).own
+        value = loaded(scope[BODY])
+        version = value.get("version")
+        if isinstance(version, float) and version.is_integer():  # 1.0 is a whole number in JSON
+            version = int(version)
+        if value.keys() != {"version"} or not (version is None or (type(version) is int and version > 0)):
+            raise Refused(400, "It must be the number of a version, or null for the newest.", field="version")
+        before = served.now.version
+        async with self.changing:
+            try:
+                loop = asyncio.get_running_loop()
+                served.now = await loop.run_in_executor(None, served.held_at, version)
+            except Unfit as why:
+                raise Refused(409, f"Version {version} does not answer: {why}.", field="version") from None
+        who = str(scope.get(WHO, "token"))
+        audit(served.project.store.root, who, "rollback", service=served.name, version=version, before=before)
+        told = {"model": served.now.model_name, "version": served.now.version, "held": version is not None}
+        return _json({"service": served.name, **told}), JSON
 
     async def feedback(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`POST /feedback`: true labels by the ids of predictions; durable when it answers."""
@@ -195,14 +274,25 @@ class Application:
             log.error("feedback refused: %s", error)
             raise Refused(503, "Labels cannot be kept now.", retry_after=30) from error
         self.metrics.labelled(len(labels))
+        for name, label in labels:
+            self._compare(name, label)
         return _json({"accepted": len(labels)}), JSON
+
+    def _compare(self, name: str, label: Any) -> None:
+        """Tell the numbers whether a prediction of late was what its label says."""
+        service, version, predictions = self.of_late.get(name[:STEM], ("", 0, ()))
+        at = int(name[STEM:], 16)
+        if at < len(predictions) and predictions[at] is not None:
+            self.metrics.compared(service, version, text(predictions[at]) == text(label))
 
     def _label(self, one: Any, where: str) -> tuple[str, Any]:
         if not isinstance(one, dict) or one.keys() != {"id", "label"}:
             raise Refused(400, "It must be an object of id and label.", field=where.rstrip(".") or "feedback")
         name, label = one["id"], one["label"]
-        if not isinstance(name, str) or not self.predictions.ids.given(name):
-            raise Refused(400, "It is no id that this project gave to a prediction.", field=f"{where}id")
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            raise Refused(400, "It must be the id of a prediction: 32 hexadecimal digits.", field=f"{where}id")
+        if not self.predictions.ids.given(name):
+            raise Refused(404, "It is no id that this project gave to a prediction.", field=f"{where}id")
         if label is None or isinstance(label, list | dict) or label != label:  # noqa: PLR0124 - NaN
             raise Refused(400, "It must be a text, a number, true or false.", field=f"{where}label")
         require_text({"label": [label]}, lambda _, column: f"{where}{column}")
@@ -215,13 +305,19 @@ class Application:
         made = [
             {
                 "name": name,
-                "model": served.now.model_name,
-                "version": served.now.version,
-                "columns": {c: str(t) for c, t in served.now.schema.items()},
-                "needed": list(served.now.needed),
-                "passed_over": list(served.now.way.passed_over),
+                "model": routed.own.now.model_name,
+                "version": routed.own.now.version,
+                "columns": {c: str(t) for c, t in routed.own.now.schema.items()},
+                "needed": list(routed.needed),
+                "passed_over": list(routed.own.now.way.passed_over),
+                "hand_over": over.told() if (over := routed.own.now.hand_over) is not None else None,
+                "held": pinned(routed.own.project.store, name) is not None,
+                "beside": [
+                    {"route": arm.route, "model": arm.now.model_name, "version": arm.now.version}
+                    for arm in routed.arms[1:]
+                ],
             }
-            for name, served in self.services.items()
+            for name, routed in self.services.items()
         ]
         return _json({"services": made}), JSON
 
@@ -241,12 +337,12 @@ class Application:
 
     async def describe(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`GET /v2/models/NAME`."""
-        served = self._served(scope)
+        served = self._served(scope).own
         return _json(metadata(served.name, served.now)), JSON
 
     async def describe_ready(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`GET /v2/models/NAME/ready`."""
-        served = self._served(scope)
+        served = self._served(scope).own
         if self.draining:
             raise Refused(503, "The server is going down.", retry_after=10)
         return _json({"name": served.name, "ready": True}), JSON
@@ -257,8 +353,8 @@ class Application:
 
     async def numbers(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """`GET /metrics`."""
-        for name, served in self.services.items():
-            self.metrics.answers(name, served.now.version)
+        for name, routed in self.services.items():
+            self.metrics.answers(name, routed.own.now.version)
         self.metrics.unlogged(self.predictions.log.lost)
         return self.metrics.text(), [(b"content-type", CONTENT_TYPE.encode()), *SAFE]
 

@@ -152,6 +152,8 @@ def _refuse_odd(values: list[Any], column: str, where: Where) -> None:
 
 def _converted(values: list[Any], column: str, dtype: pl.DataType, where: Where) -> list[Any]:
     """The values in the column's type; Refused for the first that is not the same value there."""
+    if dtype == pl.Int64:  # 1.0 is a whole number in JSON
+        values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
     if dtype == pl.Int64 and all(v is None or (type(v) is int and -_WHOLE <= v < _WHOLE) for v in values):
         return values
     if dtype == pl.Float64 and all(v is None or type(v) in (float, int) for v in values):

@@ -14,6 +14,7 @@ from typing import Any
 
 from tillage.serve.bodies import LARGEST, dumped
 from tillage.serve.refusal import Refused
+from tillage.serve.scoped_tokens import Tokens
 from tillage.serve.tokens import is_right
 
 Scope = MutableMapping[str, Any]
@@ -26,6 +27,9 @@ OPEN = ("/v2/health/live", "/v2/health/ready")
 
 BODY = "tillage.body"
 """Where in the scope the whole body stands."""
+
+WHO = "tillage.who"
+"""Where in the scope it stands which token was brought."""
 
 _ONCE = (b"host", b"origin", b"authorization", b"content-length")
 
@@ -61,9 +65,14 @@ def host_name(header: bytes) -> str:
 class Door:
     """An ASGI application around another one."""
 
-    def __init__(self, app: App, token: str, hosts: Iterable[str], told: Callable[[int], None]) -> None:
-        """`hosts`: names that a request may be addressed to, without port; `told` of the status of each refusal."""
-        self.app, self.token, self.told = app, token.encode(), told
+    def __init__(
+        self, app: App, token: str, hosts: Iterable[str], told: Callable[[int], None], tokens: Tokens | None = None
+    ) -> None:
+        """`token` may do everything, `tokens` what their scopes say.
+
+        `hosts`: names that a request may be addressed to, without port; `told` of the status of each refusal.
+        """
+        self.app, self.token, self.told, self.tokens = app, token.encode(), told, tokens
         self.hosts = {"127.0.0.1", "localhost", "::1", *(h.strip("[]").lower() for h in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,11 +118,42 @@ class Door:
         origin = headers.get(b"origin")
         if origin is not None and origin.lower() not in (b"http://" + host.lower(), b"https://" + host.lower()):
             raise Refused(403, "A page of another origin may not ask this server.", close=True)
-        if scope["path"] not in OPEN and not is_right(self.token, headers.get(b"authorization")):
-            raise Refused(401, "The token is missing or wrong: send the header Authorization: Bearer TOKEN.")
+        if scope["path"] not in OPEN:
+            scope[WHO] = self._known(scope, headers.get(b"authorization"))
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Refused(415, "Compressed bodies are not read.", close=True)
         return headers
+
+    def _known(self, scope: Scope, header: bytes | None) -> str:
+        """Who asks, by the token that was brought; Refused where it is wrong, or may not do this."""
+        if is_right(self.token, header):
+            return "the server's own token"
+        found = self.tokens.find(header[7:].strip()) if self.tokens and header and _bearer(header) else None
+        if found is None:
+            raise Refused(401, "The token is missing, wrong or expired: send the header Authorization: Bearer TOKEN.")
+        wanted = scope_of(scope["method"], scope["path"])
+        if not found.may(wanted):
+            raise Refused(403, f"This token may {' and '.join(found.scopes)}; this needs '{wanted}'.")
+        return f"token {found.id}"
+
+
+def _bearer(header: bytes) -> bool:
+    return header[:7].lower() == b"bearer "
+
+
+def scope_of(method: str, path: str) -> str:
+    """What a token must be for, to ask this; empty: any will do.
+
+    >>> scope_of("POST", "/v1/services/desk"), scope_of("POST", "/v1/services/desk/rollback"), scope_of("GET", "/v2")
+    ('predict', 'admin', '')
+    """
+    if method in ("GET", "HEAD"):
+        return ""
+    if path == "/feedback":
+        return "feedback"
+    parts = path.split("/")
+    predicts = len(parts) == 4 and parts[1] == "v1"
+    return "predict" if predicts or (parts[1:3] == ["v2", "models"] and parts[-1] == "infer") else "admin"
 
 
 class Gone(Exception):

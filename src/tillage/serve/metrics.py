@@ -29,7 +29,17 @@ class Metrics:
         self._version = Gauge("tillage_model_version", "Version that answers", ["service"], registry=self.registry)
         self._unfit = Counter("tillage_swaps_refused", "Versions found unfit", ["service"], registry=self.registry)
         self._labels = Counter("tillage_labels", "True labels that came", registry=self.registry)
-        self._lost = Gauge("tillage_predictions_unlogged", "Predictions the disk refused", registry=self.registry)
+        self._agree = Counter(
+            "tillage_labels_of_classes",
+            "True labels of predictions of late, by whether the prediction was that",
+            ["service", "version", "agrees"],
+            registry=self.registry,
+        )
+        self._shadowed = Counter(
+            "tillage_shadow_rows", "Rows of a shadow, by how they compare", ["service", "how"], registry=self.registry
+        )
+        self._handed = Counter("tillage_handed_over", "Rows for a person", ["service"], registry=self.registry)
+        self._lost = Gauge("tillage_predictions_unlogged", "PredictionLog the disk refused", registry=self.registry)
         self._ready: dict[str, tuple[Counter, Counter, Histogram]] = {}
 
     def answered(self, service: str, rows: int, turned_away: int, seconds: float) -> None:
@@ -59,6 +69,19 @@ class Metrics:
     def labelled(self, n: int) -> None:
         """True labels came."""
         self._labels.inc(n)
+
+    def compared(self, service: str, version: int, agrees: bool) -> None:
+        """A true label came for a prediction of a class."""
+        self._agree.labels(service, str(version), "yes" if agrees else "no").inc()
+
+    def shadowed(self, service: str, how: str, rows: int) -> None:
+        """A shadow answered the same or other than what was told, failed, or was passed over."""
+        if rows:
+            self._shadowed.labels(service, how).inc(rows)
+
+    def handed(self, service: str, rows: int) -> None:
+        """Rows were handed over to a person."""
+        self._handed.labels(service).inc(rows)
 
     def unlogged(self, n: int) -> None:
         """So many predictions could not be logged since the start."""

@@ -54,6 +54,7 @@ def metadata(name: str, now: Loaded) -> dict[str, Any]:
         "outputs": [
             {"name": "prediction", "datatype": "BYTES" if confident else "FP64", "shape": [-1]},
             *confident,
+            *([{"name": "hand_over", "datatype": "BOOL", "shape": [-1]}] if now.hand_over is not None else []),
             {"name": "inference_id", "datatype": "BYTES", "shape": [-1]},
         ],
     }
@@ -121,8 +122,8 @@ def _outputs(value: Mapping[str, Any]) -> tuple[list[tuple[str, bool]] | None, b
     out: list[tuple[str, bool]] = []
     for at, one in enumerate(given if isinstance(given, list) else [None]):
         name = one.get("name") if isinstance(one, dict) else None
-        if name not in ("prediction", "confidence", "inference_id"):
-            known = "prediction, confidence or inference_id"
+        if name not in ("prediction", "confidence", "hand_over", "inference_id"):
+            known = "prediction, confidence, hand_over or inference_id"
             raise Refused(400, f"There is no such output: it is {known}.", field=f"outputs[{at}].name")
         own = one.get("parameters", {})
         out.append((name, bool(own.get("binary_data", binary)) if isinstance(own, dict) else binary))
@@ -203,6 +204,9 @@ def replied(name: str, now: Loaded, wanted: Asked, given: Answers, ids: Sequence
     }
     if given.confidences is not None:
         values["confidence"] = ("FP64", given.confidences)
+    if now.hand_over is not None:
+        sure = given.confidences or [None] * len(given.predictions)
+        values["hand_over"] = ("BOOL", [now.hand_over.of(c) for c in sure])
     values["inference_id"] = ("BYTES", list(ids))
     outputs, tail = [], b""
     for output, binary in wanted.outputs or [(n, wanted.binary) for n in values]:

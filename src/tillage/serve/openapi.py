@@ -8,13 +8,14 @@ from typing import Any
 import polars as pl
 
 from tillage.serve.bodies import MOST_ROWS
-from tillage.serve.service import Loaded, Served
+from tillage.serve.routing import Routed
+from tillage.serve.service import Loaded
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
 
-def document(services: Mapping[str, Served], version: str) -> dict[str, Any]:
+def document(services: Mapping[str, Routed], version: str) -> dict[str, Any]:
     """The description of every route.
 
     >>> sorted(document({}, "1")["paths"])[:3]
@@ -29,10 +30,14 @@ def document(services: Mapping[str, Served], version: str) -> dict[str, Any]:
         "/v2/health/live": {"get": {**_operation("Whether it lives", None, {"type": "object"}), "security": []}},
         "/v2/health/ready": {"get": {**_operation("Whether it is ready", None, {"type": "object"}), "security": []}},
     }
-    for name, served in services.items():
+    for name, routed in services.items():
+        served = routed.own
         kind = "services" if name in served.project.plan.services else "models"
-        summary = f"Predictions of {served.now.model_name} for rows like those of {served.now.way.start}"
-        paths[f"/v1/{kind}/{name}"] = {"post": _operation(summary, _rows(served.now), _predictions(served.now))}
+        summary = f"PredictionLog of {served.now.model_name} for rows like those of {served.now.way.start}"
+        paths[f"/v1/{kind}/{name}"] = {
+            "post": _operation(summary, _rows(served.now, routed.needed), _predictions(served.now))
+        }
+        paths[f"/v1/{kind}/{name}/rollback"] = {"post": _operation("Hold it at a version", _ROLLBACK, _HELD)}
         paths[f"/v2/models/{name}"] = {"get": _operation("Its tensors", None, {"type": "object"})}
         paths[f"/v2/models/{name}/infer"] = {"post": _operation(summary, _TENSORS, {"type": "object"})}
     return {
@@ -68,10 +73,10 @@ def _operation(summary: str, body: dict[str, Any] | None, answer: dict[str, Any]
     return made
 
 
-def _rows(now: Loaded) -> dict[str, Any]:
+def _rows(now: Loaded, needed: Mapping[str, str]) -> dict[str, Any]:
     row = {
         "type": "object",
-        "required": list(now.needed),
+        "required": list(needed),
         "properties": {c: _column(t) for c, t in now.schema.items()},
     }
     rows = {"type": "array", "minItems": 1, "maxItems": MOST_ROWS, "items": row}
@@ -95,6 +100,8 @@ def _predictions(now: Loaded) -> dict[str, Any]:
     made: dict[str, Any] = {"id": _ID, "prediction": {"type": ["string", "number"]}}
     if now.task == "classification":
         made["confidence"] = {"type": "number", "minimum": 0, "maximum": 1}
+    if now.hand_over is not None:
+        made["hand_over"] = {"type": "boolean", "description": "Whether a person should answer"}
     good = {"type": "object", "required": list(made), "properties": made}
     turned = {"type": "object", "required": ["id", "error"], "properties": {"id": _ID, "error": {"type": "string"}}}
     return {
@@ -113,6 +120,22 @@ _FEEDBACK: dict[str, Any] = {
     "required": ["id", "label"],
     "properties": {"id": _ID, "label": {"type": ["string", "number", "boolean"]}},
     "additionalProperties": False,
+}
+_ROLLBACK: dict[str, Any] = {
+    "type": "object",
+    "required": ["version"],
+    "properties": {"version": {"type": ["integer", "null"], "minimum": 1}},
+    "additionalProperties": False,
+}
+_HELD: dict[str, Any] = {
+    "type": "object",
+    "required": ["service", "model", "version", "held"],
+    "properties": {
+        "service": {"type": "string"},
+        "model": {"type": "string"},
+        "version": {"type": "integer"},
+        "held": {"type": "boolean"},
+    },
 }
 _ACCEPTED = {"type": "object", "required": ["accepted"], "properties": {"accepted": {"type": "integer"}}}
 _TENSORS: dict[str, Any] = {

@@ -13,7 +13,10 @@ import logging
 import resource
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -21,10 +24,13 @@ from tillage.core.errors import Unavailable, UsageError
 from tillage.flow.run import Project
 from tillage.serve.application import Application
 from tillage.serve.door import Door, is_loopback
+from tillage.serve.memory import Budget
 from tillage.serve.metrics import Metrics
-from tillage.serve.predictions import Predictions
+from tillage.serve.predictions import PredictionLog
 from tillage.serve.protocol import MOST_CONNECTIONS, config
-from tillage.serve.service import Loaded, Served, Unfit, services_of
+from tillage.serve.routing import services_of
+from tillage.serve.scoped_tokens import Tokens
+from tillage.serve.service import Loaded, Served, Unfit
 from tillage.store.locks import hold
 
 LOOK = 1.0
@@ -54,29 +60,49 @@ def serve(
     token: str,
     version: str,
     hosts: Sequence[str] = (),
+    tls: tuple[Path, Path] | None = None,
+    memory: int | None = None,
     note: Callable[[str], None],
     listening: Callable[[str, list[str]], None],
 ) -> None:
     """Serve every service and model of a project until SIGTERM or Ctrl-C.
 
-    `version`: of Tillage. `listening` is told the address and the names once requests are taken; `hosts`: more names
-    that requests may be addressed to. Raises Locked while another server runs on the store, Unavailable when the port
+    `version`: of Tillage; `memory`: megabytes that the process may hold; `tls`: the files of a certificate with its
+    chain, and of its key; `hosts`: more names that requests may be addressed to. `listening` is told the address and
+    the names once requests are taken. Raises Locked while another server runs on the store, Unavailable when the port
     is taken.
     """
     with hold(project.store.root / "locks", [LOCK]):
-        services = services_of(project, note)
+        services = services_of(project, note, Budget(memory))
         with bound(host, port) as listener:
             _more_files()
-            predictions = Predictions(project.store)
+            predictions = PredictionLog(project.store)
             application = Application(services, predictions, Metrics(), version)
-            door = Door(application, token, (host, *hosts), application.metrics.refused)
+            door = Door(application, token, (host, *hosts), application.metrics.refused, Tokens(project.store.root))
             at, at_port = listener.getsockname()[:2]
-            address = f"http://{f'[{at}]' if ':' in at else at}:{at_port}"
+            address = f"{'https' if tls else 'http'}://{f'[{at}]' if ':' in at else at}:{at_port}"
             try:
-                asyncio.run(_live(door, application, listener, lambda: listening(address, list(services)), note))
+                asyncio.run(_live(door, application, listener, lambda: listening(address, list(services)), note, tls))
             finally:
                 application.close()
                 predictions.close()
+
+
+def refuse_keys(tls: tuple[Path, Path]) -> None:
+    """Raise UsageError for files that are no certificate and its key, before anything is loaded.
+
+    >>> refuse_keys((Path("/nowhere"), Path("/nowhere")))
+    Traceback (most recent call last):
+    tillage.core.errors.UsageError: /nowhere and /nowhere are no certificate and its key: No such file or directory. ...
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*tls)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror or str(error)
+        raise UsageError(
+            f"{tls[0]} and {tls[1]} are no certificate and its key: {why}.",
+            fix="Give PEM files, the chain in the first.",
+        ) from None
 
 
 def refuse_open(host: str, token: str | None) -> None:
@@ -128,8 +154,10 @@ async def _live(
     listener: socket.socket,
     listening: Callable[[], None],
     note: Callable[[str], None],
+    tls: tuple[Path, Path] | None,
 ) -> None:
-    server = _Uvicorn(uvicorn.Config(**config(door), lifespan="off", log_level="error"))
+    secured: dict[str, Any] = {"ssl_certfile": tls[0], "ssl_keyfile": tls[1]} if tls else {}
+    server = _Uvicorn(uvicorn.Config(**config(door), **secured, lifespan="off", log_level="error"))
     loop = asyncio.get_running_loop()
 
     def end() -> None:
@@ -164,7 +192,10 @@ async def _tend(application: Application, note: Callable[[str], None]) -> None:
     while True:
         await asyncio.sleep(LOOK)
         try:
-            for name, served in application.services.items():
+            for served in [arm for routed in application.services.values() for arm in routed.arms]:
+                name = f"{served.name} ({served.route})" if served.route else served.name
+                if served.forgot():
+                    application.of_late.clear()
                 if await loop.run_in_executor(None, served.newer):
                     await renew(application, served, note)
                 elif not served.waits:
@@ -181,8 +212,13 @@ async def _tend(application: Application, note: Callable[[str], None]) -> None:
 
 async def renew(application: Application, served: Served, note: Callable[[str], None]) -> None:
     """Load and try the newest version; it answers from now on, or never."""
-    latest = served.project.store.latest(served.service.model)
-    number = latest.version if latest is not None else 0
+    async with application.changing:
+        await _renew(application, served, note)
+
+
+async def _renew(application: Application, served: Served, note: Callable[[str], None]) -> None:
+    wanted = served.wanted()
+    number = wanted.version if wanted is not None else 0
     try:
         fresh: Loaded = await asyncio.get_running_loop().run_in_executor(None, served.prepare)
     except Unfit as why:

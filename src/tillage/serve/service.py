@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import InputMissing, TillageError, Unavailable
+from tillage.core.errors import InputMissing, TillageError, Unavailable, UsageError, unknown_name
 from tillage.core.step import Fitted
 from tillage.flow.plan import Service
 from tillage.flow.run import Project
 from tillage.flow.score import Answers, Way, answers, needed, way
 from tillage.serve.bodies import Columns
+from tillage.serve.handing_over import HandOver, handing_over
+from tillage.serve.linkage import Linkage, linkage
+from tillage.serve.memory import Budget
+from tillage.serve.pins import pin, pinned
+from tillage.store.tables import Version
 
 TRIED = 64
 """Requests of late on which a newer version is tried."""
@@ -49,6 +54,14 @@ class Loaded:
     schema: dict[str, pl.DataType] = field(default_factory=dict)
     """What a request may bring: the columns of the start table, without the target."""
     needed: dict[str, str] = field(default_factory=dict)
+    route: str = ""
+    """`canary` or `shadow` beside the service's own model."""
+    keep: tuple[str, ...] = ()
+    """Columns of requests that the log keeps."""
+    hand_over: HandOver | None = None
+    """When a prediction goes to a person."""
+    linkage: Linkage = field(default_factory=Linkage)
+    """Which columns of a request name the row and the subject that it is about."""
     seconds: float = 1.0
     """What a batch has cost of late; a second before the first."""
 
@@ -98,10 +111,12 @@ def sound(found: Answers) -> Answers:
 class Served:
     """A service by its name: what answers now, and whether something newer can."""
 
-    def __init__(self, project: Project, service: Service) -> None:
+    def __init__(self, project: Project, service: Service, route: str = "", budget: Budget | None = None) -> None:
         """InputMissing before the first run; UsageError where a row cannot be scored."""
-        self.name, self.project, self.service = service.name, project, service
+        self.name, self.project, self.service, self.route = service.name, project, service, route
+        self.budget = budget or Budget()
         self.recent: deque[tuple[Columns, int]] = deque(maxlen=TRIED)
+        self._epoch = project.store.catalog.meta("epoch")
         self.refused_version = 0
         """The newest version that was tried and found wanting."""
         self.waits = ""
@@ -109,35 +124,73 @@ class Served:
         self.now = self._load()
         self.warm(self.now)
 
-    def _load(self) -> Loaded:
+    def wanted(self) -> Version | None:
+        """The version that should answer: the one that the service is held at, while it is kept; else the newest."""
+        store, model = self.project.store, self.service.model
+        held = None if self.route else pinned(store, self.name)
+        found = next((v for v in store.versions(model) if v.version == held), None) if held is not None else None
+        return found if found is not None and "erased" not in found.facts else store.latest(model)
+
+    def _load(self, version: int | None = None) -> Loaded:
+        """A version, by default the one that is wanted, ready to answer."""
         project, name = self.project, self.service.model
-        at = project.store.latest(name)
+        at = self.wanted() if version is None else project.store.version(name, version)
         if at is None:
             raise InputMissing(f"Model '{name}' has not been trained yet.", fix="Run `tillage run`.")
-        if other := self._otherwise():
+        if other := self._otherwise(at):
             raise InputMissing(
                 f"'{other}' was made by another plan than the one that is to serve it.", fix="Run `tillage run`."
             )
         taken = way(project, project.plan.models[name].table, self.service.table)
         task = str(getattr(project.plan.models[name].learner, "task", "classification"))
-        return Loaded(self.name, name, at.version, taken, project.model(name, at.version), task)
+        link = linkage(project.plan, taken.start, project.plan.models[name].table, taken.schema)
+        model, asked = project.model(name, at.version), self.service.hand_over
+        over = handing_over(project, at, model, asked) if asked is not None else None
+        self.budget.hold(name, at.version)
+        return Loaded(
+            self.name,
+            name,
+            at.version,
+            taken,
+            model,
+            task,
+            linkage=link,
+            route=self.route,
+            keep=self._kept(taken),
+            hand_over=over,
+        )
 
-    def _otherwise(self) -> str:
+    def _kept(self, taken: Way) -> tuple[str, ...]:
+        """The columns that the service keeps of its requests; UsageError for one that none can bring."""
+        known = taken.schema
+        if absent := [c for c in self.service.keep if c not in known]:
+            raise UsageError(f"'keep' of service '{self.name}': {unknown_name('column', absent[0], known)}")
+        return self.service.keep
+
+    def _otherwise(self, model: Version) -> str:
         """A table on the way of a row that the store holds as another plan made it; empty when there is none.
 
-        The Maps of this plan on rows for a model that saw those of another would be wrong without a word.
+        The Maps of this plan on rows for a model that saw those of another would be wrong without a word. For the
+        newest version the tables are looked at as they are now, for an earlier one as they were when it was trained.
         """
         project, seen = self.project, set[str]()
-        waiting = [project.plan.models[self.service.model].table]
+        newest = project.store.latest(model.stage)
+        back = newest is None or newest.version != model.version
+        waiting: list[tuple[str, int | None]] = list(model.inputs.items())
+        if not back:
+            waiting = [(project.plan.models[self.service.model].table, None)]
         while waiting:
-            name = waiting.pop()
-            stage, at = project.stages[name], project.store.latest(name)
-            if name in seen:
+            name, number = waiting.pop()
+            stage = project.stages[name]
+            if name in seen or (back and stage.kind in ("result", "learn")):
                 continue
             seen.add(name)
-            if at is None or at.fingerprint != project.fingerprint(stage):
+            at = next((v for v in project.store.versions(name) if v.version == number), None)
+            at = at if back else project.store.latest(name)
+            own = back and stage.target == self.service.model  # its split and its leaks, which no request passes
+            if at is None or (at.fingerprint != project.fingerprint(stage) and not own):
                 return stage.target
-            waiting += stage.inputs.values()
+            waiting += [(source, at.inputs.get(source, 0) if back else None) for source in stage.inputs.values()]
         return ""
 
     def warm(self, loaded: Loaded) -> None:
@@ -167,26 +220,39 @@ class Served:
             columns, rows = {c: values[:TRIED_ROWS] for c, values in columns.items()}, TRIED_ROWS
         self.recent.append((columns, rows))
 
+    def forgot(self) -> bool:
+        """Whether somebody was forgotten since the last look: requests of late may be theirs, and are let go of."""
+        epoch = self.project.store.catalog.meta("epoch")
+        if epoch == self._epoch:
+            return False
+        self.recent.clear()
+        self._epoch = epoch
+        return True
+
     # ---- the change to a newer version
 
     def newer(self) -> bool:
         """Whether the store has a version that neither answers nor was refused, and is whole with what it stands on."""
-        at = self.project.store.latest(self.service.model)
+        at = self.wanted()
         if at is None or "erased" in at.facts or at.version in (self.now.version, self.refused_version):
             return False
-        if other := self._otherwise():
+        if other := self._otherwise(at):
             self.waits = f"version {at.version} waits: '{other}' was made by another plan; start the server anew."
             return False
         self.waits = ""
-        if self.project.plan.models[self.service.model].fit_on is not None:
+        held = not self.route and pinned(self.project.store, self.name) == at.version
+        if held or self.project.plan.models[self.service.model].fit_on is not None:
             return True
         newest = {name: self.project.store.latest(name) for name in at.inputs}
         return all(v is not None and v.version == at.inputs[name] for name, v in newest.items())
 
-    def prepare(self) -> Loaded:
-        """The newest version, tried; Unfit when it must not answer. Slow: to be called off the event loop."""
+    def prepare(self, version: int | None = None) -> Loaded:
+        """A version (default: the one that is wanted), tried; Unfit when it must not answer.
+
+        Slow: to be called off the event loop.
+        """
         try:
-            loaded = self._load()
+            loaded = self._load(version)
         except Unavailable:
             raise  # the next look may find it
         except (TillageError, ValueError, KeyError, TypeError) as error:
@@ -197,6 +263,22 @@ class Served:
         except Exception as error:
             raise Unfit(f"it fails on rows of '{loaded.way.start}' ({type(error).__name__}: {error})") from error
         return loaded
+
+    def earlier(self) -> list[int]:
+        """The versions before the one that answers that are kept, oldest first."""
+        every = self.project.store.versions(self.service.model)
+        return [v.version for v in every if v.version < self.now.version and "erased" not in v.facts]
+
+    def held_at(self, version: int | None) -> Loaded:
+        """A version, tried, at which the service is held from now on; None: the newest, and it follows again."""
+        newest = self.project.store.latest(self.service.model)
+        kept = {v.version for v in self.project.store.versions(self.service.model) if "erased" not in v.facts}
+        if version is not None and version not in kept:
+            raise Unfit(f"it is not kept; {', '.join(map(str, sorted(kept)))} are")
+        number = version if version is not None or newest is None else newest.version
+        fresh = self.prepare(number)
+        pin(self.project.store, self.name, version)
+        return fresh
 
     def fault(self, loaded: Loaded) -> None:
         """Raise Unfit when a version does not answer what the one before it answers."""
@@ -224,21 +306,4 @@ class Unfit(Exception):
     """A version that must not answer, and why."""
 
 
-def services_of(project: Project, note: Callable[[str], None]) -> dict[str, Served]:
-    """Every service of the plan, and every model under its own name, with rows as its only source collects them.
-
-    `note` is told of models that cannot be served so; a service that cannot raises.
-    """
-    out = {name: Served(project, service) for name, service in project.plan.services.items()}
-    for name, model in project.plan.models.items():
-        try:
-            start = way(project, model.table).start
-            out[name] = Served(project, Service(name=name, model=name, table=start))
-        except TillageError as error:
-            note(f"Model '{name}' is not served under its own name: {error}")
-    if not out:
-        raise InputMissing("There is nothing to serve: the plan has no model.", fix="Add one under 'models'.")
-    return out
-
-
-__all__ = ["Loaded", "Served", "Unfit", "services_of", "sound"]
+__all__ = ["Loaded", "Served", "Unfit", "sound"]

@@ -13,8 +13,9 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tillage.core.errors import Unavailable
@@ -64,10 +65,24 @@ def records(path: Path) -> Iterator[bytes]:
 class Log:
     """The writer: one a folder. Records come from any thread; one thread of ours writes them."""
 
-    def __init__(self, folder: Path, *, first: int = 1, delay: float = DELAY, group: int = GROUP) -> None:
-        """`first`: the least number that a segment may have; the next one is greater than all that are there."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        first: int = 1,
+        delay: float = DELAY,
+        group: int = GROUP,
+        guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+        before: Callable[[], bytes] = bytes,
+    ) -> None:
+        """`first`: the least number that a segment may have; the next one is greater than all that are there.
+
+        `guard`: held while a group is written, so that another process may take the segment away between two groups;
+        `before`: asked at each group for a record that is to stand before it (empty: there is none).
+        """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder, self.delay, self.group = folder, delay, group
+        self._guard, self._before = guard, before
         there = segments(folder)
         self.number = max(first, there[-1][0] + 1 if there else 0)
         self._buffer: list[bytes] = []
@@ -77,7 +92,7 @@ class Log:
         self._since = 0.0
         """When the first record of the group came."""
         self._urgent = self._closing = False
-        self.failed: OSError | None = None
+        self.failed: Exception | None = None
         """Why the last group could not be written."""
         self.lost = 0
         """Records that could not be written."""
@@ -87,9 +102,13 @@ class Log:
         self._thread = threading.Thread(target=self._write_on, name="log", daemon=True)
         self._thread.start()
 
+    @property
+    def path(self) -> Path:
+        """The segment that is written to."""
+        return self.folder / f"{self.number:010d}.log"
+
     def _open(self) -> int:
-        path = self.folder / f"{self.number:010d}.log"
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         sync_folder(self.folder)
         return file
 
@@ -122,16 +141,24 @@ class Log:
         Where the disk refuses, the segment goes on and Unavailable is raised.
         """
         self.append_durably(b"").result()
-        with self._disk:
-            ended, old, size = self.number, self._file, self.size
-            self.number += 1
+        with self._disk, self._guard():
             try:
-                self._file, self.size = self._open(), 0
+                return self._next()
             except OSError as error:
-                self.number, self._file, self.size = ended, old, size
                 raise _refused(error, self.folder) from error
-            os.close(old)
-            return ended
+
+    def _next(self) -> int:
+        """Begin the next segment; the number of the ended one."""
+        ended = self.number
+        self.number += 1
+        try:
+            file = self._open()
+        except OSError:
+            self.number = ended
+            raise
+        os.close(self._file)
+        self._file, self.size = file, 0
+        return ended
 
     def close(self) -> None:
         """Make everything durable, and stop."""
@@ -159,12 +186,16 @@ class Log:
         return self._closing or self._urgent or waited or len(self._buffer) >= self.group
 
     def _settle(self, buffer: list[bytes], promised: list[Future[None]]) -> None:
-        data = b"".join(_HEAD.pack(len(r), zlib.crc32(r)) + r for r in buffer if r)
         with self._disk:  # a roll must not take the file away meanwhile; who appends does not wait for the disk
             try:
-                self._write(data)
+                group = [self._before(), *buffer]
+                data = b"".join(_HEAD.pack(len(r), zlib.crc32(r)) + r for r in group if r)
+                with self._guard():
+                    if not self.path.exists():  # it was brought into the table by someone who held the guard
+                        self._next()
+                    self._write(data)
                 self.failed = None
-            except OSError as error:
+            except Exception as error:  # whatever it is, who waits must be told, and the next group may fare better
                 self.failed = error
                 self.lost += len(buffer)
         for promise in promised:
@@ -186,7 +217,6 @@ class Log:
             raise
 
 
-def _refused(error: OSError, folder: Path) -> Unavailable:
-    return Unavailable(
-        f"The log in {folder} cannot be written: {error.strerror or error}.", fix="Free space or mend the disk."
-    )
+def _refused(error: Exception, folder: Path) -> Unavailable:
+    why = getattr(error, "strerror", None) or error
+    return Unavailable(f"The log in {folder} cannot be written: {why}.", fix="Free space or mend the disk.")

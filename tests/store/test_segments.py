@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tillage.core.errors import Unavailable
-from tillage.serve.segments import Log, records, segments
+from tillage.store.segments import Log, records, segments
 
 
 def held(folder: Path) -> list[bytes]:

@@ -1,0 +1,99 @@
+"""A load at a fixed rate on a server of ours, with or without clients that drip beside it; it ends by itself.
+
+Latency counts from when a request was due, so that a server that falls behind does not slow its own measure down. One
+process, one selector. Prints one JSON object: requests, failures, median and 99th percentile in milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import selectors
+import socket
+import statistics
+import time
+from urllib.parse import urlsplit
+
+from load import whole
+
+CONNECTIONS = 16
+DRIP = 0.25
+"""Seconds between two drops of a dripping client."""
+
+
+def main() -> None:
+    """Drive, and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("address")
+    parser.add_argument("path")
+    parser.add_argument("body")
+    parser.add_argument("--token", required=True)
+    parser.add_argument("--rate", type=float, default=200.0)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--drip", type=int, default=0, metavar="N", help="clients whose heads never end")
+    given = parser.parse_args()
+    place = urlsplit(given.address)
+    body = given.body.encode()
+    request = (
+        f"POST {given.path} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {given.token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+    def connected() -> socket.socket:
+        made = socket.create_connection((place.hostname, place.port))
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    dripping: list[socket.socket] = []
+    for _ in range(given.drip):
+        made = connected()
+        made.sendall(f"POST {given.path} HTTP/1.1\r\nHost: {place.netloc}\r\n".encode())
+        dripping.append(made)
+    selector = selectors.DefaultSelector()
+    free = [connected() for _ in range(CONNECTIONS)]
+    latencies, failed, sent = list[float](), 0, 0
+    began = time.perf_counter()
+    every = int(given.rate * given.seconds)
+    dropped = began
+    while len(latencies) < every and time.perf_counter() < began + given.seconds + 20:
+        now = time.perf_counter()
+        while sent < every and free and now >= began + sent / given.rate:
+            taken = free.pop()
+            selector.register(taken, selectors.EVENT_READ, [b"", began + sent / given.rate])
+            taken.sendall(request)
+            sent += 1
+        if dripping and now >= dropped + DRIP:
+            dropped = now
+            for each in dripping:
+                with contextlib.suppress(OSError):  # given up by the server, as it should be
+                    each.sendall(b"X: 1\r\n")
+        due = began + sent / given.rate - now if sent < every and free else 0.05
+        for key, _ in selector.select(max(min(due, 0.05), 0)):
+            held, open_ = key.data, key.fileobj
+            got = open_.recv(1 << 16)  # type: ignore[union-attr]
+            held[0] += got
+            if got and not whole(held[0]):
+                continue
+            latencies.append(time.perf_counter() - held[1])
+            failed += not held[0].startswith(b"HTTP/1.1 200 ")
+            selector.unregister(open_)
+            if got:
+                free.append(open_)  # type: ignore[arg-type]
+            else:
+                open_.close()  # type: ignore[union-attr]
+                free.append(connected())
+    for each in [*dripping, *free]:
+        each.close()
+    latencies.sort()
+    told = {
+        "requests": len(latencies),
+        "failed": failed + every - len(latencies),
+        "median_ms": statistics.median(latencies) * 1000,
+        "p99_ms": latencies[int(len(latencies) * 0.99)] * 1000,
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The ids that answers bear, and keyed digests of what was asked: nobody reads them without the project's secret."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b, sha256
+from secrets import token_bytes
+from typing import Any
+
+from tillage.core.keys import Keyring
+
+_HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Ids of predictions: 32 hexadecimal digits, 16 of chance, 8 that only the project can make, 8 of the row.
+
+    So an id that was never given is told from one that was, without a look at any table.
+
+    >>> made = Ids(Keyring("00" * 32))
+    >>> name = made.new(2)[1]
+    >>> len(name), made.given(name), made.given("0" * 32)
+    (32, True, False)
+    """
+
+    key: bytes
+
+    def __init__(self, keys: Keyring) -> None:
+        object.__setattr__(self, "key", hmac.digest(keys.subkey("pseudonym"), b"\0predictions", sha256))
+
+    def new(self, rows: int) -> list[str]:
+        """The ids of a request's rows."""
+        chance = token_bytes(8)
+        stem = chance.hex() + self._seal(chance)
+        return [f"{stem}{row:08x}" for row in range(rows)]
+
+    def _seal(self, chance: bytes) -> str:
+        return blake2b(chance, digest_size=4, key=self.key, person=b"id").hexdigest()
+
+    def given(self, name: str) -> bool:
+        """Whether an id is one that this project gave."""
+        if len(name) != 32 or not _HEX.issuperset(name):
+            return False
+        return hmac.compare_digest(self._seal(bytes.fromhex(name[:16])), name[16:24])
+
+    def digest(self, columns: Mapping[str, Sequence[Any]], at: int) -> str:
+        """The digest of one row's input: keyed, 128 bits."""
+        values = json.dumps([str(v) if v is not None else None for v in (c[at] for c in columns.values())])
+        return blake2b(values.encode(), digest_size=16, key=self.key, person=b"input").hexdigest()
+
+    def subject(self, text: str) -> int:
+        """The mark of a subject, whose value stands nowhere: keyed, 128 bits.
+
+        >>> made = Ids(Keyring("00" * 32))
+        >>> made.subject("4711") == made.subject("4711"), made.subject("4711") == made.subject("4712")
+        (True, False)
+        """
+        return int.from_bytes(
+            blake2b(text.encode(), digest_size=16, key=self.key, person=b"subject").digest(), "little"
+        )

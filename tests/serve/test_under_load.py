@@ -1,0 +1,227 @@
+"""Under load: slow clients, swaps, SIGTERM and kill -9 cost no reply, no acknowledged label, and nobody else's time.
+
+Every load is bounded and ends by itself; the clients are on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from tests.serve import running
+from tests.serve.running import Server, lay
+from tillage.flow.prediction_table import read_predictions
+from tillage.store import Store
+
+ROW = {"size": 2.5, "text": "a"}
+
+
+@dataclass
+class Client:
+    """One open connection that asks again and again."""
+
+    server: Server
+    told: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    """When each answer was there, and the answer."""
+    labelled: list[str] = field(default_factory=list)
+    """Ids whose labels were acknowledged."""
+    latencies: list[float] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def ask(self, stop: Event, *, labels: bool = False, body: dict[str, Any] | None = None) -> None:
+        """Until it is told to stop, or the server takes no connection any more."""
+        headers = {"Authorization": f"Bearer {self.server.token}", "Content-Type": "application/json"}
+        data = json.dumps(body or {"rows": [ROW]})
+        connection = self._connected()
+        while connection is not None and not stop.is_set():
+            try:
+                began = time.perf_counter()
+                connection.request("POST", "/v1/services/desk", data, headers)
+                answer = connection.getresponse()
+                value = json.loads(answer.read())
+                if answer.status != 200:
+                    self.failed.append(f"{answer.status}: {value}")
+                    continue
+                self.latencies.append(time.perf_counter() - began)
+                self.told.append((time.monotonic(), value))
+                if labels:
+                    name = value["predictions"][0]["id"]
+                    connection.request("POST", "/feedback", json.dumps({"id": name, "label": 1}), headers)
+                    answer = connection.getresponse()
+                    answer.read()
+                    if answer.status == 200:
+                        self.labelled.append(name)
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(type(error).__name__)
+                connection.close()
+                connection = self._connected()
+        if connection is not None:
+            connection.close()
+
+    def _connected(self) -> http.client.HTTPConnection | None:
+        made = http.client.HTTPConnection(str(self.server.host), self.server.port, timeout=20)
+        try:
+            made.connect()
+        except OSError:
+            made.close()
+            return None
+        return made
+
+
+@contextlib.contextmanager
+def load(server: Server, clients: int, **options: Any) -> Iterator[list[Client]]:
+    """So many clients that ask all the time; they are through when it ends."""
+    stop = Event()
+    made = [Client(server) for _ in range(clients)]
+    threads = [Thread(target=client.ask, args=(stop,), kwargs=options) for client in made]
+    for thread in threads:
+        thread.start()
+    try:
+        yield made
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+
+
+def until(true: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def asked(clients: list[Client]) -> int:
+    return sum(len(client.told) for client in clients)
+
+
+def stored(folder: Path) -> dict[str, dict[str, Any]]:
+    store = Store(folder / ".tillage")
+    try:
+        return {row["id"]: row for row in read_predictions(store).iter_rows(named=True)}
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("swaps", [10, pytest.param(100, marks=pytest.mark.nightly)])
+def test_swaps_without_a_failed_reply(swaps: int, tmp_path: Path) -> None:
+    lay(tmp_path, "factor: 2")
+    running.change(tmp_path, "factor: 3")
+    with Server(tmp_path) as server, load(server, 3) as clients:
+        until(lambda: asked(clients) > 10)
+        for swap in range(swaps):
+            version = 1 + swap % 2
+            status, value, _ = server.ask("POST", "/v1/services/desk/rollback", {"version": version})
+            assert (status, value["version"]) == (200, version)
+        until(lambda: asked(clients) > 200)
+    assert [client.failed for client in clients] == [[], [], []]
+    answers = {(v["version"], v["predictions"][0]["prediction"]) for client in clients for _, v in client.told}
+    assert answers == {(1, 5.0), (2, 7.5)}, "each reply is of one version"
+
+
+def p99(server: Server, seconds: float) -> float:
+    """Of one client's requests."""
+    with load(server, 1) as [client]:
+        time.sleep(seconds)  # the length of the load
+    assert client.failed == []
+    assert len(client.latencies) > 50
+    return statistics.quantiles(client.latencies, n=100)[98]
+
+
+def test_five_hundred_dripping_clients_cost_the_others_little(tmp_path: Path) -> None:
+    with Server(lay(tmp_path)) as server, contextlib.ExitStack() as stack:
+        before = p99(server, 2)
+        head = (
+            f"POST /v1/services/desk HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n".encode()
+        )
+        slow = []
+        for _ in range(500):
+            made = stack.enter_context(socket.create_connection((server.host, server.port), timeout=5))
+            made.sendall(head)
+            slow.append(made)
+        done = Event()
+
+        def drip() -> None:
+            while not done.wait(0.2):
+                for each in slow:
+                    with contextlib.suppress(OSError):  # given up by the server, as it should be
+                        each.sendall(b"X-Drip: 1\r\n")
+
+        dripping = Thread(target=drip)
+        dripping.start()
+        try:
+            during = p99(server, 2)
+        finally:
+            done.set()
+            dripping.join(30)
+        assert during < max(2 * before, 0.05), (before, during)
+        assert server.predict(ROW)["predictions"][0]["prediction"] == 5.0
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_kill_9_loses_no_acknowledged_label_and_nothing_older_than_a_second(turn: int, tmp_path: Path) -> None:
+    folder = lay(tmp_path)
+    with Server(folder) as server:
+        with load(server, 2, labels=turn == 1) as clients:
+            until(lambda: asked(clients) > 20)
+            time.sleep(random.Random(turn).uniform(1.5, 2.3))  # any moment will do
+            killed = time.monotonic()
+            os.kill(server.process.pid, signal.SIGKILL)
+            server.process.wait()
+        there = stored(folder)
+        old = [v["predictions"][0]["id"] for c in clients for at, v in c.told if at < killed - 1.3]
+        assert old
+        assert [name for name in old if name not in there] == []
+        labelled = [name for client in clients for name in client.labelled]
+        assert bool(labelled) == (turn == 1)
+        assert {there[name]["label"] for name in labelled} <= {"1"}
+        assert all(there[name]["label"] == "1" for name in labelled)
+
+
+def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
+    folder = lay(tmp_path)
+    with Server(folder) as server:
+        with load(server, 4) as clients:
+            until(lambda: asked(clients) > 40)
+            began = time.monotonic()
+            assert server.end() == 0
+            assert time.monotonic() - began < 10
+        cut = [why for client in clients for why in client.failed if why.startswith(("Incomplete", "5", "4"))]
+        assert [why for why in cut if not why.startswith("503")] == []
+        there = stored(folder)
+        given = [v["predictions"][0]["id"] for client in clients for _, v in client.told]
+        assert set(given) == set(there), "every answer that was given is in the table, and no other"
+
+
+@pytest.mark.nightly
+def test_ten_minutes_cost_no_memory_and_no_files(tmp_path: Path) -> None:
+    with Server(lay(tmp_path)) as server:
+        process = Path(f"/proc/{server.process.pid}")
+        held: list[tuple[float, float, int]] = []
+        with load(server, 2, labels=True) as clients:
+            end = time.monotonic() + 600
+            while time.monotonic() < end:
+                time.sleep(10)
+                pages = int((process / "statm").read_text().split()[1])
+                megabytes = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+                held.append((time.monotonic(), megabytes, len(list((process / "fd").iterdir()))))
+        assert all(client.failed == [] for client in clients)
+        settled = held[len(held) // 4 :]
+        slope = statistics.linear_regression([t for t, _, _ in settled], [m for _, m, _ in settled]).slope * 60
+        assert slope < 1, f"{slope:.2f} MB a minute"
+        assert max(files for _, _, files in settled) - min(files for _, _, files in settled) <= 4
+        assert server.end() == 0
