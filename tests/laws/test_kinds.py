@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import duckdb
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from tests.collect.site import Page, article, site
 from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
+from tests.text import tiny_encoder
 from tillage.augment import AddAudioNoise, AddImageNoise, CropImage, FlipImage, ShiftAudio
 from tillage.collect import Files, Sql, Web
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
@@ -36,6 +38,7 @@ from tillage.prepare import (
     Aggregate,
     Dates,
     DropImageDuplicates,
+    EmbedText,
     ImageQuality,
     KeepFirst,
     LogMel,
@@ -101,6 +104,7 @@ def trained(step: Any, bring: Callable[[pl.DataFrame], Any] = lambda rows: rows)
     return step.compute({"rows": rows}) if isinstance(step, Whole) else step.finish(step.update(step.start(), rows))
 
 
+ENCODER = tiny_encoder.write(Path(mkdtemp(prefix="tillage-encoder-")))
 BAYES = NaiveBayes(input="text", target="city")
 TEXTS = TextClassifier(input="text", target="city")
 CLASSES = TabularClassifier(target="city", input=("text", "x", "n", "day"), model="boosted_trees", trees=5)
@@ -118,6 +122,7 @@ GIVEN: dict[str, Case] = {
     "naive_baseline": Case(NaiveBaseline(target="city")),
     "baseline_model": Case(BaselineModel(state={"task": "classification", "target": "city", "value": "Ulm"})),
     "dates": Case(Dates(columns=("seen",), parts=("day", "hour", "is_weekend"), time_zone="Asia/Shanghai"), timed),
+    "embed_text": Case(EmbedText(column="text", model=str(ENCODER), max_tokens=20)),
     "flip_image": Case(FlipImage(directions=("horizontal", "vertical"), copies=2), pictures),
     "crop_image": Case(CropImage(copies=2, least=0.4), pictures),
     "add_image_noise": Case(AddImageNoise(copies=2), pictures),
@@ -133,7 +138,7 @@ GIVEN: dict[str, Case] = {
     "classification_report": Case(ClassificationReport(target="city"), judged_classes, drawn=3),
     "regression_report": Case(RegressionReport(target="n"), judged_numbers, drawn=3),
 }
-"""Steps without an `example()` of their own: they learn, judge what a model added, need times, pictures or sounds."""
+"""Steps without an `example()` of their own: they learn, judge what a model added, need times, media or a model."""
 
 EXCLUDED: dict[str, str] = {
     "files": "a Source reads folders, not frames: test_files faces it",
@@ -198,7 +203,7 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 65, "Fold": 17, "Fit": 1, "Group": 6, "Whole": 27, "Source": 0}
+    assert count == {"Map": 66, "Fold": 17, "Fit": 1, "Group": 6, "Whole": 27, "Source": 0}
     assert len(IN_SHARDS) == 6
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
@@ -233,11 +238,12 @@ def test_a_join_of_two_different_tables() -> None:
 def test_only_what_has_one_value_cannot_be_varied() -> None:
     """The law of fingerprints varies each parameter; here is what it could not."""
     stuck = {(name, p) for name, case in CASES.items() for p, other in variants(case.step).items() if other is None}
+    folders = {("embed_text", "model")}
     libraries = {(name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio")}
     tables = {name for name, case in CASES.items() if isinstance(case.step, TabularClassifier | TabularRegressor)}
     some = {name for name in tables if name in MODELS and name.endswith("boosted_trees")}
     trees_alone = {(name, "monotone") for name in tables - some} | {(name, "model") for name in some}
-    assert stuck == libraries | trees_alone
+    assert stuck == folders | libraries | trees_alone
 
 
 def test_fingerprints_are_the_same_in_another_process() -> None:
