@@ -74,18 +74,8 @@ def test_vectors_of_another_length_and_constant_ones_are_refused() -> None:
 @pytest.mark.parametrize("model", ["auto", "boosted_trees", "svm", "mlp", "random_forest"])
 def test_every_family_takes_them(model: Any) -> None:
     rows, new = table(width=4), table(width=4, seed=1)
-    for learner in (
-        TabularClassifier(input="v", target="y", model=model),
-        TabularRegressor(input="v", target="n", model=model),
-    ):
-        found = learner.compute({"rows": rows}).apply(new)
-        target = new[learner.target]
-        naive = (target == "up").mean() if target.dtype == pl.String else 0.0
-        right = (
-            (found["prediction"] == target).mean()
-            if target.dtype == pl.String
-            else (
-                1 - (found["prediction"] - target).pow(2).mean() / target.var()  # type: ignore[operator]
-            )
-        )
-        assert right > max(naive, 1 - naive if naive else 0) + 0.1  # type: ignore[type-var, operator]
+    sort = TabularClassifier(input="v", target="y", model=model).compute({"rows": rows}).apply(new)
+    guess = TabularRegressor(input="v", target="n", model=model).compute({"rows": rows}).apply(new)
+    assert (sort["prediction"] == new["y"]).mean() > 0.7
+    wrong, spread = guess["prediction"].to_numpy() - new["n"].to_numpy(), new["n"].to_numpy().std()
+    assert np.sqrt((wrong**2).mean()) < 0.8 * spread

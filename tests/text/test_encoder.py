@@ -14,7 +14,7 @@ from tests.text import tiny_encoder
 from tillage.core.errors import BadData, Denied, InputMissing, TillageError
 from tillage.text.encoder import Network, Tokens
 from tillage.text.pretrained import Pretrained, read_safetensors
-from tillage.text.transformer import Shape, write_graph
+from tillage.text.transformer import Shape, quantized, write_graph
 
 TEXTS = ["a small, calm sea", "", "\u53d1\u70e7 big things", "never heard of it " * 30]
 
@@ -24,10 +24,13 @@ def folder(tmp_path: Path) -> Path:
     return tiny_encoder.write(tmp_path / "model")
 
 
-def network(folder: Path, most: int = 40, **how: Any) -> Network:
+def network(folder: Path, most: int = 40, int8: bool = False, **how: Any) -> Network:
     model = Pretrained(folder)
     given = {"pooling": "mean", **how}
-    return Network(write_graph(model.config(), model.weights(), **given), Tokens(model.tokenizer(), most))
+    weights = Shape(model.config()).weights(model.weights())
+    return Network(
+        write_graph(model.config(), quantized(weights) if int8 else weights, **given), Tokens(model.tokenizer(), most)
+    )
 
 
 def by_the_book(folder: Path, text: str, most: int = 40) -> Any:

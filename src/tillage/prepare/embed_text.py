@@ -22,7 +22,7 @@ from tillage.core.step import Map
 from tillage.prepare.columns import NewName, require_type
 from tillage.text.encoder import Network, Tokens
 from tillage.text.pretrained import Pretrained
-from tillage.text.transformer import Shape, write_graph
+from tillage.text.transformer import Shape, quantized, write_graph
 
 
 class EmbedText(Map):
@@ -108,9 +108,8 @@ def _network(
     way, scaled = (pooling, False) if pooling != "auto" and normalize is not None else model.pooling()
     graph = write_graph(
         config,
-        model.weights(),
+        quantized(Shape(config).weights(model.weights())) if int8 else model.weights(),
         pooling=way if pooling == "auto" else pooling,
         normalize=scaled if normalize is None else normalize,
-        int8=int8,
     )
     return Network(graph, Tokens(model.tokenizer(), min(most or limit, limit))), Shape(config).width

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from tillage.core.errors import BadData, Unavailable
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Weight: TypeAlias = "Array | dict[str, Array]"
+"""Numbers as they are; or in eight bits: `values` (int8), and `scale`, what one stands for in each row (float32)."""
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
 """`model_type` of the configurations that can be written as a graph."""
 
 _OPSET, _IR = 20, 10
 _TOP = 63
+_LEFT = ("position_embeddings.weight", "token_type_embeddings.weight")
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_fast": "tanh", "gelu_pytorch_tanh": "tanh", "relu": ""}
 _DISTILBERT = {
     "transformer.layer": "encoder.layer",
@@ -72,9 +75,9 @@ class Shape:
         roberta = self.family not in ("bert", "distilbert")
         self.first_position = int(config.get("pad_token_id", 1) or 0) + 1 if roberta else 0
 
-    def weights(self, given: Mapping[str, Array]) -> dict[str, Array]:
+    def weights(self, given: Mapping[str, Weight]) -> dict[str, Weight]:
         """The encoder's own weights under BERT's names; raises BadData when one is missing."""
-        named = {}
+        named: dict[str, Weight] = {}
         for name, value in given.items():
             plain = re.sub(r"^(?:bert|roberta|distilbert|model|encoder\.model)\.", "", name)
             if self.family == "distilbert":
@@ -97,23 +100,41 @@ class Shape:
         return {name: named[name] for name in wanted}
 
 
+def quantized(weights: Mapping[str, Weight]) -> dict[str, Weight]:
+    """The same weights with the matrices in eight bits; vectors and positions stay as they are.
+
+    >>> found = quantized({"layer.weight": np.array([[0.0, 6.3], [0.0, 0.0]], np.float32)})["layer.weight"]
+    >>> found["values"].tolist(), found["scale"].round(3).tolist()
+    ([[0, 63], [0, 0]], [0.10000000149011612, 1.0])
+    """
+    found: dict[str, Weight] = {}
+    for name, values in weights.items():
+        if isinstance(values, dict) or values.ndim != 2 or name.endswith(_LEFT):
+            found[name] = values
+            continue
+        top = 127 if name.endswith("word_embeddings.weight") else _TOP
+        most = np.abs(values).max(axis=1) / np.float32(top)
+        scale = np.where(most > 0, most, np.float32(1)).astype(np.float32)
+        found[name] = {"values": np.rint(values / scale[:, None]).astype(np.int8), "scale": scale}
+    return found
+
+
 def write_graph(
     config: Mapping[str, Any],
-    weights: Mapping[str, Array],
+    weights: Mapping[str, Weight],
     *,
     pooling: Literal["mean", "cls"],
     normalize: bool = False,
     head: tuple[Array, Array] | None = None,
-    int8: bool = False,
     masked: bool = False,
 ) -> bytes:
-    """The ONNX model: `input_ids` Int64 (texts, tokens) to `vector` Float32 (texts, width), or `logits` by a `head`.
+    """The ONNX model of weights as they stand, or `quantized`: `input_ids` Int64 (texts, tokens) to `vector` Float32 (texts, width), or `logits` by a `head`.
 
     `head`: weights (width, classes) and biases of a linear layer on the vector. Texts of one call have one length,
     unless `masked`: then `attention_mask` says, by 1 and 0, which tokens are padding. Raises BadData, Unavailable.
     """
     shape = Shape(config)
-    graph = _Graph(int8)
+    graph = _Graph()
     hidden, mask = _encoder(graph, shape, shape.weights(weights), masked)
     if pooling == "cls":
         vector = graph.op("Gather", hidden, graph.whole(0), axis=1)
@@ -133,7 +154,7 @@ def write_graph(
     return graph.model(inputs, vector, "vector" if head is None else "logits", width)
 
 
-def _encoder(graph: _Graph, shape: Shape, weights: Mapping[str, Array], masked: bool) -> tuple[str, str | None]:
+def _encoder(graph: _Graph, shape: Shape, weights: Mapping[str, Weight], masked: bool) -> tuple[str, str | None]:
     """The vectors of the tokens, and the mask as numbers where there is one."""
     mask, barred = None, None
     if masked:
@@ -141,9 +162,9 @@ def _encoder(graph: _Graph, shape: Shape, weights: Mapping[str, Array], masked: 
         closed = graph.op("Sub", graph.number(np.float32(1)), mask)
         far = graph.op("Mul", closed, graph.number(np.float32(-1e9)))
         barred = graph.op("Unsqueeze", far, graph.whole([1, 2]))
-    table = weights["embeddings.position_embeddings.weight"][shape.first_position :]
+    table = np.asarray(weights["embeddings.position_embeddings.weight"])[shape.first_position :]
     if shape.family != "distilbert":
-        table = table + weights["embeddings.token_type_embeddings.weight"][0]
+        table = table + np.asarray(weights["embeddings.token_type_embeddings.weight"])[0]
     length = graph.op("Shape", "input_ids", start=1, end=2)
     places = graph.op("Slice", graph.number(table), graph.whole([0]), length, graph.whole([0]))
     hidden = graph.op("Add", graph.table(weights["embeddings.word_embeddings.weight"], "input_ids"), places)
@@ -165,7 +186,7 @@ def _encoder(graph: _Graph, shape: Shape, weights: Mapping[str, Array], masked: 
 
 
 def _attention(
-    graph: _Graph, shape: Shape, weights: Mapping[str, Array], layer: str, hidden: str, barred: str | None
+    graph: _Graph, shape: Shape, weights: Mapping[str, Weight], layer: str, hidden: str, barred: str | None
 ) -> str:
     """Multi-head attention of tokens to each other; `barred`: what is added to the scores of padding."""
     apart = graph.whole([0, 0, shape.heads, shape.width // shape.heads])
@@ -186,7 +207,7 @@ def _attention(
 class _Graph:
     """An ONNX graph in the making: nodes in order, each named after its number."""
 
-    def __init__(self, int8: bool) -> None:
+    def __init__(self) -> None:
         try:
             import onnx
         except ImportError as error:
@@ -194,7 +215,7 @@ class _Graph:
                 "Encoders of text are written as ONNX, and onnx is not installed.",
                 fix="Run: pip install 'tillage[encoder]'",
             ) from error
-        self._onnx, self._int8 = onnx, int8
+        self._onnx = onnx
         self._nodes: list[Any] = []
         self._kept: list[Any] = []
 
@@ -220,29 +241,26 @@ class _Graph:
         """A constant of whole numbers."""
         return self.number(np.array(values, dtype=np.int64))
 
-    def table(self, values: Array, at: str) -> str:
-        """The rows of a table; in eight bits, each with a scale of its own."""
-        if not self._int8:
+    def table(self, values: Weight, at: str) -> str:
+        """The rows of a table."""
+        if not isinstance(values, dict):
             return self.op("Gather", self.number(values), at)
-        scale = _scales(values, 1, 127)
-        small = self.number(np.rint(values / scale).astype(np.int8))
-        found = self.op("Cast", self.op("Gather", small, at), to=1)
-        return self.op("Mul", found, self.op("Gather", self.number(scale), at))
+        found = self.op("Cast", self.op("Gather", self.number(values["values"]), at), to=1)
+        return self.op("Mul", found, self.op("Gather", self.number(values["scale"][:, None]), at))
 
-    def linear(self, hidden: str, weights: Mapping[str, Array], name: str, scale: np.float32 | None = None) -> str:
+    def linear(self, hidden: str, weights: Mapping[str, Weight], name: str, scale: np.float32 | None = None) -> str:
         """A linear layer; its result times `scale`."""
-        matrix, bias = weights[f"{name}.weight"].T, weights[f"{name}.bias"]
-        if scale is not None:
-            matrix, bias = matrix * scale, bias * scale
-        if not self._int8:
-            return self.op("Add", self.op("MatMul", hidden, self.number(matrix)), self.number(bias))
-        columns = _scales(matrix, 0, _TOP)
-        small = self.number(np.rint(matrix / columns).astype(np.int8))
+        matrix, bias = weights[f"{name}.weight"], np.asarray(weights[f"{name}.bias"])
+        one = np.float32(1) if scale is None else scale
+        last = self.number(bias * one)
+        if not isinstance(matrix, dict):
+            return self.op("Add", self.op("MatMul", hidden, self.number(matrix.T * one)), last)
         rounded, step, zero = self.ops("DynamicQuantizeLinear", 3, hidden)
-        sums = self.op("Cast", self.op("MatMulInteger", rounded, small, zero, self.number(np.int8(0))), to=1)
-        return self.op("Add", self.op("Mul", sums, self.op("Mul", step, self.number(columns[0]))), self.number(bias))
+        whole = (self.number(matrix["values"].T), zero, self.number(np.int8(0)))
+        sums = self.op("Cast", self.op("MatMulInteger", rounded, *whole), to=1)
+        return self.op("Add", self.op("Mul", sums, self.op("Mul", step, self.number(matrix["scale"] * one))), last)
 
-    def norm(self, hidden: str, weights: Mapping[str, Array], name: str, epsilon: float) -> str:
+    def norm(self, hidden: str, weights: Mapping[str, Weight], name: str, epsilon: float) -> str:
         """A layer normalisation."""
         parts = (self.number(weights[f"{name}.{part}"]) for part in ("weight", "bias"))
         return self.op("LayerNormalization", hidden, *parts, axis=-1, epsilon=epsilon)
@@ -257,9 +275,3 @@ class _Graph:
         imports = [helper.make_opsetid("", _OPSET)]
         model = helper.make_model(graph, opset_imports=imports, ir_version=_IR, producer_name="tillage")
         return bytes(model.SerializeToString(deterministic=True))
-
-
-def _scales(values: Array, axis: int, top: int) -> Array:
-    """What one step of the whole numbers stands for, along an axis; 1 where all is zero."""
-    most = np.abs(values).max(axis=axis, keepdims=True) / np.float32(top)
-    return np.where(most > 0, most, np.float32(1)).astype(np.float32)
