@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sqlite3
@@ -33,7 +34,7 @@ from tillage.face.rooms import registry
 from tillage.flow.following import Following
 from tillage.flow.laws import LAWS, check_step, laws_of
 from tillage.flow.variants import variants
-from tillage.learn import NaiveBayes, TabularClassifier, TabularRegressor, TextClassifier
+from tillage.learn import FineTunedClassifier, NaiveBayes, TabularClassifier, TabularRegressor, TextClassifier
 from tillage.prepare import (
     Aggregate,
     Dates,
@@ -110,7 +111,19 @@ TEXTS = TextClassifier(input="text", target="city")
 CLASSES = TabularClassifier(target="city", input=("text", "x", "n", "day"), model="boosted_trees", trees=5)
 NUMBERS = TabularRegressor(target="n", input=("text", "x", "city", "day"), model="boosted_trees", trees=5)
 
+FINE = FineTunedClassifier(
+    input="text", target="city", model=str(ENCODER), epochs=1, max_tokens=20, precision="float32", validation=0.2
+)
+DEEP: dict[str, Case] = {}
+"""What needs PyTorch, which comes with a lock of its own."""
+if importlib.util.find_spec("torch"):
+    DEEP = {
+        "fine_tuned_classifier": Case(FINE, drawn=1),
+        "fine_tuned_classifier_model": Case(trained(FINE), drawn=3),
+    }
+
 GIVEN: dict[str, Case] = {
+    **DEEP,
     "naive_bayes": Case(BAYES),
     "naive_bayes_model": Case(trained(BAYES)),
     "text_classifier": Case(TEXTS, drawn=2),
@@ -145,6 +158,9 @@ EXCLUDED: dict[str, str] = {
     "sql": "a Source reads databases, not frames: test_databases faces it",
     "web": "a Source reads sites, not frames: test_sites faces it",
 }
+SOURCES = set(EXCLUDED)
+if not DEEP:
+    EXCLUDED |= dict.fromkeys(("fine_tuned_classifier", "fine_tuned_classifier_model"), "PyTorch is not here")
 """Steps that no frame can face, each with its reason."""
 
 REFERENCE: dict[str, Case] = {
@@ -203,8 +219,9 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 66, "Fold": 17, "Fit": 1, "Group": 6, "Whole": 27, "Source": 0}
-    assert len(IN_SHARDS) == 6
+    deep = 2 * bool(DEEP)
+    assert count == {"Map": 66 + deep, "Fold": 17, "Fit": 1, "Group": 6, "Whole": 27 + deep, "Source": 0}
+    assert len(IN_SHARDS) == 6 + deep
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
     assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)
@@ -238,7 +255,11 @@ def test_a_join_of_two_different_tables() -> None:
 def test_only_what_has_one_value_cannot_be_varied() -> None:
     """The law of fingerprints varies each parameter; here is what it could not."""
     stuck = {(name, p) for name, case in CASES.items() for p, other in variants(case.step).items() if other is None}
-    folders = {("embed_text", "model")}
+    folders = {
+        (name, "model") for name in ("embed_text", *CASES) if name.startswith(("embed_", "fine_tuned_classifier"))
+    }
+    folders = {(name, p) for name, p in folders if "_model" not in name}
+    folders |= {(name, "compress") for name, _ in folders if name != "embed_text"}
     libraries = {(name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio")}
     tables = {name for name, case in CASES.items() if isinstance(case.step, TabularClassifier | TabularRegressor)}
     some = {name for name in tables if name in MODELS and name.endswith("boosted_trees")}
@@ -268,8 +289,8 @@ FOLDER = {
 
 def test_every_source_is_faced_by_a_test_of_its_own() -> None:
     sources = {name for name, cls in FOUND.items() if issubclass(cls, Source)}
-    assert sources == set(EXCLUDED)
-    assert {reason.split(": ")[1].split(" ")[0] for reason in EXCLUDED.values()} <= set(globals())
+    assert sources == SOURCES
+    assert {EXCLUDED[name].split(": ")[1].split(" ")[0] for name in sources} <= set(globals())
 
 
 def test_files(tmp_path: Path) -> None:
@@ -321,5 +342,5 @@ def test_a_fitted_result_is_an_exported_class() -> None:
     named = [case for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")]
     results = [trained(case.step, case.bring) for case in named if isinstance(case.step, Fold | Whole)]
     fitted = [type(result) for result in results if isinstance(result, Fitted)]
-    assert len(fitted) == 16
+    assert len(fitted) == 16 + bool(DEEP)
     assert set(fitted) <= set(FOUND.values())

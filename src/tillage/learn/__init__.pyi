@@ -1,3 +1,5 @@
+from .fine_tuned_classifier import FineTunedClassifier as FineTunedClassifier
+from .fine_tuned_classifier import FineTunedClassifierModel as FineTunedClassifierModel
 from .naive_bayes import NaiveBayes as NaiveBayes
 from .naive_bayes import NaiveBayesModel as NaiveBayesModel
 from .tabular import TabularClassifier as TabularClassifier

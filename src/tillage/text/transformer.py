@@ -128,9 +128,9 @@ def write_graph(
     head: tuple[Array, Array] | None = None,
     masked: bool = False,
 ) -> bytes:
-    """The ONNX model of weights as they stand, or `quantized`: `input_ids` Int64 (texts, tokens) to `vector` Float32 (texts, width), or `logits` by a `head`.
+    """The ONNX model: `input_ids` Int64 (texts, tokens) to `vector` Float32 (texts, width), or `logits` by a `head`.
 
-    `head`: weights (width, classes) and biases of a linear layer on the vector. Texts of one call have one length,
+    `weights`: as they stand, or `quantized`. `head`: weights (width, classes) and biases of a linear layer on the vector. Texts of one call have one length,
     unless `masked`: then `attention_mask` says, by 1 and 0, which tokens are padding. Raises BadData, Unavailable.
     """
     shape = Shape(config)
