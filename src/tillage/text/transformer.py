@@ -130,8 +130,9 @@ def write_graph(
 ) -> bytes:
     """The ONNX model: `input_ids` Int64 (texts, tokens) to `vector` Float32 (texts, width), or `logits` by a `head`.
 
-    `weights`: as they stand, or `quantized`. `head`: weights (width, classes) and biases of a linear layer on the vector. Texts of one call have one length,
-    unless `masked`: then `attention_mask` says, by 1 and 0, which tokens are padding. Raises BadData, Unavailable.
+    `weights`: as they stand, or `quantized`. `head`: weights (width, classes) and biases of a linear layer on the
+    vector. Texts of one call have one length, unless `masked`: then `attention_mask` says, by 1 and 0, which tokens are
+    padding. Raises BadData, Unavailable.
     """
     shape = Shape(config)
     graph = _Graph()
@@ -189,19 +190,36 @@ def _attention(
     graph: _Graph, shape: Shape, weights: Mapping[str, Weight], layer: str, hidden: str, barred: str | None
 ) -> str:
     """Multi-head attention of tokens to each other; `barred`: what is added to the scores of padding."""
-    apart = graph.whole([0, 0, shape.heads, shape.width // shape.heads])
-    shrink = np.float32((shape.width // shape.heads) ** -0.5)
-
-    def heads(name: str, order: Sequence[int], scale: np.float32 | None = None) -> str:
-        cast = graph.linear(hidden, weights, f"{layer}attention.self.{name}", scale)
-        return graph.op("Transpose", graph.op("Reshape", cast, apart), perm=list(order))
-
-    query, key = heads("query", (0, 2, 1, 3), shrink), heads("key", (0, 2, 3, 1))
+    names = [f"{layer}attention.self.{part}" for part in ("query", "key", "value")]
+    size = shape.width // shape.heads
+    shrunk = (np.float32(size**-0.5), np.float32(1), np.float32(1))
+    cast = graph.linear(hidden, _side_by_side(weights, names, shrunk), "all")
+    apart = graph.op("Reshape", cast, graph.whole([0, 0, 3, shape.heads, size]))
+    query, key, value = (
+        graph.op("Transpose", graph.op("Gather", apart, graph.whole(n), axis=2), perm=order)
+        for n, order in enumerate(([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]))
+    )
     scores = graph.op("MatMul", query, key)
     if barred is not None:
         scores = graph.op("Add", scores, barred)
-    heard = graph.op("MatMul", graph.op("Softmax", scores, axis=-1), heads("value", (0, 2, 1, 3)))
+    heard = graph.op("MatMul", graph.op("Softmax", scores, axis=-1), value)
     return graph.op("Reshape", graph.op("Transpose", heard, perm=[0, 2, 1, 3]), graph.whole([0, 0, shape.width]))
+
+
+def _side_by_side(
+    weights: Mapping[str, Weight], names: Sequence[str], times: Sequence[np.float32]
+) -> dict[str, Weight]:
+    """Several linear layers of one input as one, `all`, each times a number."""
+    given = [weights[f"{name}.weight"] for name in names]
+    biases = [np.asarray(weights[f"{name}.bias"]) * one for name, one in zip(names, times, strict=True)]
+    small = [part for part in given if isinstance(part, dict)]
+    whole: Weight
+    if small:
+        scales = [part["scale"] * one for part, one in zip(small, times, strict=True)]
+        whole = {"values": np.concatenate([part["values"] for part in small]), "scale": np.concatenate(scales)}
+    else:
+        whole = np.concatenate([np.asarray(part) * one for part, one in zip(given, times, strict=True)])
+    return {"all.weight": whole, "all.bias": np.concatenate(biases)}
 
 
 class _Graph:
@@ -248,17 +266,15 @@ class _Graph:
         found = self.op("Cast", self.op("Gather", self.number(values["values"]), at), to=1)
         return self.op("Mul", found, self.op("Gather", self.number(values["scale"][:, None]), at))
 
-    def linear(self, hidden: str, weights: Mapping[str, Weight], name: str, scale: np.float32 | None = None) -> str:
-        """A linear layer; its result times `scale`."""
-        matrix, bias = weights[f"{name}.weight"], np.asarray(weights[f"{name}.bias"])
-        one = np.float32(1) if scale is None else scale
-        last = self.number(bias * one)
+    def linear(self, hidden: str, weights: Mapping[str, Weight], name: str) -> str:
+        """A linear layer."""
+        matrix, bias = weights[f"{name}.weight"], self.number(np.asarray(weights[f"{name}.bias"]))
         if not isinstance(matrix, dict):
-            return self.op("Add", self.op("MatMul", hidden, self.number(matrix.T * one)), last)
+            return self.op("Add", self.op("MatMul", hidden, self.number(matrix.T)), bias)
         rounded, step, zero = self.ops("DynamicQuantizeLinear", 3, hidden)
         whole = (self.number(matrix["values"].T), zero, self.number(np.int8(0)))
         sums = self.op("Cast", self.op("MatMulInteger", rounded, *whole), to=1)
-        return self.op("Add", self.op("Mul", sums, self.op("Mul", step, self.number(matrix["scale"] * one))), last)
+        return self.op("Add", self.op("Mul", sums, self.op("Mul", step, self.number(matrix["scale"]))), bias)
 
     def norm(self, hidden: str, weights: Mapping[str, Weight], name: str, epsilon: float) -> str:
         """A layer normalisation."""

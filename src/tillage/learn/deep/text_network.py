@@ -62,7 +62,7 @@ def text_network(
             return out
 
         def drop(self, hidden: Any) -> Any:
-            """Some values of each text, the same ones at all of its tokens: to draw for each took a fifth of the time."""
+            """Some values of each text, the same ones at all its tokens: to draw for each took a fifth of the time."""
             if not (self.training and dropout):
                 return hidden
             kept = hidden.new_ones(hidden.shape[0], *(1,) * (hidden.ndim - 2), hidden.shape[-1])
