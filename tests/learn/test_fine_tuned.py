@@ -19,6 +19,7 @@ from tests.text import tiny_encoder
 from tillage.core.errors import BadData, GateFailed, Unavailable
 from tillage.core.state import decode, digest, encode
 from tillage.face.rooms import project
+from tillage.flow import score as scorer
 from tillage.learn import FineTunedClassifier, FineTunedClassifierModel
 from tillage.text.encoder import Network, Tokens
 from tillage.text.pretrained import Pretrained
@@ -223,7 +224,12 @@ def test_in_a_plan_an_update_costs_its_shard_and_equals_a_rebuild(
         model = p.model("sort")
         updated = digest(model.state)
         rows = pl.DataFrame({"text": ["big loud sky 3", "small calm sea 4"]})
-        assert model.apply(rows)["prediction"].to_list() == ["noisy", "quiet"]
+        answered = model.apply(rows)
+        assert answered["prediction"].to_list() == ["noisy", "quiet"]
+        scored = scorer.score(scorer.way(p, "notes"), model, rows)  # what a file on the command line passes
+        assert scored.drop("error").equals(answered)
+        served = scorer.answers((), model, rows[1:])  # what a request passes
+        assert served.confidences == answered["confidence"].to_list()[1:]
     (tmp_path / ".tillage").rename(tmp_path / "old")
     with project(tmp_path) as p:
         p.run()
