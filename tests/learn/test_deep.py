@@ -142,6 +142,26 @@ class TestTrainer:
         assert digest(arrays(again)) == digest(arrays(whole))
         assert not point.path.exists()
 
+    def test_the_best_of_before_is_not_forgotten(self, tmp_path: Path) -> None:
+        """It was best after the first epoch, died in the second, and went on."""
+        scores = {1: 1.0, 2: 3.0, 3: 2.0, 4: 2.5}
+        how, point = replace(HOW, patience=9), Checkpoint(tmp_path / "x", every=2)
+
+        def judged(after: int) -> Any:
+            left = iter([scores[epoch] for epoch in range(after + 1, 5)])
+            return lambda trained: next(left)
+
+        def dies(step: int, values: Any) -> None:
+            if step > 10:
+                raise Killed
+
+        whole, again = network(), network(seed=9)
+        how.train(whole, batches, loss, judge=judged(0))
+        with pytest.raises(Killed):
+            how.train(network(), batches, loss, judge=judged(0), records=[dies], checkpoint=point)
+        how.train(again, batches, loss, judge=judged(1), checkpoint=point)
+        assert digest(arrays(again)) == digest(arrays(whole))
+
     def test_a_checkpoint_of_another_training_is_refused(self, tmp_path: Path) -> None:
         point = Checkpoint(tmp_path / "x", every=1)
 
@@ -227,11 +247,12 @@ class TestTrainer:
 
 
 def plain() -> dict[str, Any]:
-    """What the training without dropout comes to, in this process's part of the world."""
+    """What the training of a layer comes to, and its first gradient, in this process's part of the world."""
     made = torch().nn.Linear(5, 1)
     made.load_state_dict({"weight": torch().full((1, 5), 0.5), "bias": torch().zeros(1)})
-    HOW.train(made, batches, loss)
-    return {name: value.tolist() for name, value in arrays(made).items()}
+    slopes: list[Any] = []
+    HOW.train(made, batches, loss, gradients=lambda trained: slopes.append(trained.weight.grad.tolist()))
+    return {"slope": slopes[0], **{name: value.tolist() for name, value in arrays(made).items()}}
 
 
 if __name__ == "__main__":
