@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.text import tiny_encoder
 
 from tillage.core.errors import BadData, GateFailed, Unavailable
 from tillage.core.state import decode, digest, encode
+from tillage.face.main import ended
 from tillage.face.rooms import project
 from tillage.flow import score as scorer
 from tillage.learn import FineTunedClassifier, FineTunedClassifierModel
@@ -234,3 +236,22 @@ def test_in_a_plan_an_update_costs_its_shard_and_equals_a_rebuild(
     with project(tmp_path) as p:
         p.run()
         assert digest(p.model("sort").state) == updated
+
+
+def test_what_making_it_small_came_to_is_shown(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    small = "    validation: 0.3\n    compress: {at_most_loss: 0.5}\n"
+    (tmp_path / "tillage.yaml").write_text(PLAN.format(model=folder).replace("    shards: 2\n", small))
+    lines = [f"{n},{('small calm sea', 'big loud sky')[n % 2]} {n},{n % 2}\n" for n in range(80)]
+    (tmp_path / "data" / "a.csv").write_text("id,text,kind\n" + "".join(lines))
+    assert ended(["run"]) == 0
+    capsys.readouterr()
+    assert ended(["show", "sort"]) == 0
+    told = capsys.readouterr().out
+    with project(tmp_path) as p:
+        compression = p.report("sort")["compression"]
+    assert re.search(rf"int8 +{compression['bytes'][1]:,} +{compression['accuracy'][1]:.4f}", told)
+    assert f"{compression['rows']} rows held back" in told

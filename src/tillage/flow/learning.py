@@ -22,6 +22,9 @@ from tillage.flow.stages import SIDE, Stage, features, hidden
 from tillage.store.catalog import dump
 from tillage.store.tables import Draft, Store
 
+_TOLD = ("model", "compression")
+"""What a report takes from the state of a model: the family that was chosen, what making it small cost."""
+
 _SHOWN = ("prediction", "confidence", "shares", "baseline")
 """What an evaluation is shown of what the models added."""
 
@@ -56,8 +59,7 @@ def run_learn(
         raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
     run.publish(fitted, learner, registry)
     report = _evaluate(run, model, fitted, train, registry)
-    if "model" in fitted.state:
-        report["model"] = fitted.state["model"]
+    report |= {told: fitted.state[told] for told in _TOLD if told in fitted.state}
     if shards is not None:
         report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)
