@@ -103,13 +103,10 @@ def test_a_run_embeds_what_is_new_alone_and_equals_a_rebuild(
         p.run()
         assert seen == []
         assert p.summary()["models"]["sort"]["metrics"]["accuracy"] >= 0.7
-        new, model = pl.DataFrame({"id": [1, 2], "text": ["big loud sky 1", None]}), p.model("sort")
-        embedded = p.plan.tables["embedded"].steps[0].apply(new)  # type: ignore[union-attr]
-        assert (
-            scorer.score(scorer.way(p, "embedded"), model, new)
-            .drop("error")
-            .equals(model.apply(embedded).drop("embedding"))
-        )
+        new, sort = pl.DataFrame({"id": [1, 2], "text": ["big loud sky 1", None]}), p.model("sort")
+        embedded = EmbedText(column="text", model=str(model)).apply(new)
+        scored = scorer.score(scorer.way(p, "embedded"), sort, new)
+        assert scored.drop("error").equals(sort.apply(embedded).drop("embedding"))
     (root / ".tillage").rename(root / "old")
     with project(root) as p:
         p.run(["embedded"])
