@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of rt-polarity; else texts are made up")
     parser.add_argument("--model", default=MODEL, help="folder or package of the encoder (default %(default)s)")
     given = settled(parser, repetitions=3)
+    if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
+        print(f"Not measured: {' and '.join(missing)} must be installed beside Tillage.")
+        return
     figure = Figure("encoder", "An encoder of 22 million weights, fine-tuned", given)
     rows, asked, plain_rows = (64, 40, 64) if given.quick else (1_000_000, 1_000_000, PLAIN_ROWS)
     data = [given.data] if given.data is not None else []
