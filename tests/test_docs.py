@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.text import tiny_encoder
 from tillage.face.rooms import registry
 from tillage.flow.configuration import load, parse
 
@@ -75,3 +76,10 @@ def test_the_plans_of_the_page_on_learning_are_read(at: int, tmp_path: Path) -> 
     plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/learning.md").read_text(), re.DOTALL)
     assert len(plans) == 4
     assert parse(plans[at], tmp_path, registry()).tables
+
+
+def test_the_plan_of_the_page_on_texts_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (plan,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/text.md").read_text(), re.DOTALL)
+    tiny_encoder.write(tmp_path / "models" / "minilm")
+    monkeypatch.chdir(tmp_path)
+    assert set(parse(plan, tmp_path, registry()).models) == {"topic", "tone"}

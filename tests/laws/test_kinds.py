@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sqlite3
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,7 @@ from hypothesis import strategies as st
 from tests.collect.site import Page, article, site
 from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
+from tests.text import tiny_encoder
 from tillage.augment import AddAudioNoise, AddImageNoise, CropImage, FlipImage, ShiftAudio
 from tillage.collect import Files, Predictions, Sql, Web
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
@@ -34,6 +37,7 @@ from tillage.flow.laws import LAWS, check_step, laws_of
 from tillage.flow.score import Answers
 from tillage.flow.variants import variants
 from tillage.learn import (
+    FineTunedClassifier,
     Forecaster,
     GaussianNaiveBayes,
     LinearDiscriminant,
@@ -47,6 +51,7 @@ from tillage.prepare import (
     Aggregate,
     Dates,
     DropImageDuplicates,
+    EmbedText,
     ImageQuality,
     KeepFirst,
     LogMel,
@@ -115,6 +120,7 @@ def trained(step: Any, bring: Callable[[pl.DataFrame], Any] = lambda rows: rows)
     return step.compute({"rows": rows}) if isinstance(step, Whole) else step.finish(step.update(step.start(), rows))
 
 
+ENCODER = tiny_encoder.write(Path(mkdtemp(prefix="tillage-encoder-")))
 BAYES = NaiveBayes(input="text", target="city")
 TEXTS = TextClassifier(input="text", target="city")
 CLASSES = TabularClassifier(target="city", input=("text", "x", "n", "day"), model="boosted_trees", trees=5)
@@ -125,7 +131,19 @@ DISCRIMINANT = LinearDiscriminant(target="city", input=("text", "x", "n", "day")
 AHEAD = Forecaster(target="x", time="n", series="city", known=("text",), lags=(1, 3), trees=5, leaves=4)
 NUMBERS = TabularRegressor(target="n", input=("text", "x", "city", "day"), model="boosted_trees", trees=5)
 
+FINE = FineTunedClassifier(
+    input="text", target="city", model=str(ENCODER), epochs=1, max_tokens=20, precision="float32", validation=0.2
+)
+DEEP: dict[str, Case] = {}
+"""What needs PyTorch, which comes with a lock of its own."""
+if importlib.util.find_spec("torch"):
+    DEEP = {
+        "fine_tuned_classifier": Case(FINE, drawn=1),
+        "fine_tuned_classifier_model": Case(trained(FINE), drawn=3),
+    }
+
 GIVEN: dict[str, Case] = {
+    **DEEP,
     "naive_bayes": Case(BAYES),
     "naive_bayes_model": Case(trained(BAYES)),
     "ridge": Case(RIDGE),
@@ -145,6 +163,7 @@ GIVEN: dict[str, Case] = {
     "naive_baseline": Case(NaiveBaseline(target="city")),
     "baseline_model": Case(BaselineModel(state={"task": "classification", "target": "city", "value": "Ulm"})),
     "dates": Case(Dates(columns=("seen",), parts=("day", "hour", "is_weekend"), time_zone="Asia/Shanghai"), timed),
+    "embed_text": Case(EmbedText(column="text", model=str(ENCODER), max_tokens=20)),
     "flip_image": Case(FlipImage(directions=("horizontal", "vertical"), copies=2), pictures),
     "crop_image": Case(CropImage(copies=2, least=0.4), pictures),
     "add_image_noise": Case(AddImageNoise(copies=2), pictures),
@@ -164,7 +183,7 @@ GIVEN: dict[str, Case] = {
     ),
     "regression_report": Case(RegressionReport(target="n", features=("city",), slices=("x",)), judged_numbers, drawn=3),
 }
-"""Steps without an `example()` of their own: they learn, judge what a model added, need times, pictures or sounds."""
+"""Steps without an `example()` of their own: they learn, judge what a model added, need times, media or a model."""
 
 EXCLUDED: dict[str, str] = {
     "files": "a Source reads folders, not frames: test_files faces it",
@@ -172,6 +191,9 @@ EXCLUDED: dict[str, str] = {
     "sql": "a Source reads databases, not frames: test_databases faces it",
     "web": "a Source reads sites, not frames: test_sites faces it",
 }
+SOURCES = set(EXCLUDED)
+if not DEEP:
+    EXCLUDED |= dict.fromkeys(("fine_tuned_classifier", "fine_tuned_classifier_model"), "PyTorch is not here")
 """Steps that no frame can face, each with its reason."""
 
 REFERENCE: dict[str, Case] = {
@@ -230,8 +252,9 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    assert count == {"Map": 71, "Fold": 23, "Fit": 1, "Group": 7, "Whole": 28, "Source": 0}
-    assert len(IN_SHARDS) == 6
+    deep = 2 * bool(DEEP)
+    assert count == {"Map": 71 + deep, "Fold": 23, "Fit": 1, "Group": 7, "Whole": 28 + deep, "Source": 0}
+    assert len(IN_SHARDS) == 6 + deep
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
     assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)
@@ -265,11 +288,16 @@ def test_a_join_of_two_different_tables() -> None:
 def test_only_what_has_one_value_cannot_be_varied() -> None:
     """The law of fingerprints varies each parameter; here is what it could not."""
     stuck = {(name, p) for name, case in CASES.items() for p, other in variants(case.step).items() if other is None}
+    folders = {
+        (name, "model") for name in ("embed_text", *CASES) if name.startswith(("embed_", "fine_tuned_classifier"))
+    }
+    folders = {(name, p) for name, p in folders if "_model" not in name}
+    folders |= {(name, "compress") for name, _ in folders if name != "embed_text"}
     libraries = {(name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio")}
     tables = {name for name, case in CASES.items() if isinstance(case.step, TabularClassifier | TabularRegressor)}
     some = {name for name in tables if name in MODELS and name.endswith("boosted_trees")}
     trees_alone = {(name, "monotone") for name in tables - some} | {(name, "model") for name in some}
-    assert stuck == libraries | trees_alone | {(name, "tune") for name in tables}
+    assert stuck == folders | libraries | trees_alone | {(name, "tune") for name in tables}
 
 
 def test_fingerprints_are_the_same_in_another_process() -> None:
@@ -294,8 +322,8 @@ FOLDER = {
 
 def test_every_source_is_faced_by_a_test_of_its_own() -> None:
     sources = {name for name, cls in FOUND.items() if issubclass(cls, Source)}
-    assert sources == set(EXCLUDED)
-    assert {reason.split(": ")[1].split(" ")[0] for reason in EXCLUDED.values()} <= set(globals())
+    assert sources == SOURCES
+    assert {EXCLUDED[name].split(": ")[1].split(" ")[0] for name in sources} <= set(globals())
 
 
 def test_files(tmp_path: Path) -> None:
@@ -368,5 +396,5 @@ def test_a_fitted_result_is_an_exported_class() -> None:
     named = [case for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")]
     results = [trained(case.step, case.bring) for case in named if isinstance(case.step, Fold | Whole)]
     fitted = [type(result) for result in results if isinstance(result, Fitted)]
-    assert len(fitted) == 22
+    assert len(fitted) == 22 + bool(DEEP)
     assert set(fitted) <= set(FOUND.values())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.text import tiny_encoder
 
 import tillage.learn
 from tillage.core.errors import BadData, UnknownName
@@ -16,7 +21,10 @@ from tillage.core.step import Fitted, Fold, Sharded, Whole
 from tillage.learn.learner import Learner
 
 EXPORTED = [getattr(tillage.learn, name) for name in tillage.learn.__all__]
-LEARNERS = [cls for cls in EXPORTED if issubclass(cls, Learner)]
+DEEP = {"FineTunedClassifier"}
+WITHOUT = set() if importlib.util.find_spec("torch") else DEEP
+"""Learners that nobody can ask here: PyTorch comes with a lock of its own."""
+LEARNERS = [cls for cls in EXPORTED if issubclass(cls, Learner) and cls.__name__ not in WITHOUT]
 
 
 def in_shards(cls: Any, **more: Any) -> Any:
@@ -29,7 +37,13 @@ SHARDED = [in_shards(cls, shards=3, slices=2) for cls in LEARNERS if issubclass(
 EVERY = [pytest.param(cls, id=cls.__name__) for cls in LEARNERS]
 EVERY += [pytest.param(cls, id=f"{cls.__name__} in shards") for cls in SHARDED]
 ADDED = ("prediction", "confidence", "prediction_low", "prediction_high")
-TEXTUAL = {"NaiveBayes", "TextClassifier"}
+TEXTUAL = {"NaiveBayes", "TextClassifier", *DEEP}
+
+
+@cache
+def encoder() -> str:
+    """A folder with a small pretrained encoder."""
+    return str(tiny_encoder.write(Path(mkdtemp(prefix="tillage-encoder-"))))
 
 
 OWN: dict[str, dict[str, Any]] = {
@@ -45,7 +59,10 @@ OWN: dict[str, dict[str, Any]] = {
 
 
 def learner(cls: Any, **more: Any) -> Any:
-    return cls(target="y", **({"input": "text"} if cls.__name__ in TEXTUAL else OWN.get(cls.__name__, {})), **more)
+    given: dict[str, Any] = {"input": "text"} if cls.__name__ in TEXTUAL else OWN.get(cls.__name__, {})
+    if cls.__name__ in DEEP:
+        given = given | {"model": encoder(), "epochs": 6, "batch": 16, "learning_rate": 3e-3, "precision": "float32"}
+    return cls(target="y", **given, **more)
 
 
 def table(count: int = 150, seed: int = 0) -> pl.DataFrame:

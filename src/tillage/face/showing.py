@@ -188,6 +188,7 @@ def _model(screen: Screen, project: Project, at: Version, digest: bool) -> None:
         screen.line()
         screen.line(found.title, style="bold")
         screen.table(list(found.lines[0]), [list(line.values()) for line in found.lines])
+    _compression(screen, report.get("compression"))
     _classes(screen, report.get("per_class") or [])
     hints = confused(report.get("confusion"))
     if hints:
@@ -197,6 +198,19 @@ def _model(screen: Screen, project: Project, at: Version, digest: bool) -> None:
         )
     _errors(screen, report.get("errors") or [])
     screen.result({**value, "confused": hints})
+
+
+def _compression(screen: Screen, told: dict[str, Any] | None) -> None:
+    """What making a model small came to, on rows held back in training."""
+    if told is None:
+        return
+    names = ("as it was learnt", told["to"])
+    rows = [
+        [name, f"{size:,}", f"{right:.4f}"]
+        for name, size, right in zip(names, told["bytes"], told["accuracy"], strict=True)
+    ]
+    screen.line()
+    screen.table(["weights", "bytes", f"accuracy on {told['rows']:,} rows held back"], rows, right=(1, 2))
 
 
 def _classes(screen: Screen, by_class: list[dict[str, Any]]) -> None:

@@ -24,6 +24,9 @@ from tillage.store.tables import ROWS, Draft, Store
 _KEPT = ("metrics", "baseline", "linear", "interval", "train", "test", "left", "looks", "warnings", "task")
 """What a version says of its model without the report being read."""
 
+_TOLD = ("model", "compression", "tuned")
+"""What a report takes from the state of a model: the family chosen, what making it small cost, the trials."""
+
 
 def run_learn(
     store: Store,
@@ -62,7 +65,7 @@ def run_learn(
 
     judged = Judged(store, run.source, rows, plan, model, fitted, frozenset(unseen))
     report = evaluate(judged, registry)
-    report |= {name: fitted.state[name] for name in ("model", "tuned") if name in fitted.state}
+    report |= {told: fitted.state[told] for told in _TOLD if told in fitted.state}
     if shards is not None:
         report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)

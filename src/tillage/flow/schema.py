@@ -10,6 +10,7 @@ import polars as pl
 
 _TIMES = re.compile(r"(Datetime|Duration)\(time_unit='(\w+)'(?:, time_zone=(?:None|'([^']+)'))?\)")
 _DECIMAL = re.compile(r"Decimal\(precision=(\d+), scale=(\d+)\)")
+_ARRAY = re.compile(r"Array\((.+), shape=\((\d+),\)\)")
 _LIST = re.compile(r"List\((.+)\)")
 
 
@@ -28,6 +29,8 @@ def _type(name: str) -> pl.DataType:
         return pl.Datetime(unit, found[3]) if found[1] == "Datetime" else pl.Duration(unit)
     if found := _DECIMAL.fullmatch(name):
         return pl.Decimal(int(found[1]), int(found[2]))
+    if found := _ARRAY.fullmatch(name):
+        return pl.Array(_type(found[1]), int(found[2]))
     if found := _LIST.fullmatch(name):
         return pl.List(_type(found[1]))
     kind = getattr(pl, name, None) if name.isalnum() else None

@@ -2,7 +2,8 @@
 
 A number (also a truth value, a time of day, a duration) is put on a common scale, the median standing in for what is
 missing; a date, or a text that is one by ISO 8601, also gives its month, weekday and hour; a category becomes one
-column a level, prose becomes TF-IDF weights. What cannot help is dropped, and the state says why.
+column a level, prose becomes TF-IDF weights, a vector its components. What cannot help is dropped, and the state says
+why.
 Two passes over each column to learn it, one to apply it. Matrices are sparse and each row's numbers are its own, so
 that chunking cannot change a prediction.
 """
@@ -20,6 +21,7 @@ from tillage.core.errors import BadData
 from tillage.core.rows import ID, user_columns
 from tillage.learn.learner import Numbers, as_text, column
 from tillage.learn.terms import TermWeights, learn_terms
+from tillage.learn.vectors import is_vector, learn_vector, vector_features
 from tillage.text.tokens import words
 
 MOST_LEVELS = 50
@@ -55,7 +57,8 @@ def learn_columns(rows: pl.DataFrame, names: Sequence[str]) -> list[dict[str, An
 
     Each is a dict with `name`, `kind` and what the kind needs: `number` (`dtype`, `median`, `mean`, `scale`,
     `missing`: whether absence has a column of its own, `parts`: those of a date that vary), `category` (`levels`,
-    `other`, `missing`), `prose` (as of `terms.learn_terms`), `dropped` (`why`).
+    `other`, `missing`), `prose` (as of `terms.learn_terms`), `vector` (as of `vectors.learn_vector`), `dropped`
+    (`why`).
 
     >>> learnt = learn_columns(pl.DataFrame({"n": [1.0, 3.0], "x": ["a", "b"]}), ["n", "x"])
     >>> [(c["name"], c["kind"]) for c in learnt]
@@ -89,6 +92,8 @@ def features(learnt: Sequence[Mapping[str, Any]]) -> list[str]:
         elif c["kind"] == "prose":
             names += [(of, "word", word) for word in c["words"]]
             names += [(of, "characters", ngram) for ngram in c["characters"]]
+        elif c["kind"] == "vector":
+            names += [(of, "component", str(n)) for n in range(c["width"])] + [(of, "missing")] * c["missing"]
     return [json.dumps(name) for name in names]
 
 
@@ -110,6 +115,8 @@ class ColumnWeights:
                 blocks.append(sparse.csr_array(_number_features(values, learnt)))
             elif learnt["kind"] == "category":
                 blocks.append(sparse.csr_array(_category_features(values, learnt)))
+            elif learnt["kind"] == "vector":
+                blocks.append(sparse.csr_array(vector_features(values, learnt)))
             else:
                 blocks.append(self._terms[learnt["name"]].matrix(as_text(values).fill_null("")))
         return sparse.hstack(blocks, format="csr")
@@ -193,6 +200,9 @@ def _learn(values: pl.Series) -> dict[str, Any]:
         return _dropped(values, "has no value")
     if kind is not None:
         return _learn_number(values, kind)
+    if is_vector(values.dtype):
+        learnt = learn_vector(values)
+        return _dropped(values, "is constant") if learnt is None else {"name": values.name, "kind": "vector", **learnt}
     if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
         return _dropped(values, f"holds {values.dtype}")
     texts = as_text(values)

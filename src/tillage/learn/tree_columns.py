@@ -16,6 +16,7 @@ import polars as pl
 from tillage.learn.columns import PARTS, as_numbers, category_codes, parts_of
 from tillage.learn.learner import Numbers, as_text, column
 from tillage.learn.terms import TermWeights
+from tillage.learn.vectors import vector_features
 
 WORDS = 256
 """Words of a column of prose."""
@@ -49,13 +50,15 @@ class TreeColumns:
         self._terms = {c["name"]: TermWeights(dict(c)) for c in self._learnt if c["kind"] == "prose"}
 
     def names(self) -> list[tuple[str, str]]:
-        """Column and kind (`number`, `part`, `category`, `word`) of each feature."""
+        """Column and kind (`number`, `part`, `category`, `word`, `component`) of each feature."""
         found: list[tuple[str, str]] = []
         for c in self._learnt:
             if c["kind"] == "number":
                 found += [(c["name"], "number"), *[(c["name"], "part")] * len(c["parts"])]
             elif c["kind"] == "category":
                 found.append((c["name"], "category"))
+            elif c["kind"] == "vector":
+                found += [(c["name"], "component")] * (c["width"] + c["missing"])
             else:
                 found += [(c["name"], "word")] * len(c["words"])
         return found
@@ -69,6 +72,8 @@ class TreeColumns:
                 blocks += _numbers(values, c)
             elif c["kind"] == "category":
                 blocks.append(category_codes(values, c).astype(np.float64)[:, None])
+            elif c["kind"] == "vector":
+                blocks.append(vector_features(values, c, scaled=False))
             else:
                 blocks.append(self._terms[c["name"]].matrix(as_text(values).fill_null("")).toarray())
         return np.ascontiguousarray(np.hstack(blocks))

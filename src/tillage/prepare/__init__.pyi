@@ -12,6 +12,7 @@ from .drop_duplicates import KeepLast as KeepLast
 from .drop_image_duplicates import DropImageDuplicates as DropImageDuplicates
 from .drop_leaks import DropLeaks as DropLeaks
 from .drop_synthetic_leaks import DropSyntheticLeaks as DropSyntheticLeaks
+from .embed_text import EmbedText as EmbedText
 from .encode import Encode as Encode
 from .encode import Encoded as Encoded
 from .extract import Extract as Extract
