@@ -48,7 +48,7 @@ def encoder() -> str:
 def learner(cls: Any, **more: Any) -> Any:
     given: dict[str, Any] = {"input": "text"} if cls.__name__ in TEXTUAL else {}
     if cls.__name__ in DEEP:
-        given |= {"model": encoder(), "epochs": 6, "batch": 16, "learning_rate": 3e-3, "precision": "float32"}
+        given |= {"model": encoder(), "epochs": 10, "batch": 16, "learning_rate": 3e-3, "precision": "float32"}
     return cls(target="y", **given, **more)
 
 
