@@ -61,7 +61,7 @@ OWN: dict[str, dict[str, Any]] = {
 def learner(cls: Any, **more: Any) -> Any:
     given: dict[str, Any] = {"input": "text"} if cls.__name__ in TEXTUAL else OWN.get(cls.__name__, {})
     if cls.__name__ in DEEP:
-        given = given | {"model": encoder(), "epochs": 6, "batch": 16, "learning_rate": 3e-3, "precision": "float32"}
+        given = given | {"model": encoder(), "epochs": 10, "batch": 16, "learning_rate": 3e-3, "precision": "float32"}
     return cls(target="y", **given, **more)
 
 
