@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -29,7 +30,7 @@ services:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Texts of which some say what they are, and some say nothing."""
     root, draw = tmp_path_factory.mktemp("handed"), Random(3)
     words = {"red": ("apple", "rose", "brick"), "blue": ("sky", "sea", "jeans")}
@@ -40,8 +41,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.append(f"the {told} of {n},{kind}")
     (root / "a.csv").write_text("\n".join(lines) + "\n")
     (root / "tillage.yaml").write_text(PLAN)
-    tillage(root, "run")
-    return root
+    with pytest.MonkeyPatch.context() as patch:  # the same split each time
+        patch.setenv("TILLAGE_KEY", KEY)
+        tillage(root, "run")
+        yield root
 
 
 def test_the_least_confidence_against_every_other() -> None:
@@ -65,7 +68,7 @@ def test_it_holds_on_rows_that_it_was_not_chosen_on(folder: Path) -> None:
         assert 0.4 < over.answered < 0.8, "what says nothing goes to a person"
         assert over.reached[1] > 0.9
     with Server(folder) as server:
-        [clear, unclear] = server.predict({"text": "the apple of 7"}, {"text": "the thing of 7"})["predictions"]
+        [clear, unclear] = server.predict({"text": "apple, rose, brick"}, {"text": "the thing"})["predictions"]
         assert (clear["prediction"], clear["hand_over"], unclear["hand_over"]) == ("red", False, True)
         told = {s["name"]: s["hand_over"] for s in server.ask("GET", "/v1/services")[1]["services"]}
         assert told["desk"]["least_confidence"] == over.least
