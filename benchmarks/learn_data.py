@@ -88,9 +88,8 @@ def metro(folder: Path, source: Path) -> str:
 
 def beijing(folder: Path, source: Path) -> str:
     """Fine dust over Beijing, hours without a measurement among them."""
-    rows = pl.read_csv(
-        source / "beijing-pm25-hourly" / "pollution.csv.gz", null_values=["NA"], infer_schema_length=None
-    )
+    file = source / "beijing-pm25-hourly" / "pollution.csv.gz"
+    rows = pl.read_csv(file, null_values=["NA"], infer_schema_length=None)
     at = pl.datetime("year", "month", "day", "hour").dt.to_string("%Y-%m-%d %H:%M:%S")
     rows.select(at.alias("at"), pl.col("pm2.5").alias("y")).write_parquet(folder / "hours.parquet")
     return FORECAST.replace("CUT", "2014-01-01").replace(", known: [KNOWN]", "")
