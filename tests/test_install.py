@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("base.txt", "dev.txt")
+LOCKS = ("base.txt", "dev.txt", "deep.txt")
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[^ ]+)(?P<rest>.*)$", re.MULTILINE)
 ENTRY = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<rest>(?:.*\n)(?:[ #].*\n)*)", re.MULTILINE)
 LIMIT = 46
@@ -76,6 +76,7 @@ def test_the_locks_hold_what_the_project_declares() -> None:
     base, dev = pins(read("base.txt")), pins(read("dev.txt"))
     assert declared(project["project"]["dependencies"] + groups["build"]) <= set(base)
     assert declared(groups["dev"]) <= set(dev)
+    assert declared(groups["dev"] + groups["deep"]) <= set(pins(read("deep.txt")))
     assert declared(project["build-system"]["requires"]) <= set(base)
 
 
