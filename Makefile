@@ -71,6 +71,6 @@ $(DEV): requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 
 # PyTorch is the one package without a hash: which of its builds fits (no accelerator, or which) is for the machine to say.
 $(DEEP): requirements/deep.txt $(DEV)
-	$(PIP) install --require-hashes -r requirements/deep.txt
+	$(PIP) install --require-hashes --no-deps -r requirements/deep.txt
 	$(PIP) install $(TORCH)
 	@touch $@
