@@ -29,5 +29,5 @@ def test_its_table_names_every_step() -> None:
     steps -= {n for n in steps if issubclass(registry().find(n), Fitted)}
     rows = PAGE.split("| step |")[1].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", re.sub(r"\|[^|]*\|$", "", rows, flags=re.MULTILINE))) == steps
-    assert len(steps) == 12
+    assert len(steps) == 13
     assert tillage.augment.__all__

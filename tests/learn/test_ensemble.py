@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from pydantic import ValidationError
-from tests.learn.test_every_learner import fit, learner, table
+from tests.learn.test_every_learner import WITHOUT, fit, learner, table
 
 import tillage.learn
 from tillage.core.errors import BadData
@@ -21,7 +21,7 @@ from tillage.learn.columns import ColumnWeights, features, learn_columns
 
 SHARDED = [
     cls for name in tillage.learn.__all__ if isinstance(cls := getattr(tillage.learn, name), type)
-    if issubclass(cls, Sharded)
+    if issubclass(cls, Sharded) and name not in WITHOUT
 ]  # fmt: skip
 
 
@@ -29,8 +29,9 @@ def shard_of(rows: pl.DataFrame, shards: int) -> list[int]:
     return [int(x * shards) for x in fraction(rows["_id"], "shard")]
 
 
-def test_there_are_three() -> None:
-    assert {cls.__name__ for cls in SHARDED} == {"TextClassifier", "TabularClassifier", "TabularRegressor"}
+def test_there_are_four() -> None:
+    named = {"FineTunedClassifier", "TextClassifier", "TabularClassifier", "TabularRegressor"}
+    assert {cls.__name__ for cls in SHARDED} | WITHOUT == named
     assert {cls.__name__ for cls in SHARDED if cls.resumes} == {"TabularClassifier"}
 
 
