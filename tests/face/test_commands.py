@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tillage.core.errors import TillageError
-from tillage.face.main import app
+from tillage.face.main import application
 from tillage.store.gc import KEEP
 
 Tell = Callable[..., tuple[int, str, str]]
@@ -41,9 +41,9 @@ COMMANDS = [
 
 
 def test_the_commands_are_those_of_the_design() -> None:
-    found = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
+    found = [c.name or c.callback.__name__ for c in application().registered_commands if c.callback]
     assert found == COMMANDS
-    [tokens] = app.registered_groups
+    [tokens] = application().registered_groups
     assert tokens.name == "token"
     assert tokens.typer_instance is not None
     assert [c.name for c in tokens.typer_instance.registered_commands] == ["new", "list", "revoke"]

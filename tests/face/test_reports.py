@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tillage.core import ConfigurationError
-from tillage.face.main import app
+from tillage.face.main import application
 from tillage.face.rooms import project, registry
 from tillage.flow.configuration import parse
 from tillage.flow.writing import to_yaml
@@ -45,7 +45,7 @@ def clinic(tmp_path: Path) -> Path:
 
 
 def run(*arguments: str) -> Any:
-    done = CliRunner().invoke(app, [*arguments, "--json"])
+    done = CliRunner().invoke(application(), [*arguments, "--json"])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
@@ -66,7 +66,7 @@ def test_reports_follow_their_table(clinic: Path, monkeypatch: pytest.MonkeyPatc
     assert second["rows"] == run("show", "open")["rows"] > first["rows"]
     assert run("show", "visits")["reports"]["pii_report"]["rows"] == 99
     assert run("show", "open", "--version", "1")["reports"] == {"anonymity_report": first}
-    said = CliRunner().invoke(app, ["show", "visits"]).stdout
+    said = CliRunner().invoke(application(), ["show", "visits"]).stdout
     assert "Pii report" in said
     assert "columns, note, phone, found" in said
 
