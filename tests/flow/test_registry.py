@@ -304,7 +304,7 @@ def test_without_a_folder_no_file_is_looked_for() -> None:
 
 
 def plugged(value: str) -> Registry:
-    return Registry({"prepare": [Split]}, [EntryPoint("clean", value, "tillage.steps")])
+    return Registry({"prepare": [Split]}, lambda: [EntryPoint("clean", value, "tillage.steps")])
 
 
 def test_a_plug_in_is_imported_when_it_is_named(project: Path) -> None:
@@ -361,7 +361,7 @@ def test_what_a_plug_in_learnt_is_found_again(tmp_path: Path, monkeypatch: pytes
         found: dict[str, list[type[Step]]] = {}
         for name, room in every.rooms.items():
             found.setdefault(room, []).append(every.find(name))
-        return Registry(found, [EntryPoint("level", "acme_steps:Level", "tillage.steps")], root)
+        return Registry(found, lambda: [EntryPoint("level", "acme_steps:Level", "tillage.steps")], root)
 
     try:
         with Project(parse(plan, root, plugged_in()), plugged_in()) as p:
