@@ -105,7 +105,7 @@ def main() -> None:
         root = Path(folder)
         sets = made(root, 1_000 if given.quick else 10_000)
         if given.data is not None:
-            sets |= sets_of(given.data, root)
+            sets |= sets_of(given.data.absolute(), root)
         found = figure.turns({name: side(file, target, root) for name, (file, target) in sets.items()})
         figure.table(
             found, {name: f"tillage try {file.name} --target '{target}'" for name, (file, target) in sets.items()}

@@ -13,6 +13,7 @@ import selectors
 import socket
 import statistics
 import time
+from collections import deque
 from urllib.parse import urlsplit
 
 from load import whole
@@ -51,7 +52,7 @@ def main() -> None:
         made.sendall(f"POST {given.path} HTTP/1.1\r\nHost: {place.netloc}\r\n".encode())
         dripping.append(made)
     selector = selectors.DefaultSelector()
-    free = [connected() for _ in range(CONNECTIONS)]
+    free = deque(connected() for _ in range(CONNECTIONS))  # each in its turn: one that idles is closed by the server
     latencies, failed, sent = list[float](), 0, 0
     began = time.perf_counter()
     every = int(given.rate * given.seconds)
@@ -59,7 +60,7 @@ def main() -> None:
     while len(latencies) < every and time.perf_counter() < began + given.seconds + 20:
         now = time.perf_counter()
         while sent < every and free and now >= began + sent / given.rate:
-            taken = free.pop()
+            taken = free.popleft()
             selector.register(taken, selectors.EVENT_READ, [b"", began + sent / given.rate])
             taken.sendall(request)
             sent += 1
