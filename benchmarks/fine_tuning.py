@@ -24,7 +24,10 @@ BATCH, MOST = 32, 128
 def sentences(data: Path | None, seed: int) -> tuple[list[str], list[str]]:
     """Texts and labels in an order drawn by the seed: film reviews of a folder, or made up."""
     if data is not None:
-        read = {name: (data / "rt-polarity" / f"rt-polarity.{name}").read_text("latin-1").splitlines() for name in ("neg", "pos")}
+        read = {
+            name: (data / "rt-polarity" / f"rt-polarity.{name}").read_text("latin-1").splitlines()
+            for name in ("neg", "pos")
+        }
         both = [(text.strip(), name) for name, lines in read.items() for text in lines]
     else:
         draw = np.random.default_rng(7)
