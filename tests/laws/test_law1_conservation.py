@@ -64,10 +64,11 @@ def test_each_row_is_accounted_for(seed: int, tmp_path: Path, monkeypatch: pytes
     assert {"merged", "consumed", "created", "superseded", "filtered", "quarantined"} <= seen
 
 
-@pytest.mark.parametrize("seed", [31, 32, pytest.param(33, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("seed", [31, 32, pytest.param(34, marks=pytest.mark.nightly)])
 def test_children_joins_and_ranks_are_accounted_for(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_chunks(monkeypatch)
     world = KindsWorld(tmp_path / "w", seed)
+    beyond = 0
     with world.open() as p:
         for n in range(EDITS):
             outcome = p.run()
@@ -75,7 +76,8 @@ def test_children_joins_and_ranks_are_accounted_for(seed: int, tmp_path: Path, m
             assert told["words"]["created"] > 0
             assert told["words"]["merged"] > 0
             assert told["beside"]["created"] == told["beside"]["rows"] > 0
-            assert told["ranked"]["dropped"].keys() == {"beyond"}
+            assert told["ranked"]["dropped"].keys() <= {"beyond"}
+            beyond += told["ranked"]["dropped"].get("beyond", 0)
             assert not verify(p.store).findings
             with world.open(f"rebuild{n}") as fresh:
                 fresh.run()
@@ -84,6 +86,7 @@ def test_children_joins_and_ranks_are_accounted_for(seed: int, tmp_path: Path, m
                     kept["tables"][name].pop("digest"), anew["tables"][name].pop("digest")
                 assert differences(kept, anew) == []
             world.edit()
+    assert beyond > 0
 
 
 def test_children_leave_with_their_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
