@@ -8,6 +8,7 @@ partitions, Journal of Classification 2, 1985; Ben-Hur, Elisseeff, Guyon, A stab
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, Any
@@ -55,8 +56,9 @@ class Clusters(Fold):
     def merge(self, a: State, b: State) -> State:
         return self._sample().merge(a, b)
 
+    @abstractmethod
     def _size(self) -> int:
-        raise NotImplementedError
+        """Rows of the sample."""
 
     def _sample(self) -> RowSample:
         return RowSample(self.columns, self._size(), "clusters")
@@ -96,9 +98,9 @@ class Clustered(Fitted):
         found = pl.Series(name, self.assign(self._weights.matrix(rows)), dtype=pl.Int64)
         return rows.with_columns(found.set(found < 0, None))
 
+    @abstractmethod
     def assign(self, points: Any) -> Numbers:
         """The cluster of each point (CSR), -1: of none; a point's own is the same whatever the others."""
-        raise NotImplementedError
 
     @cached_property
     def _weights(self) -> ColumnWeights:
