@@ -233,6 +233,15 @@ def test_small_integers_are_computed_with_64_bits() -> None:
     assert all(made[name].to_list() == [None, None] for name in ("null", "abs", "upper", "all"))
 
 
+def test_integers_beside_a_float_are_floats_and_overflow_no_more() -> None:
+    made = pl.DataFrame(
+        {"n": [2**63 - 1, -3], "u": pl.Series([2**128 - 1, 4], dtype=pl.UInt128), "x": [0.5, -0.0]}
+    ).select(parse("n * x").polars().alias("n"), parse("u * x").polars().alias("u"), parse("n + n").polars().alias("i"))
+    assert made["n"].to_list() == [float(2**63 - 1) * 0.5, 0.0]
+    assert made["u"].to_list() == [float(2**128 - 1) * 0.5, -0.0]
+    assert made["i"].to_list() == [None, -6]
+
+
 def test_moments_categories_and_wide_ids() -> None:
     assert value("d >= date('2024-01-01')", d=dt.date(2024, 1, 1)) is True
     assert value("year = 2024", year=2024) is True

@@ -292,8 +292,10 @@ def _build(node: Node) -> pl.Expr:
         number = _build(node.args[0]) + pl.lit(0, dtype=pl.Int64)  # a column of nulls alone has no `round`
         return number.round(places, mode="half_away_from_zero")
     if node.op in _ARITHMETIC:
-        made = _BUILDERS[node.op](*(_build(arg) + pl.lit(0, dtype=pl.Int128) for arg in node.args))
-        return made.cast(pl.dtype_of(_typed_like(node)), strict=False)
+        like = _typed_like(node)
+        wide = pl.dtype_of(like + pl.lit(0, dtype=pl.Int128))  # a float where one operand is: then integers go straight
+        made = _BUILDERS[node.op](*(_build(arg).cast(wide, strict=False) for arg in node.args))
+        return made.cast(pl.dtype_of(like), strict=False)
     return _BUILDERS[node.op](*(_build(arg) for arg in node.args))
 
 

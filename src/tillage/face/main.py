@@ -6,10 +6,10 @@ runs. So each answers at once.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
-from gc import set_threshold
 from importlib import import_module
 
 import typer
@@ -21,8 +21,9 @@ from tillage.face.screen import Screen, close
 # differ in the last bit. Whoever sets it keeps it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# A run makes many short-lived objects and few cycles; looking for these every 700 objects cost 3 % of small files.
-set_threshold(10_000, 10, 10)
+# A run makes many short-lived objects and few cycles; looking for these every 700 objects cost 3 % of small files, and
+# every 10,000 a tenth of a start, which imports a few hundred thousand that stay.
+gc.set_threshold(100_000, 10, 10)
 
 COMMANDS = {
     "try": "trying:try_file",
@@ -97,8 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Traceback (most recent call last):
     SystemExit: 0
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(ended(words))
+    code = ended(list(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None:
+        gc.freeze()  # the process ends: Python would look through all that is there once more, a sixth of a short command
+    sys.exit(code)
 
 
 def ended(words: list[str]) -> int:
