@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     code = ended(list(sys.argv[1:] if arguments is None else arguments))
     if arguments is None:
-        gc.freeze()  # the process ends: Python would look through all that is there once more, a sixth of a short command
+        gc.freeze()  # or Python, as it ends, would look through all that is there: a sixth of a short command
     sys.exit(code)
 
 
