@@ -1,4 +1,4 @@
-"""What every database is asked, and the words in which it answers: the four of them stand behind one protocol.
+"""What every database is asked, and the words in which it answers: the four of them stand behind one class.
 
 A column is read by an expression of its own, so that the server itself writes what has no type here (an interval, a
 document, a geometry) as text, the same text that its own tools show.
@@ -6,10 +6,11 @@ document, a geometry) as text, the same text that its own tools show.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from tillage.core.errors import ConfigurationError, Denied, InputMissing, TillageError, Unavailable
 
@@ -44,41 +45,47 @@ class Shape:
     written: bool = False
 
 
-class Database(Protocol):
-    """An open connection that only reads."""
+class Database(ABC):
+    """An open connection that only reads; what one driver does otherwise than SQL says stands in its own file."""
 
     mark: ClassVar[str]
-    """What stands for a value in a statement."""
+    """What stands for a value in a statement; `%s` asks that a `%` which is no value be doubled."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
     def quoted(self, name: str) -> str:
         """A name as it stands in a statement that has values."""
-        ...
+        return self.escaped('"' + name.replace('"', '""') + '"')
 
     def escaped(self, statement: str) -> str:
         """A user's query as it stands in a statement that has values."""
-        ...
+        return statement if self.mark == "?" else statement.replace("%", "%%")
 
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connection, whatever became of it."""
+
+    @abstractmethod
     def shapes(self, relation: str, table: str) -> list[Shape]:
         """The columns of a relation; `table`: its name when it is a table, else empty."""
-        ...
 
+    @abstractmethod
     def primary_key(self, table: str) -> tuple[str, ...]:
         """The columns of a table's primary key, in order; none: there is no such key."""
-        ...
 
+    @abstractmethod
     def stamp(self, table: str) -> dict[str, Any] | None:
         """What changes whenever the table may have changed; None: the database has nothing of the kind."""
-        ...
 
+    @abstractmethod
     def rows(self, statement: str, values: Sequence[Any], size: Callable[[], int]) -> Iterator[list[Row]]:
         """The rows in lists of `size()`, as the server gives them; raises ConnectionLostError."""
-        ...
 
 
 def table_parts(table: str) -> list[str]:

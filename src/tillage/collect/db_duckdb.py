@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from tillage.collect.address import Address
 from tillage.collect.database import (
+    Database,
     Row,
     Shape,
     bad_statement,
@@ -35,8 +35,8 @@ PLAIN = {
 TIMES = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP WITH TIME ZONE"}
 
 
-class DuckDb:
-    """An open connection; see `database.Database`."""
+class DuckDb(Database):
+    """An open connection."""
 
     mark: ClassVar[str] = "?"
 
@@ -60,21 +60,9 @@ class DuckDb:
         except duckdb.Error as error:
             raise no_connection(address.shown, str(error)) from None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """At once: nothing is under way."""
         self._connection.close()
-
-    def quoted(self, name: str) -> str:
-        """A name in quotes."""
-        return '"' + name.replace('"', '""') + '"'
-
-    def escaped(self, statement: str) -> str:
-        """The statement as it is."""
-        return statement
 
     def shapes(self, relation: str, table: str) -> list[Shape]:
         """The columns, by what the database says of them."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from tillage.collect.address import Address
 from tillage.collect.database import (
     BY_VALUE,
     ConnectionLostError,
+    Database,
     Row,
     Shape,
     bad_statement,
@@ -49,8 +49,8 @@ LOST = {1053, 1927, 2006, 2013, 2055, 4031}
 REFUSED = {1044, 1045, 1142, 1143, 1227, 1698}
 
 
-class MySql:
-    """An open connection; see `database.Database`."""
+class MySql(Database):
+    """An open connection."""
 
     mark: ClassVar[str] = "%s"
 
@@ -86,12 +86,8 @@ class MySql:
             self._ask("SET SESSION TRANSACTION READ ONLY")
             self._ask("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """What was not read is left."""
         self._let_go()
         with suppress(self._errors.Error):
             self._connection.close()
@@ -105,10 +101,6 @@ class MySql:
     def quoted(self, name: str) -> str:
         """A name in backticks, its `%` doubled."""
         return self.escaped("`" + name.replace("`", "``") + "`")
-
-    def escaped(self, statement: str) -> str:
-        """A statement whose `%` are no placeholders."""
-        return statement.replace("%", "%%")
 
     def _ask(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         with self._connection.cursor() as cursor:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tillage.collect.address import Address
 from tillage.collect.database import (
     ConnectionLostError,
+    Database,
     Row,
     Shape,
     bad_statement,
@@ -36,8 +36,8 @@ TABLES = ("r", "p", "m")
 """Kinds of relation that change by a commit alone: tables, partitioned ones, materialized views."""
 
 
-class Postgres:
-    """An open connection; see `database.Database`."""
+class Postgres(Database):
+    """An open connection."""
 
     mark: ClassVar[str] = "%s"
 
@@ -67,23 +67,11 @@ class Postgres:
         self._connection.read_only = True
         self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """The transaction has nothing to keep."""
         with suppress(self._errors.Error):
             self._connection.rollback()
         self._connection.close()
-
-    def quoted(self, name: str) -> str:
-        """A name in quotes, its `%` doubled."""
-        return self.escaped('"' + name.replace('"', '""') + '"')
-
-    def escaped(self, statement: str) -> str:
-        """A statement whose `%` are no placeholders."""
-        return statement.replace("%", "%%")
 
     def shapes(self, relation: str, table: str) -> list[Shape]:
         """The columns, by the description of an empty answer."""

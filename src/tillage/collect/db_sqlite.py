@@ -10,12 +10,11 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from tillage.collect.address import Address
-from tillage.collect.database import BY_VALUE, Row, Shape, bad_statement, no_connection, no_table, table_parts
+from tillage.collect.database import BY_VALUE, Database, Row, Shape, bad_statement, no_connection, no_table, table_parts
 from tillage.core.errors import InputMissing
 
 BUSY_SECONDS = 30.0
@@ -25,8 +24,8 @@ class BrokenText(bytes):
     """A text that is not UTF-8, as its bytes."""
 
 
-class Sqlite:
-    """An open connection; see `database.Database`."""
+class Sqlite(Database):
+    """An open connection."""
 
     mark: ClassVar[str] = "?"
 
@@ -40,21 +39,9 @@ class Sqlite:
             self._connection.text_factory = _text
             self._connection.execute("PRAGMA query_only = ON")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """At once: nothing is under way."""
         self._connection.close()
-
-    def quoted(self, name: str) -> str:
-        """A name in quotes."""
-        return '"' + name.replace('"', '""') + '"'
-
-    def escaped(self, statement: str) -> str:
-        """The statement as it is: a `?` in it would be a value that nobody gives, which is an error."""
-        return statement
 
     def shapes(self, relation: str, table: str) -> list[Shape]:
         """The columns; what they are declared as is known of a table alone."""

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from tillage.core.errors import UnknownName
+
 ID = "_id"
 REASON = "_reason"
 INTO = "_into"
@@ -36,6 +38,17 @@ def user_columns(frame: pl.DataFrame) -> list[str]:
     ['text']
     """
     return [c for c in frame.columns if not c.startswith("_")]
+
+
+def column(frame: pl.DataFrame, name: str) -> pl.Series:
+    """One column; raises UnknownName when the frame lacks it.
+
+    >>> column(pl.DataFrame({"a": [1]}), "a").to_list()
+    [1]
+    """
+    if name not in frame.columns:
+        raise UnknownName("column", name, frame.columns)
+    return frame[name]
 
 
 def drop_columns(frame: pl.DataFrame, *names: str) -> pl.DataFrame:

@@ -15,16 +15,16 @@ from typing import Any
 import polars as pl
 from pydantic import Field, model_validator
 
-from tillage.core.rows import ID
+from tillage.core.rows import ID, column
 from tillage.core.step import Whole
 from tillage.evaluate import yardstick
 from tillage.evaluate.fairness import fairness
 from tillage.evaluate.fairness import warnings_of as fairness_warnings
 from tillage.evaluate.giveaway import giveaways, parts_of_answer
 from tillage.evaluate.shares import LESS_IS_BETTER, shares_of
-from tillage.evaluate.slices import Losses, Numbers, slices
+from tillage.evaluate.slices import FEATURE, SLICE, Numbers, slices_of
 from tillage.evaluate.slices import warnings_of as slice_warnings
-from tillage.evaluate.tested import FEW, as_text, column, named, tested
+from tillage.evaluate.tested import FEW, as_text, named, tested
 from tillage.measure.interval import bootstrap, wilson
 from tillage.measure.metrics import accuracy, confusion, macro_f1, per_class
 from tillage.measure.paired import compared
@@ -32,7 +32,7 @@ from tillage.measure.paired import compared
 NOTHING = "(no prediction)"
 """Stands for a prediction that is null: a mistake, whatever the target."""
 
-_FEATURE, _SLICE, _SENSITIVE = "feature ", "slice ", "sensitive "
+_SENSITIVE = "sensitive "
 _FEW_OF_CLASS = 5
 _MISTAKES = 20
 _BINS = 10
@@ -88,8 +88,8 @@ class ClassificationReport(Whole):
             kept.append(as_text(rows, yardstick.LINEAR).fill_null(NOTHING))
         if yardstick.LINEAR_SHARES in rows.columns:
             kept.append(rows[yardstick.LINEAR_SHARES])
-        seen = [column(rows, name).rename(f"{_FEATURE}{name}") for name in self.features]
-        seen += [column(rows, name).rename(f"{_SLICE}{name}") for name in self.slices]
+        seen = [column(rows, name).rename(f"{FEATURE}{name}") for name in self.features]
+        seen += [column(rows, name).rename(f"{SLICE}{name}") for name in self.slices]
         seen += [column(rows, name).rename(f"{_SENSITIVE}{name}") for name in self.sensitive]
         frame = tested(rows, target, self.group, [*kept, *seen])
         truth, guess, naive = frame["target"], frame["prediction"], frame["baseline"]
@@ -146,18 +146,14 @@ class ClassificationReport(Whole):
 
     def _slices(self, frame: pl.DataFrame) -> dict[str, Any]:
         truth, guess = frame["target"], frame["prediction"]
-        groups = None if not self.group else frame["group"].rank("dense").to_numpy().astype("int64") - 1
 
         def more(inside: Numbers) -> dict[str, float]:
             rows = pl.Series(inside)
             return {"macro_f1": macro_f1(truth.filter(rows), guess.filter(rows))}
 
-        asked, seen = (
-            [frame[c].rename(c.removeprefix(kind)) for c in frame.columns if c.startswith(kind)]
-            for kind in (_SLICE, _FEATURE)
+        return slices_of(
+            frame, "accuracy", (truth != guess).to_numpy().astype("float64"), more, grouped=bool(self.group)
         )
-        losses = Losses("accuracy", (truth != guess).to_numpy().astype("float64"), groups)
-        return slices(asked, seen, losses, more)
 
     def _intervals(self, frame: pl.DataFrame) -> dict[str, list[float]]:
         truth, guess = frame["target"], frame["prediction"]
@@ -237,7 +233,7 @@ def _warnings(
         for name, value in baseline.items()
         if (interval[name][1] >= value if name in LESS_IS_BETTER else interval[name][0] <= value)
     ]
-    seen = [frame[name].rename(name.removeprefix(_FEATURE)) for name in frame.columns if name.startswith(_FEATURE)]
+    seen = [frame[name].rename(name.removeprefix(FEATURE)) for name in frame.columns if name.startswith(FEATURE)]
     sure = giveaways(seen, frame["target"])
     found += [
         f"Column '{name}' alone tells the target nearly without fail. Is it known when the model will be asked?"

@@ -13,20 +13,19 @@ import polars as pl
 from pydantic import Field
 
 from tillage.core.errors import BadData
-from tillage.core.rows import ID
+from tillage.core.rows import ID, column
 from tillage.core.step import Whole
 from tillage.evaluate import yardstick
 from tillage.evaluate.giveaway import straight_lines
-from tillage.evaluate.slices import Losses, Numbers, slices
+from tillage.evaluate.slices import FEATURE, SLICE, Numbers, slices_of
 from tillage.evaluate.slices import warnings_of as slice_warnings
-from tillage.evaluate.tested import FEW, as_numbers, column, tested
+from tillage.evaluate.tested import FEW, as_numbers, tested
 from tillage.measure.interval import bootstrap
 from tillage.measure.metrics import mae, r2, rmse
 from tillage.measure.paired import compared
 
 _METRICS: dict[str, Callable[..., float]] = {"r2": r2, "mae": mae, "rmse": rmse}
 _LESS_IS_BETTER = {"mae", "rmse"}
-_FEATURE, _SLICE = "feature ", "slice "
 _MISTAKES = 20
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -60,8 +59,8 @@ class RegressionReport(Whole):
         rows = inputs["rows"]
         judged = ["prediction", "baseline", *([yardstick.LINEAR] if yardstick.LINEAR in rows.columns else [])]
         kept = [as_numbers(rows, name) for name in judged]
-        kept += [column(rows, name).rename(f"{_FEATURE}{name}") for name in self.features]
-        kept += [column(rows, name).rename(f"{_SLICE}{name}") for name in self.slices]
+        kept += [column(rows, name).rename(f"{FEATURE}{name}") for name in self.features]
+        kept += [column(rows, name).rename(f"{SLICE}{name}") for name in self.slices]
         frame = tested(rows, as_numbers(rows, self.target), self.group, kept)
         for name in judged:
             silent = frame[name].null_count()
@@ -81,7 +80,7 @@ class RegressionReport(Whole):
         residual = frame["target"] - frame["prediction"]
         sliced = self._slices(frame)
         warnings = _warnings(frame, baseline, interval)
-        seen = [frame[c].rename(c.removeprefix(_FEATURE)) for c in frame.columns if c.startswith(_FEATURE)]
+        seen = [frame[c].rename(c.removeprefix(FEATURE)) for c in frame.columns if c.startswith(FEATURE)]
         warnings += [
             f"Column '{name}' is the target on another scale. Is it known when the model will be asked?"
             for name in straight_lines(seen, truth)
@@ -107,17 +106,12 @@ class RegressionReport(Whole):
 
     def _slices(self, frame: pl.DataFrame) -> dict[str, Any]:
         truth, guess = frame["target"], frame["prediction"]
-        groups = None if not self.group else frame["group"].rank("dense").to_numpy().astype("int64") - 1
 
         def more(inside: Numbers) -> dict[str, float]:
             rows = pl.Series(inside)
             return {"rmse": rmse(truth.filter(rows), guess.filter(rows))}
 
-        asked, seen = (
-            [frame[c].rename(c.removeprefix(kind)) for c in frame.columns if c.startswith(kind)]
-            for kind in (_SLICE, _FEATURE)
-        )
-        return slices(asked, seen, Losses("mae", (truth - guess).abs().to_numpy(), groups), more)
+        return slices_of(frame, "mae", (truth - guess).abs().to_numpy(), more, grouped=bool(self.group))
 
 
 def _mistakes(frame: pl.DataFrame) -> list[dict[str, Any]]:

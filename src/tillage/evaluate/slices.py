@@ -23,6 +23,8 @@ from tillage.measure.paired import greater_mean, holm
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
+FEATURE, SLICE = "feature ", "slice "
+"""What stands before the name of a column that a model sees, or that was asked for, among the columns of a report."""
 MISSING = "(missing)"
 SURE = 0.05
 _LEAST_ROWS = 20
@@ -78,6 +80,18 @@ class _Slice:
     value: str
     inside: Numbers
     asked: bool
+
+
+def slices_of(
+    frame: pl.DataFrame, metric: str, value: Numbers, more: Callable[[Numbers], Mapping[str, float]], *, grouped: bool
+) -> dict[str, Any]:
+    """The slices of test rows by their columns named `SLICE` and `FEATURE` and a name; `grouped`: by `group` too."""
+    groups = frame["group"].rank("dense").to_numpy().astype("int64") - 1 if grouped else None
+    asked, seen = (
+        [frame[c].rename(c.removeprefix(kind)) for c in frame.columns if c.startswith(kind)]
+        for kind in (SLICE, FEATURE)
+    )
+    return slices(asked, seen, Losses(metric, value, groups), more)
 
 
 def slices(

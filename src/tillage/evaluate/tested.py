@@ -9,22 +9,11 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from tillage.core.errors import BadData, UnknownName
-from tillage.core.rows import ID
+from tillage.core.errors import BadData
+from tillage.core.rows import ID, column
 
 FEW = 30
 """Test rows below which a report warns of the few."""
-
-
-def column(rows: pl.DataFrame, name: str) -> pl.Series:
-    """One column; raises UnknownName when the rows lack it.
-
-    >>> column(pl.DataFrame({"a": [1]}), "a").to_list()
-    [1]
-    """
-    if name not in rows.columns:
-        raise UnknownName("column", name, rows.columns)
-    return rows[name]
 
 
 def as_text(rows: pl.DataFrame, name: str) -> pl.Series:

@@ -7,17 +7,15 @@ chunk that later turns out to show fewer rows is simply made again.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import polars as pl
 
 from tillage.core.rows import ids
 from tillage.core.step import Fold, Map
-from tillage.flow.engine import SAVE_SECONDS, Engine
+from tillage.flow.engine import Done, Engine, Finished
 from tillage.flow.maps import map_rows, work_key
 from tillage.flow.mending import LOST
 from tillage.flow.results import clean, fold_key, fold_rows
@@ -25,7 +23,6 @@ from tillage.flow.stages import Stage
 from tillage.store.objects import Stored
 from tillage.store.tables import Store
 
-Done = tuple[str, dict[str, Any]]
 NOTHING = ids()
 
 
@@ -45,9 +42,8 @@ class Ahead:
         self._chains = {s.name: chains(s) for s in stages.values() if s.kind == "map" and s.name in self._prints}
         self._pool = ThreadPoolExecutor(engine.workers, thread_name_prefix="tillage-ahead")
         self._waiting: deque[Future[list[Done]]] = deque()
-        self._done: list[Done] = []
+        self._done = Finished(store)
         self._failed = False
-        self._saved = time.monotonic()
 
     def __enter__(self) -> Ahead:
         return self
@@ -57,8 +53,7 @@ class Ahead:
         while self._waiting:
             self._collect()
         self._pool.shutdown()
-        if self._done:
-            self.store.remember(self._done)
+        self._done.save()
 
     def chunk(self, stage: str, stored: Stored, rows: pl.DataFrame) -> None:
         """Make what follows from a chunk of `stage` that was just written."""
@@ -71,10 +66,7 @@ class Ahead:
     def _collect(self) -> None:
         future = self._waiting.popleft()
         if future.exception() is None:
-            self._done += future.result()
-            if time.monotonic() - self._saved > SAVE_SECONDS:
-                self.store.remember(self._done)
-                self._done, self._saved = [], time.monotonic()
+            self._done.add(future.result())
         else:  # the stage itself will meet the same error, and report it as its own
             self._failed = True
 

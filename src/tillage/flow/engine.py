@@ -36,6 +36,31 @@ class Keyed(Protocol):
 T = TypeVar("T", bound=Keyed)
 
 
+Done = tuple[str, dict[str, Any]]
+"""A piece of work, by its key, and what was made of it."""
+
+
+class Finished:
+    """Work that was done, on its way into the catalog: a commit for each piece would cost more than most pieces."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fresh: list[Done] = []
+        self._saved = time.monotonic()
+
+    def add(self, done: Sequence[Done]) -> None:
+        """Take what was just done; what has waited for SAVE_SECONDS is written."""
+        self._fresh += done
+        if time.monotonic() - self._saved > SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Write what waits."""
+        if self._fresh:
+            self._store.remember(self._fresh)
+        self._fresh, self._saved = [], time.monotonic()
+
+
 class Engine:
     """The local engine."""
 
@@ -50,8 +75,7 @@ class Engine:
         self, store: Store, work: Callable[[T], dict[str, Any]], tasks: Sequence[T]
     ) -> Iterator[tuple[T, dict[str, Any]]]:
         """Each task with its result, in order; work remembered from an earlier run is not done again."""
-        fresh: list[tuple[str, dict[str, Any]]] = []
-        saved = time.monotonic()
+        done = Finished(store)
 
         def one(task: T) -> tuple[dict[str, Any], bool]:
             known = store.recall(task.key)
@@ -71,17 +95,12 @@ class Engine:
                         break
                     task, future = waiting.popleft()
                     result, new = future.result()
-                    if new:
-                        fresh.append((task.key, result))
-                    if fresh and time.monotonic() - saved > SAVE_SECONDS:
-                        store.remember(fresh)
-                        fresh, saved = [], time.monotonic()
+                    done.add([(task.key, result)] if new else [])
                     yield task, result
             finally:
                 for _, future in waiting:
                     future.cancel()
-                if fresh:
-                    store.remember(fresh)
+                done.save()
 
     def do(self, work: Callable[[T], dict[str, Any]], task: T) -> dict[str, Any]:
         """The result of one task."""
@@ -94,18 +113,13 @@ class Engine:
         self, store: Store, work: Callable[[T], dict[str, Any]], tasks: Sequence[T]
     ) -> Iterator[tuple[T, dict[str, Any]]]:
         """The same on the calling thread."""
-        fresh: list[tuple[str, dict[str, Any]]] = []
-        saved = time.monotonic()
+        done = Finished(store)
         try:
             for task in tasks:
                 result = store.recall(task.key)
                 if result is None:
                     result = self.do(work, task)
-                    fresh.append((task.key, result))
-                if fresh and time.monotonic() - saved > SAVE_SECONDS:
-                    store.remember(fresh)
-                    fresh, saved = [], time.monotonic()
+                    done.add([(task.key, result)])
                 yield task, result
         finally:
-            if fresh:
-                store.remember(fresh)
+            done.save()

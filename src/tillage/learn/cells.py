@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 
 from tillage.core.errors import BadData
+from tillage.core.rows import column
 from tillage.learn.columns import PARTS, as_numbers, iso_moments, kind_of_number, parts_of
-from tillage.learn.learner import Numbers, as_text, column
+from tillage.learn.learner import Numbers, as_text
 
 ALL = "[]"
 """The flag that every row has."""

@@ -13,12 +13,12 @@ import polars as pl
 from pydantic import Field
 
 from tillage.core.errors import BadData
-from tillage.core.rows import ID
+from tillage.core.rows import ID, column
 from tillage.core.state import State
 from tillage.core.step import Fold
 from tillage.learn.clusters import plain
 from tillage.learn.columns import ColumnWeights, learn_columns
-from tillage.learn.learner import as_text, column
+from tillage.learn.learner import as_text
 from tillage.measure.row_sample import RowSample
 
 

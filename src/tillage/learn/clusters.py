@@ -18,11 +18,11 @@ import polars as pl
 from pydantic import Field
 
 from tillage.core.errors import BadData, ConfigurationError
-from tillage.core.rows import ID
+from tillage.core.rows import ID, column
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
 from tillage.learn.columns import ColumnWeights, as_numbers, kind_of_number, learn_columns
-from tillage.learn.learner import Numbers, as_text, column
+from tillage.learn.learner import Numbers, as_text
 from tillage.measure.row_sample import RowSample
 
 NewName = Annotated[str, Field(pattern=r"^[^_]", description="name of a column; those beginning with _ are reserved")]

@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 
 from tillage.core.errors import BadData
-from tillage.core.rows import ID, user_columns
-from tillage.learn.learner import Numbers, as_text, column
+from tillage.core.rows import ID, column, user_columns
+from tillage.learn.learner import Numbers, as_text
 from tillage.learn.terms import TermWeights, learn_terms
 from tillage.learn.vectors import is_vector, learn_vector, vector_features
 from tillage.text.tokens import words

@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 
 from tillage.core.keys import fraction
-from tillage.core.rows import ID
+from tillage.core.rows import ID, column
 from tillage.learn.columns import ColumnWeights
-from tillage.learn.learner import Numbers, as_text, column
+from tillage.learn.learner import Numbers, as_text
 from tillage.learn.tree_columns import TreeColumns, for_trees
 
 

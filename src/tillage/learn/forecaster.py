@@ -20,12 +20,13 @@ import polars as pl
 from pydantic import Field
 
 from tillage.core.errors import BadData
+from tillage.core.rows import column
 from tillage.core.step import Fitted, Whole
 from tillage.learn.boosting import MOST, Boosting, boosted_scores
 from tillage.learn.columns import learn_columns, measured
 from tillage.learn.examples import Examples
 from tillage.learn.history import NOWHEN, History, Looks, calendar, looks_of, seasons_of, step_of, ticks_of
-from tillage.learn.learner import PREDICTION, Learner, Numbers, as_text, column
+from tillage.learn.learner import PREDICTION, Learner, Numbers, as_text
 from tillage.learn.linear import scale_of
 from tillage.learn.tree_columns import TreeColumns, for_trees
 from tillage.learn.trees import Trees

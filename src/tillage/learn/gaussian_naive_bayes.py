@@ -16,12 +16,13 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from tillage.core.rows import column
 from tillage.core.state import State
 from tillage.learn.cells import ALL, MISSING, Cells, merged_kinds, name_of, read_cells, ruled_out, settled, stays
 from tillage.learn.cells import column_of as column_of_name
 from tillage.learn.columns import PARTS, as_numbers, category_codes, parts_of
 from tillage.learn.ensemble import ClassifierModel
-from tillage.learn.learner import Numbers, column, labelled, require_two
+from tillage.learn.learner import Numbers, labelled, require_two
 from tillage.learn.moment_learner import FoldedColumns, slices
 from tillage.learn.moments import SQUARES, SUMS, integers, packed_integers, places
 from tillage.measure.exact import rounded

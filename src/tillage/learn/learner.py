@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
-from tillage.core.errors import BadData, UnknownName
-from tillage.core.rows import ID
+from tillage.core.errors import BadData
+from tillage.core.rows import ID, column
 from tillage.core.step import Sharded, Step
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
@@ -40,17 +40,6 @@ class Learner(Step):
         if asked and not issubclass(cls, Sharded):
             raise ValueError(f"it forgets a row exactly and trains nothing again, so leave '{asked[0]}' out")
         return given
-
-
-def column(rows: pl.DataFrame, name: str) -> pl.Series:
-    """One column; raises UnknownName when the rows lack it.
-
-    >>> column(pl.DataFrame({"a": [1]}), "a").to_list()
-    [1]
-    """
-    if name not in rows.columns:
-        raise UnknownName("column", name, rows.columns)
-    return rows[name]
 
 
 def as_text(values: pl.Series) -> pl.Series:

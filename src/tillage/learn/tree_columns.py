@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tillage.core.rows import column
 from tillage.learn.columns import PARTS, as_numbers, category_codes, parts_of
-from tillage.learn.learner import Numbers, as_text, column
+from tillage.learn.learner import Numbers, as_text
 from tillage.learn.terms import TermWeights
 from tillage.learn.vectors import vector_features
 

@@ -18,9 +18,9 @@ import polars as pl
 
 from tillage.core.errors import InputMissing, UnknownName, UsageError, unknown_name
 from tillage.core.rows import ID, ids
-from tillage.flow.plan import Table
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
+from tillage.promises.closure import source_tables
 from tillage.promises.trace_answers import about_row, about_subject, answered, subject_of
 from tillage.promises.trace_back import Back
 from tillage.promises.trace_forward import Forward
@@ -148,7 +148,7 @@ def row_of_key(project: Project, name: str, values: Sequence[str]) -> int:
     """
     if name not in project.plan.tables:
         raise UnknownName("table", name, project.plan.tables)
-    origins = [t for t in _collecting(project, name) if t.key]
+    origins = [t for t in source_tables(project, name) if t.key]
     if not origins:
         raise UsageError(f"No table behind '{name}' declares a key.", fix="Give the row_id that `tillage show` prints.")
     if len(origins) > 1:
@@ -162,17 +162,6 @@ def row_of_key(project: Project, name: str, values: Sequence[str]) -> int:
         )
     frame = pl.DataFrame({column: [value] for column, value in zip(origin.key, values, strict=True)})
     return int(project.store.keys.row_ids(origin.name, frame, origin.key)[0])
-
-
-def _collecting(project: Project, name: str) -> list[Table]:
-    found: dict[str, Table] = {}
-    waiting = [name]
-    while waiting:
-        table = project.plan.tables[waiting.pop()]
-        if table.source is not None:
-            found[table.name] = table
-        waiting += [source for _, source in table.inputs]
-    return list(found.values())
 
 
 def _version(places: Places, name: str, version: int | None) -> int:
