@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from struct import Struct
 from typing import IO, Any
+from weakref import finalize
 
 from tillage.core.errors import TillageError, Unavailable
 from tillage.guard.child import bare_environment
@@ -42,6 +43,7 @@ class Crawl:
 
     def __post_init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="tillage-")  # noqa: SIM115 - it lives as long as the crawl
+        finalize(self, self._file.close)
         self._places: dict[tuple[str, str], tuple[int, int]] = {}
 
     def keep(self, url: str, what: str, data: bytes) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import polars as pl
@@ -59,6 +60,7 @@ class Spool:
         """How many rows have the last value of the cursor, and the sum of their hashes."""
         self._by_key = by_key
         self._file = tempfile.TemporaryFile(prefix="tillage-")  # noqa: SIM115 - it lives as long as the spool
+        finalize(self, self._file.close)
         self._stretches: list[_Stretch] = []
         self._digest = sha256(json.dumps([[s.name, s.declared] for s in shapes]).encode())
         self._size = FIRST_ROWS

@@ -89,7 +89,7 @@ def about_subject(items: Items, table: str, subject: str, limit: int | None) -> 
         closure = close(items.places.project, Question(table, subjects=(subject,)))
     except InputMissing:  # the table was never run, and a server may know them all the same
         closure = Closure(subjects=(subject,))
-    thread = Thread(Item("subject", "subject", f"subject {subject}", {"rows": closure.records}))
+    thread = Thread(Item("subject", "subject", subject, {"rows": closure.records}))
     found = predictions_about(items.store, marks(items.places.project, closure))
     _note(items, thread, found, "asked about them", limit)
     return thread
@@ -103,7 +103,7 @@ def _note(items: Items, thread: Thread, found: pl.Series, how: str, limit: int |
         thread.forward(item.id, items.table(facts["model"], facts["version"]), INFLUENCED, "answered by")
     if limit is not None and rows.height > limit:
         more = rows.height - limit
-        item = Item(f"{thread.root}:{how}", "predictions", f"{more:,} earlier predictions", {"predictions": more})
+        item = Item(f"{thread.root}:{how}", "predictions", f"{more:,} earlier", {"predictions": more})
         thread.forward(thread.root, item, INFLUENCED, "not named")
 
 
@@ -111,7 +111,7 @@ def _item(facts: dict[str, Any]) -> Item:
     told = {name: value for name in _TOLD if (value := facts.get(name)) is not None}
     told |= {name: str(told[name]) for name in ("time", "labelled") if name in told}
     told["answered_by"] = f"{facts['model']} version {facts['version']}"
-    return Item(f"prediction:{facts['id']}", "prediction", f"prediction {facts['id']}", told)
+    return Item(f"prediction:{facts['id']}", "prediction", str(facts["id"]), told)
 
 
 __all__ = ["about_row", "about_subject", "answered", "subject_of"]
