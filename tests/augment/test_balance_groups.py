@@ -75,8 +75,7 @@ def weighed_gap(rows: pl.DataFrame, test: pl.Series) -> float:
     """What remains of the gap when scikit-learn's logistic regression is given the weights of Kamiran and Calders."""
     inputs, hired = rows.select(pl.col("sex") == "m", "skill").to_numpy(), (rows["hired"] == "yes").to_numpy()
     seen = rows.filter(~test)
-    alone = (seen.group_by(c).agg(pl.len() / seen.height).rows() for c in ("sex", "hired"))
-    by_sex, by_class = map(dict, alone)
+    by_sex, by_class = (dict(seen.group_by(c).agg(pl.len() / seen.height).rows()) for c in ("sex", "hired"))
     pairs = {(s, y): n / seen.height for s, y, n in seen.group_by("sex", "hired").len().rows()}
     weights = [by_sex[s] * by_class[y] / pairs[s, y] for s, y in seen.select("sex", "hired").rows()]
     at = test.to_numpy()

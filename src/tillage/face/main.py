@@ -35,6 +35,7 @@ COMMANDS = {
     "explain": "explaining:explain",
     "card": "carding:card",
     "label": "labelling:label",
+    "export": "exporting:export",
     "replay": "running:replay",
     "score": "scoring:score",
     "serve": "serving:serve",

@@ -5,6 +5,7 @@ Costs nothing of its own. What a cell becomes stands in `columns.py` and `cells.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import polars as pl
@@ -14,6 +15,7 @@ from tillage.learn.columns import inputs_of
 from tillage.learn.ensemble import LearntModel
 from tillage.learn.families import Answering
 from tillage.learn.learner import Learner, Numbers
+from tillage.learn.onnx_model import written
 
 
 class ColumnLearner(Learner):
@@ -41,6 +43,10 @@ class ColumnModel(LearntModel):
 
     def reads(self) -> tuple[str, ...]:
         return tuple(c["name"] for c in self.state["columns"] if c["kind"] != "dropped")
+
+    def onnx(self, facts: Mapping[str, str] | None = None) -> bytes:
+        """The model as ONNX, as `onnx_model.written`: raw columns in; UsageError where there is no graph of it."""
+        return written([member.state for member in self.members], self.state.get("classes"), facts or {})
 
 
 class FamilyModel(ColumnModel):

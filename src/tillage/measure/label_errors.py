@@ -64,4 +64,4 @@ def _expected(shares: Numbers, label: Numbers, threshold: Numbers, counts: Numbe
     at = label[sure] * classes + reached[sure].argmax(axis=1)
     joint = np.bincount(at, minlength=classes * classes).reshape(classes, classes)
     seen = np.maximum(joint.sum(axis=1), 1)
-    return np.rint(joint * (counts / seen)[:, None]).astype(np.int64)
+    return np.asarray(np.rint(joint * (counts / seen)[:, None]), np.int64)
