@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.flow.world import World, differences, digests, small_chunks
+from tests.flow.world import World, differences, digests, small_chunks, update_equals_rebuild
 from tests.laws.accounting import account, agrees
 from tillage.augment import AddTypos
 from tillage.collect import Files
@@ -95,14 +95,7 @@ def test_an_update_makes_the_children_that_a_rebuild_makes(tmp_path: Path, monke
     small_chunks(monkeypatch)
     lean = PLAN.replace("      - balance_classes: {target: label}\n", "").splitlines()
     world = World(tmp_path / "w", 5, "\n".join(lean[:-4] + lean[-2:-1]))
-    with world.open() as kept:
-        kept.run()
-        for n in range(2):
-            edits = [world.edit(), world.edit()]
-            outcome = kept.run()
-            with world.open(f"rebuild{n}") as fresh:
-                fresh.run()
-                assert differences(digests(kept, outcome), digests(fresh)) == [], (n, edits)
+    update_equals_rebuild(world, 2)
 
 
 def test_who_is_forgotten_takes_the_rows_made_of_them_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ COMMANDS = [
     "explain",
     "card",
     "label",
+    "export",
     "replay",
     "score",
     "serve",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.world import World, differences, digests, small_chunks
+from tests.flow.world import World, small_chunks, update_equals_rebuild
 
 PLAN = """\
 project: exact
@@ -23,11 +23,4 @@ models:
 def test_update_equals_rebuild(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_chunks(monkeypatch)
     world = World(tmp_path / "w", seed, PLAN)
-    with world.open() as kept:
-        kept.run()
-        for n in range(4):
-            edits = [world.edit() for _ in range(world.random.randint(1, 3))]
-            outcome = kept.run()
-            with world.open(f"rebuild{n}") as fresh:
-                fresh.run()
-                assert differences(digests(kept, outcome), digests(fresh)) == [], (seed, n, edits)
+    update_equals_rebuild(world, 4)

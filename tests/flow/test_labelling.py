@@ -45,23 +45,24 @@ tables:
 models:
   topic: {learn: text_classifier, from: labelled, input: text, target: y}
 """
+COUNT = 1800
 WORDS = {"plant": "leaf root soil seed bloom stem", "engine": "piston valve fuel gear clutch oil"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """600 rows of which a tenth is labelled wrongly, and 60 without a label, half of them of both topics."""
+    """COUNT rows of which a tenth is labelled wrongly, and 60 without a label, half of them of both topics."""
     root = tmp_path_factory.mktemp("labels")
     random = np.random.default_rng(5)
     rows: list[dict[str, Any]] = []
-    for at in range(660):
+    for at in range(COUNT + 60):
         truth = ("plant", "engine")[at % 2]
         words = list(random.choice(WORDS[truth].split(), 5)) + [f"w{random.integers(0, 60)}" for _ in range(3)]
-        if at >= 630:
+        if at >= COUNT + 30:
             words = [*random.choice(WORDS["plant"].split(), 3), *random.choice(WORDS["engine"].split(), 3)]
-        flipped = at < 600 and random.random() < 0.1
-        label = None if at >= 600 else ("engine", "plant")[at % 2] if flipped else truth
-        text = " ".join(words) + (" <script>alert(1)</script>" if at == 640 else "") + f" no{at}"
+        flipped = at < COUNT and random.random() < 0.1
+        label = None if at >= COUNT else ("engine", "plant")[at % 2] if flipped else truth
+        text = " ".join(words) + (" <script>alert(1)</script>" if at == COUNT + 40 else "") + f" no{at}"
         rows.append({"id": f"k{at}", "text": text, "y": label, "flipped": str(flipped).lower(), "n": at})
     pl.DataFrame(rows).write_csv(root / "data.csv")
     (root / "tillage.yaml").write_text(PLAN)
@@ -87,7 +88,7 @@ def test_flipped_labels_are_found_with_precision(folder: Path) -> None:
     right = (doubted["flipped"] == "true").to_numpy()
     every = sides.filter((pl.col(SIDE) == "train") & (pl.col("flipped") == "true")).height
     assert right.mean() > 0.9
-    assert right.sum() / every > 0.7
+    assert right.sum() / every > 0.9
     truth = ["plant" if n % 2 == 0 else "engine" for n in doubted["n"]]
     assert (doubted["suggested"] == pl.Series(truth)).to_numpy()[right].all()
 
@@ -97,7 +98,7 @@ def test_rows_that_tear_the_model_come_first(folder: Path) -> None:
         found = to_label(stored(project, "topic"), registry(), 1000)
     bare = found.rows.filter(pl.col("given").is_null())
     assert bare.height == found.unlabelled == 60
-    assert (bare["n"].head(20).to_numpy() >= 630).mean() > 0.8, "rows of both topics"
+    assert (bare["n"].head(20).to_numpy() >= COUNT + 30).mean() > 0.8, "rows of both topics"
     assert found.rows["given"].is_null().to_list()[:4] == [False, True, False, True], "by turns"
 
 
@@ -137,7 +138,7 @@ def test_labels_come_back_as_a_source(folder: Path, written: Path, tmp_path: Pat
         project.run()
         labelled = project.read("labelled")
         scores = project.report("topic")["metrics"]
-    assert labelled.height == 660
+    assert labelled.height == COUNT + 60
     given = dict(zip(shown["id"], shown["suggested"], strict=True))
     assert all(y == given[k] for k, y in labelled.select("id", "y").rows() if k in given)
     with Project(load(folder, registry()), registry()) as project:

@@ -15,6 +15,7 @@ from tillage.flow import chunking
 from tillage.flow.configuration import load
 from tillage.flow.run import Outcome, Project
 from tillage.store import index, locate
+from tillage.store.verify import verify
 
 KEY = "ab" * 32
 
@@ -161,6 +162,22 @@ def digests(p: Project, outcome: Outcome | None = None) -> dict[str, Any]:
     kept = ("digest", "metrics", "baseline", "interval", "train", "test", "left")
     models = {name: {k: m[k] for k in kept} for name, m in value["models"].items()}
     return {"tables": tables, "models": models}
+
+
+def update_equals_rebuild(world: World, rounds: int) -> None:
+    """Law 2, and that the store is whole, after each of so many rounds of one to three edits."""
+    with world.open() as kept:
+        kept.run()
+        for n in range(rounds):
+            edits = [world.edit() for _ in range(world.random.randint(1, 3))]
+            outcome = kept.run()
+            with world.open(f"rebuild{n}") as fresh:
+                fresh.run()
+                assert differences(digests(kept, outcome), digests(fresh)) == [], (n, edits)
+            assert not verify(kept.store).findings, (n, edits)
+            again = kept.run()
+            assert again.changed == [], (n, edits)
+            assert set(again.touched.values()) <= {0}
 
 
 def differences(a: Any, b: Any, path: str = "") -> list[str]:

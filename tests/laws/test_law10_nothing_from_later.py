@@ -13,13 +13,12 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 
-from tests.flow.world import World, differences, digests, small_chunks
+from tests.flow.world import World, small_chunks, update_equals_rebuild
 from tests.laws.frames import frames, reference
 from tillage.core.keys import hash_text
 from tillage.core.step import Group
 from tillage.face.rooms import registry
 from tillage.prepare import Join, Window
-from tillage.store.verify import verify
 
 STEPS: dict[str, Group] = {"join": Join.example(), "window": Window.example()}
 FOUND = {
@@ -85,15 +84,7 @@ tables:
 def test_as_rows_arrive_it_is_what_a_rebuild_gives(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_chunks(monkeypatch)
     world = World(tmp_path / "w", seed, PLAN)
-    with world.open() as kept:
-        kept.run()
-        for n in range(4):
-            edits = [world.edit() for _ in range(world.random.randint(1, 3))]
-            outcome = kept.run()
-            with world.open(f"rebuild{n}") as fresh:
-                fresh.run()
-                assert differences(digests(kept, outcome), digests(fresh)) == [], (seed, n, edits)
-            assert not verify(kept.store).findings, (seed, n, edits)
+    update_equals_rebuild(world, 4)
 
 
 def test_rows_of_later_days_leave_the_earlier_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

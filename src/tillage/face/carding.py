@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tillage.face.handing_out import recorded
 from tillage.face.opening import known, open_project
 from tillage.face.options import AsJson, PlanFile
 from tillage.face.screen import Screen
@@ -34,7 +35,8 @@ def card(
     with open_project(plan, ran=True) as project:
         known("model", model, project.plan.models)
         facts = card_facts(project, model, __version__)
-    folder = output if output is not None else Path(f"card-{model}")
+        folder = output if output is not None else Path(f"card-{model}")
+        recorded(project, model, "card", folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in ((CARD, model_card(facts)), (BOM, bill_of_materials(facts))):
         with replacing(folder / name) as temporary:

@@ -107,10 +107,21 @@ def _show(screen: Screen, told: dict[str, Any]) -> None:
     cost = told["cost"]
     seconds = f", about {cost['cpu_s']:,.1f} CPU seconds" if cost["cpu_s"] is not None else ""
     screen.line(f"Cost: {many(cost['rows'], 'row')} to read{seconds}.")
-    for copy in told["undecided"]:
-        screen.say(f"Undecided: {many(copy['rows'], 'row')} of '{copy['table']}': {copy['why']}. Not touched.")
+    _untouched(screen, told)
     for note in told["notes"]:
         screen.say(note)
+
+
+def _untouched(screen: Screen, told: dict[str, Any]) -> None:
+    """What the erasure leaves alone: copies that await a decision, and files that were handed out."""
+    for copy in told["undecided"]:
+        screen.say(f"Undecided: {many(copy['rows'], 'row')} of '{copy['table']}': {copy['why']}. Not touched.")
+    for copy in told["handed_out"]:
+        gone = "" if copy["there"] else " (not there any more)"
+        screen.say(
+            f"Handed out: {copy['path']}{gone}, {copy['form']} of '{copy['model']}' version {copy['version']}, "
+            f"{copy['created'][:10]}. Not reached: take it back, or write it again."
+        )
 
 
 def _answers(screen: Screen, told: dict[str, Any]) -> None:
@@ -125,8 +136,7 @@ def _done(screen: Screen, told: dict[str, Any], signed: dict[str, Any]) -> None:
     _answers(screen, told)
     if told["models"]:
         screen.line(f"Trained again: {', '.join(told['models'])}")
-    for copy in told["undecided"]:
-        screen.say(f"Undecided: {many(copy['rows'], 'row')} of '{copy['table']}': {copy['why']}. Not touched.")
+    _untouched(screen, told)
     for note in told["notes"]:
         screen.say(note)
     screen.line(f"Public key: {signed['public_key']}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tillage.face.handing_out import recorded
 from tillage.face.opening import known, open_project
 from tillage.face.options import AsJson, PlanFile
 from tillage.face.screen import Screen, many
@@ -50,8 +51,9 @@ def label(
         table = project.plan.models[model].table
         keys = [c for c in _keys(project.plan, table) if c in found.rows.columns]
         seen = [c for c in judged.fitted.needs() if c in found.rows.columns and c not in keys]
+        folder = output if output is not None else Path(f"label-{model}")
+        recorded(project, model, "label", folder)
     shown = _shown(found, keys, seen)
-    folder = output if output is not None else Path(f"label-{model}")
     folder.mkdir(parents=True, exist_ok=True)
     files = {"csv": folder / "to_label.csv", "jsonl": folder / "to_label.jsonl", "page": folder / "label.html"}
     with replacing(files["csv"]) as temporary:

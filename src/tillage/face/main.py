@@ -36,6 +36,7 @@ COMMANDS = {
     "explain": "explaining:explain",
     "card": "carding:card",
     "label": "labelling:label",
+    "export": "exporting:export",
     "replay": "running:replay",
     "score": "scoring:score",
     "serve": "serving:serve",

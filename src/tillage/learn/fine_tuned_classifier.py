@@ -10,7 +10,7 @@ Sources: Devlin et al., BERT, NAACL 2019; Hu et al., LoRA, ICLR 2022; Zafrir et 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, ClassVar, Literal
@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tillage.core.errors import BadData, GateFailed, TillageError
+from tillage.core.errors import BadData, GateFailed, TillageError, UsageError
 from tillage.core.keys import fraction
 from tillage.core.rows import ID
 from tillage.core.state import State
@@ -225,14 +225,19 @@ class FineTunedClassifierModel(ClassifierModel):
     def scores(self, seen: Sequence[str]) -> Numbers:
         return np.asarray(self._network.run(seen).astype(np.float64))
 
-    def onnx(self) -> bytes:
-        """The model as ONNX for padded batches: `input_ids`, `attention_mask` to `logits`; raises BadData for shards.
+    def onnx(self, facts: Mapping[str, str] | None = None) -> bytes:
+        """The model as ONNX for padded batches: `input_ids`, `attention_mask` to `logits`; UsageError for shards.
 
         Those of one batch share a scale in eight bits, so their logits differ in the last digits from `scores`.
         """
         if len(self.members) > 1:
-            raise BadData("A model of several shards is no one graph.", fix="Train it without 'shards'.")
-        return _graph(self.members[0].state, masked=True)
+            raise UsageError("A model of several shards is no one graph.", fix="Train it without 'shards'.")
+        told = {**(facts or {}), "classes": json.dumps(self.state["classes"], ensure_ascii=False)}
+        return _graph(self.members[0].state, masked=True, facts=told)
+
+    def beside_onnx(self) -> dict[str, bytes]:
+        """The files that the graph cannot do without: the tokenizer that cuts texts into `input_ids`."""
+        return {"tokenizer.json": self.members[0].state["tokenizer"].encode()}
 
     @cached_property
     def _network(self) -> Network:
@@ -261,9 +266,9 @@ class _Task:
         return sum(float(self.loss(network, part)) for part in parts) / len(order)
 
 
-def _graph(state: State, *, masked: bool = False) -> bytes:
+def _graph(state: State, *, masked: bool = False, facts: Mapping[str, str] | None = None) -> bytes:
     config, head = json.loads(state["config"]), (state["head"][0], state["head"][1])
-    return write_graph(config, state["weights"], pooling=state["pooling"], head=head, masked=masked)
+    return write_graph(config, state["weights"], pooling=state["pooling"], head=head, masked=masked, facts=facts)
 
 
 def _network(state: State) -> Network:

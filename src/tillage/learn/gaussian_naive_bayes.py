@@ -20,6 +20,7 @@ from tillage.core.rows import column
 from tillage.core.state import State
 from tillage.learn.cells import ALL, MISSING, Cells, merged_kinds, name_of, read_cells, ruled_out, settled, stays
 from tillage.learn.cells import column_of as column_of_name
+from tillage.learn.column_learner import ColumnModel
 from tillage.learn.columns import PARTS, as_numbers, category_codes, parts_of
 from tillage.learn.ensemble import ClassifierModel
 from tillage.learn.learner import Numbers, labelled, require_two
@@ -58,7 +59,7 @@ class GaussianNaiveBayes(FoldedColumns):
 
     def update(self, state: State, rows: pl.DataFrame) -> State:
         rows, labels = labelled(rows, self.target)
-        names = self._names(rows)
+        names = self.inputs(rows)
         for part in slices(rows.with_columns(labels.alias("_label")), names):
             state = self.merge(state, _of(read_cells(part, names, self.levels), part["_label"]))
         return state
@@ -190,7 +191,7 @@ def _normal(total: int, squares: int, rows: int) -> tuple[float, float]:
     return rounded(total, rows << SUMS), rounded(rows * squares - total * total, rows * rows << SQUARES)
 
 
-class GaussianNaiveBayesModel(ClassifierModel):
+class GaussianNaiveBayesModel(ColumnModel, ClassifierModel):
     """Adds `prediction` and `confidence` by a GaussianNaiveBayes state; a cell never seen in training says nothing.
 
     >>> rows = pl.DataFrame({"_id": range(3), "kind": ["a", "b", "b"], "y": ["x", "z", "z"]})
@@ -199,9 +200,6 @@ class GaussianNaiveBayesModel(ClassifierModel):
     >>> round(model.apply(pl.DataFrame({"kind": ["never"]}))["confidence"][0], 6)
     0.666667
     """
-
-    def reads(self) -> tuple[str, ...]:
-        return tuple(c["name"] for c in self.state["columns"] if c["kind"] != "dropped")
 
     def scores(self, seen: pl.DataFrame) -> Numbers:
         found = np.tile(self.state["prior"], (seen.height, 1))

@@ -10,7 +10,6 @@ section 4.3.
 from __future__ import annotations
 
 import json
-from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -19,9 +18,9 @@ from pydantic import Field
 
 from tillage.core.state import State
 from tillage.learn.cells import name_of, read_cells
+from tillage.learn.column_learner import FamilyModel
 from tillage.learn.ensemble import ClassifierModel
-from tillage.learn.families import Answering
-from tillage.learn.learner import Numbers, labelled, require_two
+from tillage.learn.learner import labelled, require_two
 from tillage.learn.moment_learner import MomentLearner, slices, solved
 from tillage.learn.moments import moments_of
 from tillage.learn.spread import rows_of, spread_of
@@ -47,7 +46,7 @@ class LinearDiscriminant(MomentLearner):
 
     def update(self, state: State, rows: pl.DataFrame) -> State:
         rows, labels = labelled(rows, self.target)
-        names = self._names(rows)
+        names = self.inputs(rows)
         for part in slices(rows.with_columns(labels.alias("_label")), names):
             cells = read_cells(part, names, self.levels)
             for label in part["_label"].unique().sort().to_list():
@@ -83,7 +82,7 @@ class LinearDiscriminant(MomentLearner):
         )
 
 
-class LinearDiscriminantModel(ClassifierModel):
+class LinearDiscriminantModel(FamilyModel, ClassifierModel):
     """Adds `prediction` and `confidence` to rows by a LinearDiscriminant's state.
 
     >>> rows = pl.DataFrame({"_id": range(4), "kind": ["a", "b"] * 2, "y": ["1", "2", "1", "2"]})
@@ -91,13 +90,3 @@ class LinearDiscriminantModel(ClassifierModel):
     >>> learner.finish(learner.update(learner.start(), rows)).apply(rows)["prediction"].to_list()
     ['1', '2', '1', '2']
     """
-
-    def reads(self) -> tuple[str, ...]:
-        return tuple(c["name"] for c in self.state["columns"] if c["kind"] != "dropped")
-
-    def scores(self, seen: pl.DataFrame) -> Numbers:
-        return self._answering.scores(seen)
-
-    @cached_property
-    def _answering(self) -> Answering:
-        return Answering(self.state)

@@ -10,37 +10,23 @@ from pydantic import Field
 
 from tillage.core.state import State
 from tillage.core.step import Fold
-from tillage.learn.columns import inputs_of
-from tillage.learn.learner import Learner, Numbers, solving
+from tillage.learn.column_learner import ColumnLearner
+from tillage.learn.learner import Numbers, solving
 from tillage.learn.moments import merged_moments, no_moments
 
 _HELD = 1 << 19
 """Rows times columns taken at once, which bounds the memory."""
 
 
-class FoldedColumns(Learner, Fold):
+class FoldedColumns(ColumnLearner, Fold):
     """A learner that reads the columns of a table by `cells.read_cells`."""
 
-    input: str | tuple[str, ...] | None = Field(
-        None, min_length=1, description="columns to learn from; all others than the target unless named"
-    )
     levels: int = Field(
         50,
         ge=2,
         le=1000,
         description="values that a text column may have; with more it is left out, unless of dates",
     )
-    group: str | None = Field(
-        None, min_length=1, description="column by which a split goes, not learnt from; a plan's split sets it"
-    )
-
-    def needs(self) -> tuple[str, ...]:
-        named = () if self.input is None else (self.input,) if isinstance(self.input, str) else self.input
-        return tuple(dict.fromkeys((*named, *((self.group,) if self.group else ()), self.target)))
-
-    def _names(self, rows: pl.DataFrame) -> list[str]:
-        names = inputs_of(rows, self.input, self.target)
-        return names if self.input is not None else [name for name in names if name != self.group]
 
 
 class MomentLearner(FoldedColumns):

@@ -7,6 +7,7 @@ Source: Manning, Raghavan, Schuetze, Introduction to Information Retrieval, 2008
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +18,7 @@ from pydantic import Field
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
 from tillage.learn.learner import Learner, Numbers, joined_text, labelled, require_two, with_prediction
+from tillage.learn.onnx_columns import UNCUT, refused
 from tillage.learn.terms import Vocabulary
 from tillage.text.tokens import long_words
 
@@ -114,6 +116,10 @@ class NaiveBayesModel(Fitted):
         length = counts @ np.ones(vocabulary.size)
         scores = (counts @ evidence).toarray() + np.outer(length, absent) + prior
         return with_prediction(rows, self.state["classes"], scores)
+
+    def onnx(self, facts: Mapping[str, str] | None = None) -> bytes:
+        """Raises UsageError: the words cannot be cut inside a graph."""
+        raise refused(UNCUT)
 
     @cached_property
     def _tables(self) -> tuple[Vocabulary, Any, Numbers, Numbers]:

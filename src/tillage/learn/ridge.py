@@ -8,7 +8,6 @@ Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2009
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import ClassVar, Literal
 
 import polars as pl
@@ -17,10 +16,9 @@ from pydantic import Field
 from tillage.core.errors import BadData
 from tillage.core.state import State
 from tillage.learn.cells import name_of, read_cells
+from tillage.learn.column_learner import FamilyModel
 from tillage.learn.columns import measured
 from tillage.learn.ensemble import RegressorModel
-from tillage.learn.families import Answering
-from tillage.learn.learner import Numbers
 from tillage.learn.moment_learner import MomentLearner, slices, solved
 from tillage.learn.moments import moments_of
 from tillage.learn.spread import rows_of, spread_of
@@ -47,7 +45,7 @@ class Ridge(MomentLearner):
 
     def update(self, state: State, rows: pl.DataFrame) -> State:
         rows, numbers = measured(rows, self.target)
-        names = self._names(rows)
+        names = self.inputs(rows)
         for part in slices(rows.with_columns(numbers.alias("_label")), names):
             cells = read_cells(part, names, self.levels)
             cells.numbers[TARGET] = part["_label"].to_numpy()
@@ -77,7 +75,7 @@ class Ridge(MomentLearner):
         )
 
 
-class RidgeModel(RegressorModel):
+class RidgeModel(FamilyModel, RegressorModel):
     """Adds `prediction` (Float64) to rows by a Ridge's state: coefficients by feature, on the common scale.
 
     >>> rows = pl.DataFrame({"_id": range(4), "kind": ["a", "b"] * 2, "y": [1.0, 3.0, 1.0, 3.0]})
@@ -85,13 +83,3 @@ class RidgeModel(RegressorModel):
     >>> learner.finish(learner.update(learner.start(), rows)).apply(rows)["prediction"].round(6).to_list()
     [1.0, 3.0, 1.0, 3.0]
     """
-
-    def reads(self) -> tuple[str, ...]:
-        return tuple(c["name"] for c in self.state["columns"] if c["kind"] != "dropped")
-
-    def scores(self, seen: pl.DataFrame) -> Numbers:
-        return self._answering.scores(seen)
-
-    @cached_property
-    def _answering(self) -> Answering:
-        return Answering(self.state)

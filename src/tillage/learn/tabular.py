@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -21,10 +20,11 @@ from tillage.core.state import State
 from tillage.learn.boosting import Boosting, require_columns
 from tillage.learn.calibration import calibrated, learn_calibration
 from tillage.learn.choosing import FEWEST, FOLDS, LINEAR, Answers, Early, Held, better
-from tillage.learn.columns import features, inputs_of, learn_columns, measured
+from tillage.learn.column_learner import ColumnLearner, FamilyModel
+from tillage.learn.columns import features, learn_columns, measured
 from tillage.learn.ensemble import ClassifierModel, RegressorModel, ShardedLearner
 from tillage.learn.examples import Table, folds_of, groups_of
-from tillage.learn.families import DENSE, Answering, Family, Solver, examples_of
+from tillage.learn.families import DENSE, Family, Solver, examples_of
 from tillage.learn.forest import Forest
 from tillage.learn.learner import Numbers, labelled, require_two, softmax
 from tillage.learn.linear import Logistic, Ridge
@@ -40,12 +40,9 @@ _BOOSTED, _FOREST = 100, 200
 """Trees where nothing says how many: of boosting with too few rows to find out, and of a forest."""
 
 
-class TabularLearner(ShardedLearner):
+class TabularLearner(ColumnLearner, ShardedLearner):
     """What the two learners of tables share: which model, and how it is made."""
 
-    input: str | tuple[str, ...] | None = Field(
-        None, min_length=1, description="columns to learn from; all others than the target unless named"
-    )
     model: Literal["auto", "linear", "boosted_trees", "random_forest", "svm", "mlp"] = Field(
         "auto",
         description="auto: linear or boosted_trees, the better on rows held back; above 30 classes linear",
@@ -75,14 +72,6 @@ class TabularLearner(ShardedLearner):
         if any(not 1 <= units <= 4096 for units in self.layers):
             raise ValueError("each of 'layers' must have 1 to 4096 units")
         return self
-
-    def needs(self) -> tuple[str, ...]:
-        named = () if self.input is None else (self.input,) if isinstance(self.input, str) else self.input
-        return tuple(dict.fromkeys((*named, *((self.group,) if self.group else ()), self.target)))
-
-    def _inputs(self, rows: pl.DataFrame) -> list[str]:
-        names = inputs_of(rows, self.input, self.target)
-        return names if self.input is not None else [name for name in names if name != self.group]
 
     def _held(self, table: Table, every: bool) -> Held:
         folds = folds_of(table.rows, table.target, table.classes, self._groups(table), FOLDS)
@@ -198,7 +187,7 @@ class TabularClassifier(TabularLearner):
         rows, labels = labelled(rows, self.target)
         classes = labels.unique().sort().to_list()
         require_two(classes, self.target)
-        names = self._inputs(rows)
+        names = self.inputs(rows)
         target = labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
         table = Table(rows, learn_columns(rows, names), target, len(classes), self.class_weight is not None)
         tuned, told = self._tuned(table)
@@ -220,7 +209,7 @@ class TabularClassifier(TabularLearner):
         return TabularClassifierModel(state=state)
 
 
-class TabularClassifierModel(ClassifierModel):
+class TabularClassifierModel(FamilyModel, ClassifierModel):
     """Adds `prediction` and `confidence` to rows by a TabularClassifier's state.
 
     >>> rows = pl.DataFrame({"_id": range(4), "size": [1, 2, 8, 9], "k": ["a", "b", "c", "d"], "y": [0, 0, 1, 1]})
@@ -228,22 +217,11 @@ class TabularClassifierModel(ClassifierModel):
     ('size',)
     """
 
-    def reads(self) -> tuple[str, ...]:
-        return _used(self.state)
-
     def scores(self, seen: pl.DataFrame) -> Numbers:
-        scores = self._answering.scores(seen)
+        scores = super().scores(seen)
         if "calibration" not in self.state:
             return scores
         return np.asarray(np.log(np.maximum(calibrated(self.state["calibration"], softmax(scores)), 1e-300)))
-
-    def contributions(self, rows: pl.DataFrame, background: pl.DataFrame) -> tuple[list[str], Numbers, Numbers] | None:
-        """What each column adds to a row's scores, as `families.Answering.contributions`; None where it has no such."""
-        return None if len(self.members) > 1 else self._answering.contributions(rows, background)
-
-    @cached_property
-    def _answering(self) -> Answering:
-        return Answering(self.state)
 
 
 class TabularRegressor(TabularLearner):
@@ -270,7 +248,7 @@ class TabularRegressor(TabularLearner):
                 f"{rows.height} rows have a number in the target column '{self.target}': two are the least.",
                 fix="Look at the filters before the model, and at the column's name and type.",
             )
-        names = self._inputs(rows)
+        names = self.inputs(rows)
         table = Table(rows, learn_columns(rows, names), numbers.to_numpy(), 0, balanced=False)
         tuned, told = self._tuned(table)
         family = tuned._family(table, *tuned._solvers())
@@ -287,31 +265,13 @@ class TabularRegressor(TabularLearner):
         return TabularRegressorModel(state=state)
 
 
-class TabularRegressorModel(RegressorModel):
+class TabularRegressorModel(FamilyModel, RegressorModel):
     """Adds `prediction` (Float64) to rows by a TabularRegressor's state.
 
     >>> rows = pl.DataFrame({"_id": range(3), "x": [0.0, 1.0, 2.0], "y": [1.0, 1.0, 1.0]})
     >>> TabularRegressor(target="y").compute({"rows": rows}).apply(rows)["prediction"].to_list()
     [1.0, 1.0, 1.0]
     """
-
-    def reads(self) -> tuple[str, ...]:
-        return _used(self.state)
-
-    def scores(self, seen: pl.DataFrame) -> Numbers:
-        return self._answering.scores(seen)
-
-    def contributions(self, rows: pl.DataFrame, background: pl.DataFrame) -> tuple[list[str], Numbers, Numbers] | None:
-        """What each column adds to a row's scores, as `families.Answering.contributions`; None where it has no such."""
-        return None if len(self.members) > 1 else self._answering.contributions(rows, background)
-
-    @cached_property
-    def _answering(self) -> Answering:
-        return Answering(self.state)
-
-
-def _used(state: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(c["name"] for c in state["columns"] if c["kind"] != "dropped")
 
 
 def _curves(answers: Answers, table: Table, method: str) -> dict[str, Any]:

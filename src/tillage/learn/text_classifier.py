@@ -9,6 +9,7 @@ Sources: Fan et al., LIBLINEAR, JMLR 9, 2008; Guo et al., On calibration of mode
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +21,7 @@ from tillage.core.errors import BadData
 from tillage.core.state import State
 from tillage.learn.ensemble import ClassifierModel, ShardedLearner
 from tillage.learn.learner import Numbers, joined_text, labelled, require_two, softmax, solving
+from tillage.learn.onnx_columns import UNCUT, refused
 from tillage.learn.terms import TermCounts, TermWeights, learn_terms
 
 _HELD = 10
@@ -138,6 +140,10 @@ class TextClassifierModel(ClassifierModel):
     def _decision(self, seen: TermCounts) -> Numbers:
         matrix = self._weights.of(seen).astype(np.float32)
         return _both(matrix @ self.state["coefficients"] + self.state["intercepts"])
+
+    def onnx(self, facts: Mapping[str, str] | None = None) -> bytes:
+        """Raises UsageError: the words cannot be cut inside a graph."""
+        raise refused(UNCUT)
 
     @cached_property
     def _weights(self) -> TermWeights:

@@ -7,9 +7,10 @@ The question that chose the rows is kept nowhere.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -30,6 +31,7 @@ from tillage.promises.closure import Closure, Question, also, close
 from tillage.promises.copies import Named, quarantined, undecided
 from tillage.promises.receipt import receipts
 from tillage.store.catalog import load
+from tillage.store.handed_out import handed_out
 from tillage.store.index import KEY
 from tillage.store.locate import holding
 from tillage.store.tables import ROWS
@@ -278,8 +280,19 @@ def _told(project: Project, found: Found, held: Held, *, dry: bool) -> dict[str,
         "answers": found.answers.counts(),
         "cost": {"rows": read, "cpu_s": cpu},
         "undecided": found.undecided,
+        "handed_out": _handed_out(project, models, tables),
         "notes": list(found.closure.notes),
     }
+
+
+def _handed_out(project: Project, models: Sequence[str], tables: Container[str]) -> list[dict[str, Any]]:
+    """Copies outside the store that may hold something of the rows: the model had seen them, or its table had them."""
+    known = project.plan.models
+    return [
+        {**copy, "there": Path(copy["path"]).exists()}
+        for copy in handed_out(project.store.catalog)
+        if copy["model"] not in known or copy["model"] in models or known[copy["model"]].table in tables
+    ]
 
 
 def _keys(project: Project, stage: Stage, seen: Seen) -> int:
