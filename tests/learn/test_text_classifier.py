@@ -186,3 +186,19 @@ def test_a_model_is_equal_to_its_copy_after_use() -> None:
     fresh = TextClassifierModel(state=model.state)
     model.apply(table(3, 1))
     assert model.fingerprint() == fresh.fingerprint()
+
+
+def test_an_answer_takes_the_place_of_an_older_one() -> None:
+    model = TextClassifier(input="text", target="y").compute({"rows": table(60, 7)})
+    rows = table(5, 1)
+    fresh = model.apply(rows)
+    assert fresh.columns == [*rows.columns, "prediction", "confidence"]
+    older = rows.select(pl.lit(0.0).alias("confidence"), pl.all())
+    assert model.apply(older).select(fresh.columns).equals(fresh)
+    assert model.apply(rows[:0]).schema == fresh.schema
+
+
+def test_a_text_that_is_missing_counts_as_empty() -> None:
+    model = TextClassifier(input="text", target="y").compute({"rows": table(60, 7)})
+    found = model.apply(pl.DataFrame({"text": [None, ""]}, schema={"text": pl.String}))
+    assert found["confidence"].n_unique() == 1
