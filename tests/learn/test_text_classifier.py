@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 
 from tillage.core.errors import BadData
 from tillage.learn import TextClassifier, TextClassifierModel
-from tillage.learn.terms import TermWeights, learn_terms
+from tillage.learn.terms import TermCounts, TermWeights, learn_terms, weighed_by_classes
 from tillage.text.tokens import words
 
 STEMS = {"card": "card lost stolen block", "loan": "loan rate term pay", "zh": "\u6211 \u7684 \u5361 \u4e22 \u4e86 pay"}
@@ -49,6 +49,27 @@ def oracle(train: pl.DataFrame, min_rows: int) -> tuple[Any, Any]:
     return of_words.fit(train["text"]), of_characters.fit(train["text"])
 
 
+def ratios(oracle: Any, train: pl.DataFrame) -> Any:
+    """Of each term 1 + the mean over classes of |ln(share in the class / share elsewhere)|, a class and term a time."""
+    has = oracle.transform(train["text"]).toarray() > 0
+    total = np.zeros(has.shape[1])
+    for name in sorted(set(train["y"])):
+        of_it = (train["y"] == name).to_numpy()
+        inside = [1 + has[of_it, at].sum() for at in range(has.shape[1])]
+        outside = [1 + has[~of_it, at].sum() for at in range(has.shape[1])]
+        for at in range(has.shape[1]):
+            ratio = np.log((inside[at] / sum(inside)) / (outside[at] / sum(outside)))
+            total[at] += abs(ratio) * of_it.mean()
+    return 1 + total
+
+
+def by_classes(oracles: tuple[Any, Any], train: pl.DataFrame) -> tuple[Any, Any]:
+    """The same vectorizers, each idf times its ratio."""
+    for one in oracles:
+        one.idf_ = one.idf_ * ratios(one, train)
+    return oracles
+
+
 def weighed(oracles: tuple[Any, Any], rows: pl.DataFrame) -> Any:
     return sparse.hstack([oracles[0].transform(rows["text"]), oracles[1].transform(rows["text"])]).tocsr()
 
@@ -66,6 +87,28 @@ def test_weights_are_scikit_learns(min_rows: int) -> None:
     np.testing.assert_allclose(found.toarray(), weighed(oracles, test).toarray(), atol=1e-12)
 
 
+def test_chinese_is_cut_within_characters_that_stand_together() -> None:
+    texts = pl.Series(["\u623f\u95f4\u5f88\u597d\uff0cok", "\u623f\u95f4\u5f88\u597d\uff0c\u5f88ok"])
+    learnt = learn_terms(texts, 1, 10**6)
+    oracle = TfidfVectorizer(preprocessor=lambda text: text.replace("\uff0c", " ").replace("ok", " ok"), min_df=1)
+    oracle.set_params(analyzer="char_wb", ngram_range=(2, 5))
+    expected = set(oracle.fit(texts).get_feature_names_out()) - {" \u5f88", "\u5f88 ", " \u5f88 "}
+    assert set(learnt["characters"]) == expected
+    assert "\u623f\u95f4\u5f88\u597d" in expected
+
+
+def test_a_term_weighs_more_the_less_even_its_classes_are() -> None:
+    texts = pl.Series(["a b", "a b", "a b", "a c", "a d", "a d", "a d", "a c"])
+    texts, target = pl.concat([texts, pl.Series(["a c", "a e"])]), np.array([*"xxxxxyyyyy"])
+    target[4], target[8] = "y", "x"
+    learnt = learn_terms(texts, 1, 10**6)
+    found = weighed_by_classes(learnt, TermWeights(learnt).counts(TermCounts(texts)), target)
+    gain = dict(zip(learnt["words"], found["word_idf"] / learnt["word_idf"], strict=True))
+    assert gain["a"] == pytest.approx(1)  # in each text of either class
+    assert gain["c"] == pytest.approx(1 + np.log(3 / 2))  # in two of x, one of y, and one more for each
+    assert gain["b"] == gain["d"] == pytest.approx(1 + np.log(4))
+
+
 def test_of_many_terms_the_commonest_stay() -> None:
     learnt = learn_terms(pl.Series(["b a", "a c", "c d b", "b"]), 1, 2)
     assert learnt["words"] == ["a", "b"]  # a and c are in two texts each: the first by name
@@ -75,8 +118,8 @@ def test_of_many_terms_the_commonest_stay() -> None:
 def test_decisions_are_scikit_learns(classes: int) -> None:
     train, test = table(150, 3, classes), table(200, 4, classes)
     model = TextClassifier(input="text", target="y").compute({"rows": train})
-    oracles = oracle(train, 2)
-    solver = LinearSVC(C=1.0, tol=0.01, dual=True, random_state=0).fit(weighed(oracles, train), train["y"].to_numpy())
+    oracles = by_classes(oracle(train, 2), train)
+    solver = LinearSVC(C=0.5, tol=0.01, dual=True, random_state=0).fit(weighed(oracles, train), train["y"].to_numpy())
     found = model.apply(test)
     assert found["prediction"].to_list() == solver.predict(weighed(oracles, test)).tolist()
     expected = solver.decision_function(weighed(oracles, test)).reshape(test.height, -1)
@@ -143,3 +186,19 @@ def test_a_model_is_equal_to_its_copy_after_use() -> None:
     fresh = TextClassifierModel(state=model.state)
     model.apply(table(3, 1))
     assert model.fingerprint() == fresh.fingerprint()
+
+
+def test_an_answer_takes_the_place_of_an_older_one() -> None:
+    model = TextClassifier(input="text", target="y").compute({"rows": table(60, 7)})
+    rows = table(5, 1)
+    fresh = model.apply(rows)
+    assert fresh.columns == [*rows.columns, "prediction", "confidence"]
+    older = rows.select(pl.lit(0.0).alias("confidence"), pl.all())
+    assert model.apply(older).select(fresh.columns).equals(fresh)
+    assert model.apply(rows[:0]).schema == fresh.schema
+
+
+def test_a_text_that_is_missing_counts_as_empty() -> None:
+    model = TextClassifier(input="text", target="y").compute({"rows": table(60, 7)})
+    found = model.apply(pl.DataFrame({"text": [None, ""]}, schema={"text": pl.String}))
+    assert found["confidence"].n_unique() == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from tillage.text.tokens import LONGEST, character_ngrams, long_words, words
+from tillage.text.tokens import LONGEST, character_ngrams, long_runs, long_words, words
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs", "Cn"]), max_size=30) | st.text(
     "aB 1-\u4e00\u9fff\u00e9_"
@@ -48,6 +48,19 @@ def test_long_words_keep_rows_and_order(texts: list[str | None]) -> None:
     lower = series.str.to_lowercase().to_list()
     expected = [(row, word) for row, text in enumerate(lower) if text is not None for word in slow_words(text)]
     assert long_words(series).rows() == expected
+
+
+@given(TEXTS)
+def test_runs_are_words_with_their_han_neighbours(text: str) -> None:
+    found = long_runs(pl.Series([text]))["word"].to_list()
+    assert [part for run in found for part in slow_words(run)] == slow_words(pl.Series([text]).str.to_lowercase()[0])
+    assert all(len({"\u4e00" <= sign <= "\u9fff" for sign in run}) == 1 for run in found)
+
+
+def test_a_long_run_of_han_characters_is_cut() -> None:
+    assert long_runs(pl.Series(["\u4f60" * (LONGEST + 1) + "\uff0c\u4f60\u597d"]))["word"].to_list() == [
+        *["\u4f60" * LONGEST, "\u4f60", "\u4f60\u597d"]
+    ]
 
 
 @given(st.lists(st.text("ab\u00e9", min_size=1, max_size=8), max_size=6))

@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tillage.core.errors import BadData, GateFailed, TillageError, UsageError
+from tillage.core.errors import BadData, GateFailed, UsageError
 from tillage.core.keys import fraction
 from tillage.core.rows import ID
 from tillage.core.state import State
@@ -30,7 +30,7 @@ from tillage.learn.ensemble import ClassifierModel, ShardedLearner
 from tillage.learn.learner import Numbers, joined_text, labelled, require_two
 from tillage.text.encoder import Network, Tokens
 from tillage.text.pretrained import Pretrained
-from tillage.text.transformer import Shape, quantized, write_graph
+from tillage.text.transformer import EncoderModel, Shape, quantized, write_graph
 
 _RATES = {"full": 1e-4, "lora": 1e-3}
 _JUDGED = 64
@@ -70,9 +70,7 @@ class FineTunedClassifier(ShardedLearner):
     task: ClassVar[Literal["classification", "regression"]] = "classification"
 
     input: str | tuple[str, ...] = Field(min_length=1, description="column or columns of text")
-    model: str = Field(
-        min_length=1, description="folder of the encoder, below the current one or absolute; or package:NAME"
-    )
+    model: EncoderModel
     train_weights: Literal["full", "lora"] = Field("full", description="full: all weights learn; lora: few beside them")
     rank: int = Field(8, ge=1, le=256, description="of lora: columns of the thin matrices")
     epochs: int = Field(3, ge=1, le=1000, description="times that every row is learnt from, at most")
@@ -95,15 +93,6 @@ class FineTunedClassifier(ShardedLearner):
     )
     compress: Compress | None = Field(None, description="how the model is made small; needs 'validation'")
     seed: int = Field(0, ge=0, lt=2**31, description="of the order of rows, the new layer, and what is left out")
-
-    @field_validator("model")
-    @classmethod
-    def _is_there(cls, model: str) -> str:
-        try:
-            Shape(Pretrained.find(model).config())
-        except TillageError as error:
-            raise ValueError(str(error)) from error
-        return model
 
     @model_validator(mode="after")
     def _judged_by_rows_held_back(self) -> FineTunedClassifier:

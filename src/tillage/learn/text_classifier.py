@@ -1,15 +1,17 @@
-"""A linear classifier of texts: TF-IDF of words, pairs of words and character n-grams, and a support vector machine.
+"""A linear classifier of texts: words, pairs of words and character n-grams, and a support vector machine.
 
+A term weighs by TF-IDF and by how unevenly the classes have it, as naive Bayes sees it.
 Strong where texts are short and topics many, at a cost that a laptop does not notice: training 77 classes of 10,000
 short texts takes about 8 CPU seconds, a prediction 0.03 ms in a batch and 10 ms alone (the vocabulary is joined).
-Chinese goes by characters and pairs of them.
-Sources: Fan et al., LIBLINEAR, JMLR 9, 2008; Guo et al., On calibration of modern neural networks, ICML 2017
+Chinese goes by characters, up to five in a row.
+Sources: Wang and Manning, Baselines and bigrams: simple, good sentiment and topic classification, ACL 2012; Fan et al.,
+LIBLINEAR, JMLR 9, 2008; Guo et al., On calibration of modern neural networks, ICML 2017
 (the temperature).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +24,7 @@ from tillage.core.state import State
 from tillage.learn.ensemble import ClassifierModel, ShardedLearner
 from tillage.learn.learner import Numbers, joined_text, labelled, require_two, softmax, solving
 from tillage.learn.onnx_columns import UNCUT, refused
-from tillage.learn.terms import TermCounts, TermWeights, learn_terms
+from tillage.learn.terms import TermCounts, TermWeights, learn_terms, weighed_by_classes
 
 _HELD = 10
 """One row in so many, by order of ids, is kept back to set the temperature; below _ENOUGH rows none is."""
@@ -35,7 +37,7 @@ class TextClassifier(ShardedLearner):
     """Classify texts by a linear model over weighted words and character n-grams.
 
     The confidence is the softmax of the decision values over a temperature, which is set on a tenth of the rows by a
-    first model; the model that is returned has learnt from all rows.
+    first model, weights of terms included; the model that is returned has learnt from all rows.
 
     >>> rows = pl.DataFrame({"_id": range(4), "text": ["red rose", "red wine", "blue sky", "blue sea"],
     ...                      "y": ["r", "r", "b", "b"]})
@@ -47,7 +49,7 @@ class TextClassifier(ShardedLearner):
     task: ClassVar[Literal["classification", "regression"]] = "classification"
 
     input: str | tuple[str, ...] = Field(min_length=1, description="column or columns of text")
-    regularisation: float = Field(1.0, gt=0, le=1e6, description="C: greater fits the training rows more closely")
+    regularisation: float = Field(0.5, gt=0, le=1e6, description="C: greater fits the training rows more closely")
     min_rows: int = Field(2, ge=1, description="rows that must have a term, or it is left out")
     max_terms: int = Field(200_000, ge=1, description="most terms kept of words, and of character n-grams")
     class_weight: Literal["balanced"] | None = Field(None, description="balanced: rare classes weigh more")
@@ -68,16 +70,16 @@ class TextClassifier(ShardedLearner):
                 f"No word of {', '.join(self._columns())} is found in {self.min_rows} rows or more.",
                 fix="Look at the column, or lower 'min_rows'.",
             )
-        matrix = TermWeights(learnt).matrix(texts)
-        target = labels.to_numpy()
-        solved = self._solve(matrix, target)
+        counts, target = TermWeights(learnt).counts(TermCounts(texts)), labels.to_numpy()
+        weighed = weighed_by_classes(learnt, counts, target)
+        solved = self._solve(TermWeights(weighed).weigh(counts), target)
         return {
-            **learnt,
+            **weighed,
             "classes": classes,
             "coefficients": np.ascontiguousarray(solved.coef_.T, dtype=np.float32),
             "intercepts": np.asarray(solved.intercept_, dtype=np.float32),
             "converged": bool(np.max(solved.n_iter_) < solved.max_iter),
-            "temperature": self._temperature(matrix, target),
+            "temperature": self._temperature(learnt, counts, target),
             "input": list(self._columns()),
             "target": self.target,
         }
@@ -97,13 +99,15 @@ class TextClassifier(ShardedLearner):
         with solving():
             return solver.fit(matrix, target)
 
-    def _temperature(self, matrix: Any, target: Numbers) -> float:
+    def _temperature(self, learnt: dict[str, Any], counts: Sequence[Any], target: Numbers) -> float:
         """What divides the decision values so that their softmax has the least log loss on rows kept back."""
         held = np.arange(len(target)) % _HELD == 0
         known = np.unique(target[~held])
         held_known = held & np.isin(target, known)
         if len(target) < _ENOUGH or len(known) < 2 or not held_known.any():
             return 1.0
+        weighed = weighed_by_classes(learnt, [part[~held] for part in counts], target[~held])
+        matrix = TermWeights(weighed).weigh(counts)
         solved = self._solve(matrix[~held], target[~held])
         scores = _both(solved.decision_function(matrix[held_known]).reshape(held_known.sum(), -1))
         right = (np.arange(len(scores)), np.searchsorted(solved.classes_, target[held_known]))

@@ -15,14 +15,13 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from tillage.core.errors import TillageError
 from tillage.core.step import Map
 from tillage.prepare.columns import NewName, require_type
 from tillage.text.encoder import Network, Tokens
 from tillage.text.pretrained import Pretrained
-from tillage.text.transformer import Shape, quantized, write_graph
+from tillage.text.transformer import EncoderModel, Shape, quantized, write_graph
 
 
 class EmbedText(Map):
@@ -42,9 +41,7 @@ class EmbedText(Map):
     """
 
     column: str = Field(description="text column")
-    model: str = Field(
-        min_length=1, description="folder of the encoder, below the current one or absolute; or package:NAME"
-    )
+    model: EncoderModel
     embedding: NewName = Field("embedding", description="column that is added")
     pooling: Literal["auto", "mean", "cls"] = Field(
         "auto",
@@ -58,15 +55,6 @@ class EmbedText(Map):
     precision: Literal["float32", "int8"] = Field(
         "float32", description="int8: 2.5 times as fast, and the vectors are near those of float32"
     )
-
-    @field_validator("model")
-    @classmethod
-    def _is_there(cls, model: str) -> str:
-        try:
-            Shape(Pretrained.find(model).config())
-        except TillageError as error:
-            raise ValueError(str(error)) from error
-        return model
 
     def needs(self) -> tuple[str, ...]:
         """The column."""

@@ -7,7 +7,7 @@ from tillage.text.measures import measure
 from tillage.text.minhash import Bands, buckets, choose_bands, jaccard, signatures
 from tillage.text.repetition import repeated_lines
 from tillage.text.shingles import Shingles, shingles
-from tillage.text.tokens import character_ngrams, long_words, words
+from tillage.text.tokens import character_ngrams, long_runs, long_words, words
 from tillage.text.unicode import drop_joiners
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "drop_joiners",
     "fold",
     "jaccard",
+    "long_runs",
     "long_words",
     "measure",
     "near_pairs",

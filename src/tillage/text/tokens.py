@@ -18,6 +18,9 @@ WORD = rf"{HAN}|[\p{{L}}\p{{M}}\p{{N}}--{HAN}]+"
 LONGEST = 64
 """Characters of a word that character n-grams look at: a run of a megabyte is no word, and slicing it is quadratic."""
 
+RUN = rf"{HAN}{{1,{LONGEST}}}|[\p{{L}}\p{{M}}\p{{N}}--{HAN}]+"
+"""As WORD, but Han characters that stand together are one, in pieces of LONGEST."""
+
 
 def words(texts: pl.Expr) -> pl.Expr:
     """The words of each text, in order, as List(String); a null text has null, a text without words an empty list.
@@ -34,7 +37,21 @@ def long_words(texts: pl.Series) -> pl.DataFrame:
     >>> long_words(pl.Series(["a b", None, "c"])).rows()
     [(0, 'a'), (0, 'b'), (2, 'c')]
     """
-    listed = texts.rename("word").to_frame().select(words(pl.col("word"))).with_row_index("row")
+    return _long(texts, WORD)
+
+
+def long_runs(texts: pl.Series) -> pl.DataFrame:
+    """As `long_words`, with Han characters that stand together as one `word`, in pieces of LONGEST.
+
+    >>> long_runs(pl.Series(["Go 你好"])).rows()
+    [(0, 'go'), (0, '你好')]
+    """
+    return _long(texts, RUN)
+
+
+def _long(texts: pl.Series, pattern: str) -> pl.DataFrame:
+    cut = pl.col("word").str.to_lowercase().str.extract_all(pattern)
+    listed = texts.rename("word").to_frame().select(cut).with_row_index("row")
     some = listed.filter(pl.col("word").list.len() > 0)  # nulls compare as null, and go too
     return some.explode("word").select(pl.col("row").cast(pl.UInt32), "word")
 
@@ -42,8 +59,8 @@ def long_words(texts: pl.Series) -> pl.DataFrame:
 def character_ngrams(vocabulary: pl.Series, shortest: int, longest: int) -> pl.DataFrame:
     """The n-grams of each word with a blank on either side: `row` (UInt32, position of the word) and `term`.
 
-    A repeated n-gram is a repeated row. A Han character has none: with blanks it would say nothing new. Of a word,
-    the first LONGEST characters count. `shortest` and `longest` are in characters, the blanks among them.
+    A repeated n-gram is a repeated row. A Han character alone has none: with blanks it would say nothing new. Of a
+    word, the first LONGEST characters count. `shortest` and `longest` are in characters, the blanks among them.
 
     >>> character_ngrams(pl.Series(["hi", "好"]), 3, 4)["term"].to_list()
     [' hi', 'hi ', ' hi ']

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
-from tillage.core.errors import BadData
+from tillage.core.errors import BadData, TillageError
 from tillage.text.onnx_graph import Graph, Port
+from tillage.text.pretrained import Pretrained
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Weight: TypeAlias = "Array | dict[str, Array]"
@@ -98,6 +100,22 @@ class Shape:
                 f"The weights lack {missing[0]} (and {len(missing) - 1} more).", fix="Copy the model's folder anew."
             )
         return {name: named[name] for name in wanted}
+
+
+def _readable(model: str) -> str:
+    try:
+        Shape(Pretrained.find(model).config())
+    except TillageError as error:
+        raise ValueError(str(error)) from error
+    return model
+
+
+EncoderModel: TypeAlias = Annotated[
+    str,
+    Field(min_length=1, description="folder of the encoder, below the current one or absolute; or package:NAME"),
+    AfterValidator(_readable),
+]
+"""The `model` of a step: an encoder that is there, of a family that can be written as a graph."""
 
 
 def quantized(weights: Mapping[str, Weight]) -> dict[str, Weight]:
