@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from tillage.core import ConfigurationError, Map
-from tillage.prepare import Derive, Drop, Filter, Rename, Select
+from tillage.prepare import Derive, Drop, Filter, Normalize, Rename, Select
 
 
 def test_select_keeps_order_and_reserved(rows: pl.DataFrame) -> None:
@@ -93,3 +93,30 @@ def test_conditions_are_checked_when_the_step_is_made(rows: pl.DataFrame) -> Non
         Filter(where="city > 5").apply(rows)
     with pytest.raises(ConfigurationError, match="No column is called '_id'"):
         Derive(columns={"leak": "_id"}).apply(rows)
+
+
+@pytest.mark.parametrize("where", ["n > 0", "n is null", "n > 0 or n is null", "true", "false", "null"])
+@pytest.mark.parametrize("numbers", [[], [1], [0], [None], [1, 2], [1, 0, None], [0, 0], [None, None]])
+def test_a_filter_marks_what_the_condition_says(where: str, numbers: list[int | None]) -> None:
+    held = {
+        "n > 0": [n is not None and n > 0 for n in numbers],
+        "n is null": [n is None for n in numbers],
+        "n > 0 or n is null": [n is None or n > 0 for n in numbers],
+        "true": [True for _ in numbers],
+    }.get(where, [False for _ in numbers])
+    rows = pl.DataFrame({"_id": range(len(numbers)), "n": numbers}, schema={"_id": pl.UInt128, "n": pl.Int64})
+    step = Filter(where=where, reason="odd")
+    marked = step.apply(rows)
+    assert marked["_reason"].to_list() == [None if stays else "odd" for stays in held]
+    assert marked.schema["_reason"] == pl.String
+    assert marked.drop("_reason").equals(rows)
+    before = pl.Series("_reason", ["gone" if at % 2 else None for at in range(len(numbers))], dtype=pl.String)
+    again = step.apply(rows.with_columns(before))["_reason"].to_list()
+    assert again == [b or (None if stays else "odd") for b, stays in zip(before, held, strict=True)]
+
+
+def test_few_texts_and_many_are_normalized_alike() -> None:
+    odd = ["fine", "two  spaces", " end", "end ", "é", "e\u0301", "ﬁ", "line\n", "\n", "", None, "\x7f", "~ -"]
+    many = Normalize().apply(pl.DataFrame({"t": odd * 20}))["t"].to_list()
+    few = [Normalize().apply(pl.DataFrame({"t": [text]}, schema={"t": pl.String})).item() for text in odd]
+    assert few == many[: len(odd)]

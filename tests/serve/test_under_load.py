@@ -11,8 +11,9 @@ import json
 import os
 import random
 import signal
-import socket
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -133,42 +134,57 @@ def test_swaps_without_a_failed_reply(swaps: int, tmp_path: Path) -> None:
     assert answers == {(1, 5.0), (2, 7.5)}, "each reply is of one version"
 
 
-def p99(server: Server, seconds: float) -> float:
+DRIP = """
+import socket, sys, time
+host, port, count, token = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+head = f"POST /v1/services/desk HTTP/1.1\\r\\nHost: localhost\\r\\nAuthorization: Bearer {token}\\r\\n".encode()
+held = [socket.create_connection((host, port), timeout=5) for _ in range(count)]
+for each in held:
+    each.sendall(head)
+print("all", flush=True)
+while True:
+    for at, each in enumerate(held):
+        each.sendall(b"X-Drip: 1\\r\\n")
+        if at % 10 == 9:
+            time.sleep(0.004)
+"""
+"""Clients whose heads never end, each a drop every 0.2 seconds; they live for less than the server would let them."""
+
+
+@contextlib.contextmanager
+def dripping(server: Server, count: int) -> Iterator[None]:
+    """So many of them, in a process of their own: what is measured must not wait for them in its own."""
+    command = [sys.executable, "-c", DRIP, str(server.host), str(server.port), str(count), server.token]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "all\n"
+        try:
+            yield
+            assert process.poll() is None, "none was given up meanwhile"
+        finally:
+            process.kill()
+
+
+def latencies(server: Server, seconds: float) -> list[float]:
     """Of one client's requests."""
     with load(server, 1) as [client]:
         time.sleep(seconds)  # the length of the load
     assert client.failed == []
-    assert len(client.latencies) > 50
-    return statistics.quantiles(client.latencies, n=100)[98]
+    return client.latencies
 
 
-def test_five_hundred_dripping_clients_cost_the_others_little(tmp_path: Path) -> None:
-    with Server(lay(tmp_path)) as server, contextlib.ExitStack() as stack:
-        before = p99(server, 2)
-        head = (
-            f"POST /v1/services/desk HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n".encode()
-        )
-        slow = []
-        for _ in range(500):
-            made = stack.enter_context(socket.create_connection((server.host, server.port), timeout=5))
-            made.sendall(head)
-            slow.append(made)
-        done = Event()
-
-        def drip() -> None:
-            while not done.wait(0.2):
-                for each in slow:
-                    with contextlib.suppress(OSError):  # given up by the server, as it should be
-                        each.sendall(b"X-Drip: 1\r\n")
-
-        dripping = Thread(target=drip)
-        dripping.start()
-        try:
-            during = p99(server, 2)
-        finally:
-            done.set()
-            dripping.join(30)
-        assert during < max(2 * before, 0.05), (before, during)
+def test_five_hundred_dripping_clients_at_most_double_the_99th_percentile(tmp_path: Path) -> None:
+    """The two sides in turn, all their requests together: a machine that is busy elsewhere is so for both."""
+    alone, beside = list[float](), list[float]()
+    with Server(lay(tmp_path)) as server:
+        latencies(server, 0.5)
+        for _ in range(6):
+            alone += latencies(server, 1)
+            with dripping(server, 500):
+                beside += latencies(server, 1)
+        assert min(len(alone), len(beside)) > 300
+        before, during = (statistics.quantiles(side, n=100)[98] for side in (alone, beside))
+        assert during < 2 * before, (before, during)
         assert server.predict(ROW)["predictions"][0]["prediction"] == 5.0
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from tillage.core.expression import ConditionText, parse
-from tillage.core.rows import leave
+from tillage.core.rows import REASON, leave
 from tillage.core.step import Map
 from tillage.prepare.columns import expression
 
@@ -35,5 +35,12 @@ class Filter(Map):
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows, those that leave marked; raises ConfigurationError for a column that is missing or unsuitable."""
+        stays = rows.select(expression(rows, self.where, condition=True)).to_series()
+        if stays.null_count() == 0 and stays.all():  # the rule where few rows pass, as in a request: a query less
+            return rows if REASON in rows.columns else rows.hstack([_NONE.new_from_index(0, rows.height)])
         # A condition of literals alone has one value, which `leave` spreads over the rows.
-        return leave(rows, self.reason, ~expression(rows, self.where, condition=True).fill_null(False))
+        gone = pl.lit(~stays.fill_null(False)) if len(stays) == rows.height else pl.lit(True)
+        return leave(rows, self.reason, gone)
+
+
+_NONE = pl.Series(REASON, [None], dtype=pl.String)

@@ -8,6 +8,7 @@ Sources: Unicode Standard Annex 15 (normalisation forms), Unicode property White
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
@@ -41,6 +42,10 @@ _AROUND_BREAK = r" ?\n ?"
 
 _NEEDS_WORK = r"[^ -~]|  |^ | $"
 """Anything but printable ASCII; a double space; a space at either end."""
+
+_needs_work = re.compile(_NEEDS_WORK).search
+_FEW = 64
+"""Texts up to which that is asked of each: a query costs more, and a request has a row."""
 
 _WIDE_SIGNS = {chr(0xFF01 + k): chr(0x21 + k) for k in range(94)} | {"\u3000": " ", "\u00a0": " ", "\u2026": "..."}
 """What NFKC makes of the signs that Chinese text is full of. Put in their place beforehand, natively, they leave most
@@ -171,8 +176,10 @@ def _normalized(
 ) -> pl.Series:
     if html:
         text = _rewrite(text, text.str.contains("[<&]"), strip_markup)
-    gate = text.str.contains(_NEEDS_WORK)
     plain = text.str.to_lowercase() if lower else text
+    if len(text) <= _FEW and not any(t is not None and _needs_work(t) for t in text.to_list()):
+        return plain
+    gate = text.str.contains(_NEEDS_WORK)
     if not gate.any():
         return plain
     odd = text.filter(gate)

@@ -12,9 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from tillage.core.errors import BadData, Unavailable, UnknownName, unknown_name
 from tillage.flow.prediction_table import SHADOW as SHADOW_IDS
@@ -22,8 +20,8 @@ from tillage.flow.prediction_table import text
 from tillage.flow.score import Answers
 from tillage.guard.paths import checked_name
 from tillage.serve.batches import Batches
-from tillage.serve.bodies import Columns, Where, columns_of, dumped, in_rows, loaded, require_text, rows_of
-from tillage.serve.door import BODY, SAFE, WHO, Receive, Scope, Send
+from tillage.serve.bodies import Columns, Where, columns_of, in_rows, loaded, require_text, rows_of
+from tillage.serve.door import BODY, JSON, SAFE, WHO, Scope, Whole, json
 from tillage.serve.metrics import CONTENT_TYPE, Metrics
 from tillage.serve.open_inference import HEADER, asked, field_of, metadata, replied
 from tillage.serve.openapi import document
@@ -49,22 +47,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 log = logging.getLogger("tillage.serve")
 
-Handler = Callable[[Scope], Awaitable[tuple[bytes, list[tuple[bytes, bytes]]]]]
-
-JSON = [(b"content-type", b"application/json"), *SAFE]
-
-
-class _Endpoint:
-    """A handler as an ASGI application: its body is there already, its answer is whole."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, headers = await self.handler(scope)
-        headers = [*headers, (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+Handler = Callable[[Scope], Awaitable[Whole]]
 
 
 class Application:
@@ -102,12 +85,9 @@ class Application:
             ("GET", "/openapi.json", self.openapi),
             ("GET", "/metrics", self.numbers),
         ]
-        self.app = Starlette(
-            routes=[Route(path, _Endpoint(handler), methods=[method]) for method, path, handler in routes]
-        )
-        self.app.router.redirect_slashes = False
+        self._routes = [(Route(path, handler, methods=[method]), handler) for method, path, handler in routes]
         self._direct = {
-            f"{stem}/{name}{rest}": (_Endpoint(handler), {"name": name})
+            f"{stem}/{name}{rest}": (handler, {"name": name})
             for stem, rest, handler in (
                 ("/v1/services", "", self.predict),
                 ("/v1/models", "", self.predict),
@@ -117,20 +97,24 @@ class Application:
         }
         """The routes of predictions, found by one look-up."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Find the route; Refused when there is none."""
+    async def __call__(self, scope: Scope) -> Whole:
+        """Find the route, and answer; Refused when there is none."""
         direct = self._direct.get(scope["path"])
         if direct is not None and scope["method"] == "POST":
             scope["path_params"] = direct[1]
-            await direct[0](scope, receive, send)
-            return
-        scope["app"] = self.app  # so that the router raises where it would answer with a text of its own
-        try:
-            await self.app.router(scope, receive, send)
-        except HTTPException as error:
-            status = error.status_code
-            allowed = f"; allowed: {error.headers['Allow']}" if error.headers and "Allow" in error.headers else ""
-            raise Refused(status, f"{error.detail}{allowed}. See /openapi.json.") from None
+            return await direct[0](scope)
+        allowed: set[str] = set()
+        for route, handler in self._routes:
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(found)
+                return await handler(scope)
+            if match is Match.PARTIAL:
+                allowed |= route.methods or set()
+        if allowed:
+            methods = ", ".join(sorted(allowed))
+            raise Refused(405, f"Method Not Allowed; allowed: {methods}. See /openapi.json.", allow=methods)
+        raise Refused(404, "Not Found. See /openapi.json.")
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -152,7 +136,7 @@ class Application:
             raise Refused(404, f"'{name}' answers with version {found.own.now.version}, and with no other.")
         return found
 
-    async def predict(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def predict(self, scope: Scope) -> Whole:
         """`POST /v1/services/NAME`: rows in, a prediction or the reason why there is none for each."""
         rows = rows_of(loaded(scope[BODY]))
         given, ids, now = await self._answer(self._served(scope), rows, in_rows)
@@ -167,9 +151,9 @@ class Application:
                 made.append({"id": name, "prediction": prediction, "confidence": sure[at]})
                 if now.hand_over is not None:
                     made[-1]["hand_over"] = now.hand_over.of(sure[at])
-        return _json({"model": now.model_name, "version": now.version, "predictions": made}), JSON
+        return json({"model": now.model_name, "version": now.version, "predictions": made})
 
-    async def infer(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def infer(self, scope: Scope) -> Whole:
         """`POST /v2/models/NAME/infer`: tensors in, tensors out."""
         served = self._served(scope)
         length = next((v for n, v in scope["headers"] if n == HEADER.lower().encode()), None)
@@ -183,7 +167,7 @@ class Application:
         if split is None:
             return body, JSON
         kind = (b"content-type", b"application/octet-stream")
-        return body, [kind, (HEADER.lower().encode(), b"%d" % split), *SAFE]
+        return body, (kind, (HEADER.lower().encode(), b"%d" % split), *SAFE)
 
     async def _answer(
         self, routed: Routed, rows: list[dict[str, Any]], where: Where
@@ -240,7 +224,7 @@ class Application:
         self.metrics.shadowed(served.name, "other", len(ids) - same)
         served.record(columns, len(ids))
 
-    async def rollback(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def rollback(self, scope: Scope) -> Whole:
         """`POST /v1/services/NAME/rollback`: hold the service at a version, or (null) let it follow the newest."""
         served = self._served(scope).own
         value = loaded(scope[BODY])
@@ -259,9 +243,9 @@ class Application:
         who = str(scope.get(WHO, "token"))
         audit(served.project.store.root, who, "rollback", service=served.name, version=version, before=before)
         told = {"model": served.now.model_name, "version": served.now.version, "held": version is not None}
-        return _json({"service": served.name, **told}), JSON
+        return json({"service": served.name, **told})
 
-    async def feedback(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def feedback(self, scope: Scope) -> Whole:
         """`POST /feedback`: true labels by the ids of predictions; durable when it answers."""
         value = loaded(scope[BODY])
         many = value.get("feedback", [value])
@@ -276,7 +260,7 @@ class Application:
         self.metrics.labelled(len(labels))
         for name, label in labels:
             self._compare(name, label)
-        return _json({"accepted": len(labels)}), JSON
+        return json({"accepted": len(labels)})
 
     def _compare(self, name: str, label: Any) -> None:
         """Tell the numbers whether a prediction of late was what its label says."""
@@ -300,7 +284,7 @@ class Application:
 
     # ---- descriptions
 
-    async def list_services(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def list_services(self, scope: Scope) -> Whole:
         """`GET /v1/services`: what can be asked, and what a row must bring."""
         made = [
             {
@@ -319,45 +303,41 @@ class Application:
             }
             for name, routed in self.services.items()
         ]
-        return _json({"services": made}), JSON
+        return json({"services": made})
 
-    async def describe_server(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def describe_server(self, scope: Scope) -> Whole:
         """`GET /v2`."""
-        return _json({"name": "tillage", "version": self.version, "extensions": ["binary_tensor_data"]}), JSON
+        return json({"name": "tillage", "version": self.version, "extensions": ["binary_tensor_data"]})
 
-    async def live(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def live(self, scope: Scope) -> Whole:
         """`GET /v2/health/live`."""
-        return _json({"live": True}), JSON
+        return json({"live": True})
 
-    async def ready(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def ready(self, scope: Scope) -> Whole:
         """`GET /v2/health/ready`: 503 from the moment the server is told to end."""
         if self.draining:
             raise Refused(503, "The server is going down.", retry_after=10)
-        return _json({"ready": True}), JSON
+        return json({"ready": True})
 
-    async def describe(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def describe(self, scope: Scope) -> Whole:
         """`GET /v2/models/NAME`."""
         served = self._served(scope).own
-        return _json(metadata(served.name, served.now)), JSON
+        return json(metadata(served.name, served.now))
 
-    async def describe_ready(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def describe_ready(self, scope: Scope) -> Whole:
         """`GET /v2/models/NAME/ready`."""
         served = self._served(scope).own
         if self.draining:
             raise Refused(503, "The server is going down.", retry_after=10)
-        return _json({"name": served.name, "ready": True}), JSON
+        return json({"name": served.name, "ready": True})
 
-    async def openapi(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def openapi(self, scope: Scope) -> Whole:
         """`GET /openapi.json`."""
-        return _json(document(self.services, self.version)), JSON
+        return json(document(self.services, self.version))
 
-    async def numbers(self, scope: Scope) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    async def numbers(self, scope: Scope) -> Whole:
         """`GET /metrics`."""
         for name, routed in self.services.items():
             self.metrics.answers(name, routed.own.now.version)
         self.metrics.unlogged(self.predictions.log.lost)
-        return self.metrics.text(), [(b"content-type", CONTENT_TYPE.encode()), *SAFE]
-
-
-def _json(value: Any) -> bytes:
-    return dumped(value).encode()
+        return self.metrics.text(), ((b"content-type", CONTENT_TYPE.encode()), *SAFE)

@@ -24,6 +24,9 @@ PATIENCE = 1.0
 QUICK = 0.001
 """Seconds up to which a batch is worked on in the event loop: a thread would cost more."""
 
+FEW = 256
+"""Rows up to which that is so: what batches took of late tells nothing of one that is much larger."""
+
 MOST_WAITING = 256
 """Requests of one service that may wait."""
 
@@ -80,7 +83,7 @@ class Batches:
         batch = self._take()
         if not batch:
             self._running = False
-        elif batch[0].loaded.seconds <= QUICK:
+        elif batch[0].loaded.seconds <= QUICK and sum(request.rows for request in batch) <= FEW:
             _deliver(batch, _work(batch))
             loop.call_soon(self._next)
         else:

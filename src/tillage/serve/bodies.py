@@ -24,8 +24,10 @@ LARGEST = 8 << 20
 MOST_ROWS = 10_000
 """Rows of one request."""
 
-dumped = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+dumped = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
 """A value as JSON; the encoder is made once, which `json.dumps` would do at every call."""
+
+_read = json.JSONDecoder().decode
 
 Columns = dict[str, list[Any]]
 """Column to its values, one a row, in the types that the column holds."""
@@ -44,7 +46,7 @@ def loaded(body: bytes | memoryview) -> dict[str, Any]:
     tillage.serve.refusal.Refused: The body is not a JSON object.
     """
     try:
-        value = json.loads(bytes(body))
+        value = _read(str(body, "utf-8"))
     except RecursionError:
         raise Refused(400, "The body is nested too deeply.") from None
     except ValueError as error:
@@ -120,10 +122,13 @@ def columns_of(
     for column, dtype in schema.items():
         values = [row.get(column) for row in rows]
         kinds = set(map(type, values))
-        kinds.discard(type(None))
-        if float in kinds or kinds - _SCALARS:
+        kinds.discard(_NULL)
+        if not kinds:
+            out[column] = values
+            continue
+        if float in kinds or not kinds <= _SCALARS:
             _refuse_odd(values, column, where)
-        if not kinds or kinds <= _NATIVE.get(dtype.base_type(), _NONE):
+        if kinds <= _NATIVE.get(dtype.base_type(), _NONE):
             out[column] = values
         else:
             out[column] = _converted(values, column, dtype, where)
@@ -131,6 +136,7 @@ def columns_of(
 
 
 _SCALARS: set[type] = {str, int, float, bool}
+_NULL = type(None)
 _NONE: frozenset[type] = frozenset()
 _NATIVE: dict[Any, frozenset[type]] = {
     pl.String: frozenset({str}),
@@ -152,17 +158,20 @@ def _refuse_odd(values: list[Any], column: str, where: Where) -> None:
 
 def _converted(values: list[Any], column: str, dtype: pl.DataType, where: Where) -> list[Any]:
     """The values in the column's type; Refused for the first that is not the same value there."""
-    if dtype == pl.Int64:  # 1.0 is a whole number in JSON
-        values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
-    if dtype == pl.Int64 and all(v is None or (type(v) is int and -_WHOLE <= v < _WHOLE) for v in values):
-        return values
-    if dtype == pl.Float64 and all(v is None or type(v) in (float, int) for v in values):
+    base = dtype.base_type()
+    if base is pl.Int64:
+        if all(v is None or (type(v) is int and -_WHOLE <= v < _WHOLE) for v in values):
+            return values
+        values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]  # 1.0 is whole in JSON
+        if all(v is None or (type(v) is int and -_WHOLE <= v < _WHOLE) for v in values):
+            return values
+    if base is pl.Float64 and all(v is None or type(v) in (float, int) for v in values):
         try:
             return [None if v is None else float(v) for v in values]
         except OverflowError:
             raise Refused(400, f"A value of '{column}' is too large for a number.", field=where(0, column)) from None
     texts = [None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values]
-    if dtype == pl.String:
+    if base is pl.String:
         return texts
     try:
         made, errors = typed(pl.DataFrame({column: pl.Series(texts, dtype=pl.String)}), {column: dtype})

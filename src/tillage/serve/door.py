@@ -18,9 +18,14 @@ from tillage.serve.scoped_tokens import Tokens
 from tillage.serve.tokens import is_right
 
 Scope = MutableMapping[str, Any]
+Headers = tuple[tuple[bytes, bytes], ...]
+Whole = tuple[bytes, Headers]
+"""A body, and the headers that go with it, but for its length."""
+
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Scope], Awaitable[Whole]]
+"""What answers a request whose body is in its scope; it raises Refused for one that it does not answer."""
 
 OPEN = ("/v2/health/live", "/v2/health/ready")
 """What needs no token: whether the server lives and is ready tells nothing else."""
@@ -63,7 +68,7 @@ def host_name(header: bytes) -> str:
 
 
 class Door:
-    """An ASGI application around another one."""
+    """The ASGI application: it lets in, has the answer made, and sends it as a whole."""
 
     def __init__(
         self, app: App, token: str, hosts: Iterable[str], told: Callable[[int], None], tokens: Tokens | None = None
@@ -78,32 +83,26 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let in, or answer with a refusal."""
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
             return
-        begun = False
-
-        async def sending(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        status = 200
         try:
-            headers = self.let_in(scope)
-            scope[BODY] = await whole_body(headers.get(b"content-length"), receive)
-            await self.app(scope, receive, sending)
+            brought = self.let_in(scope)
+            scope[BODY] = await whole_body(brought.get(b"content-length"), receive)
+            body, headers = await self.app(scope)
         except Refused as refused:
-            self.told(refused.status)
-            await reply(send, refused.status, refused.value(), refused)
+            status = refused.status
+            body, headers = refusal(refused)
         except Gone:
             return
         except Exception:
-            self.told(500)
-            incident = secrets.token_hex(8)
+            status, incident = 500, secrets.token_hex(8)
             log.exception("incident %s", incident)
-            if begun:
-                raise
-            await reply(send, 500, {"error": "Something went wrong in the server.", "incident": incident})
+            body, headers = json({"error": "Something went wrong in the server.", "incident": incident})
+        if status != 200:
+            self.told(status)
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": status, "headers": (*headers, length)})
+        await send({"type": "http.response.body", "body": body})
 
     def let_in(self, scope: Scope) -> dict[bytes, bytes]:
         """The headers of a request that may come in; else Refused."""
@@ -186,19 +185,30 @@ def _too_large() -> Refused:
     return Refused(413, f"The body is larger than {LARGEST >> 20} MiB.", close=True)
 
 
-async def reply(send: Send, status: int, value: Any, refused: Refused | None = None) -> None:
-    """Send a JSON answer."""
-    body = dumped(value).encode("utf-8", "replace")
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *SAFE]
-    if refused is not None and refused.retry_after:
-        headers.append((b"retry-after", b"%d" % refused.retry_after))
-    if refused is not None and refused.close:
-        headers.append((b"connection", b"close"))
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 """Headers of every answer: it is JSON and nothing else, and nobody keeps it."""
+
+JSON: Headers = ((b"content-type", b"application/json"), *SAFE)
+
+
+def json(value: Any) -> Whole:
+    """An answer in JSON.
+
+    >>> json({"live": True})[0]
+    b'{"live":true}'
+    """
+    return dumped(value).encode("utf-8", "replace"), JSON
+
+
+def refusal(refused: Refused) -> Whole:
+    """The answer to a request that is refused."""
+    body, headers = json(refused.value())
+    if refused.retry_after:
+        headers = (*headers, (b"retry-after", b"%d" % refused.retry_after))
+    if refused.close:
+        headers = (*headers, (b"connection", b"close"))
+    if refused.allow:
+        headers = (*headers, (b"allow", refused.allow.encode()))
+    if refused.status == 401:
+        headers = (*headers, (b"www-authenticate", b"Bearer"))
+    return body, headers

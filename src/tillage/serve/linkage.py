@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -31,7 +32,7 @@ class Linkage:
     """Columns that tables on the way declare as their subject."""
     schema: Mapping[str, pl.DataType] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """All that it needs of a request."""
         return tuple(dict.fromkeys((*self.key, *self.subjects)))

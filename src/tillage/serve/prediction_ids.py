@@ -12,6 +12,7 @@ from typing import Any
 
 from tillage.core.keys import Keyring
 
+_texts = json.JSONEncoder(check_circular=False).encode
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -49,7 +50,7 @@ class Ids:
 
     def digest(self, columns: Mapping[str, Sequence[Any]], at: int) -> str:
         """The digest of one row's input: keyed, 128 bits."""
-        values = json.dumps([str(v) if v is not None else None for v in (c[at] for c in columns.values())])
+        values = _texts([None if c[at] is None else str(c[at]) for c in columns.values()])
         return blake2b(values.encode(), digest_size=16, key=self.key, person=b"input").hexdigest()
 
     def subject(self, text: str) -> int:

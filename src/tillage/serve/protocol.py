@@ -7,9 +7,13 @@ told 503 and closed. Deadlines are absolute; a client that reads its answer too 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD = 5.0
 """Seconds from the opening of a connection, or the first byte of a request, to the end of its head."""
@@ -17,8 +21,14 @@ HEAD = 5.0
 BODY = 10.0
 """Seconds from the end of the head to the end of the body."""
 
+IDLE = 15.0
+"""Seconds for which a connection may say nothing between two requests."""
+
 WRITE = 30.0
 """Seconds from the whole request to the end of its answer, reading by the client included."""
+
+LINGER = 2.0
+"""Seconds for which a body that nobody wants is still taken, so that its sender comes to read why."""
 
 HEAD_BYTES = 32 << 10
 """Bytes of a head: request line and headers."""
@@ -36,38 +46,80 @@ LOOK = 0.5
 """Seconds between two looks at the clock; one timer a connection, where one a deadline would cost more than a Map."""
 
 
-class _Whole:
-    """The transport of one answer: head and body leave together, so that a small answer is one call of the system."""
+class _Answer:
+    """What sends one answer: head and body leave together, so that a small answer is one call of the system.
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport, self._head = transport, b""
+    An answer is whole: the application sends its start, with the length of the body as its last header, and its body.
+    """
 
-    def write(self, data: bytes) -> None:
-        """Hold the head, and send it with what follows."""
-        if not self._head and not data.startswith(b"HTTP/1.1 100 "):
-            self._head = data
+    __slots__ = ("_cycle", "_linger", "_start")
+
+    def __init__(self, cycle: RequestResponseCycle, linger: Callable[[], None]) -> None:
+        self._cycle, self._linger = cycle, linger
+
+    async def send(self, message: Any) -> None:
+        """Hold the start, and send it with the body."""
+        if message["type"] == "http.response.start":
+            self._start = message
             return
-        self._transport.write(self._head + data)
-        self._head = b""
+        cycle = self._cycle
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if cycle.disconnected:
+            return
+        *fixed, (name, length) = self._start["headers"]
+        if name != b"content-length":
+            raise RuntimeError("the last header of an answer is its length")
+        head, closes = _head(self._start["status"], tuple(fixed))
+        pieces = [head]
+        if closes:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            pieces.append(b"connection: close\r\n")
+        for more in cycle.default_headers:
+            pieces += (more[0], b": ", more[1], b"\r\n")
+        pieces += (b"content-length: ", length, b"\r\n\r\n")
+        if cycle.scope["method"] != "HEAD":
+            pieces.append(message["body"])
+        cycle.response_started = True
+        cycle.transport.write(b"".join(pieces))
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive and cycle.more_body:
+            self._linger()
+        elif not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
-    def close(self) -> None:
-        """Close, once all is sent."""
-        self._transport.write(self._head)
-        self._transport.close()
 
-    def is_closing(self) -> bool:
-        """Whether it is closed or about to be."""
-        return self._transport.is_closing()
+@lru_cache(maxsize=64)
+def _head(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> tuple[bytes, bool]:
+    """The first lines of an answer, and whether they say that the connection is closed; few are different.
+
+    >>> _head(200, ((b"x-a", b"1"),))
+    (b'HTTP/1.1 200 OK\\r\\nx-a: 1\\r\\n', False)
+    """
+    for line in (part for header in headers for part in header):
+        if not _PRINTED.fullmatch(line):
+            raise RuntimeError("a header of an answer holds what none may hold")
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 %d %b\r\n%b" % (status, HTTPStatus(status).phrase.encode(), lines), _CLOSES in headers
+
+
+_CLOSES = (b"connection", b"close")
+_PRINTED = re.compile(rb"[ -~]+")
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol on httptools, with deadlines and a limit of connections."""
 
     _until: float | None = None
-    """When the connection is given up; None while it idles between requests, which uvicorn's own timer watches."""
+    """When the connection is given up."""
     _look: asyncio.TimerHandle | None = None
     _reading = False
     """Whether a request has begun to come and is not whole."""
+    _lingers = False
+    """Whether the last answer was given while its request still comes."""
     _head = 0
     """Bytes of the head so far; -1 while a body comes or an answer is awaited."""
 
@@ -82,7 +134,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(LOOK, self._watch)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless a head grows too long."""
+        """Feed the parser, unless a head grows too long, or nothing more is wanted."""
+        if self._lingers:
+            return
         if self._head >= 0:
             self._head += len(data)
             if self._head > HEAD_BYTES and self._in_head(data):
@@ -96,6 +150,16 @@ class GuardedProtocol(HttpToolsProtocol):
         end = data.find(b"\r\n\r\n")
         return end < 0 or self._head - len(data) + end > HEAD_BYTES
 
+    def _linger(self) -> None:
+        """The answer is all that is said; what still comes is not looked at. To close at once would reset the
+        connection under one who is still sending, and the answer would be lost."""
+        if not self.transport.can_write_eof():  # TLS has no half that could be closed
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self._lingers = True
+        self.flow.resume_reading()
+
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
@@ -106,8 +170,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """The head is whole."""
         self._head = -1
         super().on_headers_complete()
-        if self.scope["method"] != "HEAD":  # nothing follows that head
-            self.cycle.transport = _Whole(self.transport)  # type: ignore[assignment]
+        self.cycle.send = _Answer(self.cycle, self._linger).send  # type: ignore[method-assign]
         self._until = self.loop.time() + BODY
 
     def on_message_complete(self) -> None:
@@ -117,11 +180,20 @@ class GuardedProtocol(HttpToolsProtocol):
         self._until = self.loop.time() + WRITE
 
     def on_response_complete(self) -> None:
-        """An answer is written. Where nothing else is under way, uvicorn's own timer watches the idle connection."""
+        """An answer is written: the next request that came already, or idling."""
+        self.server_state.total_requests += 1
+        if self._lingers:
+            self._until = self.loop.time() + LINGER
+            return
         if not self._reading:  # else the deadline of the request that follows goes on
-            self._until = self.loop.time() + WRITE if self.pipeline else None
             self._head = 0
-        super().on_response_complete()
+            busy = self.pipeline or self.transport.get_write_buffer_size()
+            self._until = self.loop.time() + (WRITE if busy else IDLE)
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more to wait for."""
@@ -148,7 +220,6 @@ def config(app: Any) -> dict[str, Any]:
         "server_header": False,
         "date_header": True,
         "proxy_headers": False,
-        "timeout_keep_alive": 15,
         "timeout_graceful_shutdown": 8,
         "backlog": 1024,
     }

@@ -12,11 +12,19 @@ class Refused(Exception):
     """
 
     def __init__(
-        self, status: int, message: str, *, field: str = "", retry_after: int = 0, close: bool = False
+        self,
+        status: int,
+        message: str,
+        *,
+        field: str = "",
+        retry_after: int = 0,
+        close: bool = False,
+        allow: str = "",
     ) -> None:
-        """`retry_after`: seconds after which it is worth another try; `close`: the connection is given up."""
+        """`retry_after`: seconds after which it is worth another try; `close`: the connection is given up; `allow`: the
+        methods that the path takes."""
         self.status, self.message, self.field = status, message, field
-        self.retry_after, self.close = retry_after, close
+        self.retry_after, self.close, self.allow = retry_after, close, allow
         super().__init__(message)
 
     def value(self) -> dict[str, str]:

@@ -55,7 +55,8 @@ class Routed:
     @property
     def needed(self) -> dict[str, str]:
         """The columns that a row must bring, whoever answers it."""
-        return {**(self.canary.now.needed if self.canary else {}), **self.own.now.needed}
+        own = self.own.now.needed
+        return own if self.canary is None else {**self.canary.now.needed, **own}
 
     def choose(self, columns: Columns) -> Served:
         """Who answers a request: by the value of `by` in its first row, or by chance."""

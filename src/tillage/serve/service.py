@@ -36,8 +36,8 @@ TRIED_ROWS = 8
 NO_PREDICTION = "no_prediction"
 """The reason of a row to which the model gives no answer, or none that is a number."""
 
-SPREAD = 0.2
-"""How much the newest batch counts in the running mean of what a batch costs."""
+OF_LATE = 9
+"""Batches whose median tells what one takes: a machine that is busy elsewhere now and then does not change it."""
 
 
 @dataclass
@@ -63,7 +63,9 @@ class Loaded:
     linkage: Linkage = field(default_factory=Linkage)
     """Which columns of a request name the row and the subject that it is about."""
     seconds: float = 1.0
-    """What a batch has cost of late; a second before the first."""
+    """What a batch took of late, the median; a second before the first."""
+    took: deque[float] = field(default_factory=lambda: deque(maxlen=OF_LATE))
+    """Seconds of the batches of late."""
 
     def __post_init__(self) -> None:
         target = self.model.state.get("target")
@@ -79,7 +81,8 @@ class Loaded:
         height = sum(rows)
         series += [pl.Series(c, [None], dtype=t).new_from_index(0, height) for c, t in self._absent]
         found = sound(answers(self.way.maps, self.model, pl.DataFrame(series)))
-        self.seconds += SPREAD * (time.perf_counter() - began - self.seconds)
+        self.took.append(time.perf_counter() - began)
+        self.seconds = sorted(self.took)[len(self.took) // 2]
         if len(requests) == 1:
             return [found]
         out, at = [], 0
@@ -198,9 +201,8 @@ class Served:
         columns, rows = self._sample(loaded)
         if rows:
             loaded.answer([columns], [rows])
-            began = time.perf_counter()
+            loaded.took.clear()  # the first time is of what is made then
             loaded.answer([columns], [rows])
-            loaded.seconds = time.perf_counter() - began
 
     def _sample(self, loaded: Loaded) -> tuple[Columns, int]:
         stage = next((s.name for s in self.project.stages.values() if self._collects(s, loaded)), loaded.way.start)
