@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from tillage.core.errors import BadData, Unavailable
+from tillage.core.errors import BadData
+from tillage.core.onnx_graph import OnnxGraph
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Weight: TypeAlias = "Array | dict[str, Array]"
@@ -24,7 +25,6 @@ Weight: TypeAlias = "Array | dict[str, Array]"
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
 """`model_type` of the configurations that can be written as a graph."""
 
-_OPSET, _IR = 20, 10
 _TOP = 63
 _LEFT = ("position_embeddings.weight", "token_type_embeddings.weight")
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_fast": "tanh", "gelu_pytorch_tanh": "tanh", "relu": ""}
@@ -152,7 +152,8 @@ def write_graph(
         vector = graph.op("Gemm", vector, made, bias)
     inputs = ["input_ids", "attention_mask"] if masked else ["input_ids"]
     width = shape.width if head is None else len(head[1])
-    return graph.model(inputs, vector, "vector" if head is None else "logits", width)
+    output: dict[str, list[int | str]] = {"vector" if head is None else "logits": ["texts", width]}
+    return graph.model("encoder", {name: ["texts", "tokens"] for name in inputs}, vector, output, whole=True)
 
 
 def _encoder(graph: _Graph, shape: Shape, weights: Mapping[str, Weight], masked: bool) -> tuple[str, str | None]:
@@ -222,42 +223,8 @@ def _side_by_side(
     return {"all.weight": whole, "all.bias": np.concatenate(biases)}
 
 
-class _Graph:
-    """An ONNX graph in the making: nodes in order, each named after its number."""
-
-    def __init__(self) -> None:
-        try:
-            import onnx
-        except ImportError as error:
-            raise Unavailable(
-                "Encoders of text are written as ONNX, and onnx is not installed.",
-                fix="Run: pip install 'tillage[encoder]'",
-            ) from error
-        self._onnx = onnx
-        self._nodes: list[Any] = []
-        self._kept: list[Any] = []
-
-    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """The first output of a node."""
-        return self.ops(kind, 1, *inputs, **attributes)[0]
-
-    def ops(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
-        """All outputs of a node."""
-        outputs = [f"{kind}_{len(self._nodes)}_{n}" if n else f"{kind}_{len(self._nodes)}" for n in range(count)]
-        self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), outputs, **attributes))
-        return outputs
-
-    def number(self, values: Any) -> str:
-        """A constant."""
-        name = f"constant_{len(self._kept)}"
-        self._kept.append(
-            self._onnx.numpy_helper.from_array(np.ascontiguousarray(values).reshape(np.shape(values)), name)
-        )
-        return name
-
-    def whole(self, values: int | Sequence[int]) -> str:
-        """A constant of whole numbers."""
-        return self.number(np.array(values, dtype=np.int64))
+class _Graph(OnnxGraph):
+    """A graph with the layers of an encoder."""
 
     def table(self, values: Weight, at: str) -> str:
         """The rows of a table."""
@@ -280,14 +247,3 @@ class _Graph:
         """A layer normalisation."""
         parts = (self.number(weights[f"{name}.{part}"]) for part in ("weight", "bias"))
         return self.op("LayerNormalization", hidden, *parts, axis=-1, epsilon=epsilon)
-
-    def model(self, inputs: Sequence[str], last: str, output: str, width: int) -> bytes:
-        """The bytes of the ONNX model."""
-        helper, whole = self._onnx.helper, self._onnx.TensorProto.INT64
-        self._nodes.append(helper.make_node("Identity", [last], [output]))
-        given = [helper.make_tensor_value_info(name, whole, ["texts", "tokens"]) for name in inputs]
-        made = [helper.make_tensor_value_info(output, self._onnx.TensorProto.FLOAT, ["texts", width])]
-        graph = helper.make_graph(self._nodes, "encoder", given, made, self._kept)
-        imports = [helper.make_opsetid("", _OPSET)]
-        model = helper.make_model(graph, opset_imports=imports, ir_version=_IR, producer_name="tillage")
-        return bytes(model.SerializeToString(deterministic=True))
