@@ -154,9 +154,8 @@ def test_confidence_comes_true_where_labels_are_wrong() -> None:
 def test_shards_learn_apart_and_the_answer_is_their_mean() -> None:
     rows, exam = drawn(90, colours=3), drawn(20, seed=3)
     of = pl.Series([int(x * 2) for x in fraction(rows["_id"], "shard")])
-    small = rows.with_columns(
-        picture=pl.Series([encode_image(resized(_pixels(p), 9, 10)) if n else p for p, n in zip(rows["picture"], of)])
-    )  # the shards look at pictures of two sizes
+    made = [encode_image(resized(_pixels(p), 9, 10)) if n else p for p, n in zip(rows["picture"], of, strict=True)]
+    small = rows.with_columns(picture=pl.Series(made))  # the shards look at pictures of two sizes
     alone = [fit(learner(epochs=2), small.filter(of == n)) for n in range(2)]
     assert [m.state["frame"]["rows"] for m in alone] == [12, 9]
     found = fit(learner(epochs=2, shards=2), small).apply_with_shares(exam)  # type: ignore[attr-defined]
@@ -322,7 +321,7 @@ def test_what_cannot_be_is_refused(model: Any) -> None:
     rows = drawn(30)
     with pytest.raises(BadData, match="single class 'lies'"):
         fit(learner(), rows.with_columns(y=pl.lit("lies")))
-    with pytest.raises(BadData, match="'picture' that can be read.*size: null"):
+    with pytest.raises(BadData, match=r"'picture' that can be read.*size: null"):
         fit(learner(), rows.with_columns(picture=pl.lit(b"?")))
     with pytest.raises(BadData, match="single class"):  # the other's pictures cannot be read
         fit(learner(), rows.with_columns(pl.when(pl.col("y") == "lies").then(pl.lit(b"?")).otherwise("picture")
