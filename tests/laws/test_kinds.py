@@ -40,6 +40,7 @@ from tillage.learn import (
     FineTunedClassifier,
     Forecaster,
     GaussianNaiveBayes,
+    ImageClassifier,
     LinearDiscriminant,
     NaiveBayes,
     Ridge,
@@ -134,12 +135,17 @@ NUMBERS = TabularRegressor(target="n", input=("text", "x", "city", "day"), model
 FINE = FineTunedClassifier(
     input="text", target="city", model=str(ENCODER), epochs=1, max_tokens=20, precision="float32", validation=0.2
 )
+IMAGES = ImageClassifier(
+    target="city", epochs=1, width=4, batch=16, precision="float32", validation=0.2, resolution=9, flip=("vertical",)
+)
 DEEP: dict[str, Case] = {}
 """What needs PyTorch, which comes with a lock of its own."""
 if importlib.util.find_spec("torch"):
     DEEP = {
         "fine_tuned_classifier": Case(FINE, drawn=1),
         "fine_tuned_classifier_model": Case(trained(FINE), drawn=3),
+        "image_classifier": Case(IMAGES, pictures, drawn=1),
+        "image_classifier_model": Case(trained(IMAGES, pictures), pictures, drawn=3),
     }
 
 GIVEN: dict[str, Case] = {
@@ -193,7 +199,11 @@ EXCLUDED: dict[str, str] = {
 }
 SOURCES = set(EXCLUDED)
 if not DEEP:
-    EXCLUDED |= dict.fromkeys(("fine_tuned_classifier", "fine_tuned_classifier_model"), "PyTorch is not here")
+    EXCLUDED |= {
+        f"{name}{model}": "PyTorch is not here"
+        for name in ("fine_tuned_classifier", "image_classifier")
+        for model in ("", "_model")
+    }
 """Steps that no frame can face, each with its reason."""
 
 REFERENCE: dict[str, Case] = {
@@ -212,8 +222,8 @@ IN_SHARDS: dict[str, Case] = {}
 for _name, _case in list(GIVEN.items()):
     if isinstance(_case.step, Sharded):
         _step = type(_case.step).model_validate({**_case.step.model_dump(), "shards": 2, "slices": 2})
-        IN_SHARDS[f"{_name} in shards"] = Case(_step, drawn=2)
-        IN_SHARDS[f"{_name}_model in shards"] = Case(trained(_step), drawn=2)
+        IN_SHARDS[f"{_name} in shards"] = Case(_step, _case.bring, drawn=2)
+        IN_SHARDS[f"{_name}_model in shards"] = Case(trained(_step, _case.bring), _case.bring, drawn=2)
 
 MODELS: dict[str, Case] = {}
 """Learners of tables again, a case a family of models; and the models that these give."""
@@ -252,7 +262,7 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    deep = 2 * bool(DEEP)
+    deep = 4 * bool(DEEP)
     assert count == {"Map": 73 + deep, "Fold": 24, "Fit": 1, "Group": 7, "Whole": 28 + deep, "Source": 0}
     assert len(IN_SHARDS) == 6 + deep
     assert len(MODELS) == 24
@@ -396,5 +406,5 @@ def test_a_fitted_result_is_an_exported_class() -> None:
     named = [case for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")]
     results = [trained(case.step, case.bring) for case in named if isinstance(case.step, Fold | Whole)]
     fitted = [type(result) for result in results if isinstance(result, Fitted)]
-    assert len(fitted) == 23 + bool(DEEP)
+    assert len(fitted) == 23 + 2 * bool(DEEP)
     assert set(fitted) <= set(FOUND.values())

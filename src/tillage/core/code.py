@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 OURS = Path(__file__).resolve().parents[1]
-COMPUTING = ("core", "measure", "text", "media")
+COMPUTING = ("core", "measure", "text", "media", "onnx")
 """Rooms whose functions make values: an edit there may change what any step gives."""
 
 

@@ -23,7 +23,7 @@ def export(
     """Write a model as an ONNX graph, whose inputs are the columns that it reads, as they stand."""
     from tillage.core.errors import UsageError
     from tillage.flow.results import load_fitted
-    from tillage.text.onnx_graph import ports_of
+    from tillage.onnx.graph import ports_of
 
     screen = Screen(as_json)
     with open_project(plan, ran=True) as project:

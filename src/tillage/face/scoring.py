@@ -2,7 +2,8 @@
 
 The file is read as data of the model's table would be (columns of text stay the text that was written), and its bad
 records stand in the output with their reason. A CSV is written for spreadsheets too: text that one would run as a
-formula gets a leading quote (OWASP, CSV Injection).
+formula gets a leading quote (OWASP, CSV Injection). Bytes, such as pictures, are base64 there and in JSON lines, as
+they are read.
 """
 
 from __future__ import annotations
@@ -134,7 +135,8 @@ def _read(path: Path, taken: Way) -> tuple[pl.DataFrame, list[int], list[BadReco
     files = Files(path=place.name)
     state = files.observe(place.parent, place.name)
     types = files.column_types([state])
-    texts = {c: "text" for c, dtype in taken.schema.items() if c in types and dtype == pl.String}
+    written = {c for c, dtype in taken.schema.items() if dtype in (pl.String, pl.Binary)}  # bytes in base64
+    texts = {c: "text" for c in written & types.keys() if types[c] != "Binary"}
     batches = list(files.read(place.parent, place.name, {**types, **texts}))
     bad = [record for batch in batches for record in batch.bad]
     if "failed" in state:
@@ -162,6 +164,10 @@ def _with_bad(answered: pl.DataFrame, numbers: list[int], bad: list[BadRecord]) 
 
 
 def _write(frame: pl.DataFrame, path: Path, kind: str, *, guard: bool, came: Path) -> None:
+    import polars as pl
+
+    if kind != "parquet":
+        frame = frame.with_columns(pl.selectors.binary().bin.encode("base64"))
     if kind == "csv":
         (guarded(frame) if guard else frame).write_csv(path)
     elif kind == "jsonl":

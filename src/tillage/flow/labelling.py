@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from tillage.core.errors import UsageError
-from tillage.core.rows import ID, ORIGIN, drop_columns
+from tillage.core.rows import ID, ORIGIN, drop_columns, only, split_left
 from tillage.flow.cross_validation import held_out
 from tillage.flow.evaluation import linear_model
 from tillage.flow.explanation import drawn
@@ -107,7 +107,10 @@ def _torn(judged: Judged, registry: Registry) -> tuple[pl.DataFrame, int]:
     rows = drawn(pl.concat(bare, how="diagonal_relaxed"), _LOOK) if bare else pl.DataFrame()
     if not rows.height:
         return pl.DataFrame(), 0
-    said = told(judged.fitted, rows)
+    said, _ = split_left(told(judged.fitted, rows))  # a row that the model turns away is none to be asked for
+    if not said.height:
+        return pl.DataFrame(), 0
+    rows = only(rows, said[ID])
     shares = said["shares"].struct.unnest()
     ordered = np.sort(shares.to_numpy(), axis=1)
     torn = 1 - (ordered[:, -1] - ordered[:, -2])

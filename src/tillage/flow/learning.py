@@ -66,6 +66,7 @@ def run_learn(
     judged = Judged(store, run.source, rows, plan, model, fitted, frozenset(unseen))
     report = evaluate(judged, registry)
     report |= {told: fitted.state[told] for told in _TOLD if told in fitted.state}
+    report["warnings"] = [*report["warnings"], *fitted.state.get("warnings", [])]
     if shards is not None:
         report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)

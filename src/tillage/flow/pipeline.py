@@ -292,7 +292,8 @@ class Trained:
         for step in self.project.maps(self.table):
             frame, left = split_left(step.apply(frame))
             away += [left] if left.height else []
-        answered = self.fitted.apply(frame)
+        answered, left = split_left(self.fitted.apply(frame))
+        away += [left] if left.height else []
         if not one:
             return pl.concat([answered, *away], how="diagonal").drop(ID, PARENT, INTO, strict=False)
         if answered.height != 1:

@@ -32,6 +32,7 @@ _KINDS: dict[Any, str] = {
     pl.Date: "a date (YYYY-MM-DD)",
     pl.Datetime: "a time (ISO 8601)",
     pl.Time: "a time of day",
+    pl.Binary: "bytes written in base64",
 }
 _MOMENT = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2}(?:\.\d{1,9})?))?\s?(Z|[+-]\d{2}:?\d{2})?)?$"
 
@@ -209,7 +210,7 @@ def answers(maps: Sequence[Map], model: Fitted, ready: pl.DataFrame, errors: pl.
     confidences: list[float | None] = [None] * height
     if not ready.height:
         return Answers(predictions, None, said)
-    whole = model.apply(ready)
+    whole = _staying(model.apply(ready), said)
     found = whole[PREDICTION].to_list()
     sure = whole[CONFIDENCE].to_list() if CONFIDENCE in whole.columns else None
     if len(found) == height:
@@ -298,7 +299,8 @@ def typed(rows: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> tuple[pl.Dat
     """The rows in the types of `schema`, and for each row what could not be read so (null: everything could).
 
     A text of digits is a number where numbers were seen; the empty text is no value; a number that would not stay what
-    it is (3.5 where whole numbers were seen) is said, not rounded.
+    it is (3.5 where whole numbers were seen) is said, not rounded. Bytes are written in base64 (RFC 4648), since
+    neither JSON nor CSV has any.
 
     >>> frame, errors = typed(pl.DataFrame({"n": ["7", "x", ""]}), {"n": pl.Int64()})
     >>> frame["n"].to_list(), errors.to_list()
@@ -369,6 +371,9 @@ def _from_text(values: pl.Series, dtype: pl.DataType) -> pl.Series:
         return shaped.str.to_date("%Y-%m-%d", strict=False)
     if isinstance(dtype, pl.Datetime):
         return _moments(values, dtype)
+    if dtype == pl.Binary:
+        # Strict as RFC 4648 has it, section 4: padded, without another sign; what is not so becomes null.
+        return values.set(values == "", None).cast(dtype).bin.decode("base64", strict=False)
     return values.cast(dtype, strict=False)
 
 

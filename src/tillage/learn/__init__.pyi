@@ -8,6 +8,8 @@ from .gaussian_naive_bayes import GaussianNaiveBayes as GaussianNaiveBayes
 from .gaussian_naive_bayes import GaussianNaiveBayesModel as GaussianNaiveBayesModel
 from .hdbscan import Hdbscan as Hdbscan
 from .hdbscan import HdbscanClustered as HdbscanClustered
+from .image_classifier import ImageClassifier as ImageClassifier
+from .image_classifier import ImageClassifierModel as ImageClassifierModel
 from .kmeans import Kmeans as Kmeans
 from .kmeans import KmeansClustered as KmeansClustered
 from .linear_discriminant import LinearDiscriminant as LinearDiscriminant

@@ -103,21 +103,32 @@ class ClassifierModel(LearntModel):
     """Adds `prediction` and `confidence`: the class of the greatest share, and that share."""
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
-        return with_shares(rows, self.state["classes"], self.shares(rows))
+        return self.told(rows, self.shares(rows))
 
     def apply_with_shares(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The same, and `shares`: a Struct with a field a class, what an evaluation of probabilities asks for."""
-        classes, shares = self.state["classes"], self.shares(rows)
-        told = pl.DataFrame(shares, schema=dict.fromkeys(classes, pl.Float64)).to_struct("shares")
-        return with_shares(rows, classes, shares).with_columns(told)
+        return self.told_with_shares(rows, self.shares(rows))
+
+    def told(self, rows: pl.DataFrame, shares: Numbers) -> pl.DataFrame:
+        """The rows with what their shares say."""
+        return with_shares(rows, self.state["classes"], shares)
+
+    def told_with_shares(self, rows: pl.DataFrame, shares: Numbers) -> pl.DataFrame:
+        """The same, and the shares."""
+        told = pl.DataFrame(shares, schema=dict.fromkeys(self.state["classes"], pl.Float64)).to_struct("shares")
+        return self.told(rows, shares).with_columns(told)
 
     def shares(self, rows: pl.DataFrame) -> Numbers:
         """(rows, classes): the share of each class, the mean over the shards, each row's sum 1."""
-        seen, classes = self.seen(rows), self.state["classes"]
+        return self.shares_of(self.seen(rows), rows.height)
+
+    def shares_of(self, seen: Any, rows: int) -> Numbers:
+        """The same, of so many rows that were looked at."""
+        classes = self.state["classes"]
         if _SHARDS not in self.state:
             return softmax(self.scores(seen))
         at = {name: place for place, name in enumerate(classes)}
-        shares = np.zeros((rows.height, len(classes)))
+        shares = np.zeros((rows, len(classes)))
         for member in self.members:
             shares[:, [at[name] for name in member.state["classes"]]] += softmax(member.scores(seen))
         return np.asarray(shares / len(self.members))

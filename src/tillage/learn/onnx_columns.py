@@ -17,7 +17,7 @@ import numpy as np
 from tillage.core.errors import UsageError
 from tillage.learn.columns import PARTS
 from tillage.learn.learner import Numbers
-from tillage.text.onnx_graph import ML, Graph, Port
+from tillage.onnx.graph import ML, Graph, Port
 
 LARGEST, FURTHEST = 1e150, 1e9
 """As in `columns.py`: numbers beyond the first, and standard deviations beyond the second, are cut."""

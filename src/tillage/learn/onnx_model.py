@@ -19,7 +19,7 @@ from tillage.core.state import State
 from tillage.learn.columns import PARTS
 from tillage.learn.learner import CONFIDENCE, PREDICTION, Numbers
 from tillage.learn.onnx_columns import GraphColumns, ports
-from tillage.text.onnx_graph import ML, Graph, Port
+from tillage.onnx.graph import ML, Graph, Port
 
 SHARES = "shares"
 """The output (rows, classes) of a classifier, its classes in the metadata as JSON."""

@@ -2,11 +2,11 @@
 
 from tillage.media.columns import SHAPE, SIZE, Pictures, Shape, Size, Sounds
 from tillage.media.hashes import band_values, dhash, phash
-from tillage.media.image import decode_image, encode_image, gray, resized
+from tillage.media.image import decode_image, encode_image, gray, opaque, resized
 from tillage.media.mel import MelSpectrum
 from tillage.media.quality import clipped_share, sharpness
 from tillage.media.sound import Sound, decode_sound, encode_sound, resampled, trimmed
-from tillage.media.unreadable import Unreadable
+from tillage.media.unreadable import TooLarge, Unreadable
 
 __all__ = [
     "SHAPE",
@@ -17,6 +17,7 @@ __all__ = [
     "Size",
     "Sound",
     "Sounds",
+    "TooLarge",
     "Unreadable",
     "band_values",
     "clipped_share",
@@ -26,6 +27,7 @@ __all__ = [
     "encode_image",
     "encode_sound",
     "gray",
+    "opaque",
     "phash",
     "resampled",
     "resized",

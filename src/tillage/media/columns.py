@@ -15,7 +15,7 @@ from pydantic import Field
 
 from tillage.core.columns import require_type
 from tillage.core.errors import ConfigurationError, Problem
-from tillage.media.image import Pixels, decode_image, encode_image
+from tillage.media.image import MOST_PIXELS, Pixels, decode_image, encode_image, opaque
 from tillage.media.sound import PLAIN, Sound, decode_sound, encode_sound
 from tillage.media.unreadable import Unreadable
 
@@ -42,20 +42,28 @@ SHAPE = ("sample_rate", "channels", "samples")
 class Pictures:
     """The pictures of some rows.
 
+    Where a size is told in columns, bytes whose width and height are both null are a file all the same.
+
     >>> rows = pl.DataFrame({"p": [bytes(12)], "width": [2], "height": [2]})
     >>> Pictures(rows, "p", SIZE).each(lambda n, pixels: pixels.shape)
     [(2, 2, 3)]
     """
 
-    def __init__(self, rows: pl.DataFrame, column: str, size: tuple[str, str] | None) -> None:
-        """Raises ConfigurationError for columns that are missing or of another type."""
+    def __init__(self, rows: pl.DataFrame, column: str, size: tuple[str, str] | None, most: int = MOST_PIXELS) -> None:
+        """`most`: pixels above which a file is not unpacked. Raises ConfigurationError for columns that are missing or
+        of another type."""
         self.values = _bytes(rows, column, size or (), "size")
         self.plain = size is not None
         self._sizes = [_whole(rows, name) for name in size or ()]
+        self._most = most
 
     def each(self, function: Callable[[int, Pixels], T]) -> list[T | None]:
         """What the function makes of each, given its position; None of null and of what cannot be read."""
-        return _each(self.values, lambda n, data: function(n, self._read(n, data)))
+        return [None if isinstance(made, Unreadable) else made for made in self.tried(function)]
+
+    def tried(self, function: Callable[[int, Pixels], T]) -> list[T | Unreadable | None]:
+        """The same, with why it cannot be read."""
+        return _tried(self.values, lambda n, data: function(n, self._read(n, data)))
 
     def write(self, pixels: Pixels) -> bytes:
         """The pixels as the bytes were: plain, or as PNG."""
@@ -63,8 +71,11 @@ class Pictures:
 
     def _read(self, n: int, data: bytes) -> Pixels:
         if not self.plain:
-            return decode_image(data)
+            return decode_image(data, self._most)
         width, height = (sizes[n] for sizes in self._sizes)
+        if width is None and height is None:
+            pixels = opaque(decode_image(data, self._most))
+            return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
         if not width or not height or width < 0 or len(data) != width * height * 3:
             raise Unreadable(f"{len(data)} bytes are no {width} x {height} pixels")
         return np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
@@ -86,7 +97,8 @@ class Sounds:
 
     def each(self, function: Callable[[int, Sound], T]) -> list[T | None]:
         """What the function makes of each, given its position; None of null and of what cannot be read."""
-        return _each(self.values, lambda n, data: function(n, self._read(n, data)))
+        made = _tried(self.values, lambda n, data: function(n, self._read(n, data)))
+        return [None if isinstance(one, Unreadable) else one for one in made]
 
     def write(self, sound: Sound) -> bytes:
         """The sound as the bytes were: plain, or as WAV or FLAC."""
@@ -107,16 +119,16 @@ class Sounds:
         return Sound(np.frombuffer(data, dtype="<f4").reshape(samples, channels), rate, PLAIN)
 
 
-def _each(values: pl.Series, function: Callable[[int, bytes], T]) -> list[T | None]:
-    out: list[T | None] = []
+def _tried(values: pl.Series, function: Callable[[int, bytes], T]) -> list[T | Unreadable | None]:
+    out: list[T | Unreadable | None] = []
     for n, data in enumerate(values.to_list()):
         if data is None:
             out.append(None)
             continue
         try:
             out.append(function(n, data))
-        except Unreadable:
-            out.append(None)
+        except Unreadable as error:
+            out.append(error)
     return out
 
 

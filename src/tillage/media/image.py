@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tillage.core.errors import Unavailable
-from tillage.media.unreadable import Unreadable
+from tillage.media.unreadable import TooLarge, Unreadable
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -24,16 +24,21 @@ Pixels = NDArray[np.uint8]
 MOST_PIXELS = 100_000_000
 """A larger picture is refused before it is unpacked: a few kilobytes can unpack to gigabytes."""
 
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
+"""What is read; of the others that Pillow knows, some are programs that it would hand to an interpreter."""
+
 _CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-def decode_image(data: bytes) -> Pixels:
-    """The pixels (rows, columns, channels); palettes become colours, 16 bits become 8. Raises Unreadable, Unavailable.
+def decode_image(data: bytes, most: int = MOST_PIXELS) -> Pixels:
+    """The pixels (rows, columns, channels), turned as EXIF says; palettes become colours, 16 bits become 8.
+
+    `most`: pixels above which it is not unpacked. Raises Unreadable, Unavailable.
 
     >>> decode_image(encode_image(np.zeros((2, 3, 1), dtype=np.uint8))).shape
     (2, 3, 1)
     """
-    opened = _opened(data)
+    opened = _opened(data, most)
     if opened.mode not in ("L", "RGB", "RGBA"):
         opened = _eight_bits(opened)
     pixels: Pixels = np.asarray(opened)
@@ -67,6 +72,19 @@ def gray(pixels: Pixels) -> Pixels:
     return luma
 
 
+def opaque(pixels: Pixels) -> Pixels:
+    """The pixels without how opaque they are (1 or 3 channels): what shines through is laid on white.
+
+    >>> opaque(np.array([[[0, 0, 0, 255], [0, 0, 0, 0]]], dtype=np.uint8)).tolist()
+    [[[0, 0, 0], [255, 255, 255]]]
+    """
+    if pixels.shape[2] < 4:
+        return pixels
+    cover = pixels[:, :, 3:].astype(np.uint32)
+    laid: Pixels = ((pixels[:, :, :3] * cover + 255 * (255 - cover) + 127) // 255).astype(np.uint8)
+    return laid
+
+
 def resized(pixels: Pixels, rows: int, columns: int) -> Pixels:
     """The pixels at another size, by Lanczos.
 
@@ -79,18 +97,24 @@ def resized(pixels: Pixels, rows: int, columns: int) -> Pixels:
     return out[:, :, None] if out.ndim == 2 else out
 
 
+_ORIENTATION = 0x0112
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""EXIF's orientation to Pillow's number of the transposition that undoes it."""
+
 _LANCZOS = 1
 """Pillow's number for the filter, Image.Resampling.LANCZOS."""
 
 
-def _opened(data: bytes) -> Any:
-    """The picture, unpacked."""
+def _opened(data: bytes, most: int) -> Any:
+    """The picture, unpacked and turned."""
     try:
-        opened = _pillow().open(BytesIO(data))
-        if opened.width * opened.height > MOST_PIXELS:
-            raise Unreadable(f"a picture of {opened.width} x {opened.height} pixels")
+        opened = _pillow().open(BytesIO(data), formats=FORMATS)
+        if opened.width * opened.height > most:
+            raise TooLarge(f"a picture of {opened.width} x {opened.height} pixels")
         opened.load()
-    except Unavailable:
+        turn = _TURNS.get(opened.getexif().get(_ORIENTATION, 1))
+        opened = opened if turn is None else opened.transpose(turn)
+    except (Unavailable, TooLarge):
         raise
     except Exception as error:  # a damaged file makes Pillow's readers raise whatever they like
         raise Unreadable(str(error)) from None

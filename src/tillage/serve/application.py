@@ -157,7 +157,7 @@ class Application:
         """`POST /v2/models/NAME/infer`: tensors in, tensors out."""
         served = self._served(scope)
         length = next((v for n, v in scope["headers"] if n == HEADER.lower().encode()), None)
-        wanted = asked(scope[BODY], None if length is None else length.decode("latin-1"))
+        wanted = asked(scope[BODY], None if length is None else length.decode("latin-1"), served.own.now.raw)
         given, ids, now = await self._answer(served, wanted.rows, field_of(wanted.rows))
         turned = [f"row {at}: {error}" for at, error in enumerate(given.errors) if error is not None]
         if turned:

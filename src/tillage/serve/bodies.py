@@ -108,6 +108,8 @@ def columns_of(
     >>> schema = {"n": pl.Int64(), "text": pl.String()}
     >>> columns_of([{"n": "7", "text": 5}], schema, {"n": "scale"})
     {'n': [7], 'text': ['5']}
+    >>> columns_of([{"picture": "iVBORw=="}], {"picture": pl.Binary()}, {})
+    {'picture': [b'\x89PNG']}
     >>> columns_of([{"n": "x"}], schema, {}).keys()
     Traceback (most recent call last):
     tillage.serve.refusal.Refused: 'x' in column 'n' is not a whole number.
@@ -142,8 +144,10 @@ _NATIVE: dict[Any, frozenset[type]] = {
     pl.String: frozenset({str}),
     pl.Float64: frozenset({float}),
     pl.Boolean: frozenset({bool}),
+    pl.Binary: frozenset({bytes}),
 }
-"""What JSON gives as the column holds it; a whole number may be too large, so it is looked at."""
+"""What a body gives as the column holds it (JSON no bytes, a binary tensor does); a whole number may be too large, so
+it is looked at."""
 
 _WHOLE = 1 << 63
 

@@ -1,14 +1,15 @@
 """The Open Inference Protocol, version 2, over HTTP: a tensor a column, in JSON or in the binary extension.
 
-A column is a tensor of shape [rows] or [rows, 1]. Text, dates and whatever else has no type of its own are BYTES. A row
-that is turned away has no place in a tensor, so it is the answer to the whole request.
+A column is a tensor of shape [rows] or [rows, 1]. Text, dates and whatever else has no type of its own are BYTES. A
+column of bytes, such as pictures, is BYTES as they are in the binary extension, and in base64 in JSON. A row that is
+turned away has no place in a tensor, so it is the answer to the whole request.
 Source: github.com/kserve/open-inference-protocol, REST specification and the binary tensor data extension.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +72,8 @@ class Asked:
     binary: bool = False
 
 
-def asked(body: bytes, header_length: str | None) -> Asked:
-    """The request of a body; Refused (400) with the path of what is wrong.
+def asked(body: bytes, header_length: str | None, raw: Collection[str] = ()) -> Asked:
+    """The request of a body; Refused (400) with the path of what is wrong. `raw`: columns of bytes that are no text.
 
     >>> asked(b'{"inputs": [{"name": "n", "shape": [2], "datatype": "INT64", "data": [1, 2]}]}', None).rows
     [{'n': 1}, {'n': 2}]
@@ -95,7 +96,7 @@ def asked(body: bytes, header_length: str | None) -> Asked:
         name = tensor.get("name")
         if not isinstance(name, str) or not name or name in columns:
             raise Refused(400, "It must be the name of a column, once.", field=f"{where}.name")
-        columns[name], tail = _values(tensor, tail, where)
+        columns[name], tail = _values(tensor, tail, where, text=name not in raw)
     if len(tail):
         raise Refused(400, f"{len(tail)} bytes follow the last tensor.", field="inputs")
     heights = {len(values) for values in columns.values()}
@@ -130,7 +131,7 @@ def _outputs(value: Mapping[str, Any]) -> tuple[list[tuple[str, bool]] | None, b
     return out or None, binary
 
 
-def _values(tensor: Mapping[str, Any], tail: memoryview, where: str) -> tuple[list[Any], memoryview]:
+def _values(tensor: Mapping[str, Any], tail: memoryview, where: str, *, text: bool) -> tuple[list[Any], memoryview]:
     """The values of a tensor, one a row, and what is left of the binary part."""
     kind, shape = tensor.get("datatype"), tensor.get("shape")
     if kind != "BYTES" and kind not in _NUMPY:
@@ -148,7 +149,7 @@ def _values(tensor: Mapping[str, Any], tail: memoryview, where: str) -> tuple[li
         place = f"{where}.parameters.binary_data_size"
         if type(size) is not int or not 0 <= size <= len(tail):
             raise Refused(400, f"There are {len(tail)} bytes.", field=place)
-        return _decoded(str(kind), tail[:size], rows, place), tail[size:]
+        return _decoded(str(kind), tail[:size], rows, place, text=text), tail[size:]
     data = tensor.get("data")
     if not isinstance(data, list):
         raise Refused(400, "It must be a list of values.", field=f"{where}.data")
@@ -161,7 +162,7 @@ def _values(tensor: Mapping[str, Any], tail: memoryview, where: str) -> tuple[li
     return data, tail
 
 
-def _decoded(kind: str, data: memoryview, rows: int, where: str) -> list[Any]:
+def _decoded(kind: str, data: memoryview, rows: int, where: str, *, text: bool) -> list[Any]:
     if kind != "BYTES":
         dtype = np.dtype(_NUMPY[kind])
         if len(data) != rows * dtype.itemsize:
@@ -174,7 +175,7 @@ def _decoded(kind: str, data: memoryview, rows: int, where: str) -> list[Any]:
         (size,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size
         try:
-            out.append(str(data[at : at + size], "utf-8"))
+            out.append(str(data[at : at + size], "utf-8") if text else bytes(data[at : at + size]))
         except UnicodeDecodeError:
             raise Refused(400, f"Element {len(out)} is not UTF-8.", field=where) from None
         at += size

@@ -93,6 +93,8 @@ def _column(dtype: pl.DataType) -> dict[str, Any]:
         return {"type": ["number", "null"]}
     if dtype == pl.String:
         return {"type": ["string", "null"]}
+    if dtype == pl.Binary:
+        return {"type": ["string", "null"], "contentEncoding": "base64"}
     return {"type": ["string", "null"], "description": f"{dtype}, as ISO 8601 writes it"}
 
 

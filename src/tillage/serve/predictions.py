@@ -8,6 +8,7 @@ without the key it tells nothing.
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -98,12 +99,14 @@ class PredictionLog:
 
 
 def plain(value: Any) -> Any:
-    """A value of a request as JSON has it: a date, a time as ISO 8601 writes it.
+    """A value of a request as JSON has it: a date, a time as ISO 8601 writes it, bytes in base64.
 
     >>> from datetime import date
-    >>> plain(2.5), plain(None), plain(date(2026, 1, 2))
-    (2.5, None, '2026-01-02')
+    >>> plain(2.5), plain(None), plain(date(2026, 1, 2)), plain(b"PNG")
+    (2.5, None, '2026-01-02', 'UE5H')
     """
+    if isinstance(value, bytes):
+        return b64encode(value).decode("ascii")
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

@@ -54,6 +54,8 @@ class Loaded:
     schema: dict[str, pl.DataType] = field(default_factory=dict)
     """What a request may bring: the columns of the start table, without the target."""
     needed: dict[str, str] = field(default_factory=dict)
+    raw: tuple[str, ...] = ()
+    """Of these columns, those of bytes that are no text."""
     route: str = ""
     """`canary` or `shadow` beside the service's own model."""
     keep: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ class Loaded:
     def __post_init__(self) -> None:
         target = self.model.state.get("target")
         self.schema = {c: t for c, t in self.way.schema.items() if c != target}
+        self.raw = tuple(c for c, t in self.schema.items() if t == pl.Binary)
         self.needed = needed(self.way, self.model)
         self._absent = [(target, self.way.schema[target])] if target in self.way.schema else []
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tillage.core.errors import BadData, Unavailable
+from tillage.onnx.session import onnx_session
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -65,12 +66,4 @@ class Network:
 
     @cached_property
     def _session(self) -> Any:
-        """One thread: chunks run beside each other, and a sum keeps its order."""
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise Unavailable("Networks are run by onnxruntime, which is not installed.", fix=_FIX) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        return onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
+        return onnx_session(self._model)

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from tillage.core.errors import BadData, TillageError
-from tillage.text.onnx_graph import Graph, Port
+from tillage.onnx.graph import Graph, Port
 from tillage.text.pretrained import Pretrained
 
 Array = np.ndarray[Any, np.dtype[Any]]
