@@ -26,7 +26,11 @@ Kind: TypeAlias = Literal["INT64", "FLOAT", "DOUBLE", "STRING"]
 
 @dataclass(frozen=True)
 class Port:
-    """An input or an output: its name, what its tensor holds, its shape (a text is a size of any length)."""
+    """An input or an output: its name, what its tensor holds, its shape (a text is a size of any length).
+
+    >>> Port("age", "FLOAT", ("rows", 1)).shape
+    ('rows', 1)
+    """
 
     name: str
     kind: Kind
@@ -108,7 +112,14 @@ class Graph:
 
 
 def ports_of(model: bytes) -> tuple[list[Port], list[Port]]:
-    """The inputs and outputs that a model names."""
+    """The inputs and outputs that a model names.
+
+    >>> graph = Graph()
+    >>> last = graph.op("Neg", "x")
+    >>> made = graph.model("less", [Port("x", "FLOAT", ("rows",))], {last: Port("y", "FLOAT", ("rows",))})
+    >>> [port.name for some in ports_of(made) for port in some]
+    ['x', 'y']
+    """
     library = _library()
     kinds: dict[int, Kind] = {
         getattr(library.TensorProto, kind): kind for kind in ("INT64", "FLOAT", "DOUBLE", "STRING")
