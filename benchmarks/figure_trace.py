@@ -83,7 +83,7 @@ def ask(folder: Path, table: str, direction: str, turn: int) -> None:
     import numpy.ma  # noqa: F401
 
     from tillage.face.rooms import project
-    from tillage.promises.trace import trace, trace_record
+    from tillage.promises.tracing import trace, trace_record
 
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

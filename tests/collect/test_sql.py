@@ -21,7 +21,7 @@ from tillage.core.errors import ConfigurationError, Denied, InputMissing
 from tillage.face.rooms import project
 from tillage.flow.planner import intents
 from tillage.promises import forget
-from tillage.promises.trace import trace, trace_record
+from tillage.promises.tracing import trace, trace_record
 
 
 def fill(shop: Shop) -> None:

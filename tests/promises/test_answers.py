@@ -16,7 +16,7 @@ from tillage.flow import erasure
 from tillage.flow.prediction_table import read_predictions
 from tillage.promises import estimate, forget, receipts
 from tillage.promises.receipt import row_committed
-from tillage.promises.trace import Node, row_of_key, trace, trace_prediction, trace_subject
+from tillage.promises.tracing import Node, row_of_key, trace, trace_prediction, trace_subject
 from tillage.store.verify import verify
 
 PLAN = """project: asked

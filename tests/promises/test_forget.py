@@ -200,11 +200,11 @@ STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "work that no version owns": _skip(erasure, "clear_unowned"),
     "the page": lambda patch: patch.setattr(erasure, "REPORT", "other.html"),
     "the vacuum": lambda patch: patch.setattr(erasure, "erase_replaced", lambda *_, **__: None),
-    "answers of a server": _skip("tillage.promises.forget", "answers", Answers()),
-    "segments of its log": _skip("tillage.promises.forget", "bring_all"),
+    "answers of a server": _skip("tillage.promises.forgetting", "answers", Answers()),
+    "segments of its log": _skip("tillage.promises.forgetting", "bring_all"),
     "what no plan has": _skip(erasure, "_beside", {}),
     "classes that only they had": _skip("tillage.promises.answers", "_said", set()),
-    "quarantined records": _skip("tillage.promises.forget", "quarantined", Named(ids(), [], [], 0)),
+    "quarantined records": _skip("tillage.promises.forgetting", "quarantined", Named(ids(), [], [], 0)),
 }
 
 

@@ -14,7 +14,8 @@ from tests.flow.world import KEY
 from tillage.core.errors import TillageError, VerifyFailed
 from tillage.core.keys import Keyring
 from tillage.face.rooms import project
-from tillage.promises import forget, public_key, receipts, verify_receipt
+from tillage.flow.receipt import public_key
+from tillage.promises import forget, receipts, verify_receipt
 from tillage.promises.receipt import row_committed
 
 PLAN = """\

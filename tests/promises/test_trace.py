@@ -26,8 +26,8 @@ from tillage.core.errors import InputMissing, UnknownName, UsageError
 from tillage.core.rows import ids
 from tillage.face.rooms import project
 from tillage.flow.run import Project
-from tillage.promises.trace import row_of_key, trace, trace_record
 from tillage.promises.trace_graph import Edge, Item, Node, Thread
+from tillage.promises.tracing import row_of_key, trace, trace_record
 from tillage.store.gc import collect
 from tillage.store.purge import purge
 

@@ -23,8 +23,8 @@ from tests.promises.test_trace import built, by_id, one, orchard
 from tillage.face.main import ended
 from tillage.flow.run import Project
 from tillage.promises.lineage_events import as_lines, columns_through, lineage_events, producer
-from tillage.promises.trace import trace, trace_record
 from tillage.promises.trace_picture import picture
+from tillage.promises.tracing import trace, trace_record
 
 __all__ = ["built", "orchard"]  # fixtures
 

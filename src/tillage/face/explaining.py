@@ -86,7 +86,7 @@ def _row(project: Project, table: str, row: str | None, key: str | None) -> pl.D
     import polars as pl
 
     from tillage.core.errors import InputMissing, UsageError
-    from tillage.promises.trace import row_of_key
+    from tillage.promises.tracing import row_of_key
 
     if row is None:
         wanted = row_of_key(project, table, [key or ""])

@@ -67,7 +67,8 @@ def verify(
 def _verify_receipt(screen: Screen, file: Path, key: str | None, plan: Path | None) -> None:
     """With a key this needs no project."""
     from tillage.core.errors import InputMissing
-    from tillage.promises import public_key, verify_receipt
+    from tillage.flow.receipt import public_key
+    from tillage.promises import verify_receipt
 
     if not file.is_file():
         raise InputMissing(f"There is no file {file}.", fix="Check the path after --receipt.")

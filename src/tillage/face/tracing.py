@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from tillage.flow.run import Project
-    from tillage.promises.trace import Node
+    from tillage.promises.tracing import Node
 
 _ID = re.compile(r"(0x)?[0-9a-fA-F]{1,32}")
 _SHORT = {"digest": 16, "sha256": 16}
@@ -103,7 +103,7 @@ def trace(
 
 def _about(project: Project, name: str, subject: str, others: tuple[Any, ...], limit: int) -> Node:
     from tillage.core.errors import UsageError
-    from tillage.promises.trace import trace_subject
+    from tillage.promises.tracing import trace_subject
 
     if any(other not in (None, []) for other in others):
         raise UsageError("--subject stands alone: it asks for the answers about somebody, not about one row.")
@@ -114,8 +114,8 @@ def _node(
     project: Project, name: str, row: str | None, key: list[str] | None, version: int | None, bounds: dict[str, Any]
 ) -> Node:
     from tillage.core.errors import UsageError, unknown_name
-    from tillage.promises.trace import row_of_key, trace, trace_prediction, trace_record
     from tillage.promises.trace_record import is_read, paths
+    from tillage.promises.tracing import row_of_key, trace, trace_prediction, trace_record
 
     tables, models = project.plan.tables, project.plan.models
     if name not in tables and name not in models:

@@ -1,17 +1,5 @@
 """What the joined line lets its owner ask: where a row came from, where it went, and that it be forgotten."""
 
-from tillage.flow.receipt import public_key
-from tillage.promises.forget import estimate, forget, release_object
-from tillage.promises.receipt import receipts, verify_receipt
-from tillage.promises.trace import Node, trace
+import lazy_loader
 
-__all__ = [
-    "Node",
-    "estimate",
-    "forget",
-    "public_key",
-    "receipts",
-    "release_object",
-    "trace",
-    "verify_receipt",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

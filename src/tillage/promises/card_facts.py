@@ -13,8 +13,8 @@ from typing import Any
 from tillage.core.errors import InputMissing
 from tillage.flow.plan import Card
 from tillage.flow.run import Project
-from tillage.promises.trace import trace
 from tillage.promises.trace_graph import Node
+from tillage.promises.tracing import trace
 
 LIBRARIES = ("polars", "numpy", "scipy", "scikit-learn", "lightgbm")
 """What a model of ours is computed with."""
