@@ -16,6 +16,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from tillage.core.errors import BadData
+from tillage.core.rows import column
 from tillage.core.state import State
 from tillage.learn.boosting import Boosting, require_columns
 from tillage.learn.calibration import calibrated, learn_calibration
@@ -26,7 +27,7 @@ from tillage.learn.ensemble import ClassifierModel, RegressorModel, ShardedLearn
 from tillage.learn.examples import Table, folds_of, groups_of
 from tillage.learn.families import DENSE, Family, Solver, examples_of
 from tillage.learn.forest import Forest
-from tillage.learn.learner import Numbers, as_text, column, labelled, require_two, softmax
+from tillage.learn.learner import Numbers, as_text, labelled, require_two, softmax
 from tillage.learn.linear import Logistic, Ridge
 from tillage.learn.network import Network
 from tillage.learn.onnx_columns import refused

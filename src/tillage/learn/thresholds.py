@@ -19,7 +19,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from tillage.core.errors import BadData
-from tillage.learn.learner import Numbers, as_text, column
+from tillage.core.rows import column
+from tillage.learn.learner import Numbers, as_text
 
 LEAST_ROWS = 20
 """Held-out rows that a rate of a group needs; a group with fewer has the threshold of all rows."""
