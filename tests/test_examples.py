@@ -24,7 +24,7 @@ FOLDERS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
 
 
 def test_each_example_says_what_it_is() -> None:
-    assert len(FOLDERS) == 3
+    assert len(FOLDERS) == 6
     for folder in FOLDERS:
         for name in ("README.md", "tillage.yaml", "data/README.md"):
             assert (folder / name).is_file(), f"{folder.name} has no {name}"
@@ -97,3 +97,69 @@ def test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         found += pl.read_csv("out.csv")["prediction"].to_list()
     assert len(found) == 5
     assert sum(a == b for a, b in zip(found, [9, 0, 8, 9, 8], strict=True)) >= 4
+
+
+def laid(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example's plan in a folder of its own, with room for its data; its data as they are."""
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+    monkeypatch.chdir(folder)
+    (folder / "data").mkdir()
+    shutil.copy(EXAMPLES / name / "tillage.yaml", folder)
+    return EXAMPLES / name / "data"
+
+
+@pytest.mark.parametrize("name", ["disease", "fairness", "traffic"])
+def test_data_have_their_licence(name: str) -> None:
+    folder = EXAMPLES / name / "data"
+    assert (folder / "LICENSE").read_text().startswith("Attribution 4.0 International")
+    assert "Creative Commons Attribution 4.0 International" in (folder / "README.md").read_text()
+    files = [path for path in folder.iterdir() if path.suffix != ".md" and path.name != "LICENSE"]
+    assert all(f"`{path.name}`" in (folder / "README.md").read_text() for path in files)
+    assert sum(path.stat().st_size for path in files) < 1_000_000
+
+
+def test_disease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(laid("disease", tmp_path, monkeypatch) / "heart.csv", tmp_path / "data")
+    with project(tmp_path) as opened:
+        opened.run()
+        report = opened.report("heart")
+        assert "num" not in opened.read("known").columns
+    assert report["train"] + report["test"] + sum(report["left"].values()) == 303
+    assert report["metrics"]["accuracy"] > report["baseline"]["accuracy"] + 0.1
+    assert report["metrics"]["roc_auc"] > 0.85
+    assert report["cross_validation"]["mean"]["accuracy"] > 0.75
+    assert ended(["export", "heart", "--onnx", "heart.onnx"]) == 0
+
+
+def test_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last three of six years: two to learn from, one that is to be told."""
+    readings = pl.read_parquet(laid("traffic", tmp_path, monkeypatch) / "metro.parquet")
+    readings.filter(pl.col("date_time") >= "2016-01-01").write_parquet(tmp_path / "data" / "metro.parquet")
+    with project(tmp_path) as opened:
+        opened.run(["flow"])
+        report, hours = opened.report("flow"), opened.read("all_hours")
+    assert hours["date_time"].is_unique().all()
+    christmas = hours.filter(pl.col("day") == "2017-12-25")
+    assert christmas["holiday"].unique().to_list() == ["Christmas Day"]
+    assert christmas.height > 20
+    assert report["metrics"]["mae"] < 0.75 * report["baseline"]["mae"]
+    assert 0.8 < report["forecast"]["held"] < 0.97
+
+
+def test_fairness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a third of the people: parity costs accuracy, opportunity hardly any; each closes the gap that it names."""
+    at = laid("fairness", tmp_path, monkeypatch)
+    for name in ("train.csv.gz", "test.csv.gz"):
+        some = pl.read_csv(at / name).gather_every(3)
+        (tmp_path / "data" / name).write_bytes(gzip.compress(some.write_csv().encode(), mtime=0))
+    with project(tmp_path) as opened:
+        opened.run()
+        plain, parity, opportunity = (opened.report(name) for name in ("plain", "parity", "opportunity"))
+    gap = plain["fairness"]["columns"][0]["differences"]
+    assert gap["selection_rate"] > 0.15
+    assert parity["thresholds"]["after"]["differences"]["selection_rate"] < 0.05
+    assert opportunity["thresholds"]["after"]["differences"]["true_positive_rate"] < 0.1
+    lost = [plain["metrics"]["accuracy"] - other["metrics"]["accuracy"] for other in (parity, opportunity)]
+    assert lost[1] < 0.01 < lost[0] < 0.05
+    assert sum("'sex' is 'Female'" in warning for warning in plain["warnings"]) == 1
+    assert not any("'sex' is 'Female'" in warning for warning in parity["warnings"])
