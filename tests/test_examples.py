@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -20,11 +21,14 @@ from tillage.face.rooms import project
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+MADE = ("films.csv", "hotels.csv")
+"""Of `sentiment`: what its reader makes of copies of the sets."""
+
 FOLDERS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
 
 
 def test_each_example_says_what_it_is() -> None:
-    assert len(FOLDERS) == 6
+    assert len(FOLDERS) == 7
     for folder in FOLDERS:
         for name in ("README.md", "tillage.yaml", "data/README.md"):
             assert (folder / name).is_file(), f"{folder.name} has no {name}"
@@ -163,3 +167,34 @@ def test_fairness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lost[1] < 0.01 < lost[0] < 0.05
     assert sum("'sex' is 'Female'" in warning for warning in plain["warnings"]) == 1
     assert not any("'sex' is 'Female'" in warning for warning in parity["warnings"])
+
+
+def test_sentiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On made sentences in the layout of both sets, which are not ours to hand on."""
+    at = laid("sentiment", tmp_path, monkeypatch)
+    assert sorted(path.name for path in at.iterdir() if path.suffix == ".csv" and path.name not in MADE) == []
+    shutil.copy(at / "make.py", tmp_path / "data")
+    own = tmp_path / "own"
+    own.mkdir()
+    words = {
+        "pos": ("a warm , funny film", "caf\u00e9 charm"),
+        "neg": ("a dull , silly film", "clich\u00e9 upon clich\u00e9"),
+    }
+    for kind, (first, last) in words.items():
+        lines = "".join(f"{first} number {n % 89} {last} {n} \n" for n in range(200))
+        (own / f"rt-polarity.{kind}").write_bytes(lines.encode("cp1252"))
+    reviews = [f"1,\u623f\u95f4\u5f88\u5e72\u51c0{n}\u53f7\u65b9\u4fbf" for n in range(200)]
+    reviews += [f'0,"\u670d\u52a1\u592a\u5dee,{n}\u697c\u5f88\u5435\n\u4e0d\u6765\u4e86"' for n in range(100)]
+    table = "\ufefflabel,review\n" + "\n".join([*reviews, "1,"]) + "\n"
+    (own / "ChnSentiCorp_htl_all.csv.gz").write_bytes(gzip.compress(table.encode(), mtime=0))
+    subprocess.run([sys.executable, "data/make.py", "own"], check=True)
+    with project(tmp_path) as opened:
+        opened.run()
+        films, hotels = opened.read("films"), opened.read("hotels")
+        reports = [opened.report(name) for name in ("films_mood", "hotels_mood")]
+    assert films["mood"].value_counts().sort("mood").rows() == [("bad", 200), ("good", 200)]
+    assert films.filter(pl.col("text").str.contains("caf\u00e9")).height == 200
+    assert hotels["mood"].value_counts().sort("mood").rows() == [("bad", 100), ("good", 200)]
+    assert hotels.filter(pl.col("text").str.contains("\n")).height == 100, "a review may have two lines"
+    assert [report["metrics"]["accuracy"] for report in reports] == [1.0, 1.0]
+    assert reports[0]["robustness"]
