@@ -21,9 +21,9 @@ from tillage.face.screen import Screen, close
 # differ in the last bit. Whoever sets it keeps it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# A run makes many short-lived objects and few cycles; looking for these every 700 objects cost 3 % of small files, and
-# every 10,000 a tenth of a start, which imports a few hundred thousand that stay.
-gc.set_threshold(100_000, 10, 10)
+# A command imports some hundred thousand objects that stay, and makes few cycles: looking for these would be a tenth of
+# a short one. A server sets its own.
+gc.set_threshold(300_000, 10, 10)
 
 COMMANDS = {
     "try": "trying:try_file",

@@ -171,6 +171,7 @@ async def _live(
     # What is there now stays; to look through it again and again would cost as much as the requests.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
     tending = asyncio.create_task(_tend(application, note))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not (server.started or serving.done()):
