@@ -24,7 +24,11 @@ def evaluation_tables(report: Mapping[str, Any]) -> list[Titled]:
     ...     "interval": [0.0, 0.2], "p": 0.04, "test": "McNemar, exact"}}})]
     ['Beside a linear model']
     """
-    found = [table for part in (_linear, _slices, _fairness, _folds, _columns, _robustness) for table in part(report)]
+    found = [
+        table
+        for part in (_linear, _slices, _fairness, _thresholds, _folds, _columns, _robustness)
+        for table in part(report)
+    ]
     return [table for table in found if table.lines]
 
 
@@ -86,6 +90,24 @@ def _fairness(report: Mapping[str, Any]) -> Iterator[Titled]:
             )
             lines[-1] |= rates
         yield Titled(f"Groups by '{one['column']}': who is predicted to be '{found['favourable']}'", lines)
+
+
+def _thresholds(report: Mapping[str, Any]) -> Iterator[Titled]:
+    found = report.get("thresholds")
+    if not found:
+        return
+    lines = []
+    for title, key in (("without", "before"), ("with", "after")):
+        one = found[key]
+        rates = {f"difference in {rate.replace('_', ' ')}": figure(gap) for rate, gap in one["differences"].items()}
+        lines.append({"thresholds": title, **rates, "accuracy": figure(one["metrics"]["accuracy"])})
+    by = ", ".join(f"{name} {value:.3g}" for name, value in found["by"].items())
+    yield Titled(
+        f"Thresholds by '{found['group']}' ({found['constraint'].replace('_', ' ')} of '{found['favourable']}'; {by}), "
+        "on the test rows",
+        lines,
+    )
+    yield Titled("What these thresholds cost", [compared_line(found["compared"])])
 
 
 _RATES = ("true_positive_rate", "false_positive_rate", "false_negative_rate", "accuracy")

@@ -14,6 +14,7 @@ from tillage.core.errors import TillageError
 from tillage.core.keys import fraction
 from tillage.core.rows import ID, ORIGIN, drop_columns
 from tillage.core.step import Fitted
+from tillage.flow.adjustment import adjustment
 from tillage.flow.cross_validation import cross_validated
 from tillage.flow.explanation import importance, mean_contributions
 from tillage.flow.judged import Judged, learnt, told
@@ -65,6 +66,9 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     if model.evaluation.explain:
         value["importance"] = importance(judged, exam)
         value["contributions"] = mean_contributions(judged, exam)
+    adjusted = adjustment(judged, exam, registry)
+    if adjusted:
+        value["thresholds"] = adjusted
     if model.evaluation.robustness:
         value["robustness"] = robustness(judged, exam, registry)
     if model.evaluation.folds is not None:

@@ -8,9 +8,10 @@ that cannot be answered comes back with the reason in `error`. Steps that look a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -139,11 +140,14 @@ def _schema(project: Project, start: str) -> dict[str, pl.DataType]:
 def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows as they came, in their order, with `prediction`, `confidence` (of a classifier) and `error`.
 
+    A model that says more (its `adds`, such as the ends of an interval) has those columns before `error`.
+
     `error` is null where there is a prediction; else the reason under which a Map turned the row away, or which value
     could not be read as the type that the model saw. Columns that the model's table does not know stay as they are
     and are not looked at; a missing target is null. Raises BadData for missing columns, UsageError for reserved ones.
     """
-    clash = [c for c in rows.columns if c in (PREDICTION, CONFIDENCE, ERROR) or c.startswith("_")]
+    more = added(model)
+    clash = [c for c in rows.columns if c in (PREDICTION, CONFIDENCE, *more, ERROR) or c.startswith("_")]
     if clash:
         raise UsageError(
             f"The rows already have {_columns(clash)}, which scoring would write over.",
@@ -153,10 +157,10 @@ def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
     _require(taken, model, rows, target)
     answers = [_slice(taken, model, part, target) for part in rows.iter_slices(SLICE)]
     if not answers:
-        empty = {PREDICTION: pl.String, CONFIDENCE: pl.Float64, ERROR: pl.String}
+        empty = {PREDICTION: pl.String, CONFIDENCE: pl.Float64, **dict.fromkeys(more, pl.Float64), ERROR: pl.String}
         return rows.with_columns(pl.lit(None, dtype=t).alias(c) for c, t in empty.items())
     made = pl.concat(answers, how="diagonal_relaxed")
-    names = [c for c in (PREDICTION, CONFIDENCE, ERROR) if c in made.columns]
+    names = [c for c in (PREDICTION, CONFIDENCE, *more, ERROR) if c in made.columns]
     return rows.with_columns(made[c] for c in names)
 
 
@@ -167,6 +171,7 @@ def _slice(taken: Way, model: Fitted, rows: pl.DataFrame, target: str | None) ->
     made: list[pl.Series] = [pl.Series(PREDICTION, given.predictions, strict=False)]
     if given.confidences is not None:
         made.append(pl.Series(CONFIDENCE, given.confidences, dtype=pl.Float64))
+    made += [pl.Series(name, values, dtype=pl.Float64) for name, values in given.more.items()]
     return pl.DataFrame([*made, pl.Series(ERROR, given.errors, dtype=pl.String)])
 
 
@@ -178,6 +183,20 @@ class Answers:
     confidences: list[float | None] | None
     """None where the model gives none (a regression)."""
     errors: list[str | None]
+    more: dict[str, list[float | None]] = field(default_factory=dict)
+    """By column, what else the model says, such as the ends of an interval; null where there is no end."""
+
+    def part(self, first: int, rows: int) -> Answers:
+        """The answers to some of the rows."""
+        some = slice(first, first + rows)
+        sure = None if self.confidences is None else self.confidences[some]
+        more = {name: values[some] for name, values in self.more.items()}
+        return Answers(self.predictions[some], sure, self.errors[some], more)
+
+
+def added(model: Fitted) -> tuple[str, ...]:
+    """The columns of numbers that a model adds beside prediction and confidence."""
+    return tuple(getattr(model, "adds", ()))
 
 
 @lru_cache(maxsize=1)
@@ -208,18 +227,22 @@ def answers(maps: Sequence[Map], model: Fitted, ready: pl.DataFrame, errors: pl.
         ready = _staying(passed, said)
     predictions: list[Any] = [None] * height
     confidences: list[float | None] = [None] * height
+    more: dict[str, list[float | None]] = {name: [None] * height for name in added(model)}
     if not ready.height:
-        return Answers(predictions, None, said)
+        return Answers(predictions, None, said, more)
     whole = _staying(model.apply(ready), said)
     found = whole[PREDICTION].to_list()
     sure = whole[CONFIDENCE].to_list() if CONFIDENCE in whole.columns else None
+    ends = {name: [v if v is not None and isfinite(v) else None for v in whole[name].to_list()] for name in more}
     if len(found) == height:
-        return Answers(found, sure, said)
+        return Answers(found, sure, said, ends)
     for at, place in enumerate(whole[ID].to_list()):
         predictions[place] = found[at]
         if sure is not None:
             confidences[place] = sure[at]
-    return Answers(predictions, None if sure is None else confidences, said)
+        for name, values in ends.items():
+            more[name][place] = values[at]
+    return Answers(predictions, None if sure is None else confidences, said, more)
 
 
 def _staying(passed: pl.DataFrame, said: list[str | None]) -> pl.DataFrame:

@@ -111,7 +111,11 @@ class ClassifierModel(LearntModel):
 
     def told(self, rows: pl.DataFrame, shares: Numbers) -> pl.DataFrame:
         """The rows with what their shares say."""
-        return with_shares(rows, self.state["classes"], shares)
+        return with_shares(rows, self.state["classes"], shares, self.best(rows, shares))
+
+    def best(self, rows: pl.DataFrame, shares: Numbers) -> Numbers:
+        """The place of the class predicted for each row: that of the greatest share, of equals the first."""
+        return np.asarray(shares.argmax(axis=1))
 
     def told_with_shares(self, rows: pl.DataFrame, shares: Numbers) -> pl.DataFrame:
         """The same, and the shares."""

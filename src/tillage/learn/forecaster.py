@@ -246,6 +246,9 @@ class ForecasterModel(Fitted):
     ['prediction', 'prediction_low', 'prediction_high']
     """
 
+    adds: ClassVar[tuple[str, ...]] = (LOW, HIGH)
+    """Columns of numbers that it adds beside the prediction: the ends of its interval."""
+
     def needs(self) -> tuple[str, ...]:
         return tuple(self.state["input"])
 

@@ -146,15 +146,15 @@ def with_prediction(rows: pl.DataFrame, classes: Sequence[str], scores: Numbers)
     return _chosen(rows, classes, best, softmax(scores))
 
 
-def with_shares(rows: pl.DataFrame, classes: Sequence[str], shares: Numbers) -> pl.DataFrame:
-    """The rows with the class of the greatest share (of equals, the first) and that share.
+def with_shares(rows: pl.DataFrame, classes: Sequence[str], shares: Numbers, best: Numbers) -> pl.DataFrame:
+    """The rows with the class at the place `best` and its share.
 
     `shares`: (rows, classes), each row's sum 1.
 
-    >>> with_shares(pl.DataFrame({"a": [1]}), ["x", "y"], np.array([[0.25, 0.75]])).row(0)
+    >>> with_shares(pl.DataFrame({"a": [1]}), ["x", "y"], np.array([[0.25, 0.75]]), np.array([1])).row(0)
     (1, 'y', 0.75)
     """
-    return _chosen(rows, classes, shares.argmax(axis=1), shares)
+    return _chosen(rows, classes, best, shares)
 
 
 def _chosen(rows: pl.DataFrame, classes: Sequence[str], best: Numbers, shares: Numbers) -> pl.DataFrame:

@@ -16,6 +16,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from tillage.core.errors import BadData
+from tillage.core.rows import column
 from tillage.core.state import State
 from tillage.learn.boosting import Boosting, require_columns
 from tillage.learn.calibration import calibrated, learn_calibration
@@ -26,10 +27,12 @@ from tillage.learn.ensemble import ClassifierModel, RegressorModel, ShardedLearn
 from tillage.learn.examples import Table, folds_of, groups_of
 from tillage.learn.families import DENSE, Family, Solver, examples_of
 from tillage.learn.forest import Forest
-from tillage.learn.learner import Numbers, labelled, require_two, softmax
+from tillage.learn.learner import Numbers, as_text, labelled, require_two, softmax
 from tillage.learn.linear import Logistic, Ridge
 from tillage.learn.network import Network
+from tillage.learn.onnx_columns import refused
 from tillage.learn.support_vectors import SupportVectors
+from tillage.learn.thresholds import Thresholds, chosen, learn_thresholds
 from tillage.learn.tree_columns import TreeColumns
 from tillage.learn.tuning import Range, Tune, search
 
@@ -181,6 +184,19 @@ class TabularClassifier(TabularLearner):
     calibrate: Literal["sigmoid", "isotonic"] | None = Field(
         None, description="how the confidence is put right, by rows held back: sigmoid (Platt), or isotonic"
     )
+    thresholds: Thresholds | None = Field(
+        None, description="by group, the share from which a class is predicted, so that groups are treated alike"
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_of_one_model(self) -> Self:
+        if self.thresholds is not None and self.in_shards():
+            raise ValueError("'thresholds' are of one model: leave 'shards' and 'slices' out")
+        return self
+
+    def needs(self) -> tuple[str, ...]:
+        more = () if self.thresholds is None else (self.thresholds.group,)
+        return tuple(dict.fromkeys((*super().needs(), *more)))
 
     def learn(self, rows: pl.DataFrame, before: State | None) -> State:
         """The state; raises BadData when there are fewer than two classes, or no column to learn from."""
@@ -197,9 +213,10 @@ class TabularClassifier(TabularLearner):
             start = _carried(before, table.learnt) if before["model"] == "linear" else None
         state = self._state(family, table, names, family.learn(examples_of(table, family.name), start))
         method = self.calibrate or ("sigmoid" if family.name == "svm" else None)
-        if method is not None:
+        if method is not None or self.thresholds is not None:
             answers = self._held(table, every=True).answers(examples_of(table, family.name), family)
-            state |= _curves(answers, table, method)
+            state |= _curves(answers, table, method) if method is not None else {}
+            state |= _by_group(answers, table, self.thresholds, classes, state.get("calibration"))
         return {**state, **told, "classes": classes}
 
     def _solvers(self) -> tuple[Solver, SupportVectors]:
@@ -222,6 +239,30 @@ class TabularClassifierModel(FamilyModel, ClassifierModel):
         if "calibration" not in self.state:
             return scores
         return np.asarray(np.log(np.maximum(calibrated(self.state["calibration"], softmax(scores)), 1e-300)))
+
+    def reads(self) -> tuple[str, ...]:
+        own = super().reads()
+        return (
+            own if "thresholds" not in self.state else tuple(dict.fromkeys((*own, self.state["thresholds"]["group"])))
+        )
+
+    def best(self, rows: pl.DataFrame, shares: Numbers) -> Numbers:
+        """The class of the greatest share, or by the thresholds of the rows' groups."""
+        if "thresholds" not in self.state:
+            return super().best(rows, shares)
+        return chosen(self.state["thresholds"], shares, rows)
+
+    @property
+    def unadjusted(self) -> Self | None:
+        """The same model without thresholds by group; None where it has none."""
+        if "thresholds" not in self.state:
+            return None
+        return type(self)(state={name: value for name, value in self.state.items() if name != "thresholds"})
+
+    def onnx(self, facts: Mapping[str, str] | None = None) -> bytes:
+        if "thresholds" in self.state:
+            raise refused("its thresholds by group are not part of a graph")
+        return super().onnx(facts)
 
 
 class TabularRegressor(TabularLearner):
@@ -280,6 +321,19 @@ def _curves(answers: Answers, table: Table, method: str) -> dict[str, Any]:
         return {}
     target = table.target[answers.asked]
     return {"calibration": learn_calibration(answers.said[answers.asked], target, method)}
+
+
+def _by_group(
+    answers: Answers, table: Table, wanted: Thresholds | None, classes: list[str], curves: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The thresholds as part of the state, by what models said of rows that they had not seen."""
+    if wanted is None:
+        return {}
+    said = answers.said[answers.asked]
+    shares = calibrated(curves, said) if curves else said
+    groups = as_text(column(table.rows, wanted.group)).filter(pl.Series(answers.asked))
+    place = classes.index(wanted.favourable) if wanted.favourable in classes else 0
+    return {"thresholds": learn_thresholds(wanted, classes, shares[:, place], table.target[answers.asked], groups)}
 
 
 def _carried(before: State, learnt: Sequence[Mapping[str, Any]]) -> tuple[Numbers, Numbers]:

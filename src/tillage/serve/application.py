@@ -17,7 +17,7 @@ from starlette.routing import Match, Route
 from tillage.core.errors import BadData, Unavailable, UnknownName, unknown_name
 from tillage.flow.prediction_table import SHADOW as SHADOW_IDS
 from tillage.flow.prediction_table import text
-from tillage.flow.score import Answers
+from tillage.flow.score import Answers, added
 from tillage.guard.paths import checked_name
 from tillage.serve.batches import Batches
 from tillage.serve.bodies import Columns, Where, columns_of, in_rows, loaded, require_text, rows_of
@@ -151,13 +151,16 @@ class Application:
                 made.append({"id": name, "prediction": prediction, "confidence": sure[at]})
                 if now.hand_over is not None:
                     made[-1]["hand_over"] = now.hand_over.of(sure[at])
+            if given.more and error is None:
+                made[-1] |= {column: values[at] for column, values in given.more.items()}
         return json({"model": now.model_name, "version": now.version, "predictions": made})
 
     async def infer(self, scope: Scope) -> Whole:
         """`POST /v2/models/NAME/infer`: tensors in, tensors out."""
         served = self._served(scope)
         length = next((v for n, v in scope["headers"] if n == HEADER.lower().encode()), None)
-        wanted = asked(scope[BODY], None if length is None else length.decode("latin-1"), served.own.now.raw)
+        header, now = None if length is None else length.decode("latin-1"), served.own.now
+        wanted = asked(scope[BODY], header, now.raw, added(now.model))
         given, ids, now = await self._answer(served, wanted.rows, field_of(wanted.rows))
         turned = [f"row {at}: {error}" for at, error in enumerate(given.errors) if error is not None]
         if turned:

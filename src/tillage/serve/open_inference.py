@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tillage.flow.score import Answers
+from tillage.flow.score import Answers, added
 from tillage.serve.bodies import MOST_ROWS, dumped, loaded
 from tillage.serve.refusal import Refused
 from tillage.serve.service import Loaded
@@ -55,6 +55,7 @@ def metadata(name: str, now: Loaded) -> dict[str, Any]:
         "outputs": [
             {"name": "prediction", "datatype": "BYTES" if confident else "FP64", "shape": [-1]},
             *confident,
+            *({"name": column, "datatype": "FP64", "shape": [-1]} for column in added(now.model)),
             *([{"name": "hand_over", "datatype": "BOOL", "shape": [-1]}] if now.hand_over is not None else []),
             {"name": "inference_id", "datatype": "BYTES", "shape": [-1]},
         ],
@@ -72,8 +73,10 @@ class Asked:
     binary: bool = False
 
 
-def asked(body: bytes, header_length: str | None, raw: Collection[str] = ()) -> Asked:
+def asked(body: bytes, header_length: str | None, raw: Collection[str] = (), more: Collection[str] = ()) -> Asked:
     """The request of a body; Refused (400) with the path of what is wrong. `raw`: columns of bytes that are no text.
+
+    `more`: outputs that the model has beside those that all have.
 
     >>> asked(b'{"inputs": [{"name": "n", "shape": [2], "datatype": "INT64", "data": [1, 2]}]}', None).rows
     [{'n': 1}, {'n': 2}]
@@ -104,7 +107,7 @@ def asked(body: bytes, header_length: str | None, raw: Collection[str] = ()) -> 
         raise Refused(400, "The tensors have different numbers of rows.", field="inputs")
     names = list(columns)
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return Asked(rows, _id(value), *_outputs(value))
+    return Asked(rows, _id(value), *_outputs(value, more))
 
 
 def _id(value: Mapping[str, Any]) -> str | None:
@@ -114,7 +117,7 @@ def _id(value: Mapping[str, Any]) -> str | None:
     return given or None
 
 
-def _outputs(value: Mapping[str, Any]) -> tuple[list[tuple[str, bool]] | None, bool]:
+def _outputs(value: Mapping[str, Any], more: Collection[str]) -> tuple[list[tuple[str, bool]] | None, bool]:
     parameters = value.get("parameters", {})
     binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
     given = value.get("outputs")
@@ -123,9 +126,10 @@ def _outputs(value: Mapping[str, Any]) -> tuple[list[tuple[str, bool]] | None, b
     out: list[tuple[str, bool]] = []
     for at, one in enumerate(given if isinstance(given, list) else [None]):
         name = one.get("name") if isinstance(one, dict) else None
-        if name not in ("prediction", "confidence", "hand_over", "inference_id"):
-            known = "prediction, confidence, hand_over or inference_id"
-            raise Refused(400, f"There is no such output: it is {known}.", field=f"outputs[{at}].name")
+        known = ("prediction", "confidence", *more, "hand_over", "inference_id")
+        if name not in known:
+            told = f"{', '.join(known[:-1])} or {known[-1]}"
+            raise Refused(400, f"There is no such output: it is {told}.", field=f"outputs[{at}].name")
         own = one.get("parameters", {})
         out.append((name, bool(own.get("binary_data", binary)) if isinstance(own, dict) else binary))
     return out or None, binary
@@ -205,6 +209,7 @@ def replied(name: str, now: Loaded, wanted: Asked, given: Answers, ids: Sequence
     }
     if given.confidences is not None:
         values["confidence"] = ("FP64", given.confidences)
+    values |= {column: ("FP64", numbers) for column, numbers in given.more.items()}
     if now.hand_over is not None:
         sure = given.confidences or [None] * len(given.predictions)
         values["hand_over"] = ("BOOL", [now.hand_over.of(c) for c in sure])

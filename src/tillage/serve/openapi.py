@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from tillage.flow.score import added
 from tillage.serve.bodies import MOST_ROWS
 from tillage.serve.routing import Routed
 from tillage.serve.service import Loaded
@@ -102,6 +103,8 @@ def _predictions(now: Loaded) -> dict[str, Any]:
     made: dict[str, Any] = {"id": _ID, "prediction": {"type": ["string", "number"]}}
     if now.task == "classification":
         made["confidence"] = {"type": "number", "minimum": 0, "maximum": 1}
+    for column in added(now.model):
+        made[column] = {"type": ["number", "null"]}
     if now.hand_over is not None:
         made["hand_over"] = {"type": "boolean", "description": "Whether a person should answer"}
     good = {"type": "object", "required": list(made), "properties": made}

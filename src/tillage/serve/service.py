@@ -90,8 +90,7 @@ class Loaded:
             return [found]
         out, at = [], 0
         for n in rows:
-            sure = None if found.confidences is None else found.confidences[at : at + n]
-            out.append(Answers(found.predictions[at : at + n], sure, found.errors[at : at + n]))
+            out.append(found.part(at, n))
             at += n
         return out
 
