@@ -74,7 +74,10 @@ def intents(model: str, rows: int, seed: int, out: Path) -> dict[str, Any]:
     torch()
     seen, asked = (pl.read_csv(INTENTS / f"{name}.csv").with_row_index("_id") for name in ("train", "test"))
     seen = seen.with_columns(pl.col("_id").cast(pl.UInt128)).sample(min(rows, seen.height), seed=seed)
-    step = FineTunedClassifier(input="text", target="category", model=model, validation=0.1, seed=seed)
+    asked = asked.sample(min(rows, asked.height), seed=seed)
+    step = FineTunedClassifier(
+        input="text", target="category", model=model, learning_rate=3e-4, validation=0.1, patience=2, seed=seed
+    )
     begun = time.process_time()
     fitted = step.compute({"rows": seen})
     spent = time.process_time() - begun

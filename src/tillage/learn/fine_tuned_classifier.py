@@ -35,7 +35,7 @@ from tillage.text.transformer import EncoderModel, Shape, quantized, write_graph
 _RATES = {"full": 1e-4, "lora": 1e-3}
 _JUDGED = 64
 """Texts that are looked at together where nothing is learnt."""
-_SHOWN, _FEWEST, _MOST = 1000, 3, 10
+_SHOWN, _FEWEST, _MOST = 700, 3, 10
 """Rows of a class, on average and counted again at each epoch, that a training shows, within bounds of its epochs."""
 
 
@@ -79,7 +79,7 @@ class FineTunedClassifier(ShardedLearner):
         None,
         ge=1,
         le=1000,
-        description="times that every row is learnt from, at most; null: 3 to 10, so that a class shows 1,000 rows",
+        description="times that every row is learnt from, at most; null: 3 to 10, so that a class shows 700 rows",
     )
     batch: int = Field(32, ge=1, le=4096, description="rows that are learnt from together")
     learning_rate: float | None = Field(None, gt=0, le=1, description="greatest; null: 1e-4, of lora 1e-3")
@@ -266,7 +266,7 @@ def _epochs(rows: int, classes: int) -> int:
     """Few rows of many classes need to be seen more often.
 
     >>> _epochs(9000, 77), _epochs(9000, 2), _epochs(100, 2)
-    (9, 3, 10)
+    (6, 3, 10)
     """
     return max(_FEWEST, min(_MOST, round(_SHOWN * classes / rows)))
 
