@@ -141,6 +141,11 @@ def test_rows_held_back_are_judged_by_and_stop_it(folder: Path) -> None:
     assert model.state["curve"][0]["loss"] > min(judged)
 
 
+def test_few_rows_are_learnt_from_more_often(folder: Path) -> None:
+    assert len(fit(learner(folder, epochs=None), table(40)).state["curve"]) == 10
+    assert len(fit(learner(folder, epochs=2), table(40)).state["curve"]) == 2
+
+
 def test_small_models_lose_little_and_say_so(folder: Path) -> None:
     whole = fit(learner(folder, validation=0.3), table())
     small = fit(learner(folder, validation=0.3, compress={"at_most_loss": 0.05}), table())

@@ -139,6 +139,21 @@ def test_confidence_is_near_the_share_of_hits() -> None:
     assert sure["hit"].mean() > 0.9
 
 
+def test_rows_kept_back_teach_the_first_model_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that had seen the labels of those rows would make the model look surer than it is."""
+    seen: list[tuple[int, list[str]]] = []
+
+    def told(learnt: dict[str, Any], counts: Any, target: Any) -> dict[str, Any]:
+        seen.append((counts[0].shape[0], target.tolist()))
+        return weighed_by_classes(learnt, counts, target)
+
+    monkeypatch.setattr("tillage.learn.text_classifier.weighed_by_classes", told)
+    rows = table(200, 5)
+    TextClassifier(input="text", target="y").compute({"rows": rows})
+    labels = rows["y"].to_list()
+    assert seen == [(200, labels), (180, [label for n, label in enumerate(labels) if n % 10])]
+
+
 def test_few_rows_leave_the_temperature_at_one() -> None:
     assert TextClassifier(input="text", target="y").compute({"rows": table(60, 7)}).state["temperature"] == 1.0
 

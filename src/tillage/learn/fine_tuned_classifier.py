@@ -35,6 +35,8 @@ from tillage.text.transformer import EncoderModel, Shape, quantized, write_graph
 _RATES = {"full": 1e-4, "lora": 1e-3}
 _JUDGED = 64
 """Texts that are looked at together where nothing is learnt."""
+_SHOWN, _FEWEST, _MOST = 700, 3, 10
+"""Rows of a class, on average and counted again at each epoch, that a training shows, within bounds of its epochs."""
 
 
 class Compress(BaseModel):
@@ -73,7 +75,12 @@ class FineTunedClassifier(ShardedLearner):
     model: EncoderModel
     train_weights: Literal["full", "lora"] = Field("full", description="full: all weights learn; lora: few beside them")
     rank: int = Field(8, ge=1, le=256, description="of lora: columns of the thin matrices")
-    epochs: int = Field(3, ge=1, le=1000, description="times that every row is learnt from, at most")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="times that every row is learnt from, at most; null: 3 to 10, so that a class shows 700 rows",
+    )
     batch: int = Field(32, ge=1, le=4096, description="rows that are learnt from together")
     learning_rate: float | None = Field(None, gt=0, le=1, description="greatest; null: 1e-4, of lora 1e-3")
     head_rate: float = Field(10.0, gt=0, le=1000, description="how much faster the new last layer learns")
@@ -127,7 +134,7 @@ class FineTunedClassifier(ShardedLearner):
         network = text_network(shape, weights, len(classes), pooling, self.dropout, rank, self.seed)
         task = _Task(cut, target)
         seen = np.flatnonzero(~held)
-        curve = self._training().train(
+        curve = self._training(self.epochs or _epochs(len(seen), len(classes))).train(
             network,
             lambda epoch: [seen[part] for part in by_length([len(cut[n]) for n in seen], self.batch, self.seed, epoch)],
             task.loss,
@@ -155,9 +162,9 @@ class FineTunedClassifier(ShardedLearner):
     def _columns(self) -> tuple[str, ...]:
         return (self.input,) if isinstance(self.input, str) else self.input
 
-    def _training(self) -> Training:
+    def _training(self, epochs: int) -> Training:
         return Training(
-            epochs=self.epochs,
+            epochs=epochs,
             learning_rate=self.learning_rate or _RATES[self.train_weights],
             warmup=self.warmup,
             weight_decay=self.weight_decay,
@@ -253,6 +260,15 @@ class _Task:
         order = some[np.argsort([len(self._cut[n]) for n in some], kind="stable")]
         parts = [order[at : at + _JUDGED] for at in range(0, len(order), _JUDGED)]
         return sum(float(self.loss(network, part)) for part in parts) / len(order)
+
+
+def _epochs(rows: int, classes: int) -> int:
+    """Few rows of many classes need to be seen more often.
+
+    >>> _epochs(9000, 77), _epochs(9000, 2), _epochs(100, 2)
+    (6, 3, 10)
+    """
+    return max(_FEWEST, min(_MOST, round(_SHOWN * classes / rows)))
 
 
 def _graph(state: State, *, masked: bool = False, facts: Mapping[str, str] | None = None) -> bytes:
