@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from threading import Event
+from threading import Event, current_thread
 from typing import Any
 
 import pytest
@@ -23,11 +23,13 @@ class Model:
     def __init__(self, seconds: float, gate: Event | None = None, seconds_a_row: float = 0.0) -> None:
         self.seconds, self.gate, self.seconds_a_row = seconds, gate, seconds_a_row
         self.seen: list[list[int]] = []
+        self.threads: list[str] = []
 
     def answer(self, requests: Sequence[Columns], rows: Sequence[int]) -> list[Answers]:
         if self.gate is not None:
             assert self.gate.wait(10)
         self.seen.append([r["a"][0] for r in requests])
+        self.threads.append(current_thread().name.partition("_")[0])
         if any(r["a"][0] < 0 for r in requests):
             raise ValueError("negative")
         return [Answers([r["a"][0]], None, [None]) for r in requests]
@@ -168,3 +170,14 @@ def test_a_second_thread_helps_where_more_waits_than_a_batch_may_take() -> None:
 
     assert asyncio.run(run(module.SPAN / 4)) == 12 - 2 * 4
     assert asyncio.run(run(module.A_ROW)) == 0, "one batch takes all of it"
+
+
+def test_a_quick_model_answers_few_rows_at_once_and_many_in_a_thread() -> None:
+    async def run() -> None:
+        batches, model = Batches(), Model(0.0)
+        await batches.answer(model, {"a": [1]}, module.FEW)  # type: ignore[arg-type]
+        await batches.answer(model, {"a": [2]}, module.FEW + 1)  # type: ignore[arg-type]
+        assert model.threads == ["MainThread", "answers"]
+        batches.close()
+
+    asyncio.run(run())
