@@ -22,7 +22,7 @@ import polars as pl
 from tillage.core.errors import Locked
 from tillage.core.rows import ID, ids, only
 from tillage.flow.run import STORE_LOCK
-from tillage.store.locate import candidates
+from tillage.store.locate import candidates, release
 from tillage.store.locks import hold
 from tillage.store.segments import records, segments
 from tillage.store.tables import ROWS, Draft, NewChunk, Store
@@ -107,6 +107,7 @@ def _bring(store: Store, but: int) -> None:
             store.commit(draft)
         for chunk in draft.added:  # a server goes on for months, and nobody in it reads what it has brought
             store.objects.forget(chunk.stored.name)
+        release(store)
     for _, path in waiting:
         path.unlink(missing_ok=True)
 
