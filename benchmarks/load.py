@@ -1,4 +1,4 @@
-"""A bounded load on a server of ours: so many requests over so many open connections, and what they cost the server.
+"""A bounded load on a server: so many requests over so many open connections, and what they cost the server.
 
 One process, one selector, requests written by hand: the client must not be what is measured. It ends by itself, after
 the requests or after `--seconds`. Prints one JSON object: requests, CPU milliseconds of the server a request, latency.
@@ -13,6 +13,8 @@ import selectors
 import socket
 import statistics
 import time
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,16 +36,46 @@ def whole(data: bytes) -> bool:
     return len(body) >= int(length.split(b":")[1])
 
 
-def drive(address: str, request: bytes, requests: int, connections: int, seconds: float) -> tuple[list[float], int]:
+def connected(address: str) -> socket.socket:
+    """An open connection that sends at once."""
+    place = urlsplit(address)
+    made = socket.create_connection((place.hostname, place.port))
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def requests_of(address: str, path: str, body: str, token: str) -> list[bytes]:
+    """The requests that are sent in turn: of one body, or of each line of a file, `@FILE`."""
+    bodies = Path(body[1:]).read_text(encoding="utf-8").splitlines() if body.startswith("@") else [body]
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {urlsplit(address).netloc}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {token}\r\n"
+    )
+    encoded = [one.encode() for one in bodies]
+    return [f"{head}Content-Length: {len(one)}\r\n\r\n".encode() + one for one in encoded]
+
+
+def options(about: str | None) -> argparse.ArgumentParser:
+    """What every load is told: where, what, by which token."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("address")
+    parser.add_argument("path")
+    parser.add_argument("body", help="a body, or @FILE with one a line, which are sent in turn")
+    parser.add_argument("--token", required=True)
+    return parser
+
+
+def drive(
+    address: str, bodies: Sequence[bytes], requests: int, connections: int, seconds: float
+) -> tuple[list[float], int]:
     """The latency of each request, in seconds; and how many were not answered with 200."""
-    url = urlsplit(address)
+    turn = cycle(bodies)
     selector = selectors.DefaultSelector()
     left, failed, latencies = requests, 0, list[float]()
     for _ in range(min(connections, requests)):
-        open_ = socket.create_connection((url.hostname, url.port))
-        open_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        open_ = connected(address)
         selector.register(open_, selectors.EVENT_READ, [b"", time.perf_counter()])
-        open_.sendall(request)
+        open_.sendall(next(turn))
         left -= 1
     until = time.monotonic() + seconds
     while selector.get_map() and time.monotonic() < until:
@@ -59,7 +91,7 @@ def drive(address: str, request: bytes, requests: int, connections: int, seconds
             if left and got:
                 left -= 1
                 held[:] = [b"", now]
-                open_.sendall(request)
+                open_.sendall(next(turn))
             else:
                 selector.unregister(open_)
                 open_.close()
@@ -68,24 +100,16 @@ def drive(address: str, request: bytes, requests: int, connections: int, seconds
 
 def main() -> None:
     """Drive, and tell."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("address")
-    parser.add_argument("path")
-    parser.add_argument("body")
-    parser.add_argument("--token", required=True)
+    parser = options(__doc__)
     parser.add_argument("--pid", type=int, required=True)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=30.0)
     given = parser.parse_args()
-    body = given.body.encode()
-    request = (
-        f"POST {given.path} HTTP/1.1\r\nHost: {urlsplit(given.address).netloc}\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {given.token}\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-    drive(given.address, request, max(given.requests // 10, 20), given.connections, given.seconds)
+    bodies = requests_of(given.address, given.path, given.body, given.token)
+    drive(given.address, bodies, max(given.requests // 10, 20), given.connections, given.seconds)
     before = cpu(given.pid)
-    latencies, failed = drive(given.address, request, given.requests, given.connections, given.seconds)
+    latencies, failed = drive(given.address, bodies, given.requests, given.connections, given.seconds)
     used = cpu(given.pid) - before
     latencies.sort()
     told = {

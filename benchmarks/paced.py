@@ -1,4 +1,4 @@
-"""A load at a fixed rate on a server of ours, with or without clients that drip beside it; it ends by itself.
+"""A load at a fixed rate on a server, with or without clients that drip beside it; it ends by itself.
 
 Latency counts from when a request was due, so that a server that falls behind does not slow its own measure down. One
 process, one selector. Prints one JSON object: requests, failures, median and 99th percentile in milliseconds.
@@ -6,7 +6,6 @@ process, one selector. Prints one JSON object: requests, failures, median and 99
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import selectors
@@ -14,9 +13,10 @@ import socket
 import statistics
 import time
 from collections import deque
+from itertools import cycle
 from urllib.parse import urlsplit
 
-from load import whole
+from load import connected, options, requests_of, whole
 
 CONNECTIONS = 16
 DRIP = 0.25
@@ -25,34 +25,21 @@ DRIP = 0.25
 
 def main() -> None:
     """Drive, and tell."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("address")
-    parser.add_argument("path")
-    parser.add_argument("body")
-    parser.add_argument("--token", required=True)
+    parser = options(__doc__)
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--drip", type=int, default=0, metavar="N", help="clients whose heads never end")
     given = parser.parse_args()
-    place = urlsplit(given.address)
-    body = given.body.encode()
-    request = (
-        f"POST {given.path} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {given.token}\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-
-    def connected() -> socket.socket:
-        made = socket.create_connection((place.hostname, place.port))
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return made
-
+    bodies = cycle(requests_of(given.address, given.path, given.body, given.token))
     dripping: list[socket.socket] = []
     for _ in range(given.drip):
-        made = connected()
-        made.sendall(f"POST {given.path} HTTP/1.1\r\nHost: {place.netloc}\r\n".encode())
+        made = connected(given.address)
+        made.sendall(f"POST {given.path} HTTP/1.1\r\nHost: {urlsplit(given.address).netloc}\r\n".encode())
         dripping.append(made)
     selector = selectors.DefaultSelector()
-    free = deque(connected() for _ in range(CONNECTIONS))  # each in its turn: one that idles is closed by the server
+    free = deque(
+        connected(given.address) for _ in range(CONNECTIONS)
+    )  # each in its turn: one that idles is closed by the server
     latencies, failed, sent = list[float](), 0, 0
     began = time.perf_counter()
     every = int(given.rate * given.seconds)
@@ -62,7 +49,7 @@ def main() -> None:
         while sent < every and free and now >= began + sent / given.rate:
             taken = free.popleft()
             selector.register(taken, selectors.EVENT_READ, [b"", began + sent / given.rate])
-            taken.sendall(request)
+            taken.sendall(next(bodies))
             sent += 1
         if dripping and now >= dropped + DRIP:
             dropped = now
@@ -83,7 +70,7 @@ def main() -> None:
                 free.append(open_)  # type: ignore[arg-type]
             else:
                 open_.close()  # type: ignore[union-attr]
-                free.append(connected())
+                free.append(connected(given.address))
     for each in [*dripping, *free]:
         each.close()
     latencies.sort()

@@ -71,3 +71,12 @@ def test_columns_of_the_user() -> None:
     assert r.ids().dtype == pl.UInt128
     with pytest.raises(OverflowError):
         r.ids([2**128])
+
+
+def test_columns_are_dropped_from_any_frame() -> None:
+    frame = pl.DataFrame({"a": [1, 2], "b": ["x", None], "_reason": [None, "y"]})
+    for names in ((), ("a",), ("_reason", "none of it"), ("b", "a"), ("a", "b", "_reason")):
+        for rows in (frame, frame.clear(), frame[:1]):
+            kept = r.drop_columns(rows, *names)
+            assert kept.equals(rows.select([c for c in rows.columns if c not in names]))
+            assert kept.schema == {c: t for c, t in rows.schema.items() if c not in names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from threading import Event
+from threading import Event, current_thread
 from typing import Any
 
 import pytest
@@ -20,14 +20,16 @@ from tillage.serve.refusal import Refused
 class Model:
     """Answers each request with its own first value; notes what came together."""
 
-    def __init__(self, seconds: float, gate: Event | None = None) -> None:
-        self.seconds, self.gate = seconds, gate
+    def __init__(self, seconds: float, gate: Event | None = None, seconds_a_row: float = 0.0) -> None:
+        self.seconds, self.gate, self.seconds_a_row = seconds, gate, seconds_a_row
         self.seen: list[list[int]] = []
+        self.threads: list[str] = []
 
     def answer(self, requests: Sequence[Columns], rows: Sequence[int]) -> list[Answers]:
         if self.gate is not None:
             assert self.gate.wait(10)
         self.seen.append([r["a"][0] for r in requests])
+        self.threads.append(current_thread().name.partition("_")[0])
         if any(r["a"][0] < 0 for r in requests):
             raise ValueError("negative")
         return [Answers([r["a"][0]], None, [None]) for r in requests]
@@ -116,3 +118,66 @@ def test_a_request_that_was_given_up_is_passed_over() -> None:
     began = time.monotonic()
     asyncio.run(run())
     assert time.monotonic() - began < 10
+
+
+def test_a_model_that_takes_its_time_for_each_row_gets_texts_of_like_length_and_no_more_than_a_span() -> None:
+    async def run() -> None:
+        batches, model = Batches(), Model(0.01, seconds_a_row=module.SPAN / 4)
+        lengths = [3, 300, 2, 310, 3, 2, 400, 2, 3, 260]
+        calls = [
+            batches.answer(model, {"a": [n], "text": ["x" * length]}, 1)  # type: ignore[arg-type]
+            for n, length in enumerate(lengths)
+        ]
+        found = await asyncio.gather(*calls)
+        assert [f.predictions for f in found] == [[n] for n in range(10)]
+        assert sorted(n for batch in model.seen for n in batch) == list(range(10))
+        for batch in model.seen:
+            assert len(batch) <= 4
+            assert len({lengths[n] < 200 for n in batch}) == 1, "short ones do not wait for long ones"
+        assert model.seen[0] == [0, 2, 4, 5], "the oldest first, and those like it in their order"
+        assert batches.waiting == 0
+        batches.close()
+
+    asyncio.run(run())
+
+
+def test_the_oldest_is_never_passed_by() -> None:
+    async def run() -> None:
+        batches, model = Batches(), Model(0.01, seconds_a_row=module.SPAN / 2)
+        long = asyncio.create_task(batches.answer(model, {"a": [0], "text": ["x" * 900]}, 1))  # type: ignore[arg-type]
+        short = [
+            asyncio.create_task(batches.answer(model, {"a": [n], "text": ["x"]}, 1))  # type: ignore[arg-type]
+            for n in range(1, 40)
+        ]
+        await asyncio.gather(long, *short)
+        assert 0 in model.seen[0]
+        batches.close()
+
+    asyncio.run(run())
+
+
+def test_a_second_thread_helps_where_more_waits_than_a_batch_may_take() -> None:
+    async def run(seconds_a_row: float) -> int:
+        gate = Event()
+        batches, model = Batches(), Model(0.01, gate, seconds_a_row)
+        calls = [asyncio.create_task(batches.answer(model, {"a": [n]}, 1)) for n in range(12)]  # type: ignore[arg-type]
+        await asyncio.sleep(0.1)
+        waiting = batches.waiting
+        gate.set()
+        assert [f.predictions for f in await asyncio.gather(*calls)] == [[n] for n in range(12)]
+        batches.close()
+        return waiting
+
+    assert asyncio.run(run(module.SPAN / 4)) == 12 - 2 * 4
+    assert asyncio.run(run(module.A_ROW)) == 0, "one batch takes all of it"
+
+
+def test_a_quick_model_answers_few_rows_at_once_and_many_in_a_thread() -> None:
+    async def run() -> None:
+        batches, model = Batches(), Model(0.0)
+        await batches.answer(model, {"a": [1]}, module.FEW)  # type: ignore[arg-type]
+        await batches.answer(model, {"a": [2]}, module.FEW + 1)  # type: ignore[arg-type]
+        assert model.threads == ["MainThread", "answers"]
+        batches.close()
+
+    asyncio.run(run())

@@ -13,7 +13,7 @@ from tests.serve.running import Server, lay
 
 SHORT = """
 import tillage.serve.protocol as p
-p.HEAD, p.BODY, p.LOOK, p.MOST_CONNECTIONS = 1.0, 2.0, 0.1, 40
+p.HEAD, p.BODY, p.IDLE, p.LOOK, p.MOST_CONNECTIONS = 1.0, 2.0, 1.5, 0.1, 40
 """
 """The deadlines, shortened: their lengths are not what is tested."""
 
@@ -56,6 +56,27 @@ def test_who_says_nothing_or_drips_is_given_up(impatient: Server) -> None:
     assert lives(impatient, whole + b"GET / HTTP/1.1\r\nX", b"a", 8) < 4
     assert lives(impatient, whole + head(impatient, 100_000), b"a", 8) < 6
     assert 1.5 < lives(impatient, head(impatient, 100_000), b"a", 8) < 6
+
+
+def test_who_idles_between_requests_is_given_up_whatever_blank_lines_come(impatient: Server) -> None:
+    whole = head(impatient, 2) + b"{}"
+    for drip in (b"", b"\r\n"):
+        with socket.create_connection((impatient.host, impatient.port), timeout=0.1) as open_:
+            open_.sendall(whole)
+            got, began = b"", time.monotonic()
+            while time.monotonic() - began < 8:
+                try:
+                    if drip:
+                        open_.sendall(drip)
+                    if not (piece := open_.recv(1000)):
+                        break
+                    got += piece
+                except TimeoutError:
+                    continue
+                except (BrokenPipeError, ConnectionResetError):
+                    break
+            assert got.startswith(b"HTTP/1.1 400 ")
+            assert 1 < time.monotonic() - began < 5
 
 
 def test_connections_without_end_leave_room_for_nobody_else_to_wait(impatient: Server) -> None:

@@ -17,6 +17,7 @@ import polars as pl
 from tillage.collect.piece import Piece
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.step import BadRecord
+from tillage.flow.bad_records import bad_row
 
 ROWS = 65_536
 
@@ -116,15 +117,6 @@ def _is_extension(field: Any) -> bool:
 def _fail(first: int) -> Any:
     def fail(row: int, stage: str, reason: str, message: str, column: str) -> BadRecord:
         """The bad record of a row without bytes of its own."""
-        return BadRecord(
-            record=first + row,
-            byte_start=0,
-            byte_end=0,
-            stage=stage,
-            reason=reason,
-            column=column,
-            message=message,
-            raw=b"",
-        )
+        return bad_row(first + row, stage, reason, message, column)
 
     return fail

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import polars as pl
 from pydantic import Field
@@ -23,9 +23,10 @@ from tillage.core.errors import ConfigurationError, InputMissing
 from tillage.core.rows import ID, ids, only
 from tillage.core.state import State
 from tillage.core.step import BadRecord, Batch, Found
+from tillage.flow.bad_records import bad_row
 from tillage.flow.following import Following, Held, Looked
 from tillage.flow.pipeline import reader
-from tillage.flow.prediction_table import INPUTS, LABELS, PARTS, SHADOW, STAGE, last_labels
+from tillage.flow.prediction_table import INPUTS, LABELS, PARTS, SHADOW, STAGE, last_labels, text
 from tillage.store.locate import candidates
 from tillage.store.tables import ROWS, Chunk, Store
 
@@ -172,7 +173,7 @@ class Predictions(Following):
                 f"A service keeps the column '{min(clash)}', which every prediction has.", fix="Take it out of 'keep'."
             )
         return frame.with_columns(
-            pl.Series(name, [_text(one.get(name)) for one in texts], dtype=pl.String) for name in columns
+            pl.Series(name, [text(one.get(name)) for one in texts], dtype=pl.String) for name in columns
         )
 
 
@@ -197,21 +198,9 @@ def _sum(labels: pl.DataFrame, near: pl.Series) -> str:
     return sha256(repr(rows).encode()).hexdigest() if rows else ""
 
 
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
-
-
 def _misfit(frame: pl.DataFrame, row: int, column: str, to: str) -> BadRecord:
-    return BadRecord(
-        record=row,
-        byte_start=0,
-        byte_end=0,
-        stage="cast",
-        reason="bad_value",
-        column=column,
-        message=f"The value of column '{column}' is no {to}.",
-        raw=json.dumps(frame.row(row, named=True), default=str, ensure_ascii=False).encode(),
-    )
+    message = f"The value of column '{column}' is no {to}."
+    return bad_row(row, "cast", "bad_value", message, column, frame.row(row, named=True))
 
 
 predictions = reader(Predictions)

@@ -57,7 +57,8 @@ def drop_columns(frame: pl.DataFrame, *names: str) -> pl.DataFrame:
     >>> drop_columns(pl.DataFrame({"a": [1], "b": [2]}), "b", "c").columns
     ['a']
     """
-    return frame.select([c for c in frame.columns if c not in names])
+    kept = [c for c in frame.columns if c not in names]
+    return frame[kept] if kept else pl.DataFrame()
 
 
 def leave(rows: pl.DataFrame, reason: str, where: pl.Expr) -> pl.DataFrame:

@@ -40,15 +40,24 @@ def serve(
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="Speak HTTPS: certificate and chain, PEM.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key, PEM.")] = None,
+    otel: Annotated[
+        str | None,
+        typer.Option(
+            "--otel",
+            metavar="URL",
+            help="Send traces there (OTLP over HTTP). Default: OTEL_EXPORTER_OTLP_ENDPOINT, where that is set.",
+        ),
+    ] = None,
     plan: PlanFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer requests with the models of the plan; Ctrl-C or SIGTERM ends it in good order."""
     from tillage import __version__
-    from tillage.core.errors import UsageError
+    from tillage.core.errors import Unavailable, UsageError
     from tillage.serve.server import refuse_keys, refuse_open
     from tillage.serve.server import serve as answer
     from tillage.serve.tokens import FILE, chosen_token, kept_token
+    from tillage.serve.tracing import Traces, endpoint_of
 
     screen = Screen(as_json)
     refuse_open(host, token)
@@ -57,6 +66,13 @@ def serve(
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
     if tls is not None:
         refuse_keys(tls)
+    traces, endpoint = None, endpoint_of(otel)
+    try:
+        traces = Traces(endpoint, __version__) if endpoint else None
+    except Unavailable as error:
+        if otel is not None:
+            raise
+        screen.say(f"The environment says where to send traces, and none are sent. {error}")
     with open_project(plan, ran=True) as project:
         known = chosen_token(token) if token is not None else kept_token(project.store.root)
         shown = "$TILLAGE_TOKEN" if token is not None else f"$(cat {project.store.root / FILE})"
@@ -78,6 +94,7 @@ def serve(
             hosts=allow_host or (),
             tls=tls,
             memory=memory,
+            traces=traces,
             note=screen.say,
             listening=listening,
         )

@@ -22,7 +22,7 @@ import polars as pl
 from tillage.core.errors import Locked
 from tillage.core.rows import ID, ids, only
 from tillage.flow.run import STORE_LOCK
-from tillage.store.locate import candidates
+from tillage.store.locate import candidates, release
 from tillage.store.locks import hold
 from tillage.store.segments import records, segments
 from tillage.store.tables import ROWS, Draft, NewChunk, Store
@@ -47,6 +47,9 @@ _LABELS: dict[str, Any] = {ID: pl.UInt128, "order": pl.Int64, "labelled": pl.Dat
 _ABOUTS: dict[str, Any] = {ID: pl.UInt128, _ABOUT: pl.UInt128, "table": pl.String}
 _INPUTS: dict[str, Any] = {ID: pl.UInt128, "values": pl.String}
 PARTS = {ROWS: _SCHEMA, LABELS: _LABELS, ABOUT: _ABOUTS, INPUTS: _INPUTS}
+
+AT_ONCE = 10_000
+"""Entries that are Python objects at once: they take ten times what they take in a frame."""
 
 _ROW_BITS = 32
 SHADOW = 1 << 31
@@ -102,6 +105,9 @@ def _bring(store: Store, but: int) -> None:
                 draft.added.append(NewChunk(part, store.objects.put_frame(key, frame)))
         if draft.added:
             store.commit(draft)
+        for chunk in draft.added:  # a server goes on for months, and nobody in it reads what it has brought
+            store.objects.forget(chunk.stored.name)
+        release(store)
     for _, path in waiting:
         path.unlink(missing_ok=True)
 
@@ -117,10 +123,16 @@ def _with_predictions(store: Store, found: dict[str, pl.DataFrame]) -> pl.DataFr
 
 def _frames(found: Sequence[tuple[int, Path]]) -> dict[str, pl.DataFrame]:
     """What segments hold, by part."""
-    rows: list[tuple[Any, ...]] = []
-    labels: list[tuple[Any, ...]] = []
-    abouts: list[tuple[Any, ...]] = []
-    inputs: list[tuple[Any, ...]] = []
+    held: dict[str, list[pl.DataFrame]] = {part: [_framed([], schema)] for part, schema in PARTS.items()}
+    waiting: dict[str, list[tuple[Any, ...]]] = {part: [] for part in PARTS}
+    rows, labels, abouts, inputs = (waiting[part] for part in (ROWS, LABELS, ABOUT, INPUTS))
+
+    def settle(least: int) -> None:
+        for part, own in waiting.items():
+            if len(own) > least:
+                held[part].append(_framed(own, PARTS[part]))
+                own.clear()
+
     for number, path in found:
         for place, record in enumerate(records(path)):
             value = json.loads(record)
@@ -136,8 +148,9 @@ def _frames(found: Sequence[tuple[int, Path]]) -> dict[str, pl.DataFrame]:
             else:
                 order = number << _ROW_BITS | place
                 labels += [(int(n, 16), order, value[1], label) for n, label in value[2]]
-    made = {ROWS: rows, LABELS: labels, ABOUT: abouts, INPUTS: inputs}
-    return {part: _framed(own, PARTS[part]) for part, own in made.items()}
+            settle(AT_ONCE)
+    settle(0)
+    return {part: pl.concat(frames) for part, frames in held.items()}
 
 
 def _framed(rows: list[tuple[Any, ...]], schema: dict[str, Any]) -> pl.DataFrame:

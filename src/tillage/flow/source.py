@@ -8,7 +8,6 @@ as `superseded`, whole, and return when it leaves. Memory: 8 bytes a row for uni
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -23,6 +22,7 @@ from tillage.core.errors import BadData, RowIdCollision
 from tillage.core.rows import ID, REASON, high, ids, low, only, without
 from tillage.core.step import BadRecord, Batch
 from tillage.flow.ahead import Ahead
+from tillage.flow.bad_records import bad_row
 from tillage.flow.chunking import chunk_rows, fitting
 from tillage.flow.mending import LOST
 from tillage.flow.progress import Listener, Progress, silent
@@ -200,20 +200,8 @@ class SourceRun:
             batch.records.filter(lacks), batch.rows.filter(lacks).iter_rows(named=True), strict=True
         ):
             column = next(c for c in missing if row[c] is None)
-            raw = json.dumps(row, ensure_ascii=False, default=str).encode()
             message = "The key is empty, so the row could never be found again."
-            bad.append(
-                BadRecord(
-                    record=record,
-                    byte_start=0,
-                    byte_end=0,
-                    stage="key",
-                    reason="missing_key",
-                    column=column,
-                    message=message,
-                    raw=raw,
-                )
-            )
+            bad.append(bad_row(record, "key", "missing_key", message, column, row))
         return Batch(batch.rows.filter(~lacks), batch.records.filter(~lacks), bad)
 
     def _placed(self, batch: Batch, k: Known) -> pl.DataFrame:

@@ -30,6 +30,7 @@ from tillage.serve.predictions import PredictionLog
 from tillage.serve.refusal import Refused
 from tillage.serve.routing import SHADOW, Routed
 from tillage.serve.service import Loaded, Served, Unfit
+from tillage.serve.tracing import SEEN, Seen
 
 MOST_LABELS = 1000
 """Labels of one request."""
@@ -86,8 +87,8 @@ class Application:
             ("GET", "/metrics", self.numbers),
         ]
         self._routes = [(Route(path, handler, methods=[method]), handler) for method, path, handler in routes]
-        self._direct = {
-            f"{stem}/{name}{rest}": (handler, {"name": name})
+        self._direct: dict[str, tuple[Handler, dict[str, str], str]] = {
+            f"{stem}/{name}{rest}": (handler, {"name": name}, f"{stem}/{{name}}{rest}")
             for stem, rest, handler in (
                 ("/v1/services", "", self.predict),
                 ("/v1/models", "", self.predict),
@@ -101,16 +102,20 @@ class Application:
         """Find the route, and answer; Refused when there is none."""
         direct = self._direct.get(scope["path"])
         if direct is not None and scope["method"] == "POST":
-            scope["path_params"] = direct[1]
-            return await direct[0](scope)
+            handler, scope["path_params"], route = direct
+            if (seen := scope[SEEN]) is not None:
+                seen.route = route
+            return await handler(scope)
         allowed: set[str] = set()
-        for route, handler in self._routes:
-            match, found = route.matches(scope)
+        for known, handler in self._routes:
+            match, found = known.matches(scope)
             if match is Match.FULL:
                 scope.update(found)
+                if (seen := scope[SEEN]) is not None:
+                    seen.route = known.path
                 return await handler(scope)
             if match is Match.PARTIAL:
-                allowed |= route.methods or set()
+                allowed |= known.methods or set()
         if allowed:
             methods = ", ".join(sorted(allowed))
             raise Refused(405, f"Method Not Allowed; allowed: {methods}. See /openapi.json.", allow=methods)
@@ -139,7 +144,7 @@ class Application:
     async def predict(self, scope: Scope) -> Whole:
         """`POST /v1/services/NAME`: rows in, a prediction or the reason why there is none for each."""
         rows = rows_of(loaded(scope[BODY]))
-        given, ids, now = await self._answer(self._served(scope), rows, in_rows)
+        given, ids, now = await self._answer(scope, self._served(scope), rows, in_rows)
         sure = given.confidences
         made: list[dict[str, Any]] = []
         for at, (name, prediction, error) in enumerate(zip(ids, given.predictions, given.errors, strict=True)):
@@ -161,7 +166,7 @@ class Application:
         length = next((v for n, v in scope["headers"] if n == HEADER.lower().encode()), None)
         header, now = None if length is None else length.decode("latin-1"), served.own.now
         wanted = asked(scope[BODY], header, now.raw, added(now.model))
-        given, ids, now = await self._answer(served, wanted.rows, field_of(wanted.rows))
+        given, ids, now = await self._answer(scope, served, wanted.rows, field_of(wanted.rows))
         turned = [f"row {at}: {error}" for at, error in enumerate(given.errors) if error is not None]
         if turned:
             more = f" ({len(turned)} rows in all)" if len(turned) > 1 else ""
@@ -173,7 +178,7 @@ class Application:
         return body, (kind, (HEADER.lower().encode(), b"%d" % split), *SAFE)
 
     async def _answer(
-        self, routed: Routed, rows: list[dict[str, Any]], where: Where
+        self, scope: Scope, routed: Routed, rows: list[dict[str, Any]], where: Where
     ) -> tuple[Answers, list[str], Loaded]:
         """The answers to rows, the id of each, and who gave them; they are in the log."""
         began = time.perf_counter()
@@ -190,6 +195,8 @@ class Application:
         self.predictions.add(now, columns, given, ids, seconds)
         turned = len(given.errors) - given.errors.count(None)
         self.metrics.answered(served.name, len(rows), turned, seconds)
+        if (seen := scope[SEEN]) is not None:
+            _tell(seen, now, len(rows), turned, seconds)
         if turned < len(rows):
             served.record(columns, len(rows))
         if now.hand_over is not None:
@@ -344,3 +351,18 @@ class Application:
             self.metrics.answers(name, routed.own.now.version)
         self.metrics.unlogged(self.predictions.log.lost)
         return self.metrics.text(), ((b"content-type", CONTENT_TYPE.encode()), *SAFE)
+
+
+def _tell(seen: Seen, now: Loaded, rows: int, turned_away: int, seconds: float) -> None:
+    """What a trace says of an answer: who gave it, and to how many rows."""
+    ended = time.time_ns()
+    seen.answering = ended - int(seconds * 1e9), ended
+    seen.about = {
+        "tillage.service": now.service,
+        "tillage.model": now.model_name,
+        "tillage.version": now.version,
+        "tillage.rows": rows,
+        "tillage.rows_turned_away": turned_away,
+    }
+    if now.route:
+        seen.about["tillage.route"] = now.route

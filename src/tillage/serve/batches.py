@@ -1,7 +1,9 @@
 """Requests that wait are answered together: a query costs a hundred rows little more than one.
 
 Nothing waits for company: a batch is what came while the one before it was worked on, or in the same turn of the event
-loop. Batches that take long go to a thread of their own, so that the server still says that it is alive.
+loop. Batches that take long go to a thread of their own, so that the server still says that it is alive. Where a model
+takes its time for each row (a network of texts), a batch is as much as it does in SPAN, of texts of like length: a
+short one does not wait for long ones. What is left over goes to a second thread, for the second core.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 from tillage.flow.score import SLICE, Answers
 from tillage.serve.bodies import Columns
@@ -26,6 +29,15 @@ QUICK = 0.001
 
 FEW = 256
 """Rows up to which that is so: what batches took of late tells nothing of one that is much larger."""
+
+A_ROW = 0.0005
+"""Seconds that a row takes beyond which company gains little."""
+
+SPAN = 0.02
+"""Seconds that a batch of such rows may take, where it has several requests."""
+
+THREADS = 2
+"""Batches of one service that are worked on at once, where more waits than one may take."""
 
 MOST_WAITING = 256
 """Requests of one service that may wait."""
@@ -47,14 +59,23 @@ class _Request:
     came: float
     answer: asyncio.Future[Answers]
 
+    @cached_property
+    def length(self) -> int:
+        """How long its texts are, in powers of two of characters a row."""
+        characters = sum(len(v) for column in self.columns.values() for v in column if isinstance(v, str))
+        return (characters // max(self.rows, 1)).bit_length()
+
 
 class Batches:
     """The queue of one service."""
 
     def __init__(self) -> None:
         self._waiting: deque[_Request] = deque()
-        self._running = False
-        self._thread: ThreadPoolExecutor | None = None
+        self._due = False
+        """Whether the next turn of the event loop takes a batch."""
+        self._working = 0
+        """Batches that threads work on."""
+        self._threads: ThreadPoolExecutor | None = None
 
     @property
     def waiting(self) -> int:
@@ -68,41 +89,54 @@ class Batches:
         loop = asyncio.get_running_loop()
         request = _Request(loaded, columns, rows, time.monotonic(), loop.create_future())
         self._waiting.append(request)
-        if not self._running:
-            self._running = True
+        if not self._due and (not self._working or self._more_than_one_takes()):
+            self._due = True
             loop.call_soon(self._next)
         return await request.answer
 
     def close(self) -> None:
-        """Let go of the thread."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True)
+        """Let go of the threads."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
+
+    def _more_than_one_takes(self) -> bool:
+        """Whether a second thread has something to do: it is free, and what waits is more than one batch."""
+        if not 0 < self._working < THREADS or not self._waiting:
+            return False
+        return len(self._waiting) > _most_rows(self._waiting[0].loaded)
 
     def _next(self) -> None:
+        self._due = False
         loop = asyncio.get_running_loop()
         batch = self._take()
         if not batch:
-            self._running = False
-        elif batch[0].loaded.seconds <= QUICK and sum(request.rows for request in batch) <= FEW:
+            return
+        if batch[0].loaded.seconds <= QUICK and sum(request.rows for request in batch) <= FEW:
             _deliver(batch, _work(batch))
+            self._due = True
             loop.call_soon(self._next)
-        else:
-            self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="answers")
-            loop.run_in_executor(self._thread, _work, batch).add_done_callback(
-                lambda done: self._delivered(batch, done)
-            )
+            return
+        self._working += 1
+        self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="answers")
+        loop.run_in_executor(self._threads, _work, batch).add_done_callback(lambda done: self._delivered(batch, done))
+        if self._more_than_one_takes():
+            self._due = True
+            loop.call_soon(self._next)
 
     def _delivered(self, batch: list[_Request], done: asyncio.Future[list[Answers | Exception]]) -> None:
+        self._working -= 1
         _deliver(batch, done.result())
-        self._next()
+        if not self._due:
+            self._next()
 
     def _take(self) -> list[_Request]:
-        """The next requests that one version answers; those that waited too long are refused."""
+        """The oldest request and those that may go with it; what waited too long is refused."""
         batch: list[_Request] = []
-        rows, late = 0, time.monotonic() - PATIENCE
+        passed: list[_Request] = []
+        rows, most, length, late = 0, SLICE, -1, time.monotonic() - PATIENCE
         while self._waiting:
             first = self._waiting[0]
-            if batch and (first.loaded is not batch[0].loaded or rows + first.rows > SLICE):
+            if batch and (first.loaded is not batch[0].loaded or rows + first.rows > most):
                 break
             self._waiting.popleft()
             if first.answer.cancelled():
@@ -110,9 +144,21 @@ class Batches:
             if first.came < late:
                 first.answer.set_exception(busy())
                 continue
+            if not batch:
+                most = _most_rows(first.loaded)
+                length = first.length if most < SLICE else -1
+            elif length >= 0 and first.length != length:
+                passed.append(first)
+                continue
             batch.append(first)
             rows += first.rows
+        self._waiting.extendleft(reversed(passed))
         return batch
+
+
+def _most_rows(loaded: Loaded) -> int:
+    """Rows that a batch of several requests may have."""
+    return SLICE if loaded.seconds_a_row <= A_ROW else max(1, int(SPAN / loaded.seconds_a_row))
 
 
 def _work(batch: list[_Request]) -> list[Answers | Exception]:

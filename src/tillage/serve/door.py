@@ -16,6 +16,7 @@ from tillage.serve.bodies import LARGEST, dumped
 from tillage.serve.refusal import Refused
 from tillage.serve.scoped_tokens import Tokens
 from tillage.serve.tokens import is_right
+from tillage.serve.tracing import SEEN, Seen, Traces
 
 Scope = MutableMapping[str, Any]
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -29,6 +30,9 @@ App = Callable[[Scope], Awaitable[Whole]]
 
 OPEN = ("/v2/health/live", "/v2/health/ready")
 """What needs no token: whether the server lives and is ready tells nothing else."""
+
+UNTRACED = (*OPEN, "/metrics")
+"""What is asked every few seconds, by machines; a trace of it tells nothing."""
 
 BODY = "tillage.body"
 """Where in the scope the whole body stands."""
@@ -71,13 +75,20 @@ class Door:
     """The ASGI application: it lets in, has the answer made, and sends it as a whole."""
 
     def __init__(
-        self, app: App, token: str, hosts: Iterable[str], told: Callable[[int], None], tokens: Tokens | None = None
+        self,
+        app: App,
+        token: str,
+        hosts: Iterable[str],
+        told: Callable[[int], None],
+        tokens: Tokens | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """`token` may do everything, `tokens` what their scopes say.
 
         `hosts`: names that a request may be addressed to, without port; `told` of the status of each refusal.
         """
         self.app, self.token, self.told, self.tokens = app, token.encode(), told, tokens
+        self.traces = traces
         self.hosts = {"127.0.0.1", "localhost", "::1", *(h.strip("[]").lower() for h in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,6 +96,7 @@ class Door:
         if scope["type"] != "http":
             return
         status = 200
+        seen = scope[SEEN] = Seen() if self.traces is not None and scope["path"] not in UNTRACED else None
         try:
             brought = self.let_in(scope)
             scope[BODY] = await whole_body(brought.get(b"content-length"), receive)
@@ -103,6 +115,9 @@ class Door:
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": status, "headers": (*headers, length)})
         await send({"type": "http.response.body", "body": body})
+        if self.traces is not None and seen is not None:
+            seen.known = WHO in scope
+            self.traces.ended(seen, scope, status)
 
     def let_in(self, scope: Scope) -> dict[bytes, bytes]:
         """The headers of a request that may come in; else Refused."""

@@ -31,6 +31,7 @@ from tillage.serve.protocol import MOST_CONNECTIONS, config
 from tillage.serve.routing import services_of
 from tillage.serve.scoped_tokens import Tokens
 from tillage.serve.service import Loaded, Served, Unfit
+from tillage.serve.tracing import Traces
 from tillage.store.locks import hold
 
 LOOK = 1.0
@@ -62,15 +63,16 @@ def serve(
     hosts: Sequence[str] = (),
     tls: tuple[Path, Path] | None = None,
     memory: int | None = None,
+    traces: Traces | None = None,
     note: Callable[[str], None],
     listening: Callable[[str, list[str]], None],
 ) -> None:
     """Serve every service and model of a project until SIGTERM or Ctrl-C.
 
     `version`: of Tillage; `memory`: megabytes that the process may hold; `tls`: the files of a certificate with its
-    chain, and of its key; `hosts`: more names that requests may be addressed to. `listening` is told the address and
-    the names once requests are taken. Raises Locked while another server runs on the store, Unavailable when the port
-    is taken.
+    chain, and of its key; `hosts`: more names that requests may be addressed to; `traces`: is told of each request.
+    `listening` is told the address and the names once requests are taken. Raises Locked while another server runs on
+    the store, Unavailable when the port is taken.
     """
     with hold(project.store.root / "locks", [LOCK]):
         services = services_of(project, note, Budget(memory))
@@ -78,7 +80,8 @@ def serve(
             _more_files()
             predictions = PredictionLog(project.store)
             application = Application(services, predictions, Metrics(), version)
-            door = Door(application, token, (host, *hosts), application.metrics.refused, Tokens(project.store.root))
+            tokens = Tokens(project.store.root)
+            door = Door(application, token, (host, *hosts), application.metrics.refused, tokens, traces)
             at, at_port = listener.getsockname()[:2]
             address = f"{'https' if tls else 'http'}://{f'[{at}]' if ':' in at else at}:{at_port}"
             try:
@@ -86,6 +89,8 @@ def serve(
             finally:
                 application.close()
                 predictions.close()
+                if traces is not None:
+                    traces.close()
 
 
 def refuse_keys(tls: tuple[Path, Path]) -> None:

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import polars as pl
@@ -32,6 +32,12 @@ TRIED = 64
 
 TRIED_ROWS = 8
 """Rows of a request that are kept for that, and rows of the table where there was no request yet."""
+
+WARMED_ROWS = 32
+"""Rows of the table that a version answers first; they tell what it takes for each of many."""
+
+FADES = 1.01
+"""How much dearer a row is thought to be with each batch, until one shows that it is not."""
 
 NO_PREDICTION = "no_prediction"
 """The reason of a row to which the model gives no answer, or none that is a number."""
@@ -66,6 +72,8 @@ class Loaded:
     """Which columns of a request name the row and the subject that it is about."""
     seconds: float = 1.0
     """What a batch took of late, the median; a second before the first."""
+    seconds_a_row: float = inf
+    """What a row took in the batch that was best at it, of late: what company does not make cheaper."""
     took: deque[float] = field(default_factory=lambda: deque(maxlen=OF_LATE))
     """Seconds of the batches of late."""
 
@@ -84,8 +92,10 @@ class Loaded:
         height = sum(rows)
         series += [pl.Series(c, [None], dtype=t).new_from_index(0, height) for c, t in self._absent]
         found = sound(answers(self.way.maps, self.model, pl.DataFrame(series)))
-        self.took.append(time.perf_counter() - began)
+        took = time.perf_counter() - began
+        self.took.append(took)
         self.seconds = sorted(self.took)[len(self.took) // 2]
+        self.seconds_a_row = min(self.seconds_a_row * FADES, took / height)
         if len(requests) == 1:
             return [found]
         out, at = [], 0
@@ -200,16 +210,16 @@ class Served:
 
     def warm(self, loaded: Loaded) -> None:
         """Answer some rows of the start table, so that no request pays for what is made at first use."""
-        columns, rows = self._sample(loaded)
+        columns, rows = self._sample(loaded, WARMED_ROWS)
         if rows:
             loaded.answer([columns], [rows])
             loaded.took.clear()  # the first time is of what is made then
             loaded.answer([columns], [rows])
 
-    def _sample(self, loaded: Loaded) -> tuple[Columns, int]:
+    def _sample(self, loaded: Loaded, rows: int = TRIED_ROWS) -> tuple[Columns, int]:
         stage = next((s.name for s in self.project.stages.values() if self._collects(s, loaded)), loaded.way.start)
         for frame in self.project.store.frames(stage):
-            some = frame.head(TRIED_ROWS)
+            some = frame.head(rows)
             if some.height and all(c in some.columns for c in loaded.schema):
                 return {c: some[c].to_list() for c in loaded.schema}, some.height
         return {}, 0

@@ -221,6 +221,12 @@ def _piece(objects: Objects, piece: Piece) -> np.ndarray:
     return entries
 
 
+def release(store: Store) -> None:
+    """Let go of the pieces that were read: for a process that lives long and seldom looks."""
+    with _reading:
+        _read.pop(store.objects, None)
+
+
 def _build(store: Store, chunks: list[Chunk]) -> tuple[np.ndarray, list[int]]:
     run = Entries(sum(c.rows for c in chunks))
     for c in chunks:
