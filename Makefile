@@ -28,7 +28,7 @@ help:
 	@echo "make lock      write requirements/*.txt anew (needs uv); LOCK_FLAGS=--upgrade for newer versions"
 
 demo: $(BASE)
-	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/customer-service/demo.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh examples/customer-service
 
 test: $(DEV)
 	$(BIN)/python -m pytest -n 2 tests src --doctest-modules

@@ -71,10 +71,10 @@ def test_the_plans_of_the_page_on_tables_are_read(at: int, tmp_path: Path) -> No
     assert parse(plans[at], tmp_path, registry()).tables
 
 
-@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("at", range(5))
 def test_the_plans_of_the_page_on_learning_are_read(at: int, tmp_path: Path) -> None:
     plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/learning.md").read_text(), re.DOTALL)
-    assert len(plans) == 4
+    assert len(plans) == 5
     assert parse(plans[at], tmp_path, registry()).tables
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import struct
 import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 from scipy.optimize import minimize_scalar
+from tests.flow.world import KEY
 from tests.learn.test_every_learner import fit
 
 from tillage.core.errors import BadData, ConfigurationError, Unavailable, UnknownName
 from tillage.core.keys import fraction
 from tillage.core.state import decode, digest, encode
+from tillage.face.rooms import project
 from tillage.learn import ImageClassifier, ImageClassifierModel
 from tillage.learn.image_pixels import Frame, ImageTask, frame_of, temperature_of
 from tillage.learn.learner import softmax
@@ -303,6 +307,48 @@ def test_the_graph_gives_the_same(model: Any) -> None:
     given = np.ascontiguousarray(frame.normalized(pixels).transpose(0, 3, 1, 2))
     logits = session.run(["logits"], {"pictures": given})[0] / model.state["temperature"]
     assert np.allclose(softmax(logits).max(axis=1), model.apply(rows)["confidence"].to_numpy(), atol=1e-5)
+
+
+PLAN = """\
+project: bars
+tables:
+  bars: {collect: {files: bars.parquet}, key: id}
+models:
+  way:
+    learn: image_classifier
+    from: bars
+    input: picture
+    size: null
+    target: y
+    epochs: 6
+    batch: 16
+    width: 8
+    precision: float32
+    split: {test: 0.3}
+"""
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_in_a_plan_what_cannot_be_read_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
+    """Among training rows it is warned of, among test rows it is a mistake."""
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+    (tmp_path / "tillage.yaml").write_text(PLAN + (f"    shards: {shards}\n" if shards > 1 else ""))
+    good = drawn(200).select(pl.int_range(200).alias("id"), "picture", "y")
+    bad = good[:40].select(pl.col("id") + 1000, pl.format("no picture {}", "id").cast(pl.Binary).alias("picture"), "y")
+    pl.concat([good, bad]).write_parquet(tmp_path / "bars.parquet")
+    with project(tmp_path) as opened:
+        opened.run()
+        report = opened.report("way")
+    assert report["train"] + report["test"] == 240
+    warned = [re.match(r"(\d+) of (\d+) training rows have no picture", w) for w in report["warnings"]]
+    lost = [(int(found[1]), int(found[2])) for found in warned if found]
+    assert len(lost) == shards
+    assert sum(rows for _, rows in lost) == report["train"]
+    none = 40 - sum(one for one, _ in lost)
+    assert none > 3
+    at = report["confusion"]["classes"].index("(no prediction)")
+    assert sum(row[at] for row in report["confusion"]["counts"]) == none
+    assert report["metrics"]["accuracy"] <= 1 - none / report["test"] + 1e-9
 
 
 # ---- refusals

@@ -122,11 +122,9 @@ def test_a_tensor_of_bytes_is_taken_as_it_is(sharp: Server) -> None:
     binary = {"name": "pixels", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
     head = json.dumps({"inputs": [*sizes, binary]}).encode()
     length: dict[str, str | None] = {"Inference-Header-Content-Length": str(len(head))}
-    for body, headers in (
-        (head + raw, length),
-        (json.dumps({"inputs": [*sizes, {"name": "pixels", "shape": [1], "datatype": "BYTES",
-                                         "data": [written(pixels.tobytes())]}]}).encode(), {}),
-    ):  # fmt: skip
+    text = {"name": "pixels", "shape": [1], "datatype": "BYTES", "data": [written(pixels.tobytes())]}
+    plain = json.dumps({"inputs": [*sizes, text]}).encode()
+    for body, headers in ((head + raw, length), (plain, None)):
         status, value, _ = sharp.ask("POST", "/v2/models/desk/infer", body, headers)
         assert status == 200, value
         assert value["outputs"][0]["data"] == [wanted["prediction"]]

@@ -2,8 +2,8 @@
 
 The file is read as data of the model's table would be (columns of text stay the text that was written), and its bad
 records stand in the output with their reason. A CSV is written for spreadsheets too: text that one would run as a
-formula gets a leading quote (OWASP, CSV Injection). Bytes, such as pictures, are base64 there and in JSON lines, as
-they are read.
+formula gets a leading quote (OWASP, CSV Injection). Bytes, such as pictures, are written in base64 there and in JSON
+lines, and are read so.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ def run_learn(
     judged = Judged(store, run.source, rows, plan, model, fitted, frozenset(unseen))
     report = evaluate(judged, registry)
     report |= {told: fitted.state[told] for told in _TOLD if told in fitted.state}
-    report["warnings"] = [*report["warnings"], *fitted.state.get("warnings", [])]
+    states = (fitted.state, *fitted.state.get("shards", ()))
+    report["warnings"] = [*report["warnings"], *(w for state in states for w in state.get("warnings", ()))]
     if shards is not None:
         report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)

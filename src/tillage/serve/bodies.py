@@ -146,8 +146,8 @@ _NATIVE: dict[Any, frozenset[type]] = {
     pl.Boolean: frozenset({bool}),
     pl.Binary: frozenset({bytes}),
 }
-"""What a body gives as the column holds it (JSON no bytes, a binary tensor does); a whole number may be too large, so
-it is looked at."""
+"""What a body gives as the column holds it (bytes: in a binary tensor alone); a whole number may be too large, so it is
+looked at."""
 
 _WHOLE = 1 << 63
 
