@@ -95,7 +95,7 @@ def _messages(file: Path) -> list[tuple[str, Any]]:
 
     found = []
     for data in _records(file.read_bytes()):
-        record = wandb_internal_pb2.Record()
+        record: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
         record.ParseFromString(data)
         found.append((str(record.WhichOneof("record_type")), record))
     return found
