@@ -78,8 +78,9 @@ def test_the_plans_of_the_page_on_learning_are_read(at: int, tmp_path: Path) -> 
     assert parse(plans[at], tmp_path, registry()).tables
 
 
-def test_the_plan_of_the_page_on_texts_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (plan,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/text.md").read_text(), re.DOTALL)
+def test_the_plans_of_the_page_on_texts_are_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, watched = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/text.md").read_text(), re.DOTALL)
     tiny_encoder.write(tmp_path / "models" / "minilm")
     monkeypatch.chdir(tmp_path)
     assert set(parse(plan, tmp_path, registry()).models) == {"topic", "tone"}
+    assert parse(watched, tmp_path, registry()).models["tone"].track == "tensorboard"

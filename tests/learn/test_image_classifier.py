@@ -295,6 +295,8 @@ def test_plain_pixels_and_files_give_the_same_answer() -> None:
     none = pl.lit(None, dtype=pl.Int64)
     for files in (rows, rows.with_columns(width=none, height=none)):
         assert learnt.apply(files)["confidence"].equals(wanted)
+    huge = pl.DataFrame({"picture": [bomb(9_000)]})
+    assert learnt.apply(huge.with_columns(width=none, height=none))["_reason"].to_list() == ["image_too_large"]
     lying = learnt.apply(plain.with_columns(width=pl.lit(13)))
     assert set(lying["_reason"]) == {"unreadable_image"}
 

@@ -10,11 +10,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.ndimage import laplace
 
 from tillage.core.errors import ConfigurationError
 from tillage.media import (
+    SIZE,
     Pictures,
     band_values,
     clipped_share,
@@ -26,7 +27,7 @@ from tillage.media import (
     sharpness,
 )
 from tillage.media.image import resized
-from tillage.media.unreadable import Unreadable
+from tillage.media.unreadable import TooLarge, Unreadable
 
 NOISE = np.random.default_rng(7)
 
@@ -154,3 +155,41 @@ def test_plain_pixels_are_read_as_their_columns_say() -> None:
     assert found[2:] == [None] * 4
     with pytest.raises(ConfigurationError, match="set `size: null` where each value is a whole file"):
         Pictures(rows, "p", ("width", "h"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_file_is_turned_as_its_exif_says(orientation: int) -> None:
+    picture = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6) * 9)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", exif=exif)
+    wanted = np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(buffer.getvalue()))))
+    assert np.array_equal(decode_image(buffer.getvalue())[:, :, 0], wanted)
+
+
+@pytest.mark.parametrize(
+    "data", [b"P6\n1 1\n255\n\0\0\0", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"]
+)
+def test_what_pillow_knows_besides_is_not_opened(data: bytes) -> None:
+    with pytest.raises(Unreadable):
+        decode_image(data)
+
+
+def test_a_picture_of_too_many_pixels_is_told_apart() -> None:
+    data = encode_image(np.zeros((10, 10, 1), dtype=np.uint8))
+    assert decode_image(data, 100).shape == (10, 10, 1)
+    with pytest.raises(TooLarge, match="10 x 10"):
+        decode_image(data, 99)
+
+
+def test_plain_pixels_and_files_stand_side_by_side() -> None:
+    """A value whose size is null is a file: red, green, blue without how opaque it is, as plain pixels are."""
+    grey, clear = np.full((2, 3, 1), 7, np.uint8), np.zeros((1, 1, 4), np.uint8)
+    values = [bytes(range(6)), encode_image(grey), encode_image(clear), bytes(6), encode_image(grey)]
+    rows = pl.DataFrame({"p": values, "width": [2, None, None, 2, None], "height": [1, None, None, None, 3]})
+    found = Pictures(rows, "p", SIZE).tried(lambda _, pixels: pixels.tolist())
+    assert found[0] == [[[0, 1, 2], [3, 4, 5]]]
+    assert found[1] == [[[7, 7, 7]] * 3] * 2
+    assert found[2] == [[[255, 255, 255]]]
+    assert all(isinstance(one, Unreadable) for one in found[3:])

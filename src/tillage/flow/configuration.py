@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +25,7 @@ STORE = ".tillage"
 
 _PLAN = ("project", "store", "tables", "models", "services")
 _TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
-MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate", "card")
+MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate", "card", "track")
 _SERVICE = ("model", "from")
 _SERVICE_MORE = ("keep", "hand_over", "canary", "shadow")
 _CANARY = ("model", "share", "by")
@@ -44,6 +45,7 @@ class _TableForm(_Form):
 
 class _ModelForm(_Form):
     fit_on: int | None = Field(None, ge=1)
+    track: Literal["tensorboard", "mlflow", "wandb"] | None = None
 
 
 class _SplitForm(_Form):
@@ -331,6 +333,12 @@ class _PlanReading(Reading):
                 self.wrong(f"'test_from' of {what} must be another table than 'from'.", given["test_from"].place)
         split = self.split(given["split"], what, "test_from" in given) if "split" in given else Split()
         learner = self.learner(node, given, what) if "learn" in given else None
+        if settings.track is not None and learner is not None and not getattr(type(learner), "tells_steps", False):
+            told = [name for name in self.registry.learners if getattr(self.registry.find(name), "tells_steps", False)]
+            self.wrong(
+                f"'track' of {what}: {type(learner).name()} does not learn step by step; {' and '.join(told)} do.",
+                given["track"].place,
+            )
         if learner is None or table is None:
             return None
         return Model.model_construct(
@@ -342,6 +350,7 @@ class _PlanReading(Reading):
             fit_on=settings.fit_on,
             evaluation=self.evaluation(given["evaluate"], what, learner) if "evaluate" in given else Evaluation(),
             card=self.card(given["card"], what, tables) if "card" in given else Card(),
+            track=settings.track,
         )
 
     def card(self, node: Node, what: str, tables: dict[str, Node]) -> Card:

@@ -19,6 +19,7 @@ from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, ResultRun
 from tillage.flow.sharding import Shards, learn_in_shards
 from tillage.flow.stages import SIDE, Stage, features, hidden
+from tillage.flow.tracking import tracked
 from tillage.store.tables import ROWS, Draft, Store
 
 _KEPT = ("metrics", "baseline", "linear", "interval", "train", "test", "left", "looks", "warnings", "task")
@@ -55,7 +56,8 @@ def run_learn(
         return rows.filter((pl.col(SIDE) == "train") & pl.col(target).is_not_null()).drop(unseen, strict=False)
 
     try:
-        fitted, shards = _fit(run, model, train)
+        with tracked(model.track, store.root, plan.project, model.name):
+            fitted, shards = _fit(run, model, train)
     except BadData as error:  # a learner knows columns, not whose they are
         raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
     run.publish(fitted, learner, registry)

@@ -6,6 +6,7 @@ YAML (`flow.configuration`) and Python (`flow.pipeline`) both end here, so they 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -103,6 +104,8 @@ class Model(Part):
     """The version of `table` on which it is pinned, as `tillage show` prints it."""
     evaluation: Evaluation = Evaluation()
     card: Card = Card()
+    track: Literal["tensorboard", "mlflow", "wandb"] | None = None
+    """The tool that is told of the training, step by step; it changes nothing that is computed."""
 
 
 class Canary(Part):

@@ -152,6 +152,8 @@ def _model(model: Model, registry: Registry) -> dict[str, Any]:
         out["test_from"] = model.test_table
     if model.fit_on is not None:
         out["fit_on"] = model.fit_on
+    if model.track is not None:
+        out["track"] = model.track
     card = model.card.model_dump(mode="json", exclude_defaults=True)
     if card:
         out["card"] = {key: _flat(value) for key, value in card.items()}

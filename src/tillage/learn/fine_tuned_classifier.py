@@ -70,6 +70,7 @@ class FineTunedClassifier(ShardedLearner):
     """
 
     task: ClassVar[Literal["classification", "regression"]] = "classification"
+    tells_steps: ClassVar[bool] = True
 
     input: str | tuple[str, ...] = Field(min_length=1, description="column or columns of text")
     model: EncoderModel

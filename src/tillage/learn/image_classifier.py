@@ -57,6 +57,7 @@ class ImageClassifier(ShardedLearner):
     """
 
     task: ClassVar[Literal["classification", "regression"]] = "classification"
+    tells_steps: ClassVar[bool] = True
 
     input: str = Field("pixels", min_length=1, description="column of pictures, as bytes")
     size: Size = SIZE

@@ -30,6 +30,8 @@ class Learner(Step):
     """Base of the learners: rows in, a fitted Map out that adds `prediction` (and `confidence`, 0 to 1)."""
 
     task: ClassVar[Literal["classification", "regression"]]
+    tells_steps: ClassVar[bool] = False
+    """Whether it learns step by step, and tells of each (`core.training_records`)."""
 
     target: str = Field(min_length=1, description="column to learn; rows where it is null are left out")
 

@@ -23,15 +23,13 @@ import numpy as np
 
 from tillage.core.errors import BadData, Unavailable
 from tillage.core.state import decode, encode
+from tillage.core.training_records import Record, listeners
 from tillage.learn.learner import Numbers
 
 Loss: TypeAlias = "Callable[[Any, Numbers], Any]"
 """Network and the numbers of some examples to the sum of their losses, a tensor without shape."""
 Batches: TypeAlias = "Callable[[int], Sequence[Numbers]]"
 """Epoch to the examples of each of its batches, by number; as many batches each time."""
-Record: TypeAlias = "Callable[[int, Mapping[str, float]], None]"
-"""What is told of a step: its number, from 1, and figures by name. `SummaryWriter.add_scalar`, `mlflow.log_metrics` and
-`wandb.log` fit behind it in a line."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -99,10 +97,11 @@ class Training:
 
         `judge`: what is to become small, on examples that are not learnt from: the network ends as it was best.
         `gradients`: called with the network before gradients are cut and used (noise, masks). Raises BadData when the
-        loss is no number.
+        loss is no number. `records`: called with figures of each step and each epoch, as whoever is `listening` is.
         """
         with settled(self.seed):
-            return _Run(self, network, batches, loss, judge, gradients, records, checkpoint).run()
+            told = (*records, *listeners())
+            return _Run(self, network, batches, loss, judge, gradients, told, checkpoint).run()
 
     def half(self) -> bool:
         """Whether products are taken in bfloat16."""
