@@ -405,3 +405,7 @@ def test_every_exit_code_is_one_of_the_design() -> None:
         return {cls.exit_code}.union(*(below(sub) for sub in cls.__subclasses__()))
 
     assert below(TillageError) <= {1, 2, 10, 65, 66, 69, 70, 75, 77, 78}
+
+
+def test_nothing_is_named_where_nothing_was_handed_out(garden: Path, ask: Ask) -> None:
+    assert ask("forget", "notes", "--key", "900", "--dry-run")["handed_out"] == []

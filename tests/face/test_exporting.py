@@ -174,7 +174,3 @@ def test_forget_names_the_copies_that_it_does_not_reach(folder: Path, tmp_path: 
     _, out, err = tell("forget", "houses", *plan, "--subject", "o7", "--dry-run")
     assert f"Handed out: {paths['card']}, card of 'line' version 1" in out + err
     assert f"Handed out: {paths['onnx']} (not there any more)" in out + err
-
-
-def test_nothing_is_named_where_nothing_was_handed_out(garden: Path, ask: Ask) -> None:
-    assert ask("forget", "notes", "--key", "900", "--dry-run")["handed_out"] == []
