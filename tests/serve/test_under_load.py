@@ -224,7 +224,7 @@ def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
 
 
 OFTEN = "import tillage.serve.predictions as p\np.ROLL_BYTES = 1 << 19"
-"""The log is brought into the table a hundred times as often as it would be: that, too, must leave nothing behind."""
+"""The log is brought into the table thirty times as often as it would be: that, too, must leave nothing behind."""
 
 
 @pytest.mark.nightly
