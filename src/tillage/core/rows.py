@@ -133,6 +133,8 @@ def ids(values: Iterable[int] = ()) -> pl.Series:
 
 def only(frame: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
     """The rows whose `_id` is among `wanted`."""
+    if len(wanted) == 1:  # the question of who forgets or traces one row, at a third of the cost
+        return frame.filter(frame[ID] == wanted)
     return frame.filter(pl.col(ID).is_in(wanted.implode()))  # a semi-join costs up to twice as much
 
 
@@ -140,4 +142,6 @@ def without(frame: pl.DataFrame, unwanted: pl.Series) -> pl.DataFrame:
     """The rows whose `_id` is not among `unwanted`."""
     if unwanted.is_empty():
         return frame
+    if len(unwanted) == 1:
+        return frame.filter(frame[ID] != unwanted)
     return frame.filter(~pl.col(ID).is_in(unwanted.implode()))
