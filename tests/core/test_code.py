@@ -70,7 +70,7 @@ def test_an_edit_of_what_computes_for_a_step_shows(file: str, tmp_path: Path, mo
     for name in ("prepare/a.py", "prepare/words/list.gz", "text/tokens.py", "core/expression.py", "learn/other.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
-    for room in ("measure", "media"):
+    for room in ("measure", "media", "onnx"):
         (tmp_path / room).mkdir()
     module = ModuleType("a_step_of_ours")
     module.__file__ = str(tmp_path / "prepare" / "a.py")

@@ -41,9 +41,9 @@ def leaves(state: Any) -> list[Any]:
 
 def test_a_model_is_data_and_nothing_else() -> None:
     learners = registry().learners
-    assert len(learners) == 9
+    assert len(learners) == 10
     for name in set(learners) - set(EXCLUDED):
-        model = trained(CASES[name].step)
+        model = trained(CASES[name].step, CASES[name].bring)
         assert isinstance(model, Fitted)
         for leaf in leaves(model.state):
             assert isinstance(leaf, DATA) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biuf"), (name, leaf)

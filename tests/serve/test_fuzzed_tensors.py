@@ -23,7 +23,7 @@ NUMBERS: st.SearchStrategy[Any] = st.one_of(
 def requests(draw: st.DrawFn) -> tuple[bytes, str]:
     """A body of binary tensors, most of it right, and the header that says where they begin."""
     rows = draw(st.integers(1, 3))
-    texts = [draw(st.binary(max_size=6)) for _ in range(rows)]
+    texts = [draw(st.one_of(st.text(max_size=3).map(str.encode), st.binary(max_size=6))) for _ in range(rows)]
     parts: dict[str, tuple[Any, bytes]] = {
         "size": ("FP64", struct.pack(f"<{rows}d", *(draw(st.floats()) for _ in range(rows)))),
         "text": ("BYTES", b"".join(struct.pack("<I", len(t)) + t for t in texts)),
@@ -33,11 +33,11 @@ def requests(draw: st.DrawFn) -> tuple[bytes, str]:
     tail = b""
     for name, (right, whole) in parts.items():
         kind, raw = right, whole
-        if draw(st.booleans()):  # bent: other bytes, another type, another size
+        if draw(st.integers(0, 3)) == 0:  # bent: other bytes, another type, another size
             raw = draw(st.one_of(st.binary(max_size=40), st.just(whole[:-1]), st.just(whole + whole)))
             kind = draw(st.sampled_from(KINDS))
-        size = draw(NUMBERS) if draw(st.integers(0, 3)) == 0 else len(raw)
-        shape: Any = draw(st.lists(NUMBERS, max_size=3)) if draw(st.integers(0, 3)) == 0 else [rows]
+        size = draw(NUMBERS) if draw(st.integers(0, 7)) == 0 else len(raw)
+        shape: Any = draw(st.lists(NUMBERS, max_size=3)) if draw(st.integers(0, 7)) == 0 else [rows]
         inputs.append({"name": name, "datatype": kind, "shape": shape, "parameters": {"binary_data_size": size}})
         tail += raw
     head = json.dumps({"inputs": inputs}).encode()
@@ -62,6 +62,6 @@ def test_no_request_is_an_incident(server: Server) -> None:
 
     ask()
     assert seen[400] > 20
-    assert seen[200] + seen[422] > 0, seen
+    assert seen[200] + seen[422] > 10, seen
     assert server.predict(ROW)["predictions"][0]["prediction"] == 5.0
     assert server.process.poll() is None
