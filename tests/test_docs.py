@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.text import tiny_encoder
-from tillage.face.rooms import registry
+from tillage.face.rooms import project, registry
 from tillage.flow.configuration import load, parse
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +69,27 @@ def test_the_plans_of_the_page_on_tables_are_read(at: int, tmp_path: Path) -> No
     plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)
     assert len(plans) == 3
     assert parse(plans[at], tmp_path, registry()).tables
+
+
+def test_the_checks_of_the_page_on_tables_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLAGE_KEY", "ab" * 32)
+    plan = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)[1]
+    (tmp_path / "tillage.yaml").write_text(plan)
+    (tmp_path / "customers").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "customers/a.csv").write_text("id,country\n1,DE\n2,CN\n")
+    days = [f"2024-0{m}-{d:02d}" for m in (6, 7) for d in range(1, 11)]
+    rows = [f"{n * 20 + k},{1 + k % 2},{'DE' if k % 2 == 0 else 'CN'},{k}.5,{k % 4},{day},{day}"
+            for n, day in enumerate(days) for k in range(20)]  # fmt: skip
+    (tmp_path / "data/a.csv").write_text("\n".join(["id,customer,country,amount,pieces,day,loaded", *rows]) + "\n")
+    with project(tmp_path) as p:
+        outcome = p.run()
+        assert (outcome.failed, len(outcome.checks)) == ([], 10)
+        assert p.run().changed == []
+        (tmp_path / "data/b.csv").write_text(
+            "id,customer,country,amount,pieces,day,loaded\n" + rows[-1].replace("399,2", "400,3") + "\n"
+        )
+        assert p.run().failed == ["orders"]
 
 
 @pytest.mark.parametrize("at", range(5))

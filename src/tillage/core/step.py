@@ -17,7 +17,8 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
 
@@ -129,6 +130,46 @@ class Fold(Step):
     @abstractmethod
     def finish(self, state: State) -> Result:
         """The result: a Map, a verdict, or numbers."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What the result of a Fold is judged by, beside its own rows: the result of another Fold."""
+
+    step: Fold
+    """Its result is a dict of numbers and arrays."""
+    table: str | None = None
+    """The table whose rows it sees; None: those that the Fold itself sees."""
+    version: int | None = None
+    """The version of the Fold's own table at which it stays; None: it follows its rows."""
+    columns: tuple[str, ...] = ()
+    """The columns of `table` that it looks at."""
+    place: tuple[str | int, ...] = ()
+    """Where the Fold's parameters ask for it, for messages."""
+
+
+class Comparing(Fold):
+    """A Fold whose result depends on other rows as well: of another table, or of an earlier version of its own.
+
+    What is beside it is folded by itself, so each follows its own changes, and only `finish` sees both.
+    """
+
+    @abstractmethod
+    def beside(self) -> tuple[Beside, ...]:
+        """What the result is judged by, always in the same order."""
+
+    @abstractmethod
+    def finish_beside(
+        self, state: State, beside: Sequence[Result], rows: Callable[[], Iterator[pl.DataFrame]]
+    ) -> Result:
+        """The result, from the state and the results of `beside`, in their order.
+
+        `rows()` reads the own rows again, chunk by chunk, for what a state is too small to hold.
+        """
+
+    def finish(self, state: State) -> Result:
+        """The result where nothing is beside it."""
+        return self.finish_beside(state, (), lambda: iter(()))
 
 
 class Fit(Step):
@@ -361,6 +402,8 @@ __all__ = [
     "Algebraic",
     "BadRecord",
     "Batch",
+    "Beside",
+    "Comparing",
     "Fit",
     "Fitted",
     "Fold",

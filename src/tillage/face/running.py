@@ -147,7 +147,7 @@ def _fitted(project: Project) -> set[str]:
     """What --refit may name: a fitted step, its table, or its stage."""
     found: set[str] = set()
     for stage in project.stages.values():
-        if stage.kind == "result" and not stage.follows:
+        if stage.kind == "result" and not (stage.follows or stage.place):
             found |= {stage.name, stage.target, stage.name.partition("-")[2]}
     return found
 

@@ -7,6 +7,7 @@ plan. No data is read, so columns are not checked here. The way back is `flow.wr
 from __future__ import annotations
 
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from tillage.flow.plan import Canary, Card, Evaluation, Model, Plan, Service, Sp
 from tillage.flow.positions import MAX_BYTES, Node, Place, read
 from tillage.flow.reading import Reading, as_name, capital
 from tillage.flow.registry import Registry
+from tillage.flow.stages import beside_of, needed_tables
 
 STORE = ".tillage"
 """The folder of the store, beside the plan, unless the plan names another."""
@@ -136,6 +138,7 @@ class _PlanReading(Reading):
         services = self.named(given, "services", "service")
         self.one_name_each(given, tables, models, services)
         read_tables = {name: self.table(name, node, tables) for name, node in tables.items()}
+        self.referred(tables, read_tables)
         self.circles(tables, read_tables)
         return Plan(
             project=project or "",
@@ -302,7 +305,7 @@ class _PlanReading(Reading):
 
     def circles(self, nodes: dict[str, Node], tables: dict[str, Table | None]) -> None:
         """Report each circle of tables once, at the `from` of its first table."""
-        graph = {name: [source for _, source in table.inputs] for name, table in tables.items() if table}
+        graph = {name: needed_tables(table) for name, table in tables.items() if table}
         while True:
             try:
                 TopologicalSorter(graph).prepare()
@@ -312,9 +315,27 @@ class _PlanReading(Reading):
                 start = min(circle, key=list(nodes).index)
                 at = circle.index(start)
                 ring = [*circle[at:], *circle[:at], start]
-                place = nodes[start].value["from"].place
-                self.wrong(f"Tables are made from each other in a circle: {' <- '.join(ring)}.", place)
+                made = all((t := tables[a]) and b in dict(t.inputs).values() for a, b in pairwise(ring))
+                how = "are made from each other" if made else "are made from each other, or refer to each other,"
+                self.wrong(f"Tables {how} in a circle: {' <- '.join(ring)}.", self.waits(nodes, tables, *ring[:2]))
                 graph[start] = []
+
+    def waits(self, nodes: dict[str, Node], tables: dict[str, Table | None], name: str, other: str) -> Place:
+        """Where a table says that it needs the other."""
+        table = tables[name]
+        named = [b for b in beside_of(table) if b.table == other] if table is not None else []
+        made = table is not None and other in dict(table.inputs).values()
+        return nodes[name].find(("from",) if made or not named else ("expect", *named[0].place)).place
+
+    def referred(self, nodes: dict[str, Node], tables: dict[str, Table | None]) -> None:
+        """Report each table that is referred to and that there is not."""
+        for name, table in tables.items():
+            for beside in beside_of(table) if table is not None else ():
+                if beside.table is not None and beside.table not in nodes:
+                    said = f"'references' of table '{name}': no table is called '{beside.table}'."
+                    self.wrong(
+                        nearest(said, beside.table, list(nodes)), nodes[name].find(("expect", *beside.place)).place
+                    )
 
     # ---- models and services
 

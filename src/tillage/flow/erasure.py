@@ -121,7 +121,8 @@ def carry_through(
             continue
         if stage.pin is not None and draft is not None and "fit_on" not in draft.facts:
             named = f"version {stage.pin} of {stage.pinned_to}"
-            notes.append(f"{name} is pinned to {named}, which is erased: mend `fit_on` in the plan.")
+            word = "from_version" if stage.place else "fit_on"
+            notes.append(f"{name} is pinned to {named}, which is erased: mend `{word}` in the plan.")
         if draft is not None:
             store.commit(draft)
             reach("forget.stage")

@@ -18,10 +18,10 @@ from tillage.flow.following import Following, look
 from tillage.flow.maps import apply_maps
 from tillage.flow.parameters import nearest
 from tillage.flow.places import problem_at
-from tillage.flow.plan import Model, Plan
+from tillage.flow.plan import Model, Plan, Table
 from tillage.flow.schema import recorded
 from tillage.flow.stacking import common_shape
-from tillage.flow.stages import Stage, features
+from tillage.flow.stages import Stage, beside_of, features
 from tillage.flow.survey import known, source_of
 from tillage.store.index import KEY
 from tillage.store.tables import Store
@@ -129,6 +129,19 @@ def missing_columns(plan: Plan, model: Model, columns: Mapping[str, str], table:
             inside["group"] = (*at, "split", "group")
             ways = [inside.get(setting, (*at, "learn", model.learner.name(), setting))]
             yield problem_at(plan, nearest(what, column, list(columns)), (*at, setting), *ways, item=n)
+
+
+def unknown_references(
+    plan: Plan, table: Table, columns: Callable[[str], Mapping[str, str] | None]
+) -> Iterator[Problem]:
+    """The columns of other tables that the checks of a table name and that these do not have."""
+    for beside in beside_of(table):
+        there = columns(beside.table) if beside.table is not None else None
+        for column in beside.columns if there is not None else ():
+            if there is not None and column not in there:
+                what = f"'references' of table '{table.name}': table '{beside.table}' has no column '{column}'."
+                place = ("tables", table.name, "expect", *beside.place)
+                yield problem_at(plan, nearest(what, column, list(there)), place)
 
 
 def _named_in(model: Model, column: str) -> tuple[str, str, int | None]:

@@ -30,13 +30,14 @@ def pinned_version(store: Store, stage: Stage) -> int | None:
         return None
     found = _standing_for(store, stage, stage.pin)
     if found is None and (stage.pin != 1 or store.latest(stage.pinned_to) is not None):
-        raise InputMissing(fault(store, stage), fix="Mend 'fit_on' in the plan.")
+        raise InputMissing(fault(store, stage), fix=f"Mend '{_word(stage)}' in the plan.")
     return found
 
 
 def refuse_missing(store: Store, stages: Mapping[str, Stage], plan: Plan, wanted: Iterable[str]) -> None:
     """Raise ConfigurationError with each pin among the wanted stages whose version there is not."""
     problems: list[Problem] = []
+    words: dict[str, None] = {}
     for stage in (stages[name] for name in wanted):
         if stage.pin is None or _stands(store, stage):
             continue
@@ -44,8 +45,9 @@ def refuse_missing(store: Store, stages: Mapping[str, Stage], plan: Plan, wanted
             pinned_version(store, stage)
         except InputMissing as error:
             problems.append(problem_at(plan, error.message, _path(stage)))
+            words[f"'{_word(stage)}'"] = None
     if problems:
-        raise ConfigurationError(problems, fix="Mend 'fit_on', or leave it out.")
+        raise ConfigurationError(problems, fix=f"Mend {' and '.join(words)}, or leave it out.")
 
 
 def fault(store: Store, stage: Stage) -> str:
@@ -57,10 +59,17 @@ def fault(store: Store, stage: Stage) -> str:
     table = f"'{stage.pinned_to}'"
     why = f"was never seen by {what} '{stage.target}'" if stage.pin in [v.version for v in kept] else "is not there"
     there = f"there {'is version' if len(fit) == 1 else 'are versions'} {_named(fit)}" if fit else "there is none yet"
-    return f"'fit_on{step}' of {what} '{stage.target}': version {stage.pin} of {table} {why}; {there}."
+    word = "from_version" if stage.place else f"fit_on{step}"
+    return f"'{word}' of {what} '{stage.target}': version {stage.pin} of {table} {why}; {there}."
 
 
-def _path(stage: Stage) -> tuple[str, ...]:
+def _word(stage: Stage) -> str:
+    return "from_version" if stage.place else "fit_on"
+
+
+def _path(stage: Stage) -> tuple[str | int, ...]:
+    if stage.place:
+        return stage.place
     if stage.kind == "learn":
         return ("models", stage.target, "fit_on")
     return ("tables", stage.target, "fit_on", stage.step.name() if stage.step else "")

@@ -12,7 +12,7 @@ from tillage.flow.plan import Plan
 from tillage.flow.positions import Node, read
 
 
-def problem_at(plan: Plan, message: str, *paths: tuple[str, ...], item: int | None = None) -> Problem:
+def problem_at(plan: Plan, message: str, *paths: tuple[str | int, ...], item: int | None = None) -> Problem:
     """The problem with file, line and column of the value at the first of `paths` that is there (or nearest to it).
 
     `item`: number of the item, where that value is a list. Without a place where the plan came from no file, or the
@@ -28,10 +28,10 @@ def problem_at(plan: Plan, message: str, *paths: tuple[str, ...], item: int | No
     return Problem(message, plan.file, *node.find(() if item is None else (item,)).place)
 
 
-def _exactly(tree: Node, path: tuple[str, ...]) -> Node | None:
+def _exactly(tree: Node, path: tuple[str | int, ...]) -> Node | None:
     here: Node | None = tree
     for part in path:
-        here = here.value.get(part) if here is not None and isinstance(here.value, dict) else None
+        here = here.value.get(str(part)) if here is not None and isinstance(here.value, dict) else None
     return here
 
 

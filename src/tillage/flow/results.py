@@ -17,13 +17,13 @@ import polars as pl
 from tillage.core.errors import InputMissing, VerifyFailed
 from tillage.core.rows import ID, drop_columns, without
 from tillage.core.state import State, decode, encode
-from tillage.core.step import Fit, Fitted, Fold, Result, Step, Verdict
+from tillage.core.step import Comparing, Fit, Fitted, Fold, Result, Step, Verdict
 from tillage.flow.engine import Engine
 from tillage.flow.mending import LOST
 from tillage.flow.pins import pinned_version
 from tillage.flow.progress import Listener, Progress
 from tillage.flow.registry import Registry
-from tillage.flow.stages import Stage
+from tillage.flow.stages import BESIDE, Stage
 from tillage.store.objects import Stored
 from tillage.store.tables import ROWS, Chunk, Draft, NewChunk, Store, Version, pack
 
@@ -87,12 +87,27 @@ class ResultRun:
         again = last is not None and last.fingerprint == LOST and stage.kind == "result" and not stage.follows
         if again and refit is None and last is not None:  # its file was lost, not its pin
             self.until = last.inputs[self.source]
-        self.draft.inputs = {self.source: self.until}
+        self.draft.inputs = {self.source: self.until} | self._beside()
+        if self.last is not None and "unborn" in self.last.facts and pinned not in {None, self.since}:
+            self.last = None  # what it saw instead of a first version was not published
+        if stage.place and stage.pin is not None and pinned is None and not lost:
+            self.draft.facts["unborn"] = True
         if stage.pin is not None and not lost:
             self.draft.facts["fit_on"] = [stage.pinned_to, stage.pin]  # `gc` keeps what a plan names
         self.touched = 0
         if self.last is None:
             self.draft.ended = [c.id for part in store.parts(stage.name) for c in store.chunks(stage.name, part)]
+
+    def _beside(self) -> dict[str, int]:
+        """The versions of the results that stand beside the rows."""
+        names = [name for port, name in self.stage.inputs.items() if port != "rows"]
+        found = {name: self.store.latest(name) for name in names}
+        return {name: version.version for name, version in found.items() if version is not None}
+
+    @property
+    def stands(self) -> bool:
+        """Whether the last version saw what there is to see now."""
+        return self.last is not None and self.since == self.until and self.last.inputs == self.draft.inputs
 
     def fold(self, step: Fold, view: View) -> State:
         """The merged state of the input as it stands; the states by chunk go into the draft."""
@@ -198,12 +213,16 @@ def run_result(
 ) -> tuple[Draft | None, int]:
     """A fitted step (pinned unless `refit`), expectations or a profile (which follow their input)."""
     run = ResultRun(store, stage, fingerprint, engine, listen, refit)
-    if run.last is not None and refit is None and (not stage.follows or run.since == run.until):
+    if run.last is not None and refit is None and (not stage.follows or run.stands):
         return None, 0
     step = stage.step
     try:
         if isinstance(step, Fold):
-            result = step.finish(run.fold(step, _everything))
+            state = run.fold(step, _everything)
+            others = [load_result(store, n, registry) for port, n in stage.inputs.items() if port.startswith(BESIDE)]
+            result = (
+                step.finish_beside(state, others, run.frames) if isinstance(step, Comparing) else step.finish(state)
+            )
         elif isinstance(step, Fit):
             result = step.finish(run.fit(step, _everything))
         else:

@@ -24,7 +24,7 @@ from tillage.flow.compact import compact
 from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
 from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfinished
-from tillage.flow.foreseen import Foreseen, missing_columns
+from tillage.flow.foreseen import Foreseen, missing_columns, unknown_references
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
@@ -196,8 +196,10 @@ class Project:
         self._refuse_columns({self.stages[name].target for name in names}, columns.of)
 
     def _refuse_columns(self, targets: Container[str], columns: Callable[[str], dict[str, str] | None]) -> None:
-        """Raise ConfigurationError with every column that a model among the targets asks for in vain."""
+        """Raise ConfigurationError with every column that a model or a reference of the targets asks for in vain."""
         problems: list[Problem] = []
+        for held in (t for name, t in self.plan.tables.items() if name in targets):
+            problems += unknown_references(self.plan, held, columns)
         for model in (m for name, m in self.plan.models.items() if name in targets):
             for table in dict.fromkeys((model.table, model.test_table or model.table)):
                 there = columns(table)
@@ -304,7 +306,9 @@ class Project:
         if self._stands(stage, fingerprint) and not refit:
             return Reading(None, 0)
         again = stage.name in refit or stage.target in refit or stage.name.partition("-")[2] in refit
-        draft, touched = self._make(stage, fingerprint, Refit() if again and stage.kind == "result" else None)
+        draft, touched = self._make(
+            stage, fingerprint, Refit() if again and stage.kind == "result" and not stage.place else None
+        )
         return Reading(draft, touched)
 
     def _make(self, stage: Stage, fingerprint: str, refit: Refit | None) -> tuple[Draft | None, int]:

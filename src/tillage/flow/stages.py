@@ -13,12 +13,15 @@ from hashlib import sha256
 from typing import Literal
 
 from tillage.core.errors import ConfigurationError
-from tillage.core.step import Fit, Fold, Group, Map, Step, Whole
+from tillage.core.step import Beside, Comparing, Fit, Fold, Group, Map, Step, Whole
 from tillage.flow.plan import Model, Plan, Table
 from tillage.flow.registry import Registry
 from tillage.store.catalog import dump
 
 Kind = Literal["source", "map", "group", "whole", "result", "learn", "gate"]
+
+BESIDE = "beside "
+"""Begins the ports by which expectations see the results that they are judged by."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Stage:
     """The version of the table `pinned_to` that a fitted step sees, when the plan says so."""
     pinned_to: str = ""
     """The table whose versions `pin` counts: the one that the plan names, not a hidden stage (`flow.pins`)."""
+    place: tuple[str | int, ...] = ()
+    """Where the plan asks for it, when it stands beside expectations."""
     model: Model | None = None
     table: Table | None = None
 
@@ -140,11 +145,28 @@ def _with_stacks(stages: dict[str, Stage]) -> dict[str, Stage]:
     return out
 
 
+def beside_of(table: Table) -> tuple[Beside, ...]:
+    """What the expectations of a table are judged by, beside its own rows."""
+    return table.expect.beside() if isinstance(table.expect, Comparing) else ()
+
+
+def needed_tables(table: Table) -> list[str]:
+    """The tables that must stand before this one: those that it is made from, and those that its checks refer to."""
+    referred = [b.table for b in beside_of(table) if b.table not in {None, table.name}]
+    return list(dict.fromkeys([*(name for _, name in table.inputs), *(name for name in referred if name)]))
+
+
 def _order(plan: Plan) -> list[str]:
     done: list[str] = []
     waiting = dict(plan.tables)
+    for table in waiting.values():
+        for beside in beside_of(table):
+            if beside.table is not None and beside.table not in waiting:
+                raise ConfigurationError(
+                    f"The expectations of '{table.name}' name '{beside.table}', which is no table."
+                )
     while waiting:
-        ready = [n for n, t in waiting.items() if all(i in done for _, i in t.inputs)]
+        ready = [n for n, t in waiting.items() if all(i in done for i in needed_tables(t))]
         if not ready:
             raise ConfigurationError(f"The tables {', '.join(sorted(waiting))} feed one another in a circle.")
         for name in ready:
@@ -247,9 +269,12 @@ def _table(table: Table) -> list[Stage]:
         chain.flush()
     if table.expect is not None:
         held = next(iter(chain.inputs.values()))
-        check = Stage(
-            f"{table.name}/expect", table.name, "result", {"rows": held}, table.expect, follows=True, table=table
-        )
+        inputs = {"rows": held}
+        for n, beside in enumerate(beside_of(table), 1):
+            stage = _beside(table, held, beside, n)
+            chain.stages.append(stage)
+            inputs[f"{BESIDE}{n}"] = stage.name
+        check = Stage(f"{table.name}/expect", table.name, "result", inputs, table.expect, follows=True, table=table)
         chain.stages.append(check)
         gate = Stage(table.name, table.name, "gate", {"rows": held, "verdicts": check.name}, table=table)
         chain.stages.append(gate)
@@ -273,6 +298,23 @@ def _table(table: Table) -> list[Stage]:
             Stage(reported, table.name, "result", {"rows": table.name}, report, follows=True, table=table)
         )
     return chain.stages
+
+
+def _beside(table: Table, held: str, beside: Beside, number: int) -> Stage:
+    """The stage of a result that expectations are judged by; its own rows are those before the gate."""
+    source = held if beside.table in {None, table.name} else str(beside.table)
+    return Stage(
+        f"{table.name}/beside-{number}",
+        table.name,
+        "result",
+        {"rows": source},
+        beside.step,
+        follows=beside.version is None,
+        pin=beside.version,
+        pinned_to=table.name,
+        place=("tables", table.name, "expect", *beside.place),
+        table=table,
+    )
 
 
 def _model(model: Model, plan: Plan, registry: Registry) -> list[Stage]:

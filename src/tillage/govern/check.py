@@ -13,7 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from tillage.core.errors import ConfigurationError
 from tillage.core.expression import ConditionText
+from tillage.core.step import Beside
 from tillage.govern.compared import Batch, Drift, Fresh
+from tillage.govern.references import References
 
 Value = bool | int | FiniteFloat | str | dt.datetime | dt.date
 """A value in a plan: YAML reads `2024-01-05` as a date."""
@@ -31,6 +33,7 @@ PARTS = (
     "where",
     "rows_min",
     "rows_max",
+    "references",
     "fresh",
     "drift",
     "batch",
@@ -85,6 +88,9 @@ class Check(BaseModel):
     where: ConditionText | None = Field(None, description="condition that must be true for a row")
     at_least: float = Field(1.0, ge=0, le=1, description="share for which it must hold, 0 to 1")
     rows: RowCount | None = Field(None, description="fewest and most rows of the table")
+    references: References | None = Field(
+        None, description="column of another table that holds every value: TABLE.COLUMN; nulls refer to nothing"
+    )
     fresh: Fresh | None = Field(None, description="how old the newest value may be: {within: 2d, of: COLUMN}")
     drift: Drift | None = Field(None, description="how far values may differ from those of other rows")
     batch: Batch | None = Field(None, description="how far the last batch may differ from those before")
@@ -94,7 +100,11 @@ class Check(BaseModel):
         parts = self.parts()
         if not parts:
             raise ValueError("a check must say what to expect, such as not_null: true")
-        of_column = [p for p in parts if p not in {"where", "rows_min", "rows_max", "batch"}]
+        several = self.references is not None and self.references.columns is not None
+        alone = {"where", "rows_min", "rows_max", "batch", *(["references"] if several else [])}
+        of_column = [p for p in parts if p not in alone]
+        if several and self.column is not None:
+            raise ValueError("'references' with 'columns' names the columns itself: leave out 'column'")
         if of_column and self.column is None:
             raise ValueError(f"'{of_column[0]}' needs a column: {{column: NAME, {of_column[0]}: ...}}")
         return self
@@ -112,15 +122,22 @@ class Check(BaseModel):
             "where": self.where is not None,
             "rows_min": self.rows is not None and self.rows.min is not None,
             "rows_max": self.rows is not None and self.rows.max is not None,
+            "references": self.references is not None,
             "fresh": self.fresh is not None,
             "drift": self.drift is not None,
             "batch": self.batch is not None,
         }
         return tuple(p for p in PARTS if asked[p])
 
-    def comparison(self, word: str) -> Fresh | Drift | Batch | None:
+    def comparison(self, word: str) -> References | Fresh | Drift | Batch | None:
         """What compares under this word; None for a word that counts."""
-        return {"fresh": self.fresh, "drift": self.drift, "batch": self.batch}.get(word)
+        made = {"references": self.references, "fresh": self.fresh, "drift": self.drift, "batch": self.batch}
+        return made.get(word)
+
+    def beside(self, word: str) -> Beside | None:
+        """What the verdict under this word is judged by, beside the table's own rows."""
+        made = self.comparison(word)
+        return made.beside(self.column) if isinstance(made, References | Drift) else None
 
 
 def kind(dtype: pl.DataType) -> str:

@@ -1,5 +1,7 @@
 """Expectations that compare: how fresh the newest value is, whether values drifted, whether the last batch is unusual.
 
+Drift is measured against rows that a condition picks, or against an earlier version of the table, which is pinned.
+
 No clock is read, so a verdict is the same whenever it is made: what is new is measured against a moment that the plan
 names, or against another column. States are exact and merge in any order; `drift` holds the different values (65,536
 numbers at most, see `measure.Ranks`), `batch` one sum for each batch.
@@ -19,11 +21,11 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from tillage.core.errors import ConfigurationError
+from tillage.core.errors import ConfigurationError, unknown_name
 from tillage.core.expression import ConditionText, parse
 from tillage.core.rows import user_columns
 from tillage.core.state import State
-from tillage.core.step import Verdict
+from tillage.core.step import Beside, Fold, Verdict
 from tillage.measure import Ranks, Sum, ValueCounts
 from tillage.measure.ranks import distribution, quantile
 
@@ -71,7 +73,7 @@ class Fresh(BaseModel):
             raise ValueError("'fresh' needs 'as_of' (a moment) or 'of' (a column), and not both")
         return self
 
-    def columns(self) -> tuple[str, ...]:
+    def reads(self) -> tuple[str, ...]:
         """What it reads besides the column of the check."""
         return (self.of,) if self.of is not None else ()
 
@@ -113,31 +115,53 @@ class Fresh(BaseModel):
 
 
 class Drift(BaseModel):
-    """The values of the rows for which `reference` holds are distributed like those of the other rows.
+    """The values are distributed like those of a reference: of the rows for which a condition holds, which the others
+
+    are compared with, or of an earlier version of the table, which the whole table is compared with.
 
     >>> Drift(reference="day < '2024-01-01'").limit
     0.25
+    >>> Drift(from_version=3).reads()
+    ()
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    reference: ConditionText = Field(description="condition of the rows that the others are compared with")
+    reference: ConditionText | None = Field(None, description="condition of the rows that the others are compared with")
+    from_version: int | None = Field(
+        None, ge=1, description="version of this table, as `tillage show` prints it, that it is compared with"
+    )
     by: Literal["psi", "ks"] = Field(
         "psi",
         description="population stability index, or for numbers the greatest distance of the shares below a value",
     )
     limit: float = Field(0.25, gt=0, description="most that is measured: PSI (0.1 is little, 0.25 much), or 0 to 1")
 
-    def columns(self) -> tuple[str, ...]:
+    def reads(self) -> tuple[str, ...]:
         """What it reads besides the column of the check."""
-        return parse(self.reference).columns
+        return parse(self.reference).columns if self.reference is not None else ()
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        if (self.reference is None) == (self.from_version is None):
+            raise ValueError("'drift' needs 'reference' (a condition) or 'from_version' (a number), and not both")
+        return self
+
+    def beside(self, column: str | None) -> Beside | None:
+        """What the verdict is judged by: the values of the earlier version."""
+        if self.from_version is None:
+            return None
+        return Beside(Distribution(column=str(column)), version=self.from_version)
 
     def start(self) -> State:
         """Nothing seen on either side."""
-        return {side: {"kind": None, "rows": 0, "nulls": 0, "values": {}} for side in ("reference", "others")}
+        sides = ("others",) if self.from_version is not None else ("reference", "others")
+        return {side: {"kind": None, "rows": 0, "nulls": 0, "values": {}} for side in sides}
 
     def update(self, state: State, rows: pl.DataFrame, column: str | None) -> State:
         """The state with these rows; raises ConfigurationError for a condition that does not suit them."""
+        if self.reference is None:
+            return self.merge(state, {"others": counted(rows[str(column)])})
         read, known = parse(self.reference), user_columns(rows)
         problems = read.check(known) + read.check_types({c: rows.schema[c] for c in known}, condition=True)
         if problems:
@@ -147,47 +171,38 @@ class Drift(BaseModel):
             (pl.when(read.polars()).then(1).otherwise(0) + pl.int_range(pl.len()) * 0).alias("side"),
         )
         sides = {"reference": told.filter(pl.col("side") == 1), "others": told.filter(pl.col("side") == 0)}
-        return self.merge(state, {side: self._counted(part["value"]) for side, part in sides.items()})
+        return self.merge(state, {side: counted(part["value"]) for side, part in sides.items()})
 
     def merge(self, a: State, b: State) -> State:
         """The state of both."""
-        return {side: self._both(a[side], b[side]) for side in a}
+        return {side: both(a[side], b[side]) for side in a}
 
-    def verdict(self, state: State, column: str | None) -> Verdict:
-        """How far the two sides are apart."""
-        name, base, rest = f"{column} drift", state["reference"], state["others"]
+    def verdict(self, state: State, column: str | None, earlier: dict[str, Any] | None = None) -> Verdict:
+        """How far the two sides are apart; `earlier`: the values of the earlier version."""
+        if self.from_version is not None and earlier is None:
+            raise ConfigurationError(
+                f"Version {self.from_version}, with which '{column}' is to be compared, is not at hand here.",
+                fix="Versions are compared in a plan: `tillage run`.",
+            )
+        base = state["reference"] if earlier is None else earlier
+        name, rest = f"{column} drift", state["others"]
+        against = "the reference" if earlier is None else f"version {self.from_version}"
         if not base["rows"] or not rest["rows"]:
-            side = "others" if base["rows"] else "reference"
-            why = f"There is nothing to compare '{column}' with: no row is among the {side}."
+            side = "among the others" if base["rows"] else "among the reference"
+            if earlier is not None:
+                side = "there now" if base["rows"] else f"in {against}"
+            why = f"There is nothing to compare '{column}' with: no row is {side}."
             return Verdict(name=name, passed=True, measured=None, limit=self.limit, why=why)
         kind = base["kind"] or rest["kind"]
+        if rest["kind"] not in {None, kind}:
+            why = f"'{column}' holds {rest['kind']} now, and held {base['kind']} in {against}."
+            return Verdict(name=name, passed=False, measured=None, limit=self.limit, why=why)
         if self.by == "ks" and kind == "texts":
             raise ConfigurationError(f"'ks' compares numbers, and '{column}' holds others.", fix="Use by: psi.")
         measured = self._distance(base, rest, kind)
         what = "PSI" if self.by == "psi" else "greatest distance"
-        why = (
-            f"'{column}': {what} of {rest['rows']:,} rows against {base['rows']:,} of the reference is {measured:.3g}."
-        )
+        why = f"'{column}': {what} of {rest['rows']:,} rows against {base['rows']:,} of {against} is {measured:.3g}."
         return Verdict(name=name, passed=measured <= self.limit, measured=measured, limit=self.limit, why=why)
-
-    def _counted(self, values: pl.Series) -> dict[str, Any]:
-        number = values.dtype.is_float() or (values.dtype.is_integer() and values.dtype not in {pl.Int128, pl.UInt128})
-        known = values.drop_nulls()
-        known = known.filter(known.is_not_nan()) if values.dtype.is_float() else known
-        kind = None if values.dtype == pl.Null or not len(known) else "numbers" if number else "texts"
-        counted = {"kind": kind, "rows": len(values), "nulls": len(values) - len(known)}
-        if kind is None:
-            return {**counted, "values": {}}
-        statistic = Ranks() if number else ValueCounts()
-        return {**counted, "values": statistic.update(statistic.start(), known if number else known.cast(pl.String))}
-
-    def _both(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-        counts = {name: a[name] + b[name] for name in ("rows", "nulls")}
-        if a["kind"] is None or b["kind"] is None:
-            held = b if a["kind"] is None else a
-            return {**counts, "kind": held["kind"], "values": held["values"]}
-        statistic = Ranks() if a["kind"] == "numbers" else ValueCounts()
-        return {**counts, "kind": a["kind"], "values": statistic.merge(a["values"], b["values"])}
 
     def _distance(self, base: dict[str, Any], rest: dict[str, Any], kind: str | None) -> float:
         if kind != "numbers":
@@ -206,6 +221,76 @@ class Drift(BaseModel):
         return psi(*binned)
 
 
+class Distribution(Fold):
+    """The different values of a column with their counts, as a drift compares them.
+
+    >>> step = Distribution(column="x")
+    >>> step.finish(step.update(step.start(), pl.DataFrame({"x": [1.0, 2.0, None]})))["nulls"]
+    1
+    """
+
+    column: str = Field(description="column whose values are counted")
+
+    @classmethod
+    def example(cls) -> Self:
+        """An instance that works on the reference frame."""
+        return cls(column="x")
+
+    def needs(self) -> tuple[str, ...]:
+        """The column."""
+        return (self.column,)
+
+    def start(self) -> State:
+        """No value."""
+        return {"kind": None, "rows": 0, "nulls": 0, "values": {}}
+
+    def update(self, state: State, rows: pl.DataFrame) -> State:
+        """The state with the values of these rows."""
+        known = user_columns(rows)
+        if self.column not in known:
+            raise ConfigurationError(f"'drift' from an earlier version: {unknown_name('column', self.column, known)}")
+        return both(state, counted(rows[self.column]))
+
+    def merge(self, a: State, b: State) -> State:
+        """The values of both."""
+        return both(a, b)
+
+    def finish(self, state: State) -> dict[str, Any]:
+        """The values and their counts."""
+        return dict(state)
+
+
+def counted(values: pl.Series) -> dict[str, Any]:
+    """What is known of these values: how many, how many are none, and which they are.
+
+    >>> counted(pl.Series(["a", "b", None]))["nulls"]
+    1
+    """
+    number = values.dtype.is_float() or (values.dtype.is_integer() and values.dtype not in {pl.Int128, pl.UInt128})
+    known = values.drop_nulls()
+    known = known.filter(known.is_not_nan()) if values.dtype.is_float() else known
+    kind = None if values.dtype == pl.Null or not len(known) else "numbers" if number else "texts"
+    found = {"kind": kind, "rows": len(values), "nulls": len(values) - len(known)}
+    if kind is None:
+        return {**found, "values": {}}
+    statistic = Ranks() if number else ValueCounts()
+    return {**found, "values": statistic.update(statistic.start(), known if number else known.cast(pl.String))}
+
+
+def both(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the values of both.
+
+    >>> both(counted(pl.Series([1])), counted(pl.Series([2])))["rows"]
+    2
+    """
+    counts = {name: a[name] + b[name] for name in ("rows", "nulls")}
+    if a["kind"] is None or b["kind"] is None:
+        held = b if a["kind"] is None else a
+        return {**counts, "kind": held["kind"], "values": held["values"]}
+    statistic = Ranks() if a["kind"] == "numbers" else ValueCounts()
+    return {**counts, "kind": a["kind"], "values": statistic.merge(a["values"], b["values"])}
+
+
 class Batch(BaseModel):
     """The last batch is like those before: its rows, or the mean of the check's column where it names one.
 
@@ -219,7 +304,7 @@ class Batch(BaseModel):
     deviations: float = Field(4.0, gt=0, description="most that it differs from the median, in units of 1.4826 MAD")
     least: int = Field(5, ge=2, description="batches before it that are needed to judge")
 
-    def columns(self) -> tuple[str, ...]:
+    def reads(self) -> tuple[str, ...]:
         """What it reads besides the column of the check."""
         return (self.by,)
 

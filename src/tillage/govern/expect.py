@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -20,12 +22,14 @@ from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.expression import parse
 from tillage.core.rows import user_columns
 from tillage.core.state import State
-from tillage.core.step import Fold, Verdict
+from tillage.core.step import Beside, Comparing, Result, Verdict
 from tillage.govern.check import Check, Value, as_value, kind
+from tillage.govern.compared import Drift
+from tillage.govern.references import Frames, References
 from tillage.govern.verdicts import Seen, verdict
 
 
-class Expect(Fold):
+class Expect(Comparing):
     """What must hold of a table; the result is one verdict for each word of each check.
 
     >>> step = Expect(checks=({"column": "age", "not_null": True, "max": 130},))
@@ -59,7 +63,7 @@ class Expect(Fold):
         """The columns that the checks look at."""
         named = [c.column for c in self.checks if c.column is not None]
         read = [name for c in self.checks if c.where is not None for name in parse(c.where).columns]
-        read += [name for c, word in self._parts() if (made := c.comparison(word)) for name in made.columns()]
+        read += [name for c, word in self._parts() if (made := c.comparison(word)) for name in made.reads()]
         return tuple(dict.fromkeys([*named, *read]))
 
     def start(self) -> State:
@@ -76,15 +80,33 @@ class Expect(Fold):
         parts = [made.merge(x, y) if (made := c.comparison(word)) else _merged(x, y) for (c, word), x, y in pairs]
         return {"rows": a["rows"] + b["rows"], "parts": parts}
 
+    def beside(self) -> tuple[Beside, ...]:
+        """The values of other tables, and those of earlier versions, that checks name."""
+        asked = [(n, word, check.beside(word)) for n, check in enumerate(self.checks) for word in check.parts()]
+        leaf = {"references": (), "drift": ("from_version",)}
+        return tuple(replace(b, place=("checks", n, word, *leaf[word])) for n, word, b in asked if b is not None)
+
     def finish(self, state: State) -> tuple[Verdict, ...]:
         """One verdict for each part, in the order of the checks."""
-        pairs = zip(self._parts(), state["parts"], strict=True)
-        return tuple(
-            made.verdict(part, check.column)
-            if (made := check.comparison(word))
-            else verdict(check, word, _seen(part), state["rows"])
-            for (check, word), part in pairs
-        )
+        return self.finish_beside(state, (), lambda: iter(()))
+
+    def finish_beside(self, state: State, beside: Sequence[Result], rows: Frames) -> tuple[Verdict, ...]:
+        """One verdict for each part, in the order of the checks; raises ConfigurationError without what is beside."""
+        given = iter(beside)
+        verdicts = []
+        for (check, word), part in zip(self._parts(), state["parts"], strict=True):
+            made = check.comparison(word)
+            found = next(given, None) if check.beside(word) is not None else None
+            other = found if isinstance(found, dict) else None
+            if isinstance(made, References):
+                verdicts.append(made.verdict(part, check.column, other, check.at_least, rows))
+            elif isinstance(made, Drift):
+                verdicts.append(made.verdict(part, check.column, other))
+            elif made is not None:
+                verdicts.append(made.verdict(part, check.column))
+            else:
+                verdicts.append(verdict(check, word, _seen(part), state["rows"]))
+        return tuple(verdicts)
 
     def _parts(self) -> list[tuple[Check, str]]:
         return [(check, word) for check in self.checks for word in check.parts()]
@@ -94,7 +116,7 @@ class Expect(Fold):
         missing = [c.column for c in self.checks if c.column is not None and c.column not in known]
         for check, word in self._parts():
             made = check.comparison(word)
-            missing += [c for c in (made.columns() if made else ()) if c not in known]
+            missing += [c for c in (made.reads() if made else ()) if c not in known]
         if missing:
             raise ConfigurationError(Problem(unknown_name("column", c, known)) for c in dict.fromkeys(missing))
         asked: dict[str, pl.Expr] = {}
@@ -145,7 +167,7 @@ def _asked(check: Check, word: str, rows: pl.DataFrame) -> dict[str, pl.Expr]:
         # `pl.len()` beside it spreads a condition of literals alone over the rows.
         true = pl.when(read.polars()).then(1).otherwise(0)
         return {"looked": pl.len(), "good": (true + pl.int_range(pl.len()) * 0).sum()}
-    if check.column is None or word in {"unique", "type", "rows_min", "rows_max", "fresh", "drift", "batch"}:
+    if check.column is None or word in {"unique", "type", "rows_min", "rows_max"} or check.comparison(word):
         return {}
     column, is_a = pl.col(check.column), kind(rows.schema[check.column])
     if word == "not_null":

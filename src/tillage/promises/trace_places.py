@@ -18,7 +18,7 @@ from tillage.core.rows import ID, PARENT, from_storage, ids, without
 from tillage.core.step import Whole
 from tillage.flow.run import Project
 from tillage.flow.source import OBJECT, RECORD
-from tillage.flow.stages import Stage
+from tillage.flow.stages import BESIDE, Stage
 from tillage.store.frames import halves
 from tillage.store.index import KEY
 from tillage.store.locate import holding
@@ -37,7 +37,7 @@ _HALVES = {name: (f"{name}:lo", f"{name}:hi") for name in (ID, KEY, PARENT)}
 
 def rows_in(stage: Stage) -> list[str]:
     """The stages whose rows come into a stage."""
-    return [source for port, source in stage.inputs.items() if port != VERDICTS]
+    return [source for port, source in stage.inputs.items() if port != VERDICTS and not port.startswith(BESIDE)]
 
 
 def makes_children(stage: Stage) -> bool:
