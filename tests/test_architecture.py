@@ -50,6 +50,7 @@ CONFINED = {"tillage.collect.decoder"}
 NO_EXAMPLE: dict[str, str] = {
     "tillage.core.BadRecord": "a record handed from a source to the runner: its fields are its use",
     "tillage.core.Batch": "the same",
+    "tillage.core.Beside": "what a Comparing asks of the runner: tests/govern/test_references.py shows it",
     "tillage.core.Found": "the same",
     "tillage.core.Problem": "one line of a ConfigurationError, whose message shows it",
     "tillage.promises.Node": "asked of a project that has run: the README's tour and tests/promises show it",

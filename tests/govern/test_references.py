@@ -15,10 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import ks_2samp
+from tests.laws.frames import frames
 
 from tillage.core import Beside, ConfigurationError, Verdict
 from tillage.core.state import decode, digest, encode
+from tillage.core.step import Step
+from tillage.flow.laws import check_step
 from tillage.govern import Expect
+from tillage.govern.compared import Distribution
+from tillage.govern.references import ReferencedValues
 
 
 def beside_of(beside: Sequence[Beside], there: pl.DataFrame, cut: int = 0) -> list[Any]:
@@ -205,6 +210,13 @@ def test_a_column_that_changed_its_type_or_is_new() -> None:
     assert "holds texts now, and held numbers in version 2" in found.why
     with pytest.raises(ConfigurationError, match="earlier version: No column is called 'x'"):
         judged(rows, pl.DataFrame({"y": [1]}), column="x", drift={"from_version": 2})
+
+
+@pytest.mark.parametrize("step", [ReferencedValues.example(), Distribution.example()])
+@settings(max_examples=25, deadline=None)
+@given(rows=frames(), seed=st.integers(0, 9))
+def test_what_stands_beside_keeps_the_laws(step: Step, rows: pl.DataFrame, seed: int) -> None:
+    assert check_step(step, rows, seed=seed) == ()
 
 
 def test_the_states_are_small() -> None:

@@ -307,7 +307,7 @@ class Project:
             return Reading(None, 0)
         again = stage.name in refit or stage.target in refit or stage.name.partition("-")[2] in refit
         draft, touched = self._make(
-            stage, fingerprint, Refit() if again and stage.kind == "result" and not stage.place else None
+            stage, fingerprint, Refit() if again and stage.kind == "result" else None
         )
         return Reading(draft, touched)
 
