@@ -100,7 +100,7 @@ def test_what_is_said() -> None:
 
 
 def test_pieces_of_a_combination_do_not_run_together() -> None:
-    check = {"references": {"table": "o", "columns": {"a": "a", "b": "b"}}}
+    check: dict[str, Any] = {"references": {"table": "o", "columns": {"a": "a", "b": "b"}}}
     rows = pl.DataFrame({"a": ["x"], "b": ["yz"]})
     assert not judged(rows, pl.DataFrame({"a": ["xy"], "b": ["z"]}), **check).passed
     assert not judged(rows, pl.DataFrame({"a": ["yz"], "b": ["x"]}), **check).passed

@@ -306,9 +306,7 @@ class Project:
         if self._stands(stage, fingerprint) and not refit:
             return Reading(None, 0)
         again = stage.name in refit or stage.target in refit or stage.name.partition("-")[2] in refit
-        draft, touched = self._make(
-            stage, fingerprint, Refit() if again and stage.kind == "result" else None
-        )
+        draft, touched = self._make(stage, fingerprint, Refit() if again and stage.kind == "result" else None)
         return Reading(draft, touched)
 
     def _make(self, stage: Stage, fingerprint: str, refit: Refit | None) -> tuple[Draft | None, int]:
