@@ -94,6 +94,14 @@ def test_half_a_character_is_refused_where_it_stands() -> None:
     assert caught.value.field == "rows[1].n"
 
 
+@pytest.mark.parametrize("value", [True, 1234, 0.25, 1e15, "AP8*"])
+def test_bytes_are_written_as_text_and_as_nothing_else(value: Any) -> None:
+    for rows in ([{"p": value}], [{"p": "AP8="}, {"p": value}], [{"p": b"\0"}, {"p": value}]):
+        with pytest.raises(Refused) as caught:
+            columns_of(rows, {"p": pl.Binary()}, {})
+        assert (caught.value.status, caught.value.field) == (400, f"rows[{len(rows) - 1}].p")
+
+
 def test_too_many_rows_are_too_large() -> None:
     with pytest.raises(Refused) as caught:
         rows_of({"rows": [{}] * 10_001})

@@ -114,6 +114,8 @@ def body(**changes: Any) -> bytes:
         (body()[:-1] + b', "id": 5}', "id"),
         (body()[:-1] + b', "outputs": [{"name": "weights"}]}', "outputs[0].name"),
         (body()[:-1] + b', "outputs": 5}', "outputs[0].name"),
+        (body()[:-1] + b', "outputs": [{"name": "prediction"}, {"name": "prediction"}]}', "outputs[1].name"),
+        (body()[:-1] + b', "id": "\\ud800"}', "id"),
     ],
 )
 def test_a_bad_request_is_told_with_its_field(data: bytes, field: str) -> None:
@@ -138,7 +140,7 @@ def test_binary_tensors_that_lie_are_refused(kind: str, raw: bytes, rows: int) -
     with pytest.raises(Refused) as caught:
         asked(head + raw, str(len(head)))
     assert caught.value.status == 400
-    for length in ("-1", "x", str(len(head) + len(raw) + 1), "٣"):
+    for length in ("-1", "x", str(len(head) + len(raw) + 1), "٣", "", "9" * 5_000, "0" * 5_000):
         with pytest.raises(Refused):
             asked(head + raw, length)
     with pytest.raises(Refused, match="follow the last tensor"):

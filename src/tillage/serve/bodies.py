@@ -174,13 +174,29 @@ def _converted(values: list[Any], column: str, dtype: pl.DataType, where: Where)
             return [None if v is None else float(v) for v in values]
         except OverflowError:
             raise Refused(400, f"A value of '{column}' is too large for a number.", field=where(0, column)) from None
+    if base is pl.Binary:  # true and 1234 would be base64, too, if they were taken for text
+        for at, value in enumerate(values):
+            if not isinstance(value, str | bytes | None):
+                raise Refused(400, f"It must be a text in base64, and is {_kind(value)}.", field=where(at, column))
+        return _from_base64(values, column, dtype, where)
     texts = [None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values]
     if base is pl.String:
         return texts
+    return _read_as(texts, column, dtype, where)
+
+
+def _from_base64(values: list[Any], column: str, dtype: pl.DataType, where: Where) -> list[Any]:
+    """Bytes, and texts that are bytes in base64."""
+    made = _read_as([v if isinstance(v, str) else None for v in values], column, dtype, where)
+    return [value if isinstance(value, bytes) else other for value, other in zip(values, made, strict=True)]
+
+
+def _read_as(texts: list[str | None], column: str, dtype: pl.DataType, where: Where) -> list[Any]:
+    """Texts as a file's would be read; Refused for the first that is no value of the type."""
     try:
         made, errors = typed(pl.DataFrame({column: pl.Series(texts, dtype=pl.String)}), {column: dtype})
     except UnicodeEncodeError:
-        raise unencodable(values, column, where) from None
+        raise unencodable(texts, column, where) from None
     for at, error in enumerate(errors.to_list()):
         if error is not None:
             raise Refused(400, f"{error}.", field=where(at, column))

@@ -8,6 +8,7 @@ Source: github.com/kserve/open-inference-protocol, REST specification and the bi
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from tillage.flow.score import Answers, added
-from tillage.serve.bodies import MOST_ROWS, dumped, loaded
+from tillage.serve.bodies import MOST_ROWS, dumped, loaded, require_text
 from tillage.serve.refusal import Refused
 from tillage.serve.service import Loaded
 
@@ -29,6 +30,7 @@ _NUMPY = {
     "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
 _LENGTH = struct.Struct("<I")
+_LENGTH_TEXT = re.compile(r"[0-9]{1,16}")
 
 
 def datatype(dtype: pl.DataType) -> str:
@@ -84,7 +86,7 @@ def asked(body: bytes, header_length: str | None, raw: Collection[str] = (), mor
     if header_length is None:
         value, tail = loaded(body), memoryview(b"")
     else:
-        if not header_length.isascii() or not header_length.isdigit() or int(header_length) > len(body):
+        if not _LENGTH_TEXT.fullmatch(header_length) or int(header_length) > len(body):
             raise Refused(400, "It is not a number of bytes within the body.", field=HEADER)
         end = int(header_length)
         value, tail = loaded(body[:end]), memoryview(body)[end:]
@@ -114,6 +116,7 @@ def _id(value: Mapping[str, Any]) -> str | None:
     given = value.get("id")
     if given is not None and not (isinstance(given, str) and len(given) <= 128):
         raise Refused(400, "It must be a text of at most 128 characters.", field="id")
+    require_text({"id": [given]}, lambda _, column: column)
     return given or None
 
 
@@ -130,6 +133,8 @@ def _outputs(value: Mapping[str, Any], more: Collection[str]) -> tuple[list[tupl
         if name not in known:
             told = f"{', '.join(known[:-1])} or {known[-1]}"
             raise Refused(400, f"There is no such output: it is {told}.", field=f"outputs[{at}].name")
+        if any(name == before for before, _ in out):  # a few bytes would ask for all rows again and again
+            raise Refused(400, f"The output {name} is asked for twice.", field=f"outputs[{at}].name")
         own = one.get("parameters", {})
         out.append((name, bool(own.get("binary_data", binary)) if isinstance(own, dict) else binary))
     return out or None, binary
