@@ -79,6 +79,77 @@ def test_who_idles_between_requests_is_given_up_whatever_blank_lines_come(impati
             assert 1 < time.monotonic() - began < 5
 
 
+LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n"
+
+
+def sent_of_a_head(server: Server, before: bytes, answer: bytes) -> tuple[int, bytes]:
+    """How much of a head without end is taken that follows other requests, and what is said."""
+    with socket.create_connection((server.host, server.port), timeout=5) as open_:
+        got, sent = b"", 0
+        if answer:
+            first, rest = before.split(b"|")
+            open_.sendall(first)
+            while answer not in got:
+                got += open_.recv(1000)
+            open_.sendall(rest + LIVE + b"X-A: ")
+        else:
+            open_.sendall(before + LIVE + b"X-A: ")
+        open_.settimeout(0.002)
+        while sent < 4 << 20:
+            try:
+                open_.sendall(b"a" * 16384)
+                sent += 16384
+                piece = open_.recv(1 << 20)
+                got += piece
+                if not piece:
+                    break
+            except TimeoutError:
+                continue
+            except (BrokenPipeError, ConnectionResetError):
+                break
+        return sent, got
+
+
+def test_a_head_is_not_longer_because_it_follows_another_request(impatient: Server) -> None:
+    unknown = b"POST /v1/services/desk HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n|12345"
+    whole = LIVE + b"\r\n"
+    for before, answer in (
+        (b"", b""),
+        (whole, b""),
+        (whole * 700, b""),
+        (whole + b"|", b"live"),
+        (unknown, b"401"),
+    ):
+        sent, got = sent_of_a_head(impatient, before, answer)
+        assert sent < 2 << 20, before[-80:]  # what the system holds in its buffers counts, too
+        assert b"The head of the request is too long." in got
+
+
+def test_a_body_that_comes_behind_its_answer_is_followed_by_idling(impatient: Server) -> None:
+    unknown = head(impatient, 5).replace(impatient.token.encode(), b"wrong")
+    with socket.create_connection((impatient.host, impatient.port), timeout=8) as open_:
+        open_.sendall(unknown)
+        assert b" 401 " in open_.recv(1000)
+        open_.sendall(b"12345")
+        began = time.monotonic()
+        open_.settimeout(8)
+        while open_.recv(1000):
+            pass
+        assert 1 < time.monotonic() - began < 5
+
+
+def test_the_end_of_a_head_may_come_in_two_parts(impatient: Server) -> None:
+    body = b'{"rows": [{"size": 2, "text": "' + b"a" * 40_000 + b'"}]}'
+    request = head(impatient, len(body)) + body
+    cut = request.index(b"\r\n\r\n") + 2
+    with socket.create_connection((impatient.host, impatient.port), timeout=8) as open_:
+        open_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        open_.sendall(request[:cut])
+        time.sleep(0.1)
+        open_.sendall(request[cut:])
+        assert open_.recv(1000).startswith(b"HTTP/1.1 200 OK")
+
+
 def test_connections_without_end_leave_room_for_nobody_else_to_wait(impatient: Server) -> None:
     held = [socket.create_connection((impatient.host, impatient.port), timeout=5) for _ in range(41)]
     try:

@@ -33,6 +33,10 @@ LINGER = 2.0
 HEAD_BYTES = 32 << 10
 """Bytes of a head: request line and headers."""
 
+PIECE = 16 << 10
+"""Bytes that the parser is fed at once. It does not say where in them a request began that follows another, so such a
+head may have as many more."""
+
 MOST_CONNECTIONS = 1000
 
 _FULL = (
@@ -122,6 +126,8 @@ class GuardedProtocol(HttpToolsProtocol):
     """Whether the last answer was given while its request still comes."""
     _head = 0
     """Bytes of the head so far; -1 while a body comes or an answer is awaited."""
+    _begun = 0
+    """Requests that began in the bytes that the parser was fed last."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -134,21 +140,22 @@ class GuardedProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(LOOK, self._watch)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless a head grows too long, or nothing more is wanted."""
+        """Feed the parser by pieces, unless a head grows too long, or nothing more is wanted."""
         if self._lingers:
             return
-        if self._head >= 0:
-            self._head += len(data)
-            if self._head > HEAD_BYTES and self._in_head(data):
+        for at in range(0, len(data), PIECE):
+            if self.transport.is_closing():
+                return
+            piece = data[at : at + PIECE]
+            before, self._begun = self._head, 0
+            super().data_received(piece)
+            if self._head < 0:
+                continue
+            if before >= 0 and self._begun <= (before == 0):  # else it began somewhere within the piece
+                self._head = before + len(piece)
+            if self._head > HEAD_BYTES:
                 self.send_400_response("The head of the request is too long.")
                 return
-        if not self.transport.is_closing():
-            super().data_received(data)
-
-    def _in_head(self, data: bytes) -> bool:
-        """Whether the head is longer than it may be: its end is not within these bytes, or stands too far behind."""
-        end = data.find(b"\r\n\r\n")
-        return end < 0 or self._head - len(data) + end > HEAD_BYTES
 
     def _linger(self) -> None:
         """The answer is all that is said; what still comes is not looked at. To close at once would reset the
@@ -164,6 +171,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """The first byte of a request."""
         super().on_message_begin()
         self._reading = True
+        self._begun += 1
+        self._head = 1
         self._until = self.loop.time() + HEAD
 
     def on_headers_complete(self) -> None:
@@ -177,7 +186,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """The request is whole."""
         super().on_message_complete()
         self._reading = False
-        self._until = self.loop.time() + WRITE
+        if self.cycle.response_complete:  # the answer did not wait for the body
+            self._head = 0
+            self._until = self.loop.time() + IDLE
+        else:
+            self._until = self.loop.time() + WRITE
 
     def on_response_complete(self) -> None:
         """An answer is written: the next request that came already, or idling."""
