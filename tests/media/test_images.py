@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from io import BytesIO
 
 import imagehash
@@ -26,7 +27,7 @@ from tillage.media import (
     phash,
     sharpness,
 )
-from tillage.media.image import resized
+from tillage.media.image import count_pixels, opaque, resized
 from tillage.media.unreadable import TooLarge, Unreadable
 
 NOISE = np.random.default_rng(7)
@@ -98,6 +99,36 @@ def test_hashes_are_those_of_imagehash(seed: int, form: str) -> None:
     opened = Image.open(BytesIO(data))
     assert f"{dhash(decode_image(data)):016x}" == str(imagehash.dhash(opened))
     assert f"{phash(decode_image(data)):016x}" == str(imagehash.phash(opened))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (700, 900), (3, 300_000), (300_000, 3)])
+def test_pixels_are_counted_with_by_strips_and_come_out_the_same(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (*shape, 4), dtype=np.uint8)
+    cover = pixels[:, :, 3:].astype(np.int64)
+    laid = (pixels[:, :, :3] * cover + 255 * (255 - cover) + 127) // 255
+    assert (opaque(pixels) == laid).all()
+    luma = np.asarray(Image.fromarray(np.ascontiguousarray(pixels[:, :, :3])).convert("L"))
+    assert (gray(pixels) == luma).all()
+
+
+def test_a_picture_is_laid_on_white_in_little_more_memory_than_it_takes() -> None:
+    pixels = np.full((3000, 3000, 4), 200, dtype=np.uint8)
+    tracemalloc.start()
+    try:
+        for function in (opaque, gray):
+            tracemalloc.reset_peak()
+            function(pixels)
+            assert tracemalloc.get_traced_memory()[1] < 1.2 * pixels.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_pixels_are_counted_by_the_head_alone() -> None:
+    whole = encode_image(np.zeros((300, 200, 3), dtype=np.uint8))
+    assert count_pixels(whole) == count_pixels(whole[:60]) == 60_000
+    for form in ("JPEG", "GIF", "WEBP", "BMP", "TIFF"):
+        assert count_pixels(saved(Image.new("RGB", (30, 20)), form)) == 600
+    assert [count_pixels(data) for data in (b"", b"\x89PNG", b"no picture")] == [0, 0, 0]
 
 
 def test_hashes_outlive_size_light_and_compression() -> None:

@@ -99,6 +99,43 @@ def test_over_capacity_is_503_and_so_is_what_waited_too_long(monkeypatch: pytest
     asyncio.run(run())
 
 
+def test_what_waits_is_refused_in_time_though_the_batch_before_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+
+    async def run() -> None:
+        gate = Event()
+        batches, model = Batches(), Model(1.0, gate)
+        first = asyncio.create_task(batches.answer(model, {"a": [0]}, 1))  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(Refused) as refused:
+                await asyncio.wait_for(batches.answer(model, {"a": [1]}, 1), 5)  # type: ignore[arg-type]
+            assert (refused.value.status, refused.value.retry_after) == (503, 1)
+            assert 0.15 < time.monotonic() - began < 2
+        assert batches.waiting == 0
+        gate.set()
+        assert (await first).predictions == [0]
+        assert batches.close()
+
+    asyncio.run(run())
+
+
+def test_the_end_does_not_wait_for_a_batch_without_end() -> None:
+    async def run() -> None:
+        gate = Event()
+        batches, model = Batches(), Model(1.0, gate)
+        call = asyncio.create_task(batches.answer(model, {"a": [0]}, 1))  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        assert not batches.close()
+        assert time.monotonic() - began < 2
+        gate.set()
+        await call
+
+    asyncio.run(run())
+
+
 def test_a_request_that_was_given_up_is_passed_over() -> None:
     async def run() -> None:
         gate = Event()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import socket
@@ -412,3 +414,37 @@ def test_a_version_of_another_plan_waits_for_a_new_start(tmp_path: Path) -> None
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 66
     assert "'clean' was made by another plan" in done.stderr
+
+
+ENDLESS = """
+import time, tillage.serve.batches as b
+work, b.QUICK = b._work, 0.0
+def endless(batch):
+    if 77.0 in batch[0].columns["size"]:
+        time.sleep(60)
+    return work(batch)
+b._work = endless
+"""
+
+
+def test_sigterm_is_obeyed_in_ten_seconds_though_a_batch_goes_on(tmp_path: Path) -> None:
+    folder = lay(tmp_path)
+    with Server(folder, before=ENDLESS) as server:
+        [kept] = server.predict({"size": 2, "text": "a"})["predictions"]
+        asking = Thread(target=ask_in_vain, args=(server,), daemon=True)
+        asking.start()
+        time.sleep(0.5)
+        began = time.monotonic()
+        status, _, _ = server.ask("POST", "/v1/services/desk", {"rows": [{"size": 2, "text": "a"}]})
+        assert status == 503
+        assert time.monotonic() - began < 5
+        began = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - began < 10
+        assert "is given up" in server.said()
+    assert kept["id"] in stored(folder)["id"].to_list()
+
+
+def ask_in_vain(server: Server) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        server.predict({"size": 77, "text": "a"})

@@ -27,6 +27,9 @@ MOST_PIXELS = 100_000_000
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 """What is read; of the others that Pillow knows, some are programs that it would hand to an interpreter."""
 
+_STRIP = 1 << 18
+"""Pixels that are counted with together."""
+
 _CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -43,6 +46,19 @@ def decode_image(data: bytes, most: int = MOST_PIXELS) -> Pixels:
         opened = _eight_bits(opened)
     pixels: Pixels = np.asarray(opened)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def count_pixels(data: bytes) -> int:
+    """How many pixels a file says that it unpacks to, by its head alone; 0 where it is no picture that can be read.
+
+    >>> count_pixels(encode_image(np.zeros((2, 3, 1), dtype=np.uint8))), count_pixels(b"?")
+    (6, 0)
+    """
+    try:
+        opened = _pillow().open(BytesIO(data), formats=FORMATS)
+    except Exception:  # a damaged file makes Pillow's readers raise whatever they like; it is not unpacked either
+        return 0
+    return int(opened.width * opened.height)
 
 
 def encode_image(pixels: Pixels) -> bytes:
@@ -65,10 +81,10 @@ def gray(pixels: Pixels) -> Pixels:
     """
     if pixels.shape[2] == 1:
         return pixels[:, :, 0]
-    wide = pixels.astype(np.uint32)  # 0.299, 0.587 and 0.114 of 65,536
-    luma: Pixels = ((wide[:, :, 0] * 19595 + wide[:, :, 1] * 38470 + wide[:, :, 2] * 7471 + 32768) >> 16).astype(
-        np.uint8
-    )
+    luma = np.empty(pixels.shape[:2], dtype=np.uint8)
+    for strip in _strips(pixels):
+        wide = pixels[strip].astype(np.uint32)  # 0.299, 0.587 and 0.114 of 65,536
+        luma[strip] = (wide[:, :, 0] * 19595 + wide[:, :, 1] * 38470 + wide[:, :, 2] * 7471 + 32768) >> 16
     return luma
 
 
@@ -80,9 +96,17 @@ def opaque(pixels: Pixels) -> Pixels:
     """
     if pixels.shape[2] < 4:
         return pixels
-    cover = pixels[:, :, 3:].astype(np.uint32)
-    laid: Pixels = ((pixels[:, :, :3] * cover + 255 * (255 - cover) + 127) // 255).astype(np.uint8)
+    laid = np.empty((*pixels.shape[:2], 3), dtype=np.uint8)
+    for strip in _strips(pixels):
+        cover = pixels[strip][:, :, 3:].astype(np.uint16)  # the sums are 65,152 at most
+        laid[strip] = (pixels[strip][:, :, :3] * cover + 255 * (255 - cover) + 127) // 255
     return laid
+
+
+def _strips(pixels: Pixels) -> list[slice]:
+    """Rows of pixels that are counted with together: what is wider than a byte is never the whole of a picture."""
+    high = max(1, _STRIP // max(1, pixels.shape[1]))
+    return [slice(at, at + high) for at in range(0, pixels.shape[0], high)]
 
 
 def resized(pixels: Pixels, rows: int, columns: int) -> Pixels:

@@ -121,10 +121,9 @@ class Application:
             raise Refused(405, f"Method Not Allowed; allowed: {methods}. See /openapi.json.", allow=methods)
         raise Refused(404, "Not Found. See /openapi.json.")
 
-    def close(self) -> None:
-        """Let go of the threads."""
-        for batches in self.batches.values():
-            batches.close()
+    def close(self) -> bool:
+        """Let go of the threads; whether none of them works any more."""
+        return all([batches.close() for batches in self.batches.values()])
 
     # ---- predictions
 

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +38,10 @@ SPAN = 0.02
 
 THREADS = 2
 """Batches of one service that are worked on at once, where more waits than one may take."""
+
+LEAVING = 0.3
+"""Seconds for which the end of the server waits for batches that were not done within the time for what is under way.
+"""
 
 MOST_WAITING = 256
 """Requests of one service that may wait."""
@@ -76,6 +80,9 @@ class Batches:
         self._working = 0
         """Batches that threads work on."""
         self._threads: ThreadPoolExecutor | None = None
+        self._under_way: set[Future[list[Answers | Exception]]] = set()
+        self._late: asyncio.TimerHandle | None = None
+        """When what waits is looked through for what waited too long, whether or not a thread is done by then."""
 
     @property
     def waiting(self) -> int:
@@ -92,12 +99,30 @@ class Batches:
         if not self._due and (not self._working or self._more_than_one_takes()):
             self._due = True
             loop.call_soon(self._next)
+        if self._working:
+            self._look_later()
         return await request.answer
 
-    def close(self) -> None:
-        """Let go of the threads."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=True)
+    def close(self) -> bool:
+        """Let go of the threads; whether none of them works any more."""
+        if self._threads is None:
+            return True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        return not wait(tuple(self._under_way), LEAVING).not_done
+
+    def _look_later(self) -> None:
+        if self._late is None and self._waiting:
+            seconds = self._waiting[0].came + PATIENCE - time.monotonic()
+            self._late = asyncio.get_running_loop().call_later(max(0.0, seconds), self._refuse_late)
+
+    def _refuse_late(self) -> None:
+        """Refuse what waited too long; the oldest stand first."""
+        self._late = None
+        while self._waiting and self._waiting[0].came <= time.monotonic() - PATIENCE:
+            late = self._waiting.popleft().answer
+            if not late.done():
+                late.set_exception(busy())
+        self._look_later()
 
     def _more_than_one_takes(self) -> bool:
         """Whether a second thread has something to do: it is free, and what waits is more than one batch."""
@@ -118,7 +143,11 @@ class Batches:
             return
         self._working += 1
         self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="answers")
-        loop.run_in_executor(self._threads, _work, batch).add_done_callback(lambda done: self._delivered(batch, done))
+        work = self._threads.submit(_work, batch)
+        self._under_way.add(work)
+        work.add_done_callback(self._under_way.discard)
+        asyncio.wrap_future(work).add_done_callback(lambda done: self._delivered(batch, done))
+        self._look_later()
         if self._more_than_one_takes():
             self._due = True
             loop.call_soon(self._next)

@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,10 +89,20 @@ def serve(
             try:
                 asyncio.run(_live(door, application, listener, lambda: listening(address, list(services)), note, tls))
             finally:
-                application.close()
+                ended = application.close()
                 predictions.close()
                 if traces is not None:
                     traces.close()
+    if not ended:
+        _leave(note)
+
+
+def _leave(note: Callable[[str], None]) -> None:
+    """End the process, all that is kept being kept: Python's own end would wait for threads that nobody waits for."""
+    note("What a model still worked on is given up.")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 def refuse_keys(tls: tuple[Path, Path]) -> None:
