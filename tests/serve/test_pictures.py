@@ -7,21 +7,26 @@ import csv
 import importlib.util
 import json
 import struct
+import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from tests.flow.world import KEY
-from tests.serve.running import Server, tillage
+from tests.serve.running import Server, lay, tillage
 from tillage.core.state import digest
 from tillage.face.main import ended
 from tillage.face.rooms import project
-from tillage.flow.score import answers, typed, way
+from tillage.flow.score import Answers, answers, typed, way
 from tillage.media import encode_image
+from tillage.serve import pictures
+from tillage.serve.service import Served
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="needs PyTorch, which the lock of deep learning brings"
@@ -112,6 +117,59 @@ def test_a_server_takes_plain_pixels_and_whole_files(sharp: Server) -> None:
     assert "base64" in value["error"]
     status, value, _ = sharp.ask("POST", "/v1/services/desk", {"rows": [{**plain, "pixels": 7}]})
     assert (status, value["field"]) == (400, "rows[0].pixels")
+
+
+def bomb(side: int) -> str:
+    buffer = BytesIO()
+    Image.new("1", (side, side)).save(buffer, "PNG")
+    return written(buffer.getvalue())
+
+
+def test_a_request_unpacks_so_many_pixels_and_no_more(sharp: Server) -> None:
+    small = {"pixels": written(encode_image(bar(np.random.default_rng(5), "lies"))), "path": "new", "width": None, "height": None}
+    large = {**small, "pixels": bomb(5000)}
+    [wanted] = sharp.predict(small)["predictions"]
+    began = time.monotonic()
+    first, *others, last = sharp.predict(large, *[large] * 40, small)["predictions"]
+    assert time.monotonic() - began < 20
+    assert "prediction" in first
+    assert "prediction" in others[0], "two of them are what a request may unpack"
+    assert {row["error"] for row in others[1:]} == {"too_many_pixels"}
+    assert last["error"] == "too_many_pixels"
+    assert sharp.predict(small)["predictions"][0]["prediction"] == wanted["prediction"]
+
+
+def test_pixels_of_a_request_are_counted_and_the_rows_beyond_keep_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 100)
+    sizes = [(9, 10), (3, 3), (1, 1), (5, 5), (1, 1), None]
+    files = [encode_image(np.zeros((*size, 3), np.uint8)) if size else None for size in sizes]
+    assert pictures.too_large({"p": files, "q": [None] * 6}, ["p", "q"]) == {3, 4}
+    assert pictures.too_large({"p": [encode_image(np.zeros((20, 20, 1), np.uint8)), files[2]]}, ["p"]) == {1}
+    given = pictures.refused_among(Answers([1.0, 2.0], None, [None, "odd"], {"prediction_low": [0.5, None]}), {0, 2})
+    assert (given.predictions, given.confidences) == ([None, 1.0, None, 2.0], None)
+    assert given.errors == ["too_many_pixels", None, "too_many_pixels", "odd"]
+    assert given.more == {"prediction_low": [None, 0.5, None, None]}
+
+
+def test_requests_of_late_are_kept_up_to_so_many_bytes_and_only_what_was_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tillage(lay(tmp_path), "run")
+    monkeypatch.chdir(tmp_path)
+    with project(tmp_path) as p:
+        served = Served(p, p.plan.services["desk"])
+        served.record({"size": [1.0, 2.0], "text": ["a", "b" * 100]}, [None, "negative"])
+        assert list(served.recent) == [({"size": [1.0], "text": ["a"]}, 1)]
+        served.record({"size": [1.0]}, ["negative"])
+        assert len(served.recent) == 1
+        for n in range(100):
+            served.record({"size": [float(n)], "text": ["c" * 1_000_000]}, [None])
+        assert sum(len(columns["text"][0]) for columns, _ in served.recent) <= 8 << 20
+        assert [columns["size"][0] for columns, _ in served.recent] == [92.0, 93.0, 94.0, 95.0, 96.0, 97.0, 98.0, 99.0]
+        for n in range(100):
+            served.record({"size": [float(n)] * 30, "text": ["c"] * 30}, [None] * 30)
+        assert len(served.recent) == 64
+        assert {rows for _, rows in served.recent} == {8}
 
 
 def test_a_tensor_of_bytes_is_taken_as_it_is(sharp: Server) -> None:

@@ -9,7 +9,7 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.routing import Match, Route
@@ -25,6 +25,7 @@ from tillage.serve.door import BODY, JSON, SAFE, WHO, Scope, Whole, json
 from tillage.serve.metrics import CONTENT_TYPE, Metrics
 from tillage.serve.open_inference import HEADER, asked, field_of, metadata, replied
 from tillage.serve.openapi import document
+from tillage.serve.pictures import FEW_HEADS, refused_among, too_large, without
 from tillage.serve.pins import audit, pinned
 from tillage.serve.predictions import PredictionLog
 from tillage.serve.refusal import Refused
@@ -123,7 +124,7 @@ class Application:
 
     def close(self) -> bool:
         """Let go of the threads; whether none of them works any more."""
-        return all([batches.close() for batches in self.batches.values()])
+        return False not in [batches.close() for batches in self.batches.values()]
 
     # ---- predictions
 
@@ -185,10 +186,13 @@ class Application:
         require_text(columns, where)
         served = routed.choose(columns)
         now = served.now
+        large = await _too_large(columns, routed.own.now.raw)
+        some = without(columns, large) if large else columns
         try:
-            given = await self.batches[served.name, now.route].answer(now, columns, len(rows))
+            given = await self.batches[served.name, now.route].answer(now, some, len(rows) - len(large))
         except (BadData, UnknownName) as error:
             raise Refused(400, error.message) from error
+        given = refused_among(given, large) if large else given
         ids = self.predictions.ids.new(len(rows))
         seconds = time.perf_counter() - began
         self.predictions.add(now, columns, given, ids, seconds)
@@ -197,7 +201,7 @@ class Application:
         if (seen := scope[SEEN]) is not None:
             _tell(seen, now, len(rows), turned, seconds)
         if turned < len(rows):
-            served.record(columns, len(rows))
+            served.record(columns, given.errors)
         if now.hand_over is not None:
             over = [now.hand_over.of(c) for c in given.confidences or [None] * len(ids)]
             self.metrics.handed(served.name, over.count(True))
@@ -206,12 +210,12 @@ class Application:
             if len(self.of_late) > OF_LATE:
                 self.of_late.popitem(last=False)
         if routed.shadow is not None:
-            self._shadow(routed.shadow, columns, given, ids)
+            self._shadow(routed.shadow, columns, given, ids, passed_over=bool(large))
         return given, ids, now
 
-    def _shadow(self, served: Served, columns: Columns, given: Answers, ids: list[str]) -> None:
+    def _shadow(self, served: Served, columns: Columns, given: Answers, ids: list[str], *, passed_over: bool) -> None:
         """Let a shadow answer too, behind the answer's back; where it does not keep up, it is counted as such."""
-        if len(self.shadows) >= MOST_SHADOWS:
+        if passed_over or len(self.shadows) >= MOST_SHADOWS:
             self.metrics.shadowed(served.name, "passed over", len(ids))
             return
         task = asyncio.create_task(self._beside(served, columns, given, ids))
@@ -231,7 +235,7 @@ class Application:
         same = sum(a == b for a, b in zip(given.predictions, other.predictions, strict=True))
         self.metrics.shadowed(served.name, "same", same)
         self.metrics.shadowed(served.name, "other", len(ids) - same)
-        served.record(columns, len(ids))
+        served.record(columns, other.errors)
 
     async def rollback(self, scope: Scope) -> Whole:
         """`POST /v1/services/NAME/rollback`: hold the service at a version, or (null) let it follow the newest."""
@@ -350,6 +354,15 @@ class Application:
             self.metrics.answers(name, routed.own.now.version)
         self.metrics.unlogged(self.predictions.log.lost)
         return self.metrics.text(), ((b"content-type", CONTENT_TYPE.encode()), *SAFE)
+
+
+async def _too_large(columns: Columns, raw: Sequence[str]) -> set[int]:
+    """The rows whose pictures are too many pixels; the heads of many are read in a thread."""
+    if not raw:
+        return set()
+    if len(columns[raw[0]]) <= FEW_HEADS:
+        return too_large(columns, raw)
+    return await asyncio.get_running_loop().run_in_executor(None, too_large, columns, raw)
 
 
 def _tell(seen: Seen, now: Loaded, rows: int, turned_away: int, seconds: float) -> None:

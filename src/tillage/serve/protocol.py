@@ -28,8 +28,7 @@ WRITE = 30.0
 """Seconds from the whole request to the end of its answer, reading by the client included."""
 
 ENDING = 5
-"""Seconds for which what is under way may go on when the server is told to end; the log and traces take the rest of ten.
-"""
+"""Seconds for which what is under way may go on when the server is told to end; log and traces take the rest of ten."""
 
 LINGER = 2.0
 """Seconds for which a body that nobody wants is still taken, so that its sender comes to read why."""

@@ -30,6 +30,12 @@ from tillage.store.tables import Version
 TRIED = 64
 """Requests of late on which a newer version is tried."""
 
+TRIED_BYTES = 8 << 20
+"""Bytes of texts, pictures and the like in these requests, in all; the oldest are let go of first."""
+
+LOOKED_AT = 64
+"""Rows of a request that are looked through for answered ones."""
+
 TRIED_ROWS = 8
 """Rows of a request that are kept for that, and rows of the table where there was no request yet."""
 
@@ -130,7 +136,9 @@ class Served:
         """InputMissing before the first run; UsageError where a row cannot be scored."""
         self.name, self.project, self.service, self.route = service.name, project, service, route
         self.budget = budget or Budget()
-        self.recent: deque[tuple[Columns, int]] = deque(maxlen=TRIED)
+        self.recent: deque[tuple[Columns, int]] = deque()
+        self._sizes: deque[int] = deque()
+        """Bytes of each of these requests."""
         self._epoch = project.store.catalog.meta("epoch")
         self.refused_version = 0
         """The newest version that was tried and found wanting."""
@@ -228,11 +236,17 @@ class Served:
     def _collects(stage: Any, loaded: Loaded) -> bool:
         return bool(stage.target == loaded.way.start and stage.kind == "source")
 
-    def record(self, columns: Columns, rows: int) -> None:
-        """Keep a request in memory, to try a newer version on."""
-        if rows > TRIED_ROWS:
-            columns, rows = {c: values[:TRIED_ROWS] for c, values in columns.items()}, TRIED_ROWS
-        self.recent.append((columns, rows))
+    def record(self, columns: Columns, errors: Sequence[str | None]) -> None:
+        """Keep rows of a request that were answered (no error) in memory, to try a newer version on."""
+        rows = [at for at, error in enumerate(errors[:LOOKED_AT]) if error is None][:TRIED_ROWS]
+        if not rows:
+            return
+        kept = {c: [values[at] for at in rows] for c, values in columns.items()}
+        self._sizes.append(sum(len(v) for values in kept.values() for v in values if isinstance(v, str | bytes)))
+        self.recent.append((kept, len(rows)))
+        while self.recent and (len(self.recent) > TRIED or sum(self._sizes) > TRIED_BYTES):
+            self.recent.popleft()
+            self._sizes.popleft()
 
     def forgot(self) -> bool:
         """Whether somebody was forgotten since the last look: requests of late may be theirs, and are let go of."""
@@ -240,6 +254,7 @@ class Served:
         if epoch == self._epoch:
             return False
         self.recent.clear()
+        self._sizes.clear()
         self._epoch = epoch
         return True
 
