@@ -126,7 +126,12 @@ def bomb(side: int) -> str:
 
 
 def test_a_request_unpacks_so_many_pixels_and_no_more(sharp: Server) -> None:
-    small = {"pixels": written(encode_image(bar(np.random.default_rng(5), "lies"))), "path": "new", "width": None, "height": None}
+    small = {
+        "pixels": written(encode_image(bar(np.random.default_rng(5), "lies"))),
+        "path": "new",
+        "width": None,
+        "height": None,
+    }
     large = {**small, "pixels": bomb(5000)}
     [wanted] = sharp.predict(small)["predictions"]
     began = time.monotonic()

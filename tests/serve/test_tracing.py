@@ -190,6 +190,10 @@ BASE, EXACT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
         (None, {BASE: "http://x", EXACT: "http://y/t"}, "http://y/t"),
         (None, {BASE: "http://x", "OTEL_TRACES_EXPORTER": "none"}, ""),
         ("http://h", {"OTEL_SDK_DISABLED": "true"}, "http://h/v1/traces"),
+        ("http://h:4318?x=1", {}, "http://h:4318/v1/traces?x=1"),
+        ("http://h/base/?x=1#part", {}, "http://h/base/v1/traces?x=1"),
+        ("http://u:p@[::1]:4318", {}, "http://u:p@[::1]:4318/v1/traces"),
+        (None, {EXACT: "http://y/t?key=1"}, "http://y/t?key=1"),
     ],
 )
 def test_where_traces_go(given: str | None, variables: dict[str, str], expected: str) -> None:
@@ -200,3 +204,30 @@ def test_where_traces_go(given: str | None, variables: dict[str, str], expected:
 def test_what_is_no_address_is_refused(given: str) -> None:
     with pytest.raises(UsageError, match="no address"):
         endpoint_of(given, {})
+
+
+@pytest.mark.parametrize(
+    "given", ["ftp://u:SECRET@h", "http://u:SECRET@h:x", "u:SECRET@h", "http://u:SECRET@[", "SECRET"]
+)
+def test_an_address_that_is_none_is_told_without_what_is_secret_in_it(
+    given: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UsageError, match="no address") as caught:
+        endpoint_of(given, {})
+    assert "SECRET" not in str(caught.value)
+    for name in (BASE, EXACT):
+        caplog.clear()
+        assert endpoint_of(None, {name: given}) == ""
+        [record] = caplog.records
+        assert name in record.getMessage()
+        assert "none are sent" in record.getMessage()
+        assert "SECRET" not in record.getMessage()
+
+
+def test_a_bad_address_in_the_environment_does_not_stop_the_server(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317")
+    with Server(folder) as server:
+        assert server.predict(ROW)["predictions"][0]["prediction"] == 5.0
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT is no address" in server.said()

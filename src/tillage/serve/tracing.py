@@ -8,13 +8,14 @@ Sources: OpenTelemetry semantic conventions for HTTP spans 1.23; W3C Trace Conte
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from tillage.core.errors import Unavailable, UsageError
 
@@ -26,6 +27,8 @@ VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 ENDING = 3.0
 """Seconds for which the end of the server waits for what is still to be sent."""
+
+log = logging.getLogger("tillage.serve")
 
 _PATH = "/v1/traces"
 _CALLER = (b"traceparent", b"tracestate")
@@ -49,13 +52,14 @@ class Seen:
 def endpoint_of(given: str | None, environment: Mapping[str, str] = os.environ) -> str:
     """The address that spans are sent to; empty where none is wanted. UsageError for what is no address.
 
-    A path is added to what was given, unless it is there; OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is taken as it is.
+    A path is added to what was given, unless it is there; OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is taken as it is. What is
+    no address in the environment is warned of, and nothing is sent. Neither tells more of an address than its host.
 
     >>> endpoint_of("http://localhost:4318", {}), endpoint_of(None, {})
     ('http://localhost:4318/v1/traces', '')
-    >>> endpoint_of("localhost", {})
+    >>> endpoint_of("ftp://localhost", {})
     Traceback (most recent call last):
-    tillage.core.errors.UsageError: 'localhost' is no address that traces can be sent to. ...
+    tillage.core.errors.UsageError: --otel: ftp://localhost is no address that traces can be sent to. ...
     """
     off = (
         environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or environment.get("OTEL_TRACES_EXPORTER") == "none"
@@ -64,18 +68,22 @@ def endpoint_of(given: str | None, environment: Mapping[str, str] = os.environ) 
     address = given or exact or base
     if not address:
         return ""
+    told = ""
     try:
         place = urlsplit(address)
+        told = f": {place.scheme}://{place.hostname}" if place.hostname else ""
         found = place.scheme in ("http", "https") and bool(place.hostname) and place.port != 0
     except ValueError:
         found = False
     if not found:
-        raise UsageError(
-            f"'{address}' is no address that traces can be sent to.", fix="Write it like http://localhost:4318."
-        )
+        said, fix = f"{told} is no address that traces can be sent to.", "Write it like http://localhost:4318."
+        if given:
+            raise UsageError(f"--otel{said}", fix=fix)
+        log.warning("%s%s %s Until then none are sent.", VARIABLES[0 if exact else 1], said, fix)
+        return ""
     if place.path.endswith(_PATH) or (not given and exact):
         return address
-    return f"{address.rstrip('/')}{_PATH}"
+    return urlunsplit((place.scheme, place.netloc, place.path.rstrip("/") + _PATH, place.query, ""))
 
 
 class Traces:
