@@ -3,7 +3,8 @@
 All three write into the store's own folder, `.tillage/tracking/`, and nothing leaves the machine: MLflow into a file of
 SQLite with its telemetry off, Weights & Biases offline, without what it would collect of machine, code and packages.
 They are told numbers by step and the names of project and model: no row, no parameter. What is tracked changes no model
-and no digest; nor does a tool that fails, which is warned of, and told nothing more. Cost: some milliseconds an epoch; Weights & Biases takes a second to begin.
+and no digest; a tool that fails is warned of, and told nothing more. Cost: some milliseconds an epoch; Weights & Biases
+takes a second to begin.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ class _Tracker:
             self._run = None
             why = (str(error).splitlines() or [""])[0][:200]
             self._warnings.append(
-                f"The training was not tracked to its end by {self._tool}, which failed ({type(error).__name__}: {why}). "
+                f"The training was not tracked to its end by {self._tool}, which failed "
+                f"({type(error).__name__}: {why}). "
                 f"The model is whole. Look at {self._about[0]}."
             )
 
