@@ -140,10 +140,13 @@ models:
 """
 
 
-def test_the_report_says_what_is_gained_and_what_it_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("called", ["sex", "prediction", "baseline", "linear"])
+def test_the_report_says_what_is_gained_and_what_it_costs(
+    called: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TILLAGE_KEY", KEY)
-    people(40_000).write_csv(tmp_path / "data.csv")
-    (tmp_path / "tillage.yaml").write_text(PLAN)
+    people(40_000).rename({"sex": called}).write_csv(tmp_path / "data.csv")
+    (tmp_path / "tillage.yaml").write_text(PLAN.replace("sex", called))
     with Project(load(tmp_path, registry()), registry()) as project:
         project.run()
         plain, fair = (project.report(name) for name in ("plain", "fair"))
@@ -161,7 +164,7 @@ def test_the_report_says_what_is_gained_and_what_it_costs(tmp_path: Path, monkey
     assert told["compared"]["p"] < 1e-6
     assert "thresholds" not in plain
     shown = {table.title: table.lines for table in evaluation_tables(fair)}
-    [title] = [title for title in shown if title.startswith("Thresholds by 'sex'")]
+    [title] = [title for title in shown if title.startswith(f"Thresholds by '{called}'")]
     assert [line["thresholds"] for line in shown[title]] == ["without", "with"]
     assert "What these thresholds cost" in shown
 
