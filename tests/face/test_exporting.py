@@ -158,6 +158,27 @@ def test_what_cannot_be_written_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("where", "said"), [
+    (".", "'.' is a folder. Name a file in it: --onnx line.onnx"),
+    ("there", "there' is a folder"),
+    ("file/a.onnx", "file' cannot be made: File exists"),
+    ("file/below/a.onnx", "below' cannot be made: Not a directory"),
+])  # fmt: skip
+def test_where_no_file_can_stand_is_said_and_not_recorded(
+    where: str, said: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Tell, ask: Ask
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").write_text("kept")
+    before = ask("forget", "houses", "--plan", folder, "--subject", "o7", "--dry-run").get("handed_out", [])
+    code, _, err = tell("export", "line", "--plan", folder, "--onnx", where)
+    assert code == 2
+    assert said in " ".join(err.split()), err
+    assert "mistake in Tillage" not in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "there"]
+    assert ask("forget", "houses", "--plan", folder, "--subject", "o7", "--dry-run").get("handed_out", []) == before
+
+
 def test_forget_names_the_copies_that_it_does_not_reach(folder: Path, tmp_path: Path, tell: Tell, ask: Ask) -> None:
     paths = {"onnx": tmp_path / "line.onnx", "card": tmp_path / "card", "label": tmp_path / "label"}
     plan = ("--plan", folder)

@@ -194,3 +194,50 @@ def test_python_asks_for_it_too(tmp_path: Path) -> None:
         report = trained.project.report(trained.name)  # type: ignore[attr-defined]
     assert {one["value"] for one in report["slices"]["asked"]} == {"p", "q"}
     assert len(report["cross_validation"]["folds"]) == 3
+
+
+OURS = ("prediction", "confidence", "shares", "baseline", "linear", "linear_shares")
+"""What models say, and what a user may call a column all the same."""
+
+NAMED = """\
+project: garden
+tables:
+  plants: {{collect: {{files: plants.csv}}, key: id}}
+models:
+  tall:
+    learn: {{{learner}: {{model: {model}, input: [a, {name}]}}}}
+    from: plants
+    target: {target}
+    {more}
+"""
+
+
+def told_of(root: Path, name: str, learner: str, model: str, target: str, more: str) -> dict[str, Any]:
+    root.mkdir()
+    random = np.random.default_rng(3)
+    a, b = random.normal(size=(2, 300))
+    truth = np.where(a + b + random.normal(0, 0.5, 300) > 0, "yes", "no")
+    rows = {"id": range(300), "a": a, name: np.round(b, 1), "hit": truth, "size": 2 * a + b, "g": np.round(3 * a) % 2}
+    pl.DataFrame(rows).write_csv(root / "plants.csv")
+    (root / "tillage.yaml").write_text(
+        NAMED.format(learner=learner, model=model, name=name, target=target, more=more.format(name=name))
+    )
+    with Project(load(root, registry()), registry()) as project:
+        project.run()
+        return {k: v for k, v in project.report("tall").items() if k in ("metrics", "baseline", "linear", "slices")}
+
+
+@pytest.mark.parametrize("model", ["linear", "boosted_trees"])
+@pytest.mark.parametrize(("learner", "target", "more"), [
+    ("tabular_classifier", "hit", "evaluate: {{slices: [{name}], folds: 2}}"),
+    ("tabular_regressor", "size", "split: {{group: {name}}}"),
+], ids=["classes", "numbers"])  # fmt: skip
+def test_a_column_may_be_called_as_what_models_say(
+    tmp_path: Path, learner: str, target: str, more: str, model: str
+) -> None:
+    wanted = told_of(tmp_path / "plain", "plain", learner, model, target, more)
+    for name in OURS:
+        got = told_of(tmp_path / name, name, learner, model, target, more)
+        for part in ("metrics", "baseline", "linear"):
+            assert got[part] == wanted[part], (name, part)
+        assert str(got.get("slices")).replace(f"'{name}'", "'plain'") == str(wanted.get("slices"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import shutil
+import socket
 import struct
 import sys
 import time
@@ -54,14 +57,14 @@ def of_tensorboard(folder: Path) -> list[Curves]:
     return found
 
 
-def of_mlflow(folder: Path) -> list[Curves]:
+def of_mlflow(folder: Path, ended: str = "FINISHED") -> list[Curves]:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
     found = []
     [experiment] = [e for e in client.search_experiments() if e.name == "garden"]
     for run in sorted(client.search_runs([experiment.experiment_id]), key=lambda run: int(run.info.start_time)):
-        assert (run.info.run_name, run.info.status) == ("way", "FINISHED")
+        assert (run.info.run_name, run.info.status) == ("way", ended)
         assert run.data.params == {}
         histories = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
         found.append({name: [(m.step, m.value) for m in history] for name, history in histories.items()})
@@ -156,7 +159,66 @@ def test_what_was_told_before_a_failure_is_kept(tool: str, read: Any, tmp_path: 
 
     with pytest.raises(ZeroDivisionError):
         fails()
-    assert read(tmp_path / FOLDER / tool) == [{"step/loss": [(1, 0.5)]}]
+    more = ("FAILED",) if tool == "mlflow" else ()
+    assert read(tmp_path / FOLDER / tool, *more) == [{"step/loss": [(1, 0.5)]}]
+
+
+@pytest.mark.parametrize("tool", ["tensorboard", "mlflow"])
+def test_no_name_of_a_file_tells_of_the_machine(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need(tool)
+    monkeypatch.setattr(socket, "gethostname", lambda: "plum-tree")
+    monkeypatch.setattr(os, "getpid", lambda: 987654321)
+    with tracked(tool, tmp_path, "garden", "way"):
+        tell(1, {"loss": 0.5})
+    names = [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()]
+    assert names
+    assert not [name for name in names if "plum-tree" in name or "987654321" in name]
+
+
+def break_mlflow(folder: Path) -> None:
+    (folder / "mlflow.db").write_bytes(b"no database")
+
+
+def break_folder(folder: Path) -> None:
+    """Another thing stands where it was, so that the next training cannot be laid beside it."""
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(("tool", "damage"), [("tensorboard", break_folder), ("mlflow", break_mlflow)])
+def test_a_tool_that_fails_costs_no_training_and_is_warned_of_once(tool: str, damage: Any, tmp_path: Path) -> None:
+    need(tool)
+    with tracked(tool, tmp_path, "garden", "way") as warnings:
+        tell(1, {"loss": 0.5})
+        damage(tmp_path / FOLDER / tool)
+        for _ in range(2):
+            for step, values in STEPS * 200:
+                tell(step, values)
+        learnt = True
+    assert learnt
+    [warning] = warnings
+    assert warning.startswith(f"The training was not tracked to its end by {tool}, which failed (")
+
+
+def test_the_folder_of_a_run_may_go_while_it_learns(tmp_path: Path) -> None:
+    need("tensorboard")
+    with tracked("tensorboard", tmp_path, "garden", "way"):
+        tell(1, {"loss": 0.5})
+        shutil.rmtree(tmp_path / FOLDER)
+        tell(2, {"loss": 0.25})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_tool_that_fails_at_once_lets_the_training_begin(tmp_path: Path) -> None:
+    need("mlflow")
+    (tmp_path / FOLDER / "mlflow").mkdir(parents=True)
+    break_mlflow(tmp_path / FOLDER / "mlflow")
+    with tracked("mlflow", tmp_path, "garden", "way") as warnings:
+        tell(1, {"loss": 0.5})
+    assert len(warnings) == 1
+    with pytest.raises(ZeroDivisionError), tracked("mlflow", tmp_path, "garden", "way"):
+        raise ZeroDivisionError  # the training's own error is the one that is seen
 
 
 @pytest.mark.parametrize(("tool", "read"), TOOLS)
@@ -211,6 +273,13 @@ def test_in_a_plan_it_holds_no_row_and_changes_no_model(
         assert opened.run().changed == []  # to track is no reason to learn again
         assert opened.store.latest("way") == version
     (tmp_path / ".tillage").rename(tmp_path / "before")
+    (tmp_path / ".tillage" / FOLDER).mkdir(parents=True)
+    (tmp_path / ".tillage" / FOLDER / tool).write_text("")  # no folder can be made: it is warned of, and learnt
+    with project(tmp_path) as opened:
+        opened.run()
+        assert digest(opened.model("way").state) == plain
+        assert [w for w in opened.report("way")["warnings"] if f"not tracked to its end by {tool}" in w]
+    (tmp_path / ".tillage").rename(tmp_path / "untracked")
     with project(tmp_path) as opened:
         opened.run()
         assert digest(opened.model("way").state) == plain

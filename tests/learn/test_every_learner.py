@@ -10,12 +10,13 @@ from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
+import onnx
 import polars as pl
 import pytest
 from tests.text import tiny_encoder
 
 import tillage.learn
-from tillage.core.errors import BadData, UnknownName
+from tillage.core.errors import BadData, UnknownName, UsageError
 from tillage.core.state import decode, digest, encode
 from tillage.core.step import Fitted, Fold, Sharded, Whole
 from tillage.learn.learner import Learner
@@ -106,8 +107,29 @@ def test_there_are_learners_and_each_gives_an_exported_model() -> None:
         assert not inspect.isabstract(cls)
 
 
+GRAPHS = [cls for cls in EXPORTED if hasattr(cls, "onnx")]
+
+
+@pytest.mark.parametrize("cls", GRAPHS)
+def test_a_graph_is_asked_for_as_the_command_asks(cls: Any) -> None:
+    assert len(GRAPHS) > 8
+    inspect.signature(cls.onnx).bind(None, {"tillage.model": "m"})
+    inspect.signature(cls.onnx).bind(None)
+
+
 @pytest.mark.parametrize("cls", EVERY)
 class TestEvery:
+    def test_a_graph_bears_what_it_is_told_or_is_refused(self, cls: Any) -> None:
+        model = fit(learner(cls), table())
+        write = getattr(model, "onnx", None)
+        if write is None:
+            return
+        try:
+            data = write({"tillage.model": "m"})
+        except UsageError:
+            return
+        assert ("tillage.model", "m") in [(p.key, p.value) for p in onnx.load_from_string(data).metadata_props]
+
     def test_the_same_again_whatever_the_order(self, cls: Any) -> None:
         rows = table()
         before = rows.clone()

@@ -182,6 +182,39 @@ def test_the_same_model_is_the_same_bytes() -> None:
     assert model.onnx() == model.onnx()
 
 
+@pytest.mark.parametrize("name", ["constant_0", "MatMul_9", "Cast_1", "Concat_9", "rows", "model", "confident", "a b"])
+def test_a_column_may_be_called_as_something_inside(name: str) -> None:
+    rows, new = table().rename({"size": name}), new_rows().rename({"size": name})
+    same(fitted(TabularClassifier(target="two", model="linear", input=(name, "kind")), rows), new, 1e-9)
+
+
+@pytest.mark.parametrize("name", ["prediction", "confidence", "shares"])
+def test_a_column_called_as_an_output_is_refused(name: str) -> None:
+    rows = table().rename({"size": name})
+    with pytest.raises(UsageError, match=f"column '{name}' is called as an output"):
+        fitted(TabularClassifier(target="two", model="linear", input=(name, "kind")), rows).onnx()
+    if name != "prediction":
+        model = fitted(TabularRegressor(target="y", model="linear", input=(name, "kind")), rows)
+        asked = new_rows().rename({"size": name})
+        wanted = model.apply(asked)["prediction"].to_numpy()
+        np.testing.assert_allclose(answers(model.onnx(), asked)["prediction"], wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("learner", [
+    TabularClassifier(target="two", model="linear", input=("size", "kind")),
+    TabularClassifier(target="two", model="boosted_trees", trees=9, input=("size", "kind")),
+    GaussianNaiveBayes(target="two", input=("size", "kind")),
+], ids=["linear", "trees", "bayes"])  # fmt: skip
+def test_where_missing_and_empty_are_two_there_is_no_graph(learner: Any) -> None:
+    rows = table().with_columns(kind=pl.col("kind").replace("a", ""))
+    with pytest.raises(UsageError, match="the empty text is a value of column 'kind', and missing is another"):
+        fitted(learner, rows).onnx()
+    whole = rows.with_columns(pl.col("kind").fill_null("b"))
+    model, asked = fitted(learner, whole), whole.head(60)
+    assert "" in next(c for c in model.state["columns"] if c["name"] == "kind")["levels"]
+    same(model, asked, 1e-5)
+
+
 def test_what_has_no_operator_is_refused_with_the_reason() -> None:
     words = ["the sea is calm and blue", "a loud engine of steel", "leaves fall in the autumn wind"]
     rows = table().with_columns(note=pl.Series([f"{words[n % 3]} number {n % 60}" for n in range(COUNT)]))

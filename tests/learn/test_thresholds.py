@@ -94,6 +94,39 @@ def test_small_groups_and_nobodys_have_the_threshold_of_all() -> None:
         assert chosen(state, np.array([[1 - share, share]] * 3), rows).tolist() == [said] * 3
 
 
+def test_a_row_without_group_is_none_of_those_of_the_empty_text() -> None:
+    shares, hit, group = world(1200)
+    named = pl.Series(["" if g == "a" else g for g in group])
+    wanted, kept = Thresholds(group="g", favourable="yes"), group != "c"
+    alone = learn_thresholds(wanted, ["no", "yes"], shares[kept], hit[kept].astype(int), named.filter(pl.Series(kept)))
+    nulls = pl.select(pl.when(pl.Series(kept)).then(named)).to_series()
+    state = learn_thresholds(wanted, ["no", "yes"], shares, hit.astype(int), nulls)
+    assert sorted(state["by"]) == ["", "b"]
+    for name in ("", "b"):  # the line of its own rows alone, at the common rate
+        own = shares[(named == name).to_numpy()]
+        assert np.mean(own >= state["by"][name]) == pytest.approx(state["rate"], abs=1.5 / len(own))
+    assert sorted(alone["by"]) == sorted(state["by"])
+
+
+@pytest.mark.parametrize(("few", "objective"), [("yes", "accuracy"), ("no", "accuracy"), ("yes", "balanced_accuracy")])
+def test_who_selects_nobody_or_everybody_is_warned(few: str, objective: Any) -> None:
+    random = np.random.default_rng(0)
+    other = "no" if few == "yes" else "yes"
+    y = np.where(random.random(600) < 0.02, few, other)
+    rows = pl.DataFrame({"_id": range(600), "g": random.choice(["a", "b"], 600), "x": random.random(600), "y": y})
+    wanted = {"group": "g", "favourable": "yes", "objective": objective}
+    model: Any = TabularClassifier(target="y", model="linear", input="x", thresholds=wanted).compute({"rows": rows})
+    said = set(model.apply(rows)["prediction"])
+    if objective == "accuracy":
+        assert said == {other}
+        [warning] = model.state["warnings"]
+        who = "nobody: 'yes' is never" if few == "yes" else "everybody: 'yes' is always"
+        assert warning.startswith(f"The thresholds by 'g' select {who} predicted.")
+    else:
+        assert said == {"yes", "no"}
+        assert "warnings" not in model.state
+
+
 def test_scores_alike_are_decided_alike() -> None:
     """A tree has few shares; whoever has the same share, in the same group, has the same answer."""
     shares, hit, group = world()
@@ -109,6 +142,8 @@ def test_scores_alike_are_decided_alike() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValidationError, match="leave 'shards' and 'slices' out"):
         TabularClassifier(target="y", shards=2, thresholds={"group": "g", "favourable": "a"})
+    with pytest.raises(ValidationError, match="'group' of 'thresholds' is the target, 'y'"):
+        TabularClassifier(target="y", thresholds={"group": "y", "favourable": "a"})
     rows = pl.DataFrame({"_id": range(90), "g": ["p", "q"] * 45, "x": range(90), "y": ["a", "b", "c"] * 30})
     with pytest.raises(BadData, match="of two classes, one of them 'a'; here are: a, b, c"):
         TabularClassifier(target="y", thresholds={"group": "g", "favourable": "a"}).compute({"rows": rows})
@@ -140,10 +175,13 @@ models:
 """
 
 
-def test_the_report_says_what_is_gained_and_what_it_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("called", ["sex", "prediction", "baseline", "linear"])
+def test_the_report_says_what_is_gained_and_what_it_costs(
+    called: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TILLAGE_KEY", KEY)
-    people(40_000).write_csv(tmp_path / "data.csv")
-    (tmp_path / "tillage.yaml").write_text(PLAN)
+    people(40_000).rename({"sex": called}).write_csv(tmp_path / "data.csv")
+    (tmp_path / "tillage.yaml").write_text(PLAN.replace("sex", called))
     with Project(load(tmp_path, registry()), registry()) as project:
         project.run()
         plain, fair = (project.report(name) for name in ("plain", "fair"))
@@ -161,7 +199,7 @@ def test_the_report_says_what_is_gained_and_what_it_costs(tmp_path: Path, monkey
     assert told["compared"]["p"] < 1e-6
     assert "thresholds" not in plain
     shown = {table.title: table.lines for table in evaluation_tables(fair)}
-    [title] = [title for title in shown if title.startswith("Thresholds by 'sex'")]
+    [title] = [title for title in shown if title.startswith(f"Thresholds by '{called}'")]
     assert [line["thresholds"] for line in shown[title]] == ["without", "with"]
     assert "What these thresholds cost" in shown
 

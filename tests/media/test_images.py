@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import tracemalloc
+import warnings
+import zlib
 from io import BytesIO
 
 import imagehash
@@ -212,6 +215,26 @@ def test_a_picture_of_too_many_pixels_is_told_apart() -> None:
     assert decode_image(data, 100).shape == (10, 10, 1)
     with pytest.raises(TooLarge, match="10 x 10"):
         decode_image(data, 99)
+
+
+@pytest.mark.parametrize("side", [9_500, 10_001, 50_000])
+def test_what_unpacks_to_a_bomb_is_too_large_and_says_nothing_else(side: int) -> None:
+    """Pillow warns beyond 89 million pixels, and raises an error of its own beyond 179."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(TooLarge):
+            decode_image(data, 25_000_000)
+    assert said == []
+    rows = pl.DataFrame({"p": [data]})
+    assert isinstance(
+        Pictures(rows, "p", None).tried(lambda _, pixels: 0)[0], TooLarge if side > 10_000 else Unreadable
+    )
 
 
 def test_plain_pixels_and_files_stand_side_by_side() -> None:

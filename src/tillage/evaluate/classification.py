@@ -41,7 +41,9 @@ _BINS = 10
 class ClassificationReport(Whole):
     """Scores of predicted classes, from rows that bear target, `prediction`, `baseline` and maybe `confidence`.
 
-    With `linear` (and maybe `linear_shares`), what a linear model predicts, its scores stand beside, compared in pairs.
+    What models say may come as a frame of its own, `said`, row by row beside `rows`: so a user's column may be called
+    as one of theirs is. With `linear` (and maybe `linear_shares`), what a linear model predicts, its scores stand
+    beside, compared in pairs.
 
     Rows without a target are left out and counted. Intervals are of 95 %: Wilson's for the accuracy, unless rows
     come in groups; otherwise by bootstrap over rows, or over whole groups.
@@ -77,17 +79,18 @@ class ClassificationReport(Whole):
         (the most confident mistakes), `slices`, maybe `linear` and `fairness`, `warnings`: plain values. Raises BadData
         when no row has a target."""
         rows = inputs["rows"]
+        said = inputs.get("said", rows)
         target = as_text(rows, self.target)
-        predicted = as_text(rows, "prediction").fill_null(NOTHING).rename("prediction")
-        kept = [predicted, as_text(rows, "baseline").fill_null(NOTHING).rename("baseline")]
-        if "confidence" in rows.columns:
-            kept.append(rows["confidence"].cast(pl.Float64).fill_nan(None))
-        if "shares" in rows.columns:
-            kept.append(rows["shares"])
-        if yardstick.LINEAR in rows.columns:
-            kept.append(as_text(rows, yardstick.LINEAR).fill_null(NOTHING))
-        if yardstick.LINEAR_SHARES in rows.columns:
-            kept.append(rows[yardstick.LINEAR_SHARES])
+        predicted = as_text(said, "prediction").fill_null(NOTHING).rename("prediction")
+        kept = [predicted, as_text(said, "baseline").fill_null(NOTHING).rename("baseline")]
+        if "confidence" in said.columns:
+            kept.append(said["confidence"].cast(pl.Float64).fill_nan(None))
+        if "shares" in said.columns:
+            kept.append(said["shares"])
+        if yardstick.LINEAR in said.columns:
+            kept.append(as_text(said, yardstick.LINEAR).fill_null(NOTHING))
+        if yardstick.LINEAR_SHARES in said.columns:
+            kept.append(said[yardstick.LINEAR_SHARES])
         seen = [column(rows, name).rename(f"{FEATURE}{name}") for name in self.features]
         seen += [column(rows, name).rename(f"{SLICE}{name}") for name in self.slices]
         seen += [column(rows, name).rename(f"{_SENSITIVE}{name}") for name in self.sensitive]

@@ -57,8 +57,9 @@ class RegressionReport(Whole):
         `errors` (the largest), `slices`, maybe `linear`, `warnings`: plain values. Raises BadData when no row has a
         target, or a row has no prediction."""
         rows = inputs["rows"]
-        judged = ["prediction", "baseline", *([yardstick.LINEAR] if yardstick.LINEAR in rows.columns else [])]
-        kept = [as_numbers(rows, name) for name in judged]
+        said = inputs.get("said", rows)
+        judged = ["prediction", "baseline", *([yardstick.LINEAR] if yardstick.LINEAR in said.columns else [])]
+        kept = [as_numbers(said, name) for name in judged]
         kept += [column(rows, name).rename(f"{FEATURE}{name}") for name in self.features]
         kept += [column(rows, name).rename(f"{SLICE}{name}") for name in self.slices]
         frame = tested(rows, as_numbers(rows, self.target), self.group, kept)

@@ -23,9 +23,11 @@ def export(
     """Write a model as an ONNX graph, whose inputs are the columns that it reads, as they stand."""
     from tillage.core.errors import UsageError
     from tillage.flow.results import load_fitted
-    from tillage.onnx.graph import ports_of
+    from tillage.onnx.graph import checked, ports_of
 
     screen = Screen(as_json)
+    if onnx.is_dir():
+        raise UsageError(f"'{onnx}' is a folder.", fix=f"Name a file in it: --onnx {onnx / f'{model}.onnx'}")
     with open_project(plan, ran=True) as project:
         known("model", model, project.plan.models)
         fitted = load_fitted(project.store, model, project.registry)
@@ -38,12 +40,12 @@ def export(
         latest = project.store.latest(model)
         assert latest is not None  # it has a result
         facts = {"model": model, "version": str(latest.version), "digest": str(latest.facts.get("digest", ""))}
-        files = {onnx: write({f"tillage.{name}": value for name, value in facts.items()})}
+        files = {onnx: checked(write({f"tillage.{name}": value for name, value in facts.items()}))}
         for name, data in getattr(fitted, "beside_onnx", dict)().items():
             files[onnx.with_name(f"{onnx.stem}.{name}")] = data
+        _make(onnx.parent)
         table = project.plan.models[model].table
         held = [recorded(project, model, "onnx", path) for path in files]
-    onnx.parent.mkdir(parents=True, exist_ok=True)
     for path, data in files.items():
         with replacing(path) as temporary:
             temporary.write_bytes(data)
@@ -68,3 +70,14 @@ def export(
             "outputs": [{"name": p.name, "type": p.kind.lower(), "shape": list(p.shape)} for p in outputs],
         }
     )
+
+
+def _make(folder: Path) -> None:
+    from tillage.core.errors import UsageError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder '{folder}' cannot be made: {error.strerror}.", fix="Name another file with --onnx."
+        ) from error

@@ -33,8 +33,8 @@ def adjustment(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
     kept = list(dict.fromkeys((ID, judged.target, state["group"], *((group,) if group else ()))))
     without, found = told(plain, exam)["prediction"], {}
     for name, said in (("before", without), ("after", told(judged.fitted, exam)["prediction"])):
-        shown = exam.select(kept).with_columns(said, without.alias("baseline"), without.alias("linear"))
-        report = evaluator.compute({"rows": shown})  # type: ignore[attr-defined]
+        answers = pl.DataFrame([said, without.alias("baseline"), without.alias("linear")])
+        report = evaluator.compute({"rows": exam.select(kept), "said": answers})  # type: ignore[attr-defined]
         over = report["fairness"]["columns"][0]["differences"]
         found[name] = {"metrics": report["metrics"], "differences": {rate: over[rate] for rate in _RATES}}
         found["compared"] = report["linear"]["compared"]

@@ -25,9 +25,6 @@ from tillage.flow.stages import SIDE, features
 from tillage.store.catalog import dump
 from tillage.store.tables import Store
 
-_SHOWN = ("prediction", "confidence", "shares", "baseline", "linear", "linear_shares")
-"""What an evaluation is shown of what the models added."""
-
 _LINEAR_CELLS, _LINEAR_ROWS = 400_000, 10_000
 """Rows times classes, and rows, that the linear model beside another learns from at most."""
 
@@ -113,18 +110,29 @@ def _judge(
     asked = judged.model.evaluation
     keep = list(dict.fromkeys((ID, target, *((group,) if group else ()), *asked.slices, *asked.sensitive)))
     seen = [c for c in fitted.needs() if c in exam.columns and c not in (ID, target, group)]
-    shown, more = _examined(fitted, naive, exam)
+    answers, more = _examined(fitted, naive, exam)
+    said = answers.select("prediction", "baseline", *_sure(fitted, judged.task, answers))
     if linear is not None:
-        said = told(linear, exam)
-        shares = [said["shares"].alias("linear_shares")] if "shares" in said.columns else []
-        shown = shown.with_columns(said["prediction"].alias("linear"), *shares)
-    shown = shown.select(*keep, *(c for c in seen if c not in keep), *(c for c in _SHOWN if c in shown.columns))
+        other = told(linear, exam)
+        shares = [
+            c.alias("linear_shares") for c in other.select(_sure(linear, judged.task, other)) if c.name == "shares"
+        ]
+        said = said.with_columns(other["prediction"].alias("linear"), *shares)
+    rows = exam.select(*keep, *(c for c in seen if c not in keep))
     judging = registry.evaluators[judged.task]
     given = {"target": target, "group": group, "features": seen, "slices": asked.slices}
     given |= {"sensitive": asked.sensitive, "favourable": asked.favourable}
     evaluator = judging.model_validate({name: value for name, value in given.items() if name in judging.model_fields})
-    found: dict[str, Any] = evaluator.compute({"rows": shown})  # type: ignore[attr-defined]
+    found: dict[str, Any] = evaluator.compute({"rows": rows, "said": said})  # type: ignore[attr-defined]
     return {**found, **more, "warnings": [*found.get("warnings", []), *more.get("warnings", [])]}
+
+
+def _sure(fitted: Fitted, task: str, answers: pl.DataFrame) -> list[str]:
+    """The columns with how sure a model is, of those it gave: none that is the user's, called alike."""
+    if task != "classification":
+        return []
+    given = ["confidence", *(["shares"] if hasattr(fitted, "apply_with_shares") else [])]
+    return [name for name in given if name in answers.columns]
 
 
 def _examined(fitted: Fitted, naive: Fitted, exam: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:

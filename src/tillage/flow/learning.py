@@ -56,7 +56,7 @@ def run_learn(
         return rows.filter((pl.col(SIDE) == "train") & pl.col(target).is_not_null()).drop(unseen, strict=False)
 
     try:
-        with tracked(model.track, store.root, plan.project, model.name):
+        with tracked(model.track, store.root, plan.project, model.name) as untracked:
             fitted, shards = _fit(run, model, train)
     except BadData as error:  # a learner knows columns, not whose they are
         raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
@@ -69,7 +69,8 @@ def run_learn(
     report = evaluate(judged, registry)
     report |= {told: fitted.state[told] for told in _TOLD if told in fitted.state}
     states = (fitted.state, *fitted.state.get("shards", ()))
-    report["warnings"] = [*report["warnings"], *(w for state in states for w in state.get("warnings", ()))]
+    told = (w for state in states for w in state.get("warnings", ()))
+    report["warnings"] = [*report["warnings"], *told, *untracked]
     if shards is not None:
         report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)

@@ -3,7 +3,8 @@
 All three write into the store's own folder, `.tillage/tracking/`, and nothing leaves the machine: MLflow into a file of
 SQLite with its telemetry off, Weights & Biases offline, without what it would collect of machine, code and packages.
 They are told numbers by step and the names of project and model: no row, no parameter. What is tracked changes no model
-and no digest. Cost: some milliseconds an epoch; Weights & Biases takes a second to begin.
+and no digest; a tool that fails is warned of, and told nothing more. Cost: some milliseconds an epoch; Weights & Biases
+takes a second to begin.
 """
 
 from __future__ import annotations
@@ -33,78 +34,120 @@ class Run(Protocol):
     def tell(self, step: int, values: Mapping[str, float]) -> None:
         """Figures of a step."""
 
-    def close(self) -> None:
-        """The training has ended."""
+    def close(self, failed: bool) -> None:
+        """The training has ended, maybe by an error."""
 
 
 @contextmanager
-def tracked(tool: str | None, store: Path, project: str, model: str) -> Iterator[None]:
+def tracked(tool: str | None, store: Path, project: str, model: str) -> Iterator[list[str]]:
     """Let a tool be told of every training inside; where it is None, nobody. Raises Unavailable without its library.
 
     Steps are told as `step/loss` and `step/rate`, epochs as `epoch/loss` and, where rows are held back, `epoch/judged`.
-    A model in shards is several trainings: each is a run of its own.
+    A model in shards is several trainings: each is a run of its own. Gives the warnings that there are at the end: a
+    tool that fails is told nothing more, and the training goes on.
     """
+    warnings: list[str] = []
     if tool is None:
-        yield
+        yield warnings
         return
-    tracker = _Tracker(tool, store / FOLDER / tool, project, model)
+    tracker = _Tracker(tool, store / FOLDER / tool, project, model, warnings)
     with listening(tracker.record):
         try:
-            yield
-        finally:
-            tracker.close()
+            yield warnings
+        except BaseException:
+            tracker.close(failed=True)
+            raise
+        tracker.close()
 
 
 class _Tracker:
     """The runs of one model, one after another."""
 
-    def __init__(self, tool: str, folder: Path, project: str, model: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, tool: str, folder: Path, project: str, model: str, warnings: list[str]) -> None:
         tools: dict[str, Callable[[Path, str, str], Run]] = {
             "tensorboard": _TensorBoard,
             "mlflow": _Mlflow,
             "wandb": _Wandb,
         }
-        self._begin = tools[tool]
+        self._tool, self._begin, self._warnings = tool, tools[tool], warnings
         self._about = (folder, project, model)
-        self._run: Run | None = self._begin(*self._about)  # at once: a library that is missing is told of before hours
+        self._run: Run | None = None
         self._last = 0
+        with self._going_on():  # at once: a library that is missing is told of before hours
+            self._start()
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
-        run = self._run
-        if step < self._last or run is None:  # another training begins
-            self.close()
-            run = self._run = self._begin(*self._about)
-        self._last = step
-        kind = "epoch" if "epoch" in values else "step"
-        told = {f"{kind}/{name}": float(value) for name, value in values.items() if name != "epoch"}
-        run.tell(step, {name: value for name, value in told.items() if isfinite(value)})
+        if self._warnings:
+            return
+        with self._going_on():
+            if step < self._last or self._run is None:  # another training begins
+                self._end(failed=False)
+                self._start()
+            self._last = step
+            kind = "epoch" if "epoch" in values else "step"
+            told = {f"{kind}/{name}": float(value) for name, value in values.items() if name != "epoch"}
+            if self._run is not None:
+                self._run.tell(step, {name: value for name, value in told.items() if isfinite(value)})
 
-    def close(self) -> None:
-        if self._run is not None:
-            self._run.close()
-        self._run = None
+    def close(self, failed: bool = False) -> None:
+        with self._going_on():
+            self._end(failed)
+
+    def _start(self) -> None:
+        self._about[0].mkdir(parents=True, exist_ok=True)
+        self._run = self._begin(*self._about)
+
+    def _end(self, failed: bool) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.close(failed)
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Whatever the tool raises becomes a warning: hours of training are worth more than their curve."""
+        try:
+            yield
+        except Unavailable:
+            raise
+        except Exception as error:  # three libraries, their databases and files: whatever they like
+            self._run = None
+            why = (str(error).splitlines() or [""])[0][:200]
+            self._warnings.append(
+                f"The training was not tracked to its end by {self._tool}, which failed "
+                f"({type(error).__name__}: {why}). "
+                f"The model is whole. Look at {self._about[0]}."
+            )
 
 
 class _TensorBoard:
-    """A file of events, in a folder that is named by the model and the time."""
+    """A file of events, in a folder that is named by the model and the time.
+
+    It is written here, since the library's own writer names it after the machine and the process.
+    """
 
     def __init__(self, folder: Path, project: str, model: str) -> None:
         try:
             from tensorboard.compat.proto.event_pb2 import Event
             from tensorboard.compat.proto.summary_pb2 import Summary
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+            from tensorboard.summary.writer.record_writer import RecordWriter
         except ImportError as error:
             raise _missing("TensorBoard", "tensorboard") from error
         self._event, self._summary = Event, Summary
-        self._writer = EventFileWriter(str(folder / f"{model}-{time.time_ns() // 1000}"))
+        place = folder / f"{model}-{time.time_ns() // 1000}"
+        place.mkdir()
+        self._records = RecordWriter((place / "events.out.tfevents").open("wb"))
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def tell(self, step: int, values: Mapping[str, float]) -> None:
         told = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=self._summary(value=told)))
+        self._write(self._event(wall_time=time.time(), step=step, summary=self._summary(value=told)))
 
-    def close(self) -> None:
-        self._writer.close()
+    def close(self, failed: bool) -> None:
+        self._records.close()
+
+    def _write(self, event: Any) -> None:
+        self._records.write(event.SerializeToString())
+        self._records.flush()
 
 
 class _Mlflow:
@@ -132,9 +175,9 @@ class _Mlflow:
         if len(self._waiting) >= _AT_ONCE:
             self._send()
 
-    def close(self) -> None:
+    def close(self, failed: bool) -> None:
         self._send()
-        self._client.set_terminated(self._run)
+        self._client.set_terminated(self._run, "FAILED" if failed else "FINISHED")
 
     def _send(self) -> None:
         self._client.log_batch(self._run, metrics=self._waiting)
@@ -175,8 +218,8 @@ class _Wandb:
     def tell(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
 
-    def close(self) -> None:
-        self._run.finish()
+    def close(self, failed: bool) -> None:
+        self._run.finish(exit_code=int(failed))
 
 
 def _missing(name: str, extra: str) -> Unavailable:

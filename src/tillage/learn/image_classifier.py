@@ -9,6 +9,7 @@ modern neural networks, ICML 2017 (one temperature); Platt, Probabilistic output
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -17,7 +18,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from tillage.core.errors import BadData
+from tillage.core.errors import BadData, UsageError
 from tillage.core.keys import fraction
 from tillage.core.rows import ID, leave
 from tillage.core.state import State
@@ -219,14 +220,21 @@ class ImageClassifierModel(ClassifierModel):
             made[n] = self._session.run(None, {"pictures": given})[0][0]
         return made
 
-    def onnx(self) -> bytes:
-        """The model as ONNX: `pictures`, normalised as the state's `frame` says, to `logits` before the temperature.
+    def onnx(self, facts: Mapping[str, str] | None = None) -> bytes:
+        """The model as ONNX: `pictures`, normalised as the metadata say, to `logits` before the temperature.
 
-        Raises BadData for shards.
+        The metadata, as JSON: `classes`, `temperature`, `colour`, and `mean` and `deviation` by channel, of 0 to 255;
+        height and width are those of the input. Raises UsageError for shards.
         """
         if len(self.members) > 1:
-            raise BadData("A model of several shards is no one graph.", fix="Train it without 'shards'.")
-        return self.members[0]._graph()  # type: ignore[attr-defined, no-any-return]
+            raise UsageError("A model of several shards is no one graph.", fix="Train it without 'shards'.")
+        state = self.members[0].state
+        frame = Frame.of(state["frame"])
+        told = {"classes": state["classes"], "temperature": float(state["temperature"])}
+        told |= {"colour": "grey" if frame.channels == 1 else "rgb"}
+        told |= {"mean": list(frame.mean), "deviation": list(frame.deviation)}
+        kept = {name: json.dumps(value, ensure_ascii=False) for name, value in told.items()}
+        return write_image_graph(state["weights"], frame.rows, frame.columns, {**(facts or {}), **kept})
 
     def _graph(self) -> bytes:
         return write_image_graph(self.state["weights"], self._frame.rows, self._frame.columns)

@@ -33,10 +33,13 @@ def halvings(rows: int, columns: int) -> list[bool]:
     return found
 
 
-def write_image_graph(weights: Mapping[str, Numbers], rows: int, columns: int) -> bytes:
+def write_image_graph(
+    weights: Mapping[str, Numbers], rows: int, columns: int, facts: Mapping[str, str] | None = None
+) -> bytes:
     """The ONNX model: `pictures` float32 (pictures, channels, rows, columns) to `logits` (pictures, classes).
 
-    `weights`: `0.weight`, `0.bias` and so on, the last of them the linear layer's. Raises Unavailable.
+    `weights`: `0.weight`, `0.bias` and so on, the last of them the linear layer's; `facts`: its metadata. Raises
+    Unavailable.
     """
     graph = Graph()
     hidden, at = "pictures", 0
@@ -54,4 +57,4 @@ def write_image_graph(weights: Mapping[str, Numbers], rows: int, columns: int) -
     logits = graph.op("Gemm", vector, *parts(), transB=1)
     channels, classes = weights["0.weight"].shape[1], len(np.asarray(weights[f"{at}.bias"]))
     given = Port("pictures", "FLOAT", ("pictures", channels, rows, columns))
-    return graph.model("images", [given], {logits: Port("logits", "FLOAT", ("pictures", classes))})
+    return graph.model("images", [given], {logits: Port("logits", "FLOAT", ("pictures", classes))}, facts)

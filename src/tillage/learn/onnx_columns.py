@@ -2,8 +2,8 @@
 
 Each column that a model reads is an input of its own, (rows, 1), as scikit-learn's pipelines are exported: numbers as
 float64 (a missing one is NaN), dates as seconds since 1970, truth values as 1 and 0, categories as text (a missing one
-is empty), vectors as (rows, width). Everything is counted in float64, so that a graph says what Python says.
-Prose is refused: ONNX has no operator for the rules by which its words are cut.
+is empty), vectors as (rows, width). Everything is counted in float64, so that a graph says what Python says. Refused
+are prose, for ONNX has no operator for the rules by which its words are cut, and categories both empty and missing.
 Source: Hinnant, chrono-compatible low-level date algorithms, 2014 (the month of a day).
 """
 
@@ -45,7 +45,7 @@ def refused(why: str) -> UsageError:
 def ports(columns: Sequence[Mapping[str, Any]]) -> list[Port]:
     """The inputs for these columns, of one model or of several; refuses what has no operator.
 
-    >>> [port.kind for port in ports([{"name": "k", "kind": "category", "levels": ["a"]}])]
+    >>> [port.kind for port in ports([{"name": "k", "kind": "category", "levels": ["a"], "missing": True}])]
     ['STRING']
     """
     found: dict[str, Port] = {}
@@ -63,7 +63,12 @@ def _port(learnt: Mapping[str, Any]) -> Port:
     if learnt["kind"] == "prose":
         raise refused(f"column '{name}' is prose, and {UNCUT}")
     if learnt["kind"] == "category":
-        return Port(name, "STRING", ("rows", 1), "a text; empty where it is missing")
+        if "" in learnt["levels"] and learnt["missing"]:
+            raise refused(
+                f"the empty text is a value of column '{name}', and missing is another; a graph has one for both"
+            )
+        empty = "the empty one is a value" if "" in learnt["levels"] else "empty where it is missing"
+        return Port(name, "STRING", ("rows", 1), f"a text; {empty}")
     if learnt["kind"] == "vector":
         return Port(name, "DOUBLE", ("rows", learnt["width"]), "a vector; NaN throughout where it is missing")
     return Port(name, "DOUBLE", ("rows", 1), _MEANING[learnt["dtype"]])

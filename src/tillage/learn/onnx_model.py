@@ -18,7 +18,7 @@ import numpy as np
 from tillage.core.state import State
 from tillage.learn.columns import PARTS
 from tillage.learn.learner import CONFIDENCE, PREDICTION, Numbers
-from tillage.learn.onnx_columns import GraphColumns, ports
+from tillage.learn.onnx_columns import GraphColumns, ports, refused
 from tillage.onnx.graph import ML, Graph, Port
 
 SHARES = "shares"
@@ -33,6 +33,9 @@ def written(states: Sequence[State], classes: Sequence[str] | None, facts: Mappi
     Raises UsageError for what has no operator, Unavailable.
     """
     given = ports([column for state in states for column in state["columns"]])
+    made = (PREDICTION,) if classes is None else (PREDICTION, CONFIDENCE, SHARES)
+    if called := [port.name for port in given if port.name in made]:
+        raise refused(f"column '{called[0]}' is called as an output of the graph is; give it another name")
     graph = Graph()
     found = [_member(graph, state, classes is not None) for state in states]
     if classes is None:

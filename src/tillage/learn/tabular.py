@@ -32,7 +32,7 @@ from tillage.learn.linear import Logistic, Ridge
 from tillage.learn.network import Network
 from tillage.learn.onnx_columns import refused
 from tillage.learn.support_vectors import SupportVectors
-from tillage.learn.thresholds import Thresholds, chosen, learn_thresholds
+from tillage.learn.thresholds import Thresholds, chosen, learn_thresholds, trivial
 from tillage.learn.tree_columns import TreeColumns
 from tillage.learn.tuning import Range, Tune, search
 
@@ -192,6 +192,8 @@ class TabularClassifier(TabularLearner):
     def _thresholds_of_one_model(self) -> Self:
         if self.thresholds is not None and self.in_shards():
             raise ValueError("'thresholds' are of one model: leave 'shards' and 'slices' out")
+        if self.thresholds is not None and self.thresholds.group == self.target:
+            raise ValueError(f"'group' of 'thresholds' is the target, '{self.target}': name another column")
         return self
 
     def needs(self) -> tuple[str, ...]:
@@ -333,7 +335,9 @@ def _by_group(
     shares = calibrated(curves, said) if curves else said
     groups = as_text(column(table.rows, wanted.group)).filter(pl.Series(answers.asked))
     place = classes.index(wanted.favourable) if wanted.favourable in classes else 0
-    return {"thresholds": learn_thresholds(wanted, classes, shares[:, place], table.target[answers.asked], groups)}
+    found = learn_thresholds(wanted, classes, shares[:, place], table.target[answers.asked], groups)
+    warnings = trivial(wanted, found)
+    return {"thresholds": found, **({"warnings": warnings} if warnings else {})}
 
 
 def _carried(before: State, learnt: Sequence[Mapping[str, Any]]) -> tuple[Numbers, Numbers]:

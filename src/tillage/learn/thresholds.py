@@ -71,8 +71,8 @@ def learn_thresholds(
         )
     hit = target == classes.index(wanted.favourable)
     subset = {"demographic_parity": np.ones_like(hit), "true_positive_rate_parity": hit}.get(wanted.constraint, ~hit)
-    names = groups.fill_null("").to_numpy()
-    parts = {str(name): names == name for name in np.unique(names[groups.is_not_null().to_numpy()])}
+    names, known = groups.fill_null("").to_numpy(), groups.is_not_null().to_numpy()
+    parts = {str(name): known & (names == name) for name in np.unique(names[known])}
     large = {name: part for name, part in parts.items() if np.count_nonzero(part & subset) >= LEAST_ROWS}
     if len(large) < 2:
         raise BadData(
@@ -99,6 +99,24 @@ def learn_thresholds(
         "by": {name: float(line[best]) for name, line in lines.items()},
         "rows": len(hit),
     }
+
+
+def trivial(wanted: Thresholds, state: Mapping[str, Any]) -> list[str]:
+    """A sentence where the thresholds ask nothing of a row: nobody is selected, or everybody.
+
+    >>> len(trivial(Thresholds(group="g", favourable="y"), {"by": {"a": np.inf, "b": np.inf}}))
+    1
+    """
+    lines = set(state["by"].values())
+    if lines not in ({np.inf}, {-np.inf}):
+        return []
+    who, says = ("nobody", "never") if np.inf in lines else ("everybody", "always")
+    other = "a model that tells the classes better apart"
+    other = f"`objective: balanced_accuracy`, {other}," if wanted.objective == "accuracy" else f"{other},"
+    return [
+        f"The thresholds by '{wanted.group}' select {who}: '{wanted.favourable}' is {says} predicted. On the rows held "
+        f"back no other common rate has a better {wanted.objective.replace('_', ' ')}. Try {other} or none."
+    ]
 
 
 def chosen(state: Mapping[str, Any], shares: Numbers, rows: pl.DataFrame) -> Numbers:

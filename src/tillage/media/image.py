@@ -7,6 +7,7 @@ Source: Pillow (MIT-CMU); PNG, ISO/IEC 15948; luma, ITU-R BT.601, in the fixed p
 
 from __future__ import annotations
 
+import warnings
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -131,15 +132,20 @@ _LANCZOS = 1
 
 def _opened(data: bytes, most: int) -> Any:
     """The picture, unpacked and turned."""
+    pillow = _pillow()
     try:
-        opened = _pillow().open(BytesIO(data), formats=FORMATS)
+        with warnings.catch_warnings():  # of many pixels Pillow warns: they are counted here
+            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+            opened = pillow.open(BytesIO(data), formats=FORMATS)
         if opened.width * opened.height > most:
             raise TooLarge(f"a picture of {opened.width} x {opened.height} pixels")
         opened.load()
         turn = _TURNS.get(opened.getexif().get(_ORIENTATION, 1))
         opened = opened if turn is None else opened.transpose(turn)
-    except (Unavailable, TooLarge):
+    except TooLarge:
         raise
+    except pillow.DecompressionBombError as error:  # more than twice what Pillow allows, whatever is asked here
+        raise TooLarge(str(error)) from None
     except Exception as error:  # a damaged file makes Pillow's readers raise whatever they like
         raise Unreadable(str(error)) from None
     return opened

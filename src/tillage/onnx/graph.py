@@ -21,6 +21,9 @@ ML = "ai.onnx.ml"
 _OPSETS = {"": 20, ML: 3}
 _IR = 10
 
+_OWN = "_"
+"""What names inside a graph begin with, and no column does: an input is called as its column is."""
+
 Kind: TypeAlias = Literal["INT64", "FLOAT", "DOUBLE", "STRING"]
 
 
@@ -62,13 +65,14 @@ class Graph:
     def ops(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
         """All outputs of a node."""
         self._domains.add(attributes.get("domain", ""))
-        outputs = [f"{kind}_{len(self._nodes)}_{n}" if n else f"{kind}_{len(self._nodes)}" for n in range(count)]
+        name = f"{_OWN}{kind}_{len(self._nodes)}"
+        outputs = [f"{name}_{n}" if n else name for n in range(count)]
         self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), outputs, **attributes))
         return outputs
 
     def number(self, values: Any) -> str:
         """A constant."""
-        name = f"constant_{len(self._kept)}"
+        name = f"{_OWN}constant_{len(self._kept)}"
         self._kept.append(self.tensor(values, name))
         return name
 
@@ -78,7 +82,7 @@ class Graph:
 
     def texts(self, values: Sequence[str]) -> str:
         """A constant of texts."""
-        name = f"constant_{len(self._kept)}"
+        name = f"{_OWN}constant_{len(self._kept)}"
         encoded = [value.encode() for value in values]
         self._kept.append(self._onnx.helper.make_tensor(name, self._onnx.TensorProto.STRING, [len(encoded)], encoded))
         return name
@@ -109,6 +113,19 @@ class Graph:
     def _value(self, port: Port) -> Any:
         kind = getattr(self._onnx.TensorProto, port.kind)
         return self._onnx.helper.make_tensor_value_info(port.name, kind, list(port.shape), port.meaning)
+
+
+def checked(model: bytes) -> bytes:
+    """The model, once ONNX's own checker finds nothing; raises its ValidationError, which no graph of ours may.
+
+    >>> graph = Graph()
+    >>> last = graph.op("Neg", "x")
+    >>> made = graph.model("less", [Port("x", "FLOAT", ("rows",))], {last: Port("y", "FLOAT", ("rows",))})
+    >>> checked(made) == made
+    True
+    """
+    _library().checker.check_model(model, full_check=True)
+    return model
 
 
 def ports_of(model: bytes) -> tuple[list[Port], list[Port]]:
