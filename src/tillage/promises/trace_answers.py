@@ -41,8 +41,8 @@ def answered(items: Items, prediction: str) -> tuple[Thread, tuple[str, int], li
     if found.is_empty():
         raise InputMissing(
             f"The store has no prediction {prediction}.",
-            fix="Ask again: an answer is kept within a second. If it is older, it was forgotten with whom it was about, "
-            "or the server died within that second.",
+            fix="Ask again: an answer is kept within a second. An older one was forgotten with whom it was about, or "
+            "the server died within that second.",
         )
     facts = found.row(0, named=True)
     thread = Thread(_item(facts))
