@@ -203,10 +203,13 @@ def test_a_tool_that_fails_costs_no_training_and_is_warned_of_once(tool: str, da
 
 def test_the_folder_of_a_run_may_go_while_it_learns(tmp_path: Path) -> None:
     need("tensorboard")
-    with tracked("tensorboard", tmp_path, "garden", "way"):
+    with tracked("tensorboard", tmp_path, "garden", "way") as warnings:
         tell(1, {"loss": 0.5})
         shutil.rmtree(tmp_path / FOLDER)
         tell(2, {"loss": 0.25})
+        assert warnings == [], "the training goes on"
+    [warning] = warnings
+    assert "the file was removed while the model learnt" in warning
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -135,7 +135,8 @@ class _TensorBoard:
         self._event, self._summary = Event, Summary
         place = folder / f"{model}-{time.time_ns() // 1000}"
         place.mkdir()
-        self._records = RecordWriter((place / "events.out.tfevents").open("wb"))
+        self._file = place / "events.out.tfevents"
+        self._records = RecordWriter(self._file.open("wb"))
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def tell(self, step: int, values: Mapping[str, float]) -> None:
@@ -144,6 +145,8 @@ class _TensorBoard:
 
     def close(self, failed: bool) -> None:
         self._records.close()
+        if not self._file.is_file():  # it was written to all the same, and nobody will find it
+            raise FileNotFoundError("the file was removed while the model learnt")
 
     def _write(self, event: Any) -> None:
         self._records.write(event.SerializeToString())
