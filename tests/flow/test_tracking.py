@@ -94,11 +94,10 @@ def of_wandb(folder: Path) -> list[Curves]:
 
 
 def _messages(file: Path) -> list[tuple[str, Any]]:
-    from wandb.proto import wandb_internal_pb2
-
+    messages = importlib.import_module("wandb.proto.wandb_internal_pb2")
     found = []
     for data in _records(file.read_bytes()):
-        record: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
+        record = messages.Record()
         record.ParseFromString(data)
         found.append((str(record.WhichOneof("record_type")), record))
     return found
