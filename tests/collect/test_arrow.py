@@ -9,10 +9,12 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather, ipc
 
 from tillage.collect import Files
+from tillage.collect.parquet import _texts_from_dictionaries
 from tillage.core import BadRecord, ConfigurationError
 
 TABLE = pa.table(
@@ -71,6 +73,34 @@ def test_values_come_as_they_are(tmp_path: Path, form: str, name: str, options: 
     }
     assert (state["records"], state["wide"], state["format"]) == (3, ["big"], "arrow")
     assert state["notes"] == ["Times of 'at' are of Asia/Shanghai: kept in UTC."]
+
+
+@pytest.mark.parametrize("index", [pa.int8(), pa.int64(), pa.uint16()], ids=str)
+@pytest.mark.parametrize("size", [3, 4000], ids=["few rows", "many rows"])
+def test_texts_of_a_dictionary_are_its_texts(tmp_path: Path, index: Any, size: int) -> None:
+    texts = ["\u4e2d\u6587", None, "", "a text that is longer than twelve bytes"]
+    coded = pa.array([n % 5 if n % 7 else None for n in range(size)], index)
+    values = pa.DictionaryArray.from_arrays(coded, pa.array([*texts, "e"]))
+    rows, bad, _ = read(tmp_path, "x.arrow", written(pa.table({"t": values}), "file"))
+    expected = [[*texts, "e"][n % 5] if n % 7 else None for n in range(size)]
+    assert rows["t"].to_list() == expected
+    assert not bad
+
+
+def test_a_parquet_file_of_few_texts_reads_like_one_of_many(tmp_path: Path) -> None:
+    """Dictionaries that differ by group, groups without one, nulls: read by their numbers or as texts, the same."""
+    few = [None if n % 11 == 0 else f"\u7ea2{n // 1000}-{n % 3}" for n in range(5000)]
+    mixed = few[:2000] + [f"own {n}" for n in range(3000)]
+    table = pa.table({"few": few, "mixed": mixed, "none": pa.nulls(5000, pa.string()), "n": range(5000)})
+    for use in (True, False):
+        pq.write_table(table, tmp_path / f"{use}.parquet", use_dictionary=use, row_group_size=1000)
+    for name in ("True.parquet", "False.parquet"):
+        rows, bad, _ = read(tmp_path, name, (tmp_path / name).read_bytes())
+        assert rows.to_dict(as_series=False) == table.to_pydict()
+        assert rows.schema["few"] == pl.String
+        assert not bad
+    assert _texts_from_dictionaries(pq.ParquetFile(tmp_path / "True.parquet")) == ["few", "none"]
+    assert _texts_from_dictionaries(pq.ParquetFile(tmp_path / "False.parquet")) == ["none"]
 
 
 def test_an_empty_file_has_its_columns(tmp_path: Path) -> None:

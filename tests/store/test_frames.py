@@ -35,8 +35,10 @@ def many(frame: pl.DataFrame) -> pl.DataFrame:
 @given(dataframes(allowed_dtypes=KINDS, max_cols=5, max_size=20), st.booleans())
 def test_a_frame_comes_back(frame: pl.DataFrame, large: bool) -> None:
     row_ids = pl.Series(ID, [(n * 7919) << 90 | n for n in range(frame.height)], dtype=pl.UInt128)
-    frame = frame.select(pl.all().name.map(lambda n: f"c{n}")).with_columns(row_ids)
-    given = many(frame) if large else frame
+    places = pl.Series("_record", [n * 2**63 // 3 % 2**64 for n in range(frame.height)], dtype=pl.UInt64)
+    holes = pl.Series("_hole", [n if n % 2 else None for n in range(frame.height)], dtype=pl.UInt64)
+    frame = frame.select(pl.all().name.map(lambda n: f"c{n}")).with_columns(row_ids, places)
+    given = many(frame.with_columns(holes)) if large else frame
     data, suffix = frames.packed(given)
     name = f"x.{suffix}"
     bare = not any(column.null_count() for column in given.iter_columns())
@@ -50,6 +52,16 @@ def test_a_frame_comes_back(frame: pl.DataFrame, large: bool) -> None:
         frames.halves(bytes(data), name, [f"{ID}:lo", f"{ID}:hi"]).select(f"{ID}:lo", f"{ID}:hi"),
         to_storage(given.select(ID)),
     )
+    assert_frame_equal(frames.halves(bytes(data), name, ["_record"]), given.select("_record"))
+
+
+def test_places_that_rise_by_one_take_no_room() -> None:
+    places = pl.Series("_record", range(1 << 40, (1 << 40) + 50_000), dtype=pl.UInt64)
+    data, suffix = frames.packed(places.to_frame())
+    assert len(data) < 1000
+    assert frames.unpacked(data, f"x.{suffix}")["_record"].equals(places)
+    users, _ = frames.packed(places.rename("record").to_frame())
+    assert pq.read_table(BytesIO(users))["record"].to_pylist() == places.to_list()
 
 
 LONG = "a secret that is long enough to stand in a buffer"

@@ -51,9 +51,12 @@ def frame(schema: Any, columns: Any, utc: Collection[str] = ()) -> pl.DataFrame:
     import pyarrow as pa
 
     names = [f.name for f in schema]
-    made = pl.from_arrow(pa.Table.from_arrays([_plain(c) for c in columns], names=names))
-    if not isinstance(made, pl.DataFrame):
-        raise TypeError("a table of Arrow makes a frame")
+    few = {name: c for name, c in zip(names, columns, strict=True) if _is_few_texts(c)}
+    plain = [few[name].indices if name in few else _plain(c) for name, c in zip(names, columns, strict=True)]
+    made = _polars(pa.Table.from_arrays(plain, names=names))
+    if few:
+        texts = {name: _polars(pa.table({name: c.dictionary}))[name] for name, c in few.items()}
+        made = made.with_columns(texts[name].gather(made[name]).alias(name) for name in few)
     zoned = []
     for name, dtype in made.schema.items():
         if isinstance(dtype, pl.Datetime):
@@ -62,6 +65,23 @@ def frame(schema: Any, columns: Any, utc: Collection[str] = ()) -> pl.DataFrame:
             elif dtype.time_zone not in (None, "UTC"):
                 zoned.append(pl.col(name).dt.convert_time_zone("UTC"))
     return made.with_columns(zoned) if zoned else made
+
+
+def _polars(table: Any) -> pl.DataFrame:
+    made = pl.from_arrow(table)
+    if not isinstance(made, pl.DataFrame):
+        raise TypeError("a table of Arrow makes a frame")
+    return made
+
+
+def _is_few_texts(values: Any) -> bool:
+    """Whether these are numbers of a dictionary of texts no longer than they are: Polars looks those up faster."""
+    import pyarrow as pa
+
+    kind = values.type
+    if not pa.types.is_dictionary(kind) or len(values.dictionary) > len(values):
+        return False
+    return bool(pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type))
 
 
 def no_values(schema: Any) -> list[Any]:

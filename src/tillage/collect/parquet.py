@@ -30,10 +30,15 @@ class ParquetReader(TypedReader):
         import pyarrow.parquet as pq
 
         self._failures = (pa.ArrowException, OSError, ValueError, OverflowError)
+        given: dict[str, Any] = {
+            "page_checksum_verification": True,
+            "coerce_int96_timestamp_unit": "us",
+            "memory_map": False,
+        }
         try:
-            self._file = pq.ParquetFile(
-                content.file(), page_checksum_verification=True, coerce_int96_timestamp_unit="us", memory_map=False
-            )
+            self._file = pq.ParquetFile(content.file(), **given)
+            if few := _texts_from_dictionaries(self._file):
+                self._file = pq.ParquetFile(content.file(), metadata=self._file.metadata, read_dictionary=few, **given)
             schema = self._file.schema_arrow
             physical = self._file.schema
             self._utc = {
@@ -121,6 +126,27 @@ class ParquetReader(TypedReader):
 
     def _piece(self, schema: Any, columns: Any, first: int, rows: int) -> Piece:
         return piece(schema, columns, first, rows, self._utc)
+
+
+def _texts_from_dictionaries(file: Any) -> list[str]:
+    """The columns of texts that stand as numbers of a dictionary all through the file, so that few texts are decoded.
+
+    A plain text takes four bytes for its length alone: where all take less, they cannot be plain.
+    """
+    import pyarrow as pa
+
+    schema, meta = file.schema_arrow, file.metadata
+    if meta.num_columns != len(schema):  # nested columns: places differ
+        return []
+    texts = [
+        i for i, field in enumerate(schema) if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    ]
+    groups = [meta.row_group(group) for group in range(meta.num_row_groups)] if texts else []
+    return [
+        schema.names[i]
+        for i in texts
+        if all(g.column(i).total_uncompressed_size < 4 * g.column(i).num_values for g in groups)
+    ]
 
 
 def _unreadable(error: Exception) -> Unreadable:

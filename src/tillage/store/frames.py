@@ -9,6 +9,10 @@ A stream holds whole buffers, and a buffer may hold more than the frame shows: t
 the value that stood where a null stands now. What is purged must not stay there, and the same rows must give the same
 bytes; so texts are copied out of their buffers, and a frame with nulls, or with nested columns, is Parquet.
 
+Numbers of the store's own (the place of a record in its file) rise by one from row to row: in Parquet they stand as
+steps from a row to the next, which pack to nothing in a quarter of the time. Columns of users stay what other tools
+expect.
+
 Sources: Apache Parquet format 2; Apache Arrow columnar format 1, IPC streaming.
 """
 
@@ -17,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 
+import numpy as np
 import polars as pl
 
 from tillage.core.rows import from_storage, to_storage
@@ -27,6 +32,8 @@ FEW = 16_384
 """Rows up to which a frame is written as a stream; about where both cost the same."""
 HEAVY = 1 << 20
 """Bytes in memory from which on it is Parquet all the same."""
+STEP = ":step"
+"""Behind the name of a column that stands as steps."""
 
 
 def is_frame(name: str) -> bool:
@@ -50,7 +57,7 @@ def packed(frame: pl.DataFrame) -> tuple[memoryview, str]:
     if small and all(_is_bare(column) for column in frame.iter_columns()):
         frame.write_ipc_stream(buffer, compression="zstd", compat_level=pl.CompatLevel.oldest())
         return buffer.getbuffer(), STREAM
-    to_storage(frame).write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)
+    _as_steps(to_storage(frame)).write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)
     return buffer.getbuffer(), PARQUET
 
 
@@ -65,18 +72,23 @@ def unpacked(
         rows = pl.read_ipc_stream(source)
         return rows[[c for c in (rows.columns if columns is None else ()) if c != but]]
     if columns is None and but is None:
-        return from_storage(pl.read_parquet(source))
+        return from_storage(_from_steps(pl.read_parquet(source)))
     stored = pl.read_parquet_schema(source)
     wanted = [c for c in stored if (_whole(c) in columns if columns is not None else _whole(c) != but)]
     source.seek(0)
-    rows = from_storage(pl.read_parquet(source, columns=wanted))
+    rows = from_storage(_from_steps(pl.read_parquet(source, columns=wanted)))
     return rows.select(columns) if columns is not None else rows
 
 
 def halves(data: bytes, name: str, columns: list[str] | None = None) -> pl.DataFrame:
     """The rows as Parquet keeps them, 128-bit columns in halves; those of `columns` that there are, as halves too."""
     if name.endswith(PARQUET):
-        return pl.read_parquet(BytesIO(data), columns=columns, parallel="none", use_statistics=False)
+        source = BytesIO(data)
+        if columns is not None and any(_may_step(c) for c in columns):
+            stored = pl.read_parquet_schema(source)
+            columns = [c if c in stored else c + STEP for c in columns]
+            source.seek(0)
+        return _from_steps(pl.read_parquet(source, columns=columns, parallel="none", use_statistics=False))
     rows = pl.read_ipc_stream(BytesIO(data))
     if columns is not None:
         rows = rows.select(list(dict.fromkeys(_whole(c) for c in columns)))
@@ -88,6 +100,30 @@ def _is_bare(column: pl.Series) -> bool:
     return column.dtype == pl.Null or not (column.dtype.is_nested() or column.null_count())
 
 
+def _may_step(name: str) -> bool:
+    return name.startswith("_") and name[-3:] not in (":lo", ":hi")
+
+
+def _as_steps(stored: pl.DataFrame) -> pl.DataFrame:
+    """The columns as Parquet keeps them; differences wrap around, so that every number comes back."""
+    for place, column in enumerate(stored.get_columns()):
+        if column.dtype == pl.UInt64 and _may_step(column.name) and not column.null_count():
+            steps = column.to_numpy().copy()
+            steps[1:] -= column.to_numpy()[:-1]
+            stored.replace_column(place, pl.Series(column.name + STEP, steps))
+    return stored
+
+
+def _from_steps(stored: pl.DataFrame) -> pl.DataFrame:
+    """The inverse of `_as_steps`."""
+    for place, name in enumerate(stored.columns):
+        if name.startswith("_") and name.endswith(STEP):
+            numbers = np.cumsum(stored[name].to_numpy(), dtype=np.uint64)
+            stored.replace_column(place, pl.Series(name.removesuffix(STEP), numbers))
+    return stored
+
+
 def _whole(name: str) -> str:
     """The column that a stored column is, or is half of."""
-    return name[:-3] if name.startswith("_") and name[-3:] in (":lo", ":hi") else name
+    kept, mark, how = name.rpartition(":") if name.startswith("_") else (name, "", "")
+    return kept if mark + how in (":lo", ":hi", STEP) else name
