@@ -17,7 +17,7 @@ from typing import Any
 
 import tillage.face.rooms
 from tillage.core import TillageError
-from tillage.flow import chunking, compact
+from tillage.flow import chunking, compact, results
 from tillage.store import failpoints, index, locate, objects, tables
 
 tillage.face.rooms.registry()
@@ -31,6 +31,7 @@ def shrink() -> None:
     index.PAGE_ROWS, index.MANY_DELTAS = 4, 3
     locate.MANY_RUNS = 2
     objects.SMALL = 1200
+    results.NEIGHBOURS = 2
     compact.SLACK = 6
 
 

@@ -54,6 +54,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locate, "MANY_RUNS", 2)
     monkeypatch.setattr("tillage.flow.compact.SLACK", 6)
     monkeypatch.setattr("tillage.flow.keyed.LARGE", 2)
+    monkeypatch.setattr("tillage.flow.results.NEIGHBOURS", 2)
     monkeypatch.setenv("TILLAGE_KEY", KEY)
 
 

@@ -1,7 +1,8 @@
 """Stages whose outcome is a result: fitted Maps, verdicts, profiles. Folds keep one state a chunk, and merge.
 
-A state is redone only for chunks whose rows changed; when rows only came, the total is merged with theirs. States are
-exact and free of order, so this equals folding everything again. A fitted Map stays pinned until it is refitted.
+A state is redone only for chunks whose rows changed; when rows only came, the total is merged with theirs, and when
+some left, the states of their neighbours with those of all other groups, which are kept merged. States are exact and
+free of order, so this equals folding everything again. A fitted Map stays pinned until it is refitted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ from tillage.flow.stages import BESIDE, Stage
 from tillage.store.objects import Stored
 from tillage.store.tables import ROWS, Chunk, Draft, NewChunk, Store, Version, pack
 
-STATE, TOTAL, RESULT, REPORT = "state", "total", "result", "report"
+STATE, PARTIAL, TOTAL, RESULT, REPORT = "state", "partial", "total", "result", "report"
+STATES = (STATE, PARTIAL, TOTAL)
+"""What a Fold keeps to go on from: of a chunk, of neighbours, of all."""
+NEIGHBOURS = 16
+"""About how many states are kept merged; below twice as many none are."""
 
 View = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -129,25 +134,43 @@ class ResultRun:
         def work(task: FoldTask) -> dict[str, Any]:
             return fold_rows(store, step, view(clean(self.rows(store.chunk(task.chunk)))), task.key)
 
-        fresh: list[State] = []
+        fresh: dict[int, tuple[str, str]] = {}
         for task, result in self.engine.map(store, work, tasks):
             stored = Stored(**result)
             self.draft.added.append(NewChunk(STATE, stored, source=task.chunk))
-            fresh.append(decode(store.objects.get(stored.name, stored.checksum)))
+            fresh[task.chunk] = stored.name, stored.checksum
             self.touched += sizes[task.chunk]
             progress.done += sizes[task.chunk]
             self.listen(progress)
-        grown = self.last is not None and not changes.gone and not changes.removed and self.hidden is None
-        kept = self._total() if grown else self._states(own.values())
-        total = merged(step, [*kept, *fresh])
+        if self.last is not None and not changes.gone and not changes.removed and self.hidden is None:
+            total = merged(step, [*self._total(), *self._states(fresh.values())])
+        else:
+            kept = {int(source or 0): (c.object, c.checksum) for source, c in own.items()}
+            total = merged(step, self._partials(step, [at for _, at in sorted({**kept, **fresh}.items())]))
         self._put(TOTAL, encode(total), "state")
         return total
 
-    def _total(self) -> list[State]:
-        return self._states(self.store.chunks(self.stage.name, TOTAL))
+    def _partials(self, step: Fold, members: list[tuple[str, str]]) -> list[State]:
+        """The states of neighbours, merged: those of the last version where all of a group stand as they did."""
+        known = {_key_of(c.object): c for c in self.store.chunks(self.stage.name, PARTIAL)} if self.last else {}
+        groups = _groups(members) if len(members) > 2 * NEIGHBOURS else []
+        keys = [sha256(f"partial\n{self.draft.fingerprint}\n{group}".encode()).hexdigest()[:32] for group in groups]
+        states = [] if groups else self._states(members)
+        for group, key in zip(groups, keys, strict=True):
+            if (chunk := known.pop(key, None)) is not None:
+                states += self._states([(chunk.object, chunk.checksum)])
+                continue
+            states.append(merged(step, self._states(group)))
+            if len(group) > 1:
+                self.draft.added.append(NewChunk(PARTIAL, self.store.objects.put(key, encode(states[-1]), "state")))
+        self.draft.ended += [c.id for c in known.values()]
+        return states
 
-    def _states(self, chunks: Iterable[Chunk]) -> list[State]:
-        return [decode(data) for data in self.store.objects.get_many([(c.object, c.checksum) for c in chunks])]
+    def _total(self) -> list[State]:
+        return self._states((c.object, c.checksum) for c in self.store.chunks(self.stage.name, TOTAL))
+
+    def _states(self, named: Iterable[tuple[str, str]]) -> list[State]:
+        return [decode(data) for data in self.store.objects.get_many(list(named))]
 
     def _key(self, chunk: Chunk) -> str:
         gone = self.store.removed(chunk, self.until)
@@ -244,6 +267,21 @@ def merged(step: Fold, states: list[State]) -> State:
         pairs = [states[i : i + 2] for i in range(0, len(states), 2)]
         states = [step.merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
     return step.merge(step.start(), states[0]) if states else step.start()
+
+
+def _groups(members: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """States in groups of neighbours. Its own key says who begins one, so that others come and go without harm."""
+    out: list[list[tuple[str, str]]] = []
+    for member in members:
+        if not out or int(_key_of(member[0])[:8], 16) % NEIGHBOURS == 0:
+            out.append([])
+        out[-1].append(member)
+    return out
+
+
+def _key_of(name: str) -> str:
+    """What an object was written as: the key in its name."""
+    return name.rpartition("/")[2].partition("-")[0]
 
 
 def fold_key(fingerprint: str, name: str, gone: pl.Series) -> str:

@@ -6,18 +6,19 @@ rows are opened; elsewhere the locator says where to look. Memory: the row_ids t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
-from tillage.core.rows import ID, ids, only
-from tillage.flow.results import STATE, TOTAL
+from tillage.core.rows import ID, ids, only, without
+from tillage.flow.results import STATES
 from tillage.flow.stages import Stage
 from tillage.store.index import KEY
 from tillage.store.locate import holding
 from tillage.store.purge import QUARANTINE, Doomed
-from tillage.store.tables import LEFT, ROWS, Chunk, Store
+from tillage.store.tables import LEFT, ROWS, Chunk, Store, unpack
 
 PLACES = "places"
 _BYTES = ("result", "learn")
@@ -76,6 +77,7 @@ class Seen:
         self.changed: set[str] = set()
         """Fitted steps that learnt otherwise without these rows."""
         self._found: dict[str, pl.Series] = {}
+        self._ends: dict[int, float] = {}
 
     def look(self, stage: str) -> list[Hit]:
         """The chunks of a stage's rows that hold rows to go; its inputs must have been looked at before."""
@@ -95,13 +97,21 @@ class Seen:
         known = self.stages.get(stage)
         if known is not None and known.place:  # a result that expectations are judged by shows what it saw
             return any(number == version and self.saw(inputs) for number, inputs in self.versions.get(stage, ()))
-        for hit in self.look(stage):
-            c = hit.chunk
-            if c.added <= version and (c.ended is None or version < c.ended):
-                hidden = self.store.removed(c, version)
-                if only(hit.ids.to_frame(ID), hidden).height < len(hit.ids):
-                    return True
-        return False
+        return any(hit.chunk.added <= version < self._end_of(hit) for hit in self.look(stage))
+
+    def _end_of(self, hit: Hit) -> float:
+        """The version from which on a chunk shows none of its rows to go; asked once for all versions."""
+        end = self._ends.get(hit.chunk.id)
+        if end is None:
+            end = math.inf if hit.chunk.ended is None else hit.chunk.ended
+            left = hit.ids.to_frame(ID)
+            for version, gone in self.store.removal_lists(hit.chunk):
+                left = without(left, unpack(gone))
+                if left.is_empty():
+                    end = min(end, version)
+                    break
+            self._ends[hit.chunk.id] = end
+        return end
 
     def saw(self, inputs: Mapping[str, int]) -> bool:
         """Whether any of the versions that a version was made from showed them."""
@@ -230,6 +240,7 @@ class Seen:
         self.held = Held(self.store, self.gone, self.past)
         self.hits.pop(name, None)
         self._found.clear()
+        self._ends.clear()
 
     def _beside(self, name: str) -> Iterable[tuple[Chunk, pl.Series]]:
         """The ledger, the indexes, the places and the quarantine: (chunk, row_ids that leave it)."""
@@ -295,7 +306,7 @@ class Seen:
             for chunk in chunks(name, part):
                 end = chunk.ended if chunk.ended is not None else newest + 1
                 during = any(chunk.added <= version < end for version in bad)
-                if during or (part in (STATE, TOTAL) and chunk.ended is not None):
+                if during or (part in STATES and chunk.ended is not None):
                     out.chunks.append(chunk.id)
         out.versions.setdefault(name, set()).update(bad)
 

@@ -140,6 +140,8 @@ def candidates(
         among = {int(row[0]) for row in store.catalog.rows(query, stage, part)}
     else:
         among = {c.id for c in chunks}
+    if not among:
+        return []
     keys = prefixes(wanted)
     order = np.argsort(keys, kind="stable")  # np.unique would load numpy.ma, for 10 ms
     needles = keys[order]

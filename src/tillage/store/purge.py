@@ -210,8 +210,7 @@ class Rewriting:
         if chunk.stage not in self._counts:
             query = "SELECT version, counts FROM versions WHERE stage = ? ORDER BY version"
             self._counts[chunk.stage] = {n: load(counts) for n, counts in self.store.catalog.rows(query, chunk.stage)}
-        query = "SELECT version, ids FROM removals WHERE chunk = ? ORDER BY version"
-        removals = [(int(version), bytes(gone)) for version, gone in self.store.catalog.rows(query, chunk.id)]
+        removals = self.store.removal_lists(chunk)
         alike: dict[int, list[int]] = {}
         for version in self._counts[chunk.stage]:
             if chunk.added <= version and (chunk.ended is None or version < chunk.ended):

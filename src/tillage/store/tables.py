@@ -359,6 +359,11 @@ class Store:
         )
         return pl.concat([unpack(r[0]) for r in found]) if found else ids()
 
+    def removal_lists(self, chunk: Chunk) -> list[tuple[int, bytes]]:
+        """What was taken out of a chunk, oldest first: (version since which it is out, packed row_ids)."""
+        query = "SELECT version, ids FROM removals WHERE chunk = ? ORDER BY version"
+        return [(int(version), bytes(gone)) for version, gone in self.catalog.rows(query, chunk.id)]
+
     def all_removed(self, stage: str, part: str) -> dict[int, pl.Series]:
         """By chunk of a part: the ids taken out of it so far; a chunk that has lost none is not named."""
         query = (
