@@ -78,6 +78,7 @@ class Seen:
         """Fitted steps that learnt otherwise without these rows."""
         self._found: dict[str, pl.Series] = {}
         self._ends: dict[int, float] = {}
+        self._state = (-1, -1)
 
     def look(self, stage: str) -> list[Hit]:
         """The chunks of a stage's rows that hold rows to go; its inputs must have been looked at before."""
@@ -101,6 +102,8 @@ class Seen:
 
     def _end_of(self, hit: Hit) -> float:
         """The version from which on a chunk shows none of its rows to go; asked once for all versions."""
+        if (state := self.store.catalog.state()) != self._state:  # a stage stands anew: its chunks lost more
+            self._ends, self._state = {}, state
         end = self._ends.get(hit.chunk.id)
         if end is None:
             end = math.inf if hit.chunk.ended is None else hit.chunk.ended
