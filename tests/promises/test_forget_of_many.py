@@ -156,7 +156,7 @@ def test_a_gate_that_holds_back_shows_no_sum_of_theirs(tmp_path: Path) -> None:
         assert p.run().failed == ["sums"]
         forget(p, "orders", subject=[PERSON])
         assert sorted(p.read("sums")["city"]) == ["c0", "c2", "c3", "c4"]
-        assert p.read("sums")["total"].max() < 1000, "what is held back stays back"
+        assert p.read("sums").filter(pl.col("total") >= 1000).is_empty(), "what is held back stays back"
         assert sorted(p.read("next")["city"]) == ["c0", "c2", "c3", "c4"]
         is_gone(p)
         (root / "o" / "b.csv").unlink()
