@@ -13,8 +13,10 @@ from tests.flow.world import KEY
 from tillage.core.errors import ConfigurationError
 from tillage.face.rooms import registry
 from tillage.flow.configuration import load, parse
-from tillage.flow.cross_validation import held_out
+from tillage.flow.compare import compare, stored
+from tillage.flow.cross_validation import HeldOut, held_out
 from tillage.flow.judged import Judged, as_stored
+from tillage.flow.labelling import to_label
 from tillage.flow.plan import Evaluation
 from tillage.flow.results import load_fitted
 from tillage.flow.run import Project
@@ -97,7 +99,7 @@ def judged(project: Project) -> Judged:
     return as_stored(project.store, project.plan, project.stages["m"], fitted, at)
 
 
-def folds(project: Project) -> list[tuple[int, int, pl.DataFrame, int]]:
+def folds(project: Project) -> list[HeldOut]:
     project.run()
     return list(held_out(judged(project), registry()))
 
@@ -107,12 +109,12 @@ def test_each_training_row_is_held_out_once_and_no_test_row_ever(tmp_path: Path)
         found = folds(project)
         sides = project.store.frame("m/1")
         report = project.report("m")["cross_validation"]
-    held = pl.concat([rows for _, _, rows, _ in found], how="diagonal_relaxed")
+    held = pl.concat([one.rows for one in found], how="diagonal_relaxed")
     assert sorted(held["_id"]) == sorted(sides.filter(pl.col(SIDE) == "train")["_id"])
-    sizes = [rows.height for _, _, rows, _ in found]
+    sizes = [one.rows.height for one in found]
     assert max(sizes) - min(sizes) <= 2, "classes are spread evenly"
-    assert [seen for _, seen, _, _ in found] == [held.height - n for n in sizes]
-    scores = [(rows["y"] == rows["prediction"]).to_numpy().mean() for _, _, rows, _ in found]
+    assert [one.train for one in found] == [held.height - n for n in sizes]
+    scores = [(one.rows["y"] == one.said["prediction"]).to_numpy().mean() for one in found]
     assert [fold["metrics"]["accuracy"] for fold in report["folds"]] == pytest.approx(scores)
     assert report["mean"]["accuracy"] == pytest.approx(np.mean(scores))
     assert report["spread"]["accuracy"] == pytest.approx(np.std(scores, ddof=1))
@@ -122,7 +124,7 @@ def test_each_training_row_is_held_out_once_and_no_test_row_ever(tmp_path: Path)
 def test_a_group_is_held_out_whole(tmp_path: Path) -> None:
     with world(tmp_path, TREES, ", split: {group: house}, evaluate: {folds: 4}") as project:
         found = folds(project)
-    houses = [set(rows["house"]) for _, _, rows, _ in found]
+    houses = [set(one.rows["house"]) for one in found]
     assert sum(map(len, houses)) == len(set().union(*houses)) > 25
 
 
@@ -130,9 +132,9 @@ def test_folds_in_time_learn_from_what_was_before(tmp_path: Path) -> None:
     with world(tmp_path, TREES, ", evaluate: {folds: 4, time: day}") as project:
         found = folds(project)
         days = project.store.frame("m/1").filter(pl.col(SIDE) == "train")["day"]
-    assert [number for number, *_ in found] == [0, 1, 2, 3]
-    for _, seen, rows, _ in found:
-        assert seen == int((days < rows["day"].min()).sum()), "all that was before, and no more"
+    assert [one.fold for one in found] == [0, 1, 2, 3]
+    for one in found:
+        assert one.train == int((days < one.rows["day"].min()).sum()), "all that was before, and no more"
 
 
 def test_near_duplicates_of_a_held_row_are_not_learnt_from(tmp_path: Path) -> None:
@@ -141,9 +143,9 @@ def test_near_duplicates_of_a_held_row_are_not_learnt_from(tmp_path: Path) -> No
         twice = pl.concat([data, data.with_columns(id=pl.col("id") + 1000)])
         twice.write_csv(tmp_path / "data.csv")
         found = folds(project)
-    assert all(left > 10 for *_, left in found), "twins in other folds leave"
-    for _, seen, rows, left in found:
-        assert seen + left + rows.height == sum(r.height for _, _, r, _ in found)
+    assert all(one.left > 10 for one in found), "twins in other folds leave"
+    for one in found:
+        assert one.train + one.left + one.rows.height == sum(other.rows.height for other in found)
 
 
 @pytest.mark.parametrize(
@@ -241,3 +243,56 @@ def test_a_column_may_be_called_as_what_models_say(
         for part in ("metrics", "baseline", "linear"):
             assert got[part] == wanted[part], (name, part)
         assert str(got.get("slices")).replace(f"'{name}'", "'plain'") == str(wanted.get("slices"))
+
+
+TARGETS = """\
+project: garden
+tables:
+  plants: {{collect: {{files: plants.csv}}, key: id}}
+models:
+  tall:
+    learn: {{{learner}: {{model: linear, input: [a, b, g]}}}}
+    from: plants
+    target: {name}
+    evaluate: {{folds: 3, robustness: true, slices: [{name}]}}
+  other: {{learn: {{{learner}: {{model: boosted_trees, trees: 5, input: [a, b]}}}}, from: plants, target: {name},
+          split: {{like: tall}}}}
+"""
+
+
+def told_of_target(root: Path, name: str, learner: str) -> dict[str, Any]:
+    """All that is measured of a model whose target is called so, and the rows that are worth a label."""
+    root.mkdir()
+    random = np.random.default_rng(3)
+    a, b = random.normal(size=(2, 300))
+    truth: Any = 2 * a + b + random.normal(0, 0.5, 300)
+    if learner == "tabular_classifier":
+        truth = [None if n % 20 == 0 else "yes" if t > 0 else "no" for n, t in enumerate(truth)]
+    pl.DataFrame({"id": range(300), "a": a, "b": b, "g": np.round(3 * a) % 2, name: truth}).write_csv(
+        root / "plants.csv"
+    )
+    (root / "tillage.yaml").write_text(TARGETS.format(learner=learner, name=name))
+    with Project(load(root, registry()), registry()) as project:
+        project.run()
+        report = project.report("tall")
+        kept = ("metrics", "baseline", "linear", "slices", "cross_validation", "robustness", "importance", "mistakes")
+        found = {part: report.get(part) for part in (*kept, "errors", "contributions")}
+        found["compared"] = compare(project, "tall", "other")
+        if learner == "tabular_classifier":
+            rows = to_label(stored(project, "tall"), registry(), 50).rows
+            found["label"] = [(f"{r['_id']:032x}", r["why"], r["given"], r["suggested"], r["doubt"]) for r in
+                              rows.iter_rows(named=True)]  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("learner", ["tabular_classifier", "tabular_regressor"])
+def test_a_target_may_be_called_as_what_models_say(tmp_path: Path, learner: str) -> None:
+    wanted = told_of_target(tmp_path / "plain", "plain", learner)
+    assert wanted["cross_validation"]["mean"]
+    for name in OURS:
+        got = told_of_target(tmp_path / name, name, learner)
+        for part, value in wanted.items():
+            assert str(got[part]).replace(f"'{name}'", "'plain'") == str(value).replace(f"'{name}'", "'plain'"), (
+                name,
+                part,
+            )

@@ -192,7 +192,7 @@ STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "ledger and indexes": _skip(seen.Seen, "_beside", ()),
     "results and reports": _skip(seen.Seen, "_results"),
     "versions under the influence": _skip(seen.Seen, "_end"),
-    "outputs of groups": _skip(seen.Seen, "_stale"),
+    "outputs of groups": _skip(seen.Seen, "regroup"),
     "what facts say": _skip(purge, "_mark_erased"),
     "states of shards": _skip(sharding._Work, "close"),
     "refits": _skip(erasure, "_learnt_otherwise", False),

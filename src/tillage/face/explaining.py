@@ -40,7 +40,7 @@ def explain(
         judged = stored(project, model)
         rows = _row(project, project.plan.models[model].table, row, key)
         found = contributions(judged, rows)
-        said = told(judged.fitted, rows)
+        said = told(judged.fitted, rows, judged.task)
     if found is None:
         raise UsageError(
             f"What each column adds is known of boosted trees and linear models of tables; '{model}' is another.",

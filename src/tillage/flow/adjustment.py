@@ -31,8 +31,8 @@ def adjustment(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
     )
     group = judged.model.split.group
     kept = list(dict.fromkeys((ID, judged.target, state["group"], *((group,) if group else ()))))
-    without, found = told(plain, exam)["prediction"], {}
-    for name, said in (("before", without), ("after", told(judged.fitted, exam)["prediction"])):
+    without, found = told(plain, exam, judged.task)["prediction"], {}
+    for name, said in (("before", without), ("after", told(judged.fitted, exam, judged.task)["prediction"])):
         answers = pl.DataFrame([said, without.alias("baseline"), without.alias("linear")])
         report = evaluator.compute({"rows": exam.select(kept), "said": answers})  # type: ignore[attr-defined]
         over = report["fairness"]["columns"][0]["differences"]

@@ -73,7 +73,7 @@ class Ahead:
     def _ready(self, stage: Stage) -> bool:
         """Row by row, and nothing it needs is still unknown."""
         pins = [self.store.latest(name) for name in stage.pinned()]
-        known = all(version is not None and version.fingerprint != LOST for version in pins)
+        known = all(v is not None and v.fingerprint != LOST and "erased" not in v.facts for v in pins)
         wanted = stage.follows or (stage.pin is None and self.store.latest(stage.name) is None)
         folds = stage.kind == "result" and isinstance(stage.step, Fold) and wanted
         alone = stage.kind == "map" and len(stage.inputs) == 1 and not self.engine.apart

@@ -65,13 +65,13 @@ def compare(project: Project, first: str, second: str) -> dict[str, Any]:
 
 def _said(judged: Judged, group: str | None) -> pl.DataFrame:
     """`_id`, `truth`, `prediction` and maybe `group` of the test rows of a model."""
-    exam = told(judged.fitted, judged.exam())
-    truth = pl.col(judged.target)
+    exam = judged.exam()
+    truth, said = exam[judged.target].alias("truth"), told(judged.fitted, exam, judged.task)["prediction"]
     if judged.task == "classification":
-        known = truth.fill_nan(None) if exam.schema[judged.target].is_float() else truth
-        shown = exam.select(ID, known.cast(pl.String).alias("truth"), pl.col("prediction").fill_null("(no prediction)"))
+        known = truth.fill_nan(None) if truth.dtype.is_float() else truth
+        shown = exam.select(ID).hstack([known.cast(pl.String), said.fill_null("(no prediction)")])
     else:
-        shown = exam.select(ID, truth.cast(pl.Float64).alias("truth"), "prediction")
+        shown = exam.select(ID).hstack([truth.cast(pl.Float64), said])
         shown = shown.filter(pl.col("truth").is_finite())
     if group is None or group not in exam.columns:
         return shown.drop_nulls("truth")

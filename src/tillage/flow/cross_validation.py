@@ -10,6 +10,7 @@ Sources: Stone, Cross-validatory choice, JRSS B 36, 1974; Bergmeir and Benitez, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
@@ -39,13 +40,13 @@ def cross_validated(judged: Judged, registry: Registry) -> dict[str, Any]:
     """
     metrics = _METRICS[judged.task]
     folds: list[dict[str, Any]] = []
-    for number, seen, rows, left in held_out(judged, registry):
-        truth = _known(rows[judged.target], judged.task)
+    for held in held_out(judged, registry):
+        truth = _known(held.rows[judged.target], judged.task)
         scores = {
-            who: {name: metric(truth, _known(rows[said], judged.task)) for name, metric in metrics.items()}
+            who: {name: metric(truth, _known(held.said[said], judged.task)) for name, metric in metrics.items()}
             for who, said in (("metrics", "prediction"), ("baseline", NAIVE))
         }
-        folds.append({"fold": number, "train": seen, "test": rows.height, "left": left, **scores})
+        folds.append({"fold": held.fold, "train": held.train, "test": held.rows.height, "left": held.left, **scores})
     if not folds:
         return {"folds": [], "mean": {}, "spread": {}, "baseline": {}, "why": "the training rows make no two parts"}
     values = {name: [fold["metrics"][name] for fold in folds] for name in metrics}
@@ -60,8 +61,22 @@ def cross_validated(judged: Judged, registry: Registry) -> dict[str, Any]:
     }
 
 
-def held_out(judged: Judged, registry: Registry) -> Iterator[tuple[int, int, pl.DataFrame, int]]:
-    """(fold, rows learnt from, held-out rows with what model and baseline say of them, training rows left as leaks)."""
+@dataclass(frozen=True)
+class HeldOut:
+    """One fold: the rows held out, and what a model of the others says of them."""
+
+    fold: int
+    train: int
+    """Rows that were learnt from."""
+    rows: pl.DataFrame
+    said: pl.DataFrame
+    """Row by row, of the model as `judged.told` gives it, and of the baseline `baseline`; no column of the rows."""
+    left: int
+    """Training rows left out, since they repeat a held-out one."""
+
+
+def held_out(judged: Judged, registry: Registry) -> Iterator[HeldOut]:
+    """The folds one by one."""
     frames = [rows.filter(pl.col(SIDE) == "train") for rows in judged.frames()]
     rows = pl.concat(frames, how="diagonal_relaxed").sort(ID) if frames else pl.DataFrame({ID: []})
     if judged.task == "regression":
@@ -98,8 +113,9 @@ def held_out(judged: Judged, registry: Registry) -> Iterator[tuple[int, int, pl.
         naive = baseline.finish(baseline.update(baseline.start(), seen))
         if not isinstance(naive, Fitted):
             raise TypeError("a naive baseline is a fitted Map")
-        said = naive.apply(told(model, drop_columns(held, _FOLD, ORIGIN)))
-        yield number, seen.height, said, before - seen.height
+        held = drop_columns(held, _FOLD, ORIGIN)
+        said = naive.apply(told(model, held, judged.task))
+        yield HeldOut(number, seen.height, held, said, before - seen.height)
 
 
 def _known(values: pl.Series, task: str) -> pl.Series:

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import TillageError
+from tillage.core.errors import BadData, TillageError
 from tillage.core.rows import ID, REASON, only, without
 from tillage.flow.receipt import signed
 from tillage.flow.results import Refit
@@ -105,19 +105,26 @@ def carry_through(
     ready = _ready(store, stages)
     held = held or Held(store, erasure.gone, erasure.past)
     seen = Seen(store, stages, erasure.gone, erasure.past, ready, held)
+    seen.standing = standing = set[str]()
+    asked = _asked_for_earlier_rows(stages, ready)
     notes: list[str] = []
     refitted: list[str] = []
-    for name in ready:
+    for name in list(ready):
         stage = stages[name]
+        if not stage.needs() <= standing:  # what it is made of has no version now
+            ready.remove(name)
+            continue
         under = seen.influence(name)
         began = erasure.before.get(name, 0)
         try:
             draft = _draft(store, stage, seen, erasure, under, bring, passes)
         except TillageError as error:
-            if stage.kind != "learn":
+            if stage.kind != "learn" and not isinstance(error, BadData):
                 raise
-            notes.append(f"{name} could not be trained without these rows, and has no version now: {error.message}")
-            ready = [n for n in ready if n != name]
+            made = "trained" if stage.kind == "learn" else "made"
+            notes.append(f"{name} could not be {made} without these rows, and has no version now: {error.message}")
+            ready.remove(name)
+            seen.changed.add(name)
             continue
         if stage.pin is not None and draft is not None and "fit_on" not in draft.facts:
             named = f"version {stage.pin} of {stage.pinned_to}"
@@ -126,6 +133,9 @@ def carry_through(
         if draft is not None:
             store.commit(draft)
             reach("forget.stage")
+        standing.add(name)
+        if name in asked and stage.kind == "group":
+            seen.regroup(name)
         if stage.kind == "result" and not stage.follows and _learnt_otherwise(store, name, began, seen):
             seen.changed.add(name)
         if stage.kind == "result" and not stage.follows and _newest(store, name) > began:
@@ -150,21 +160,35 @@ def _draft(
     if stage.kind == "source":
         return rows_out(store, stage.name, seen.held)
     if stage.kind == "gate" and not under and not passes(stage):
-        return _held_back(store, stage, seen.held)
+        return _held_back(store, stage, seen)
     pinned = stage.pin is not None or (stage.kind == "result" and not stage.follows)
     if not pinned or last is None:
         return bring(stage, None)
     source = stage.inputs["rows"]
     if done or not seen.shows(source, last.inputs.get(source, 0)):
         return None
-    if source in seen.influenced:
+    if source in seen.influenced or (source in seen.regrouped and stage.pin is None):
         return bring(stage, Refit(lost=True))
     return bring(stage, Refit(lambda chunk: seen.of(source, chunk)))
 
 
-def _held_back(store: Store, gate: Stage, held: Held) -> Draft | None:
-    """A gate whose expectations fail: what it shows loses the rows, what it holds back stays back."""
-    draft, last = rows_out(store, gate.name, held), store.latest(gate.name)
+def _asked_for_earlier_rows(stages: Mapping[str, Stage], ready: Sequence[str]) -> set[str]:
+    """The stages behind what does not follow its input at every run: fitted steps, pins, gates that may hold back."""
+    found: set[str] = set()
+    for name in reversed(ready):
+        stage = stages[name]
+        stays = stage.kind == "gate" or stage.pin is not None or (stage.kind == "result" and not stage.follows)
+        if stays or name in found:
+            found |= set(stage.inputs.values())
+    return found
+
+
+def _held_back(store: Store, gate: Stage, seen: Seen) -> Draft | None:
+    """A gate whose expectations fail: what it shows loses the rows, what it holds back stays back.
+
+    So do earlier states of rows, and what a Group had made of the rows and others: what is in their place is held back.
+    """
+    draft, last = rows_out(store, gate.name, seen.held, seen), store.latest(gate.name)
     verdicts = gate.inputs["verdicts"]
     newest = {verdicts: _newest(store, verdicts)}  # those that it published by may be erased
     if draft is not None:
@@ -188,8 +212,11 @@ def _newest(store: Store, name: str) -> int:
     return last.version if last else 0
 
 
-def rows_out(store: Store, name: str, held: Held) -> Draft | None:
-    """The draft of a stage's next version: the newest one without the rows that go; None when it shows none of them."""
+def rows_out(store: Store, name: str, held: Held, seen: Seen | None = None) -> Draft | None:
+    """The draft of a stage's next version: the newest one without the rows that go; None when it shows none of them.
+
+    `seen`: where earlier states of rows go as well.
+    """
     last = store.latest(name)
     if last is None:
         return None
@@ -198,8 +225,9 @@ def rows_out(store: Store, name: str, held: Held) -> Draft | None:
     )
     counts = draft.counts = load(dump(last.counts))
     removed = store.all_removed(name, ROWS)
-    for chunk in holding(store, name, held.gone, ROWS, living=True):
-        rows = held.of(chunk)[0].to_frame(ID)
+    wanted = held.gone if seen is None else pl.concat([held.gone, held.past])
+    for chunk in holding(store, name, wanted, ROWS, living=True):
+        rows = (held.of(chunk)[0] if seen is None else seen.doomed(chunk)).to_frame(ID)
         rows = without(rows, removed[chunk.id]) if chunk.id in removed else rows
         draft.remove(chunk, rows[ID])
         _uncount(counts, ROWS, rows)

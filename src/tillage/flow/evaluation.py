@@ -110,13 +110,11 @@ def _judge(
     asked = judged.model.evaluation
     keep = list(dict.fromkeys((ID, target, *((group,) if group else ()), *asked.slices, *asked.sensitive)))
     seen = [c for c in fitted.needs() if c in exam.columns and c not in (ID, target, group)]
-    answers, more = _examined(fitted, naive, exam)
-    said = answers.select("prediction", "baseline", *_sure(fitted, judged.task, answers))
+    answers, more = _examined(fitted, naive, exam, judged.task)
+    said = answers.select("prediction", "baseline", *(c for c in ("confidence", "shares") if c in answers.columns))
     if linear is not None:
-        other = told(linear, exam)
-        shares = [
-            c.alias("linear_shares") for c in other.select(_sure(linear, judged.task, other)) if c.name == "shares"
-        ]
+        other = told(linear, exam, judged.task)
+        shares = [other["shares"].alias("linear_shares")] if "shares" in other.columns else []
         said = said.with_columns(other["prediction"].alias("linear"), *shares)
     rows = exam.select(*keep, *(c for c in seen if c not in keep))
     judging = registry.evaluators[judged.task]
@@ -127,24 +125,16 @@ def _judge(
     return {**found, **more, "warnings": [*found.get("warnings", []), *more.get("warnings", [])]}
 
 
-def _sure(fitted: Fitted, task: str, answers: pl.DataFrame) -> list[str]:
-    """The columns with how sure a model is, of those it gave: none that is the user's, called alike."""
-    if task != "classification":
-        return []
-    given = ["confidence", *(["shares"] if hasattr(fitted, "apply_with_shares") else [])]
-    return [name for name in given if name in answers.columns]
-
-
-def _examined(fitted: Fitted, naive: Fitted, exam: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """The test rows with what both models say of them, and what more there is to report.
+def _examined(fitted: Fitted, naive: Fitted, exam: pl.DataFrame, task: str) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """What both models say of the test rows, and what more there is to report.
 
     A model of time is `examined`: each row as it would have been predicted then, beside a naive forecast of its own.
     """
     examined = getattr(fitted, "examined", None)
     if examined is None:
-        return naive.apply(told(fitted, exam)), {}
-    shown, more = examined(naive.apply(exam))
-    return shown, dict(more)
+        return naive.apply(told(fitted, exam, task)), {}
+    shown, more = examined(exam)
+    return shown.select("prediction", "baseline"), dict(more)
 
 
 def linear_model(judged: Judged, training: pl.DataFrame, registry: Registry) -> tuple[Fitted | None, str]:

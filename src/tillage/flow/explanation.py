@@ -59,22 +59,27 @@ def _loss(judged: Judged, rows: pl.DataFrame) -> tuple[str, Callable[[pl.DataFra
         numbers = truth.cast(pl.Float64).to_numpy()
 
         def by_error(seen: pl.DataFrame) -> float:
-            return float(np.nanmean(np.abs(told(judged.fitted, seen)["prediction"].to_numpy() - numbers)))
+            return float(np.nanmean(np.abs(told(judged.fitted, seen, judged.task)["prediction"].to_numpy() - numbers)))
 
         return "mae", by_error
     classes = (truth.fill_nan(None) if truth.dtype.is_float() else truth).cast(pl.String)
 
     def by_shares(seen: pl.DataFrame) -> float:
-        shares = told(judged.fitted, seen)["shares"].struct.unnest()
+        shares = told(judged.fitted, seen, judged.task)["shares"].struct.unnest()
         each = np.full(seen.height, _LEAST)
         for name in shares.columns:
             here = (classes == name).fill_null(value=False).to_numpy()
             each[here] = shares[name].to_numpy()[here]
         return float(-np.log(np.maximum(each, _LEAST)).mean())
 
-    if "shares" in told(judged.fitted, rows.head(1)).columns:
+    if "shares" in told(judged.fitted, rows.head(1), judged.task).columns:
         return "log_loss", by_shares
-    return "mistakes", lambda seen: float((told(judged.fitted, seen)["prediction"] != classes).to_numpy().mean())
+
+
+    def by_mistakes(seen: pl.DataFrame) -> float:
+        return float((told(judged.fitted, seen, judged.task)["prediction"] != classes).to_numpy().mean())
+
+    return "mistakes", by_mistakes
 
 
 def contributions(judged: Judged, rows: pl.DataFrame) -> dict[str, Any] | None:
@@ -91,7 +96,7 @@ def contributions(judged: Judged, rows: pl.DataFrame) -> dict[str, Any] | None:
     if values.shape[2] == 1:
         of = [classes[1]] * rows.height if len(classes) == 2 else [judged.target] * rows.height
         return {"columns": columns, "values": values[:, :, 0], "base": np.full(rows.height, base[0]), "of": of}
-    of = told(judged.fitted, rows)["prediction"].to_list()
+    of = told(judged.fitted, rows, judged.task)["prediction"].to_list()
     at = np.array([classes.index(name) for name in of], np.int64)
     return {"columns": columns, "values": values[np.arange(rows.height), :, at], "base": base[at], "of": of}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tillage.core.rows import ID, ORIGIN, drop_columns
+from tillage.core.rows import ID, INTO, ORIGIN, REASON, drop_columns
 from tillage.core.step import Fit, Fitted, Fold, Step, Whole
 from tillage.flow.plan import Model, Plan
 from tillage.flow.stages import SIDE, Stage, hidden
@@ -78,10 +78,17 @@ def told_its_group(model: Model) -> Model:
     return model
 
 
-def told(fitted: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with all that a model says of them: `shares` as well, where it has them."""
+def told(fitted: Fitted, rows: pl.DataFrame, task: str) -> pl.DataFrame:
+    """All that a model says of the rows, row by row: `_id`, `prediction`, and of classes `confidence` and `shares`,
+    where it has them; with `_reason` where it turns rows away.
+
+    None of the rows' own columns is among them: a user may call one of theirs `prediction` as well.
+    """
     said: pl.DataFrame = getattr(fitted, "apply_with_shares", fitted.apply)(rows)
-    return said
+    names = [ID, REASON, INTO, "prediction"]
+    if task == "classification":
+        names += ["confidence", *(["shares"] if hasattr(fitted, "apply_with_shares") else [])]
+    return said.select(name for name in names if name in said.columns)
 
 
 def learnt(learner: Step, rows: pl.DataFrame) -> Fitted:

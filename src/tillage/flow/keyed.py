@@ -44,7 +44,7 @@ class KeyedRun:
         if stage.kind != "gate":
             refuse_twice(store, stage.stacks, stage.target)
         last = store.latest(stage.name)
-        same = last is not None and last.fingerprint == fingerprint
+        same = last is not None and last.fingerprint == fingerprint and "erased" not in last.facts
         self.last: Version | None = last if last is not None and same and self._same_columns(last) else None
         why = "first run" if last is None else "input changed" if same else "plan changed"
         self.draft = Draft(stage.name, why, fingerprint)

@@ -72,13 +72,12 @@ def to_label(judged: Judged, registry: Registry, most: int) -> ToLabel:
 
 def _doubted(judged: Judged, registry: Registry) -> tuple[pl.DataFrame, int]:
     """Training rows whose label is suspected, and of how many."""
-    parts = [rows for _, _, rows, _ in held_out(judged, registry) if "shares" in rows.columns]
+    parts = [held for held in held_out(judged, registry) if "shares" in held.said.columns]
     if not parts:
         return pl.DataFrame(), 0
-    classes = sorted({field.name for part in parts for field in part.schema["shares"].fields})  # type: ignore[attr-defined]
-    shares = np.vstack([_matrix(part["shares"].struct.unnest(), classes) for part in parts])
-    said = ("shares", "prediction", "confidence", "baseline")
-    rows = pl.concat([drop_columns(part, *said) for part in parts], how="diagonal_relaxed")
+    classes = sorted({field.name for part in parts for field in part.said.schema["shares"].fields})  # type: ignore[attr-defined]
+    shares = np.vstack([_matrix(part.said["shares"].struct.unnest(), classes) for part in parts])
+    rows = pl.concat([part.rows for part in parts], how="diagonal_relaxed")
     label = _texts(rows[judged.target])
     known = label.is_in(classes).to_numpy()
     rows, label, shares = rows.filter(pl.Series(known)), label.filter(pl.Series(known)), shares[known]
@@ -107,7 +106,7 @@ def _torn(judged: Judged, registry: Registry) -> tuple[pl.DataFrame, int]:
     rows = drawn(pl.concat(bare, how="diagonal_relaxed"), _LOOK) if bare else pl.DataFrame()
     if not rows.height:
         return pl.DataFrame(), 0
-    said, _ = split_left(told(judged.fitted, rows))  # a row that the model turns away is none to be asked for
+    said, _ = split_left(told(judged.fitted, rows, judged.task))  # a row that the model turns away is none to be asked for
     if not said.height:
         return pl.DataFrame(), 0
     rows = only(rows, said[ID])
@@ -115,7 +114,7 @@ def _torn(judged: Judged, registry: Registry) -> tuple[pl.DataFrame, int]:
     ordered = np.sort(shares.to_numpy(), axis=1)
     torn = 1 - (ordered[:, -1] - ordered[:, -2])
     linear, _ = linear_model(judged, judged.training(sample), registry)
-    other = told(linear, rows)["prediction"] if linear is not None else said["prediction"]
+    other = told(linear, rows, judged.task)["prediction"] if linear is not None else said["prediction"]
     unlike = (other != said["prediction"]).to_numpy()
     names = np.array(shares.columns)
     second = names[np.argsort(shares.to_numpy(), axis=1, kind="stable")[:, -2]].tolist()

@@ -73,13 +73,14 @@ def run_maps(
     last = store.latest(stage.name)
     shape = stacked_shape(store, stage, chains)
     kinds = dump([(c, str(t)) for c, t in shape.items()]) if shape is not None else ""
-    same = last is not None and last.fingerprint == fingerprint and last.facts.get("shape", "") == kinds
+    stands = last is not None and last.fingerprint == fingerprint and "erased" not in last.facts
+    same = stands and last is not None and last.facts.get("shape", "") == kinds
     draft = Draft(stage.name, "input changed" if same else "first run" if last is None else "plan changed", fingerprint)
     draft.facts["shape"] = kinds
     counts = Counts(last.counts if same and last else None)
     touched = 0
     if not same:
-        draft.ended = [c.id for part in (ROWS, LEFT) for c in store.chunks(stage.name, part)]
+        draft.ended = [c.id for part in store.parts(stage.name) for c in store.chunks(stage.name, part)]
     tasks: list[Task] = []
     changed = last is None or not same
     for port, source in stage.inputs.items():

@@ -82,6 +82,8 @@ def _inner(project: Project, stage: Stage, found: dict[str, Intent]) -> Intent:
 
     if last is None:
         return intent(True, "first run", None)
+    if "erased" in last.facts:
+        return intent(True, "its last version was erased", None)
     if last.fingerprint != project.fingerprint(stage) and not any(c.kind == "result" for c in causes):
         rows = sum(project.store.count(n) for n in stage.inputs.values())
         return intent(True, "its parameters or code changed", rows)

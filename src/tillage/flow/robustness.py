@@ -61,7 +61,7 @@ def robustness(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
 
 def _said(judged: Judged, rows: pl.DataFrame) -> pl.Series:
     """Predictions in the order of the ids; a class that is not given is a mistake."""
-    said = told(judged.fitted, rows).sort(ID)["prediction"]
+    said = told(judged.fitted, rows, judged.task).sort(ID)["prediction"]
     return said.fill_null("(no prediction)") if said.dtype == pl.String else said
 
 

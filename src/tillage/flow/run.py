@@ -454,7 +454,7 @@ class Project:
         tables = {}
         for name in self.plan.tables:
             at = self.store.latest(name)
-            if at is None:
+            if at is None or "erased" in at.facts:
                 continue
             counts = of_table((v.counts for v in self._chain(name, at)), name)
             tables[name] = {
@@ -466,7 +466,7 @@ class Project:
         models = {}
         for name in self.plan.models:
             at = self.store.latest(name)
-            if at is not None:
+            if at is not None and "erased" not in at.facts:
                 models[name] = {
                     "version": at.version,
                     "digest": at.facts["digest"] if digest else None,

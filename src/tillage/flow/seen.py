@@ -66,6 +66,9 @@ class Seen:
         held: Held | None = None,
     ) -> None:
         self.store, self.stages, self.current = store, stages, set(current)
+        self.standing: Collection[str] = self.current
+        """Of the stages in `current`, those that stand without these rows by now: a newest version is looked at as
+        the newest state of a row where it is theirs."""
         self.gone, self.past = gone, past
         self.held = held or Held(store, gone, past)
         self.versions = store.made_from()
@@ -76,6 +79,8 @@ class Seen:
         """Stages whose other rows may say something of the rows that go: they keep their newest version alone."""
         self.changed: set[str] = set()
         """Fitted steps that learnt otherwise without these rows."""
+        self.regrouped: set[str] = set()
+        """Stages that showed rows which a Group had made of these rows and others, and stages made of those."""
         self._found: dict[str, pl.Series] = {}
         self._ends: dict[int, float] = {}
         self._state = (-1, -1)
@@ -159,7 +164,7 @@ class Seen:
         shown = []
         for row in self.store.catalog.rows("SELECT id FROM chunks WHERE object = ? AND ended IS NULL", name):
             chunk = self.store.chunk(int(row[0]))
-            if chunk.stage in self.current:
+            if chunk.stage in self.standing:
                 frame = wanted.unique().to_frame(ID)
                 shown.append(frame.join(self.store.removed(chunk).to_frame(ID), on=ID, how="anti")[ID])
         if not shown:
@@ -175,10 +180,12 @@ class Seen:
         if stage is not None:
             under = under or bool(stage.pinned() & self.changed)
         whole = stage is not None and stage.kind == "whole" and not getattr(stage.step, "incremental", False)
-        if whole or self._made_of_many(name):
+        if whole or self._made_of_many(name) or self._made_otherwise(name):
             under = under or any(self.saw(inputs) for _, inputs in self.versions.get(name, ()))
         if under:
             self.influenced.add(name)
+        if name in self.regrouped or self.regrouped & self.inputs.get(name, set()):
+            self.regrouped.add(name)
         return under
 
     def doom(self, before: Mapping[str, int]) -> Doomed:
@@ -191,7 +198,7 @@ class Seen:
         for name in self.order:
             stage = self.stages.get(name)
             if name in self.current and stage is not None and stage.kind == "group":
-                self._stale(name)
+                self.regroup(name)
             for hit in self.look(name):
                 wanted.setdefault(hit.chunk.object, (hit.chunk, []))[1].append(hit.ids)
             for chunk, going in self._beside(name):
@@ -219,7 +226,46 @@ class Seen:
             return False
         return any(c.source is None for c in self.store.every_chunk(name, ROWS))
 
-    def _stale(self, name: str) -> None:
+    def _made_otherwise(self, name: str) -> bool:
+        """Versions by an earlier plan, or by none that is known, in which a row may say something of another.
+
+        A stage of this name then looked across rows, or passed them through a fitted step that is no longer there.
+        """
+        stage = self.stages.get(name)
+        if not self.inputs.get(name) or (stage is not None and stage.kind in _BYTES):
+            return False
+        alive = name in self.current and stage is not None
+        query = "SELECT count(DISTINCT fingerprint) FROM versions WHERE stage = ?"
+        if alive and self.store.catalog.rows(query, name)[0][0] < 2:
+            return False
+        if alive and stage is not None and self._looked_across(name, stage):
+            return True
+        target = name.partition("/")[0]
+        passed = [n for n in self.versions if n.startswith(f"{target}/") and self._is_fitted(n)]
+        passed = [n for n in passed if n not in self.stages or not alive or n in self.changed]
+        return any(self.saw(inputs) for n in passed for _, inputs in self.versions[n])
+
+    def _looked_across(self, name: str, stage: Stage) -> bool:
+        """Whether earlier rows of a stage were made of many by another kind of step than the one that it has now."""
+        made = [c for c in self.store.ended_chunks(name, ROWS) if c.source is None]
+        if stage.kind == "group":
+            return not all(self._has_keys(c) for c in made)
+        return bool(made)
+
+    def _has_keys(self, chunk: Chunk) -> bool:
+        try:
+            self.store.objects.get_frame(chunk.object, chunk.checksum, [KEY])
+        except pl.exceptions.ColumnNotFoundError:
+            return False
+        return True
+
+    def _is_fitted(self, name: str) -> bool:
+        known = self.stages.get(name)
+        if known is not None:
+            return known.kind == "result" and not known.follows and not known.place
+        return any(v.facts.get("kind") == "map" for v in self.store.versions(name))
+
+    def regroup(self, name: str) -> None:
         """Outputs of a Group that no longer stand: their row_ids join `past`, for what was made of them too.
 
         So do the keys, which are the ids of the partial results that the rows were in.
@@ -236,9 +282,13 @@ class Seen:
             return
         stale = []
         for chunk in self.store.every_chunk(name, ROWS):
-            rows = self.store.objects.get_frame(chunk.object, chunk.checksum, [KEY, ID])
+            try:
+                rows = self.store.objects.get_frame(chunk.object, chunk.checksum, [KEY, ID])
+            except pl.exceptions.ColumnNotFoundError:  # of another step, when the plan was another
+                continue
             mine = rows.join(touched.to_frame(KEY), on=KEY, how="semi")[ID]
             stale.append(self.not_shown(chunk.object, mine))
+        self.regrouped.add(name)
         self.past = pl.concat([self.past, *stale, touched.rename(ID)]).unique()
         self.held = Held(self.store, self.gone, self.past)
         self.hits.pop(name, None)
@@ -286,9 +336,11 @@ class Seen:
     def _end(self, name: str, before: Mapping[str, int], out: Doomed) -> None:
         """Every version but the newest loses what it shows; all, where the plan does not bring a new one."""
         alive = name in self.current
+        keyed = alive and self.stages[name].kind in ("group", "whole")
         for part in self.store.parts(name):
+            left = part.startswith("index:") and not keyed  # of a plan in which the stage looked across rows
             for chunk in self.store.every_chunk(name, part):
-                if chunk.ended is not None or not alive:
+                if chunk.ended is not None or not alive or left:
                     out.chunks.append(chunk.id)
         gone = {number for number, _ in self.versions[name] if number <= before.get(name, 0)}
         out.versions.setdefault(name, set()).update(gone)

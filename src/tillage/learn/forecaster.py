@@ -279,7 +279,7 @@ class ForecasterModel(Fitted):
         found = self._predicted(rows, table).with_columns(
             pl.Series("baseline", table.naive(state["middle"]), dtype=pl.Float64)
         )
-        held = found.select(pl.col(state["target"]).is_between(LOW, HIGH).mean()).item()
+        held = found.select(there.alias("there").is_between(found[LOW], found[HIGH]).mean()).item()
         warnings = []
         if seen.any() and ticks[seen].min() <= state["times"].max():
             warnings.append(

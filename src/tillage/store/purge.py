@@ -273,9 +273,9 @@ def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> 
             facts = store.version(stage, number).facts
             kept = {k: facts[k] for k in ("kind", "digest") if k in facts}
             store.catalog.write(
-                "UPDATE versions SET epoch = ?, facts = ? WHERE stage = ? AND version = ?",
+                "UPDATE versions SET epoch = ?, facts = ?, columns = '{}' WHERE stage = ? AND version = ?",
                 epoch,
-                dump({**kept, "erased": epoch}),
+                dump({**kept, "erased": epoch}),  # columns may be called as values are: `encode` makes them so
                 stage,
                 number,
             )
