@@ -146,17 +146,26 @@ class ResultRun:
             total = merged(step, [*self._total(), *self._states(fresh.values())])
         else:
             kept = {int(source or 0): (c.object, c.checksum) for source, c in own.items()}
-            total = merged(step, self._partials(step, [at for _, at in sorted({**kept, **fresh}.items())]))
+            total = merged(step, self._partials(step, kept | fresh))
         self._put(TOTAL, encode(total), "state")
         return total
 
-    def _partials(self, step: Fold, members: list[tuple[str, str]]) -> list[State]:
-        """The states of neighbours, merged: those of the last version where all of a group stand as they did."""
+    def _partials(self, step: Fold, members: dict[int, tuple[str, str]]) -> list[State]:
+        """The states of neighbours, merged: those of the last version where all of a group stand as they did.
+
+        `members`: each state's object, by the chunk that it is of. Chunks are neighbours by their numbers, which stay
+        theirs, so that a chunk that comes or goes moves no other to another group.
+        """
         known = {_key_of(c.object): c for c in self.store.chunks(self.stage.name, PARTIAL)} if self.last else {}
-        groups = _groups(members) if len(members) > 2 * NEIGHBOURS else []
-        keys = [sha256(f"partial\n{self.draft.fingerprint}\n{group}".encode()).hexdigest()[:32] for group in groups]
-        states = [] if groups else self._states(members)
-        for group, key in zip(groups, keys, strict=True):
+        if len(members) <= 2 * NEIGHBOURS:
+            self.draft.ended += [c.id for c in known.values()]
+            return self._states(members.values())
+        groups: dict[int, list[tuple[str, str]]] = {}
+        for chunk_id, named in sorted(members.items()):
+            groups.setdefault(chunk_id // NEIGHBOURS, []).append(named)
+        states = []
+        for group in groups.values():
+            key = sha256(f"partial\n{self.draft.fingerprint}\n{group}".encode()).hexdigest()[:32]
             if (chunk := known.pop(key, None)) is not None:
                 states += self._states([(chunk.object, chunk.checksum)])
                 continue
@@ -267,16 +276,6 @@ def merged(step: Fold, states: list[State]) -> State:
         pairs = [states[i : i + 2] for i in range(0, len(states), 2)]
         states = [step.merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
     return step.merge(step.start(), states[0]) if states else step.start()
-
-
-def _groups(members: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
-    """States in groups of neighbours. Its own key says who begins one, so that others come and go without harm."""
-    out: list[list[tuple[str, str]]] = []
-    for member in members:
-        if not out or int(_key_of(member[0])[:8], 16) % NEIGHBOURS == 0:
-            out.append([])
-        out[-1].append(member)
-    return out
 
 
 def _key_of(name: str) -> str:
