@@ -12,8 +12,8 @@ import pytest
 from tests.flow.world import KEY
 from tillage.core.errors import ConfigurationError
 from tillage.face.rooms import registry
-from tillage.flow.configuration import load, parse
 from tillage.flow.compare import compare, stored
+from tillage.flow.configuration import load, parse
 from tillage.flow.cross_validation import HeldOut, held_out
 from tillage.flow.judged import Judged, as_stored
 from tillage.flow.labelling import to_label
