@@ -75,7 +75,6 @@ def _loss(judged: Judged, rows: pl.DataFrame) -> tuple[str, Callable[[pl.DataFra
     if "shares" in told(judged.fitted, rows.head(1), judged.task).columns:
         return "log_loss", by_shares
 
-
     def by_mistakes(seen: pl.DataFrame) -> float:
         return float((told(judged.fitted, seen, judged.task)["prediction"] != classes).to_numpy().mean())
 
