@@ -18,10 +18,12 @@ from tillage.flow.cross_validation import HeldOut, held_out
 from tillage.flow.judged import Judged, as_stored
 from tillage.flow.labelling import to_label
 from tillage.flow.plan import Evaluation
+from tillage.flow.planner import intents
 from tillage.flow.results import load_fitted
 from tillage.flow.run import Project
 from tillage.flow.stages import SIDE
 from tillage.flow.writing import to_yaml
+from tillage.store.verify import verify
 
 PLAN = """\
 project: judged
@@ -296,3 +298,58 @@ def test_a_target_may_be_called_as_what_models_say(tmp_path: Path, learner: str)
                 name,
                 part,
             )
+
+
+@pytest.mark.parametrize(
+    ("learner", "seen"),
+    [
+        ("tabular_classifier, model: boosted_trees, trees: 15, input: [x, z, kind]", "compute"),
+        ("tabular_classifier, model: linear, input: [x, z], shards: 2", "train"),
+        ("gaussian_naive_bayes, input: [x, z]", "update"),
+    ],
+    ids=["whole", "shards", "fold"],
+)
+def test_another_evaluation_trains_nothing_again(
+    learner: str, seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = registry().find(learner.split(",", maxsplit=1)[0])
+    taught: list[int] = []
+    whole = getattr(step, seen)
+
+    def counted(self: Any, *given: Any) -> Any:
+        taught.append(1)
+        return whole(self, *given)
+
+    monkeypatch.setattr(step, seen, counted)
+    evaluate = ", evaluate: {{linear: false, explain: false{}}}"
+    with world(tmp_path, learner, evaluate.format("")) as project:
+        project.run()
+        first = project.summary(digest=True)["models"]["m"]
+        assert taught
+    taught.clear()
+    with world(tmp_path, learner, evaluate.format(", slices: [kind], robustness: true")) as project:
+        assert [(i.stage, i.why, i.touches) for i in intents(project) if i.runs] == [("m", "its evaluation changed", 0)]
+        outcome = project.run()
+        assert (outcome.changed, outcome.touched["m"], taught) == (["m"], 0, [])
+        second = project.summary(digest=True)["models"]["m"]
+        assert (second["digest"], second["metrics"]) == (first["digest"], first["metrics"])
+        assert second["version"] == first["version"] + 1
+        assert second["looks"] == first["looks"] + 1, "the test part was looked at again"
+        report = project.report("m")
+        assert report["robustness"]["ways"]
+        assert {one["value"] for one in report["slices"]["asked"]} == {"p", "q"}
+        assert ("shards" in report) == (seen == "train")
+        assert project.run().changed == []
+    with world(tmp_path, learner, evaluate.format(", slices: [house]"), count=450) as project:
+        project.run()
+        grown = project.summary(digest=True)["models"]["m"]
+        assert not verify(project.store).findings
+    assert taught, "rows came"
+    with world(tmp_path / "fresh", learner, evaluate.format(", slices: [house]"), count=450) as project:
+        project.run()
+        fresh = project.summary(digest=True)["models"]["m"]
+        assert (fresh["digest"], fresh["metrics"]) == (grown["digest"], grown["metrics"])
+    taught.clear()
+    with world(tmp_path, learner.replace("input: [x, z", "input: [z, x"), evaluate.format(""), count=450) as project:
+        project.run()
+    assert taught, "another model"

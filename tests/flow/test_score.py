@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tillage.core import BadData, Fitted, Map, UsageError, leave
 from tillage.core.keys import child_ids
+from tillage.face.rooms import registry
 from tillage.flow import score as scoring
 from tillage.flow.score import SLICE, Way, score, typed
 
@@ -135,10 +136,36 @@ def test_the_target_may_be_absent_though_a_map_looks_at_it() -> None:
     assert out["prediction"].to_list() == ["2"]
 
 
-@pytest.mark.parametrize("name", ["prediction", "confidence", "error", "_id"])
-def test_columns_that_would_be_written_over_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["prediction", "confidence", "error"])
+def test_columns_called_as_answers_come_back_under_another_name(name: str) -> None:
+    rows = pl.DataFrame({"text": ["a", "bc"], name: [7, 8], "n": ["1", "2"]})
+    out = score(through(), Length(), rows)
+    assert out.columns == ["text", f"{name}_given", "n", "prediction", "confidence", "error"]
+    assert out[f"{name}_given"].to_list() == [7, 8]
+    assert out.drop(f"{name}_given").equals(score(through(), Length(), rows.drop(name)))
+    assert score(through(), Length(), rows.clear()).columns == out.columns
     with pytest.raises(UsageError, match=name):
-        score(through(), Length(), pl.DataFrame({"text": ["a"], name: [1]}))
+        score(through(), Length(), rows.with_columns(pl.lit(1).alias(f"{name}_given")))
+    with pytest.raises(UsageError, match="_id"):
+        score(through(), Length(), rows.with_columns(_id=1))
+
+
+@pytest.mark.parametrize("name", ["prediction", "confidence", "error", "shares"])
+@pytest.mark.parametrize("learner", ["ridge", "gaussian_naive_bayes"])
+def test_a_model_of_a_column_called_as_an_answer(learner: str, name: str) -> None:
+    rows = pl.DataFrame({"_id": pl.Series(range(80), dtype=pl.UInt128), name: [float(n % 9) for n in range(80)]})
+    rows = rows.with_columns(x=pl.col(name) * -1, y=pl.col(name) * 2 if learner == "ridge" else pl.col(name) > 4)
+    made, answers = [], []
+    for called in (name, "plain"):
+        seen = rows.rename({name: called})
+        step: Any = registry().step(learner, target="y", input=[called, "x"])
+        made.append(step.finish(step.update(step.start(), seen)))
+        way = Way("raw", {called: pl.Float64(), "x": pl.Float64(), "y": seen.schema["y"]})
+        answers.append(score(way, made[-1], seen.select(called, "x")))
+    assert answers[0].columns[0] == (name if name == "shares" else f"{name}_given")
+    assert answers[0].columns[1:] == answers[1].columns[1:]
+    assert ("confidence" in answers[0].columns) == (learner != "ridge")
+    assert answers[0].select(answers[0].columns[1:]).equals(answers[1].select(answers[1].columns[1:]))
 
 
 def test_a_map_that_makes_several_rows_of_one_is_refused() -> None:

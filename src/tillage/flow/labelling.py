@@ -106,9 +106,8 @@ def _torn(judged: Judged, registry: Registry) -> tuple[pl.DataFrame, int]:
     rows = drawn(pl.concat(bare, how="diagonal_relaxed"), _LOOK) if bare else pl.DataFrame()
     if not rows.height:
         return pl.DataFrame(), 0
-    said, _ = split_left(
-        told(judged.fitted, rows, judged.task)
-    )  # a row that the model turns away is none to be asked for
+    # a row that the model turns away is none to be asked for
+    said, _ = split_left(told(judged.fitted, rows, judged.task))
     if not said.height:
         return pl.DataFrame(), 0
     rows = only(rows, said[ID])

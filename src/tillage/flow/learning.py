@@ -16,7 +16,7 @@ from tillage.flow.judged import Judged, told_its_group
 from tillage.flow.plan import Model, Plan
 from tillage.flow.progress import Listener
 from tillage.flow.registry import Registry
-from tillage.flow.results import Refit, ResultRun
+from tillage.flow.results import LEARNT, Refit, ResultRun, load_fitted
 from tillage.flow.sharding import Shards, learn_in_shards
 from tillage.flow.stages import SIDE, Stage, features, hidden
 from tillage.flow.tracking import tracked
@@ -39,9 +39,13 @@ def run_learn(
     listen: Listener,
     refit: Refit | None = None,
 ) -> tuple[Draft | None, int]:
-    """Train and evaluate; nothing when the training and test rows stand where they stood."""
+    """Train and evaluate; nothing when the training and test rows stand where they stood.
+
+    Where the plan asks for another evaluation, and for nothing else, the model stays as it is.
+    """
     run = ResultRun(store, stage, fingerprint, engine, listen, refit)
-    if run.last is not None and run.since == run.until and refit is None:
+    stays = run.last is not None and run.since == run.until and refit is None
+    if stays and run.last is not None and run.last.fingerprint == fingerprint:
         return None, 0
     if stage.model is None:
         raise TypeError(stage.name)
@@ -55,11 +59,16 @@ def run_learn(
             return rows
         return rows.filter((pl.col(SIDE) == "train") & pl.col(target).is_not_null()).drop(unseen, strict=False)
 
-    try:
-        with tracked(model.track, store.root, plan.project, model.name) as untracked:
-            fitted, shards = _fit(run, model, train)
-    except BadData as error:  # a learner knows columns, not whose they are
-        raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
+    shards, untracked = None, list[str]()
+    if stays and not (isinstance(learner, Sharded) and learner.in_shards()):  # shards are recalled, and told of
+        fitted = load_fitted(store, stage.name, registry)
+        run.draft.why = "evaluation changed"
+    else:
+        try:
+            with tracked(model.track, store.root, plan.project, model.name) as untracked:
+                fitted, shards = _fit(run, model, train)
+        except BadData as error:  # a learner knows columns, not whose they are
+            raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
     run.publish(fitted, learner, registry)
 
     def rows() -> Iterator[pl.DataFrame]:
@@ -74,7 +83,7 @@ def run_learn(
     if shards is not None:
         report |= {"shards": shards.told, "warnings": [*report["warnings"], *shards.warnings]}
     run.report(report)
-    run.draft.facts |= {k: report[k] for k in _KEPT}
+    run.draft.facts |= {k: report[k] for k in _KEPT} | {LEARNT: stage.learns()}
     return run.draft, run.touched
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tillage.flow.following import Following, look
+from tillage.flow.results import is_learnt_alike
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
 from tillage.flow.survey import known, source_of, survey
@@ -84,6 +85,8 @@ def _inner(project: Project, stage: Stage, found: dict[str, Intent]) -> Intent:
         return intent(True, "first run", None)
     if "erased" in last.facts:
         return intent(True, "its last version was erased", None)
+    if not causes and last.fingerprint != project.fingerprint(stage) and is_learnt_alike(stage, last):
+        return intent(True, "its evaluation changed", 0)
     if last.fingerprint != project.fingerprint(stage) and not any(c.kind == "result" for c in causes):
         rows = sum(project.store.count(n) for n in stage.inputs.values())
         return intent(True, "its parameters or code changed", rows)

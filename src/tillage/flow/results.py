@@ -33,6 +33,8 @@ STATES = (STATE, PARTIAL, TOTAL)
 """What a Fold keeps to go on from: of a chunk, of neighbours, of all."""
 NEIGHBOURS = 16
 """About how many states are kept merged; below twice as many none are."""
+LEARNT = "learnt"
+"""Names in the facts of a model's version what it was learnt by."""
 
 View = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -73,7 +75,8 @@ class ResultRun:
     ) -> None:
         self.store, self.stage, self.engine, self.listen = store, stage, engine, listen
         last = store.latest(stage.name)
-        stands = last is not None and last.fingerprint == fingerprint and "erased" not in last.facts
+        same = last is not None and (last.fingerprint == fingerprint or is_learnt_alike(stage, last))
+        stands = same and last is not None and "erased" not in last.facts
         self.last: Version | None = last if stands else None
         self.hidden = refit.hidden if refit else None
         why = "first run" if last is None else "input changed" if self.last else "plan changed"
@@ -231,6 +234,11 @@ class ResultRun:
         self.draft.ended += [c.id for c in self.store.chunks(self.stage.name, part) if c.id not in self.draft.ended]
         key = sha256(f"{self.draft.fingerprint}\n{part}".encode()).hexdigest()[:32]
         self.draft.added.append(NewChunk(part, self.store.objects.put(key, data, suffix)))
+
+
+def is_learnt_alike(stage: Stage, last: Version) -> bool:
+    """Whether a version of a model was learnt as the plan has it now, however it was evaluated."""
+    return stage.kind == "learn" and last.facts.get(LEARNT) == stage.learns()
 
 
 def run_result(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tillage.flow.run import Project
 
 PREDICTION, CONFIDENCE, ERROR = "prediction", "confidence", "error"
+GIVEN = "_given"
+"""Ends the name of a column that rows brought along, where an answer is called so."""
+
 SLICE = 20_000
 """Rows that pass at once, so that the memory of a large file stays bounded."""
 
@@ -144,10 +147,13 @@ def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
 
     `error` is null where there is a prediction; else the reason under which a Map turned the row away, or which value
     could not be read as the type that the model saw. Columns that the model's table does not know stay as they are
-    and are not looked at; a missing target is null. Raises BadData for missing columns, UsageError for reserved ones.
+    and are not looked at; a missing target is null. A column of the rows that is called as one of the answers comes
+    back as `NAME_given`. Raises BadData for missing columns, UsageError for reserved ones.
     """
     more = added(model)
-    clash = [c for c in rows.columns if c in (PREDICTION, CONFIDENCE, *more, ERROR) or c.startswith("_")]
+    own = (PREDICTION, CONFIDENCE, *more, ERROR)
+    given = {c: f"{c}{GIVEN}" for c in rows.columns if c in own}
+    clash = [c for c in rows.columns if c.startswith("_")] + [c for c, new in given.items() if new in rows.columns]
     if clash:
         raise UsageError(
             f"The rows already have {_columns(clash)}, which scoring would write over.",
@@ -158,10 +164,10 @@ def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
     answers = [_slice(taken, model, part, target) for part in rows.iter_slices(SLICE)]
     if not answers:
         empty = {PREDICTION: pl.String, CONFIDENCE: pl.Float64, **dict.fromkeys(more, pl.Float64), ERROR: pl.String}
-        return rows.with_columns(pl.lit(None, dtype=t).alias(c) for c, t in empty.items())
+        return rows.rename(given).with_columns(pl.lit(None, dtype=t).alias(c) for c, t in empty.items())
     made = pl.concat(answers, how="diagonal_relaxed")
     names = [c for c in (PREDICTION, CONFIDENCE, *more, ERROR) if c in made.columns]
-    return rows.with_columns(made[c] for c in names)
+    return rows.rename(given).with_columns(made[c] for c in names)
 
 
 def _slice(taken: Way, model: Fitted, rows: pl.DataFrame, target: str | None) -> pl.DataFrame:
@@ -232,7 +238,8 @@ def answers(maps: Sequence[Map], model: Fitted, ready: pl.DataFrame, errors: pl.
         return Answers(predictions, None, said, more)
     whole = _staying(model.apply(ready), said)
     found = whole[PREDICTION].to_list()
-    sure = whole[CONFIDENCE].to_list() if CONFIDENCE in whole.columns else None
+    confident = CONFIDENCE in whole.columns and (CONFIDENCE not in ready.columns or "classes" in model.state)
+    sure = whole[CONFIDENCE].to_list() if confident else None
     ends = {name: [v if v is not None and isfinite(v) else None for v in whole[name].to_list()] for name in more}
     if len(found) == height:
         return Answers(found, sure, said, ends)

@@ -66,6 +66,14 @@ class Stage:
 
     def fingerprint(self) -> str:
         """What the stage does, apart from its data."""
+        asked = [self.model.evaluation.model_dump(mode="json")] if self.model else []
+        return self._fingerprint(asked)
+
+    def learns(self) -> str:
+        """What a model is learnt by, apart from its data: how it is evaluated changes nothing in it."""
+        return self._fingerprint([])
+
+    def _fingerprint(self, more: list[object]) -> str:
         parts: list[object] = [self.kind, sorted(self.inputs.items()), self.step.fingerprint() if self.step else ""]
         for port in sorted(self.maps):
             steps = [m.stage if isinstance(m, Pinned) else m.fingerprint() for m in self.maps[port]]
@@ -74,7 +82,7 @@ class Stage:
             parts.append([self.name, list(self.table.key)])
         if self.model:
             parts.append([self.model.name, self.model.split.model_dump(), self.model.test_table])
-            parts.append(self.model.evaluation.model_dump(mode="json"))
+            parts += more
         if self.pin is not None:
             parts.append(["pin", self.pin])
         return sha256(dump(parts).encode()).hexdigest()[:32]

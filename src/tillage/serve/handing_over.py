@@ -79,7 +79,8 @@ def handing_over(project: Project, at: Version, model: Fitted, precision: float)
     """The rule for a version of a model; UsageError where it gives no confidence, or nothing tests it."""
     rows = _held_out(project, at, model)
     shown = model.apply(rows.drop(SIDE)) if rows.height else rows
-    if rows.height and CONFIDENCE not in shown.columns:
+    own = CONFIDENCE in rows.columns and "classes" not in model.state  # a column of the rows that is called so
+    if rows.height and (own or CONFIDENCE not in shown.columns):
         raise UsageError(
             f"'{at.stage}' tells no confidence, so nothing can be handed over by it.",
             fix="Take 'hand_over' out of the service, or serve a classifier.",
