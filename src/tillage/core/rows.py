@@ -11,7 +11,7 @@ In Parquet a 128-bit column is two UInt64 columns, `NAME:lo` and `NAME:hi`: othe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -129,6 +129,14 @@ def from_storage(frame: pl.DataFrame) -> pl.DataFrame:
 def ids(values: Iterable[int] = ()) -> pl.Series:
     """A series of row_ids named `_id`."""
     return pl.Series(ID, list(values), dtype=pl.UInt128)
+
+
+def distinct(values: Sequence[pl.Series]) -> pl.Series:
+    """The row_ids of these series, at least one, each once; of one row_id without a query, which costs more."""
+    some = [one for one in values if len(one)]
+    if len(some) == 1 and len(some[0]) == 1:
+        return some[0]
+    return pl.concat(some or values[:1]).unique()
 
 
 def only(frame: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:

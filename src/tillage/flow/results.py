@@ -168,7 +168,7 @@ class ResultRun:
             groups.setdefault(chunk_id // NEIGHBOURS, []).append(named)
         states = []
         for group in groups.values():
-            key = sha256(f"partial\n{self.draft.fingerprint}\n{group}".encode()).hexdigest()[:32]
+            key = sha256(f"partial\n{group}".encode()).hexdigest()[:32]
             if (chunk := known.pop(key, None)) is not None:
                 states += self._states([(chunk.object, chunk.checksum)])
                 continue

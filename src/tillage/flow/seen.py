@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tillage.core.rows import ID, ids, only, without
+from tillage.core.rows import ID, distinct, ids, only, without
 from tillage.flow.results import STATES
 from tillage.flow.stages import Stage
 from tillage.store.index import KEY
@@ -155,7 +155,7 @@ class Seen:
     def doomed(self, chunk: Chunk) -> pl.Series:
         """The row_ids of a chunk's object that go: from all versions, or since the newest state stands elsewhere."""
         going, earlier = self.held.of(chunk)
-        return pl.concat([going, self.not_shown(chunk.object, earlier)]).unique() if len(earlier) else going
+        return distinct([going, self.not_shown(chunk.object, earlier)]) if len(earlier) else going
 
     def not_shown(self, name: str, wanted: pl.Series) -> pl.Series:
         """Those of `wanted` that no newest version shows from this object."""
@@ -210,7 +210,7 @@ class Seen:
             self._results(name, before, out)
         dropped = set(out.chunks)
         out.objects = {
-            name: (chunk, pl.concat(asked).unique())
+            name: (chunk, distinct(asked))
             for name, (chunk, asked) in wanted.items()
             if chunk.id not in dropped or self._others(name, dropped)
         }
@@ -367,7 +367,7 @@ class Seen:
 
 
 def _among(rows: pl.DataFrame, wanted: pl.Series) -> pl.Series:
-    return only(rows, wanted)[ID].unique() if len(wanted) else wanted
+    return distinct([only(rows, wanted)[ID]]) if len(wanted) else wanted
 
 
 def _sorted(inputs: Mapping[str, set[str]], first: list[str]) -> list[str]:

@@ -66,7 +66,7 @@ class Stage:
 
     def fingerprint(self) -> str:
         """What the stage does, apart from its data."""
-        asked = [self.model.evaluation.model_dump(mode="json")] if self.model else []
+        asked: list[object] = [self.model.evaluation.model_dump(mode="json")] if self.model else []
         return self._fingerprint(asked)
 
     def learns(self) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 
 from tillage.core.errors import InputMissing, UnknownName, UsageError
 from tillage.core.expression import Expression, parse
-from tillage.core.rows import ID, PARENT, ids, only, without
+from tillage.core.rows import ID, PARENT, distinct, ids, only, without
 from tillage.flow.plan import Table
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
@@ -85,7 +85,7 @@ def close(project: Project, question: Question) -> Closure:
         out.subjects = tuple(dict.fromkeys(question.subjects))
     else:
         asked, before = _asked(project, question, upstream, out)
-        asked = asked.unique()
+        asked = distinct([asked])
         out.asked = len(asked) + len(before)
         out.gone = _up(family, pl.concat([asked, before]))
         _must_have_sources(project, question.table, out.gone, asked, ever)
@@ -100,7 +100,7 @@ def close(project: Project, question: Question) -> Closure:
         held = ever.of(stage, out.gone)
         if len(held):
             out.records += len(held)
-            out.sources[stage.name] = pl.concat([out.sources.get(stage.name, ids()), held]).unique()
+            out.sources[stage.name] = distinct([out.sources.get(stage.name, ids()), held])
             if _keys_are_asked_for(project, stage):
                 out.keys.setdefault(stage.name, []).extend(_key_values(project, stage, held))
     return out
@@ -110,12 +110,12 @@ def also(project: Project, out: Closure, rows: pl.Series) -> None:
     """Let these rows go too, with what was made of them: they were found by another way than the question's."""
     family, ever = _family(project), Ever(project)
     more = without(_down(family, rows).to_frame(ID), out.gone)[ID]
-    out.gone = pl.concat([out.gone, more]).unique()
+    out.gone = distinct([out.gone, more])
     for stage in _source_stages(project):
         held = ever.of(stage, more)
         if len(held):
             out.records += len(held)
-            out.sources[stage.name] = pl.concat([out.sources.get(stage.name, ids()), held]).unique()
+            out.sources[stage.name] = distinct([out.sources.get(stage.name, ids()), held])
 
 
 def _keys_are_asked_for(project: Project, stage: Stage) -> bool:
@@ -231,7 +231,7 @@ def _matching(
                 now.append(shown)
                 hits = without(hits.to_frame(ID), shown)[ID] if len(shown) < len(hits) else ids()
             before.append(hits)
-    shown, earlier = pl.concat(now).unique(), pl.concat(before).unique()
+    shown, earlier = distinct(now), distinct(before)
     earlier = without(earlier.to_frame(ID), shown)[ID]
     if states or earlier.is_empty():
         return shown, earlier
@@ -292,7 +292,7 @@ def _down(family: pl.DataFrame, wanted: pl.Series) -> pl.Series:
 
 
 def _spread(family: pl.DataFrame, wanted: pl.Series, near: str, far: str) -> pl.Series:
-    found = wanted.unique().rename(ID)
+    found = distinct([wanted]).rename(ID)
     if family.is_empty():
         return found
     while True:
@@ -320,8 +320,8 @@ class Ever:
                 for chunk, near in candidates(self._store, stage.name, new, part):
                     rows = self._store.objects.get_frame(chunk.object, chunk.checksum, [ID])
                     found.append(only(rows, near)[ID])
-            self._note(stage.name, new, pl.concat(found).unique())
-        return only(wanted.unique().to_frame(ID), self._held.get(stage.name, ids()))[ID]
+            self._note(stage.name, new, distinct(found))
+        return only(distinct([wanted]).to_frame(ID), self._held.get(stage.name, ids()))[ID]
 
     def note(self, stage: Stage, held: pl.Series) -> None:
         """Rows of a source's stage that were met on the way."""
@@ -329,8 +329,8 @@ class Ever:
             self._note(stage.name, held, held)
 
     def _note(self, stage: str, asked: pl.Series, held: pl.Series) -> None:
-        self._asked[stage] = pl.concat([self._asked.get(stage, ids()), asked]).unique()
-        self._held[stage] = pl.concat([self._held.get(stage, ids()), held]).unique()
+        self._asked[stage] = distinct([self._asked.get(stage, ids()), asked])
+        self._held[stage] = distinct([self._held.get(stage, ids()), held])
 
 
 def _key_values(project: Project, stage: Stage, held: pl.Series) -> Iterable[tuple[str, ...]]:

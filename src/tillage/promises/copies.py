@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from tillage.core.errors import Denied
-from tillage.core.rows import ID, INTO, MERGED, REASON, ids, only, without
+from tillage.core.rows import ID, INTO, MERGED, REASON, distinct, ids, only, without
 from tillage.flow.plan import Table
 from tillage.flow.quarantine import opened
 from tillage.flow.run import Project
@@ -130,7 +130,7 @@ def _same_key(project: Project, stage: Stage, table: Table, closure: Closure, va
     wanted = project.store.keys.row_ids(table.name, frame, table.key)
     wanted = without(wanted.to_frame(ID), closure.gone)[ID]
     found = [rows[ID] for _, rows in _locate(project, stage.name, wanted)]
-    return _copy(table.name, "holds the same key", pl.concat([ids(), *found]).unique())
+    return _copy(table.name, "holds the same key", distinct([ids(), *found]))
 
 
 def _locate(project: Project, stage: str, wanted: pl.Series) -> list[tuple[Any, pl.DataFrame]]:

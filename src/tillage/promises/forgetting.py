@@ -17,7 +17,7 @@ import polars as pl
 
 from tillage.core.errors import InputMissing, UsageError
 from tillage.core.keys import hash_text
-from tillage.core.rows import ID, ids, only, without
+from tillage.core.rows import ID, distinct, ids, only, without
 from tillage.core.step import Fold, Group, Sharded
 from tillage.flow.erasure import Erasure, known_digest, model_digest
 from tillage.flow.prediction_table import bring_all
@@ -172,7 +172,7 @@ def _find(project: Project, question: Question) -> Found:
                     f"{named[stage.name].unopened:,} quarantined records of '{stage.target}' could not be opened."
                 )
     held = [*closure.sources.values(), *(n.ids for n in named.values())]
-    gone = pl.concat([closure.gone, *held]).unique()
+    gone = distinct([closure.gone, *held])
     found = Found(question, closure, named, undecided(project, closure), gone, told)
     if found.is_empty():
         raise InputMissing(
