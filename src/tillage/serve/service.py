@@ -139,7 +139,7 @@ class Served:
         self.recent: deque[tuple[Columns, int]] = deque()
         self._sizes: deque[int] = deque()
         """Bytes of each of these requests."""
-        self._epoch = project.store.catalog.meta("epoch")
+        self._epoch = self.epoch()
         self.refused_version = 0
         """The newest version that was tried and found wanting."""
         self.waits = ""
@@ -248,9 +248,12 @@ class Served:
             self.recent.popleft()
             self._sizes.popleft()
 
-    def forgot(self) -> bool:
+    def epoch(self) -> str | None:
+        """What the catalog says of whom it has forgotten: another text each time that it was somebody."""
+        return self.project.store.catalog.meta("epoch")
+
+    def forgot(self, epoch: str | None) -> bool:
         """Whether somebody was forgotten since the last look: requests of late may be theirs, and are let go of."""
-        epoch = self.project.store.catalog.meta("epoch")
         if epoch == self._epoch:
             return False
         self.recent.clear()
