@@ -54,8 +54,8 @@ class PredictionLog:
             "p", time.time_ns() // 1000, loaded.service, loaded.model_name, loaded.version, round(seconds * 1000, 3),
             names, given.predictions, given.confidences, given.errors, digests,
         ]  # fmt: skip
-        kept = {c: columns[c] for c in loaded.keep}
-        record.append([{c: plain(v[at]) for c, v in kept.items()} for at in range(len(names))] if kept else None)
+        keep = loaded.keep
+        record.append([{c: plain(columns[c][at]) for c in keep} for at in range(len(names))] if keep else None)
         record.append(loaded.route)
         link = loaded.linkage
         if link.columns:
