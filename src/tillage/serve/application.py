@@ -26,7 +26,6 @@ from tillage.serve.door import BODY, JSON, SAFE, WHO, Scope, Whole, json
 from tillage.serve.metrics import CONTENT_TYPE, Metrics
 from tillage.serve.open_inference import HEADER, asked, field_of, metadata, replied
 from tillage.serve.openapi import document
-from tillage.serve.pictures import FEW_HEADS, refused_among, too_large, without
 from tillage.serve.pins import audit, pinned
 from tillage.serve.predictions import PredictionLog
 from tillage.serve.refusal import Refused
@@ -34,6 +33,7 @@ from tillage.serve.routing import SHADOW, Routed
 from tillage.serve.service import Loaded, Served, Unfit
 from tillage.serve.threads import Threads, ended
 from tillage.serve.tracing import SEEN, Seen
+from tillage.serve.unpacking import FEW_HEADS, refused_among, too_large, without
 
 MOST_LABELS = 1000
 """Labels of one request."""
@@ -64,7 +64,7 @@ class Application:
         self.services, self.predictions, self.metrics, self.version = services, predictions, metrics, version
         self.batches = {(name, arm.route): Batches() for name, routed in services.items() for arm in routed.arms}
         self.aside = Threads(4, "aside")
-        """For looks at the store, changes of a version (one at a time each), heads of many pictures."""
+        """For looks at the store, changes of a version (one at a time each), heads of many files."""
         self.changing = asyncio.Lock()
         """Held while a service changes to another version."""
         self.shadows: set[asyncio.Task[None]] = set()
@@ -193,7 +193,10 @@ class Application:
         large = await self._too_large(columns, routed.own.now.raw)
         some = without(columns, large) if large else columns
         try:
-            given = await self.batches[served.name, now.route].answer(now, some, len(rows) - len(large))
+            if len(large) == len(rows):
+                given = Answers([], None, [])
+            else:
+                given = await self.batches[served.name, now.route].answer(now, some, len(rows) - len(large))
         except (BadData, UnknownName) as error:
             raise Refused(400, error.message) from error
         given = refused_among(given, large) if large else given
@@ -217,10 +220,10 @@ class Application:
             self._shadow(routed.shadow, columns, given, ids, passed_over=bool(large))
         return given, ids, now
 
-    async def _too_large(self, columns: Columns, raw: Sequence[str]) -> set[int]:
-        """The rows whose pictures are too many pixels; the heads of many are read in a thread."""
+    async def _too_large(self, columns: Columns, raw: Sequence[str]) -> dict[int, str]:
+        """The rows whose pictures or sounds are too large, and why; the heads of many are read in a thread."""
         if not raw:
-            return set()
+            return {}
         if len(columns[raw[0]]) <= FEW_HEADS:
             return too_large(columns, raw)
         return await self.aside.do(too_large, columns, raw)

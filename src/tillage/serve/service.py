@@ -118,7 +118,7 @@ class Loaded:
         return out
 
     def _series(self, column: str, values: list[Any]) -> pl.Series:
-        """A column in its type; one of nulls is a piece of one that is there, since to make one takes ten times that."""
+        """A column in its type; one of nulls is a piece of one that is there: to make one takes ten times that."""
         height = len(values)
         if height <= FEW and values.count(None) == height:
             return self._nulls[column].slice(0, height)
