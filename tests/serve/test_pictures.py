@@ -25,7 +25,7 @@ from tillage.face.main import ended
 from tillage.face.rooms import project
 from tillage.flow.score import Answers, answers, typed, way
 from tillage.media import encode_image
-from tillage.serve import pictures
+from tillage.serve import unpacking
 from tillage.serve.service import Served
 
 needs_torch = pytest.mark.skipif(
@@ -145,12 +145,14 @@ def test_a_request_unpacks_so_many_pixels_and_no_more(sharp: Server) -> None:
 
 
 def test_pixels_of_a_request_are_counted_and_the_rows_beyond_keep_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 100)
+    monkeypatch.setattr(unpacking, "MOST_PIXELS", 100)
     sizes = [(9, 10), (3, 3), (1, 1), (5, 5), (1, 1), None]
     files = [encode_image(np.zeros((*size, 3), np.uint8)) if size else None for size in sizes]
-    assert pictures.too_large({"p": files, "q": [None] * 6}, ["p", "q"]) == {3, 4}
-    assert pictures.too_large({"p": [encode_image(np.zeros((20, 20, 1), np.uint8)), files[2]]}, ["p"]) == {1}
-    given = pictures.refused_among(Answers([1.0, 2.0], None, [None, "odd"], {"prediction_low": [0.5, None]}), {0, 2})
+    many = "too_many_pixels"
+    assert unpacking.too_large({"p": files, "q": [None] * 6}, ["p", "q"]) == {3: many, 4: many}
+    assert unpacking.too_large({"p": [encode_image(np.zeros((20, 20, 1), np.uint8)), files[2]]}, ["p"]) == {1: many}
+    answered = Answers([1.0, 2.0], None, [None, "odd"], {"prediction_low": [0.5, None]})
+    given = unpacking.refused_among(answered, {0: many, 2: many})
     assert (given.predictions, given.confidences) == ([None, 1.0, None, 2.0], None)
     assert given.errors == ["too_many_pixels", None, "too_many_pixels", "odd"]
     assert given.more == {"prediction_low": [None, 0.5, None, None]}

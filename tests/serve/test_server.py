@@ -445,6 +445,29 @@ def test_sigterm_is_obeyed_in_ten_seconds_though_a_batch_goes_on(tmp_path: Path)
     assert kept["id"] in stored(folder)["id"].to_list()
 
 
+LOADS_FOR_EVER = """
+import sys, time, tillage.serve.service as s
+def for_ever(self, version=None):
+    print("loading", file=sys.stderr, flush=True)
+    time.sleep(60)
+s.Served.prepare = for_ever
+"""
+
+
+def test_sigterm_is_obeyed_in_ten_seconds_though_a_version_is_being_loaded(tmp_path: Path) -> None:
+    folder = lay(tmp_path)
+    with Server(folder, before=LOADS_FOR_EVER) as server:
+        change(folder, "factor: 3")
+        until(lambda: "loading" in server.said())
+        [kept] = server.predict(ROW)["predictions"]
+        assert kept["prediction"] == 5.0
+        began = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - began < 10
+        assert "is given up" in server.said()
+    assert stored(folder)["id"].to_list() == [kept["id"]]
+
+
 def ask_in_vain(server: Server) -> None:
     with contextlib.suppress(OSError, http.client.HTTPException):
         server.predict({"size": 77, "text": "a"})

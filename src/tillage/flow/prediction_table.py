@@ -127,15 +127,15 @@ def _frames(found: Sequence[tuple[int, Path]]) -> dict[str, pl.DataFrame]:
     waiting: dict[str, list[tuple[Any, ...]]] = {part: [] for part in PARTS}
     rows, labels, abouts, inputs = (waiting[part] for part in (ROWS, LABELS, ABOUT, INPUTS))
 
-    def settle(least: int) -> None:
+    def settle() -> None:
         for part, own in waiting.items():
-            if len(own) > least:
+            if own:
                 held[part].append(_framed(own, PARTS[part]))
                 own.clear()
 
     for number, path in found:
         for place, record in enumerate(records(path)):
-            value = json.loads(record)
+            value = json.loads(str(record, "utf-8"))  # of bytes it would try to guess the encoding first
             if value[0] == "p":
                 _, at, service, model, version, latency, names, made, sure, errors, digests, kept_of, route = value
                 sure = sure or [None] * len(names)
@@ -148,8 +148,9 @@ def _frames(found: Sequence[tuple[int, Path]]) -> dict[str, pl.DataFrame]:
             else:
                 order = number << _ROW_BITS | place
                 labels += [(int(n, 16), order, value[1], label) for n, label in value[2]]
-            settle(AT_ONCE)
-    settle(0)
+            if len(rows) > AT_ONCE or len(labels) > AT_ONCE or len(abouts) > AT_ONCE:
+                settle()
+    settle()
     return {part: pl.concat(frames) for part, frames in held.items()}
 
 

@@ -27,7 +27,7 @@ Samples = NDArray[np.float32]
 PLAIN = "PLAIN"
 """The format of samples without a file around them: float32, the lowest byte first."""
 MOST_SAMPLES = 500_000_000
-"""More are refused before they are unpacked."""
+"""More are refused before they are unpacked, or made by another rate."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,26 @@ def decode_sound(data: bytes) -> Sound:
         raise Unreadable(str(error)) from None
 
 
+def count_samples(data: bytes, rate: int = 0) -> int:
+    """How many samples, in all channels, a file says that it unpacks to, by its head alone; 0 where none would be.
+
+    `rate`: one with fewer a second counts as if it had so many, since it may be brought to them.
+
+    >>> whole = encode_sound(Sound(np.zeros((100, 2), dtype=np.float32), 8_000))
+    >>> count_samples(whole), count_samples(whole, 16_000), count_samples(b"?")
+    (200, 400, 0)
+    """
+    try:
+        library = _soundfile()
+        with library.SoundFile(BytesIO(data)) as file:
+            frames, channels, own = int(file.frames), int(file.channels), int(file.samplerate)
+    except (Unavailable, OSError, RuntimeError, ValueError, TypeError):  # what cannot be opened is not unpacked either
+        return 0
+    if not 0 <= frames * channels <= MOST_SAMPLES:  # nor is this
+        return 0
+    return channels * max(frames, frames * rate // max(own, 1))
+
+
 def encode_sound(sound: Sound) -> bytes:
     """The sound with 16 bits a sample, what is louder than 1 cut off, unless it is PLAIN; equal ones give equal bytes.
 
@@ -86,13 +106,15 @@ def encode_sound(sound: Sound) -> bytes:
 
 
 def resampled(sound: Sound, rate: int) -> Sound:
-    """The sound at another rate, by a polyphase filter (Kaiser window, beta 5).
+    """The sound at another rate, by a polyphase filter (Kaiser window, beta 5); Unreadable where that is too much.
 
     >>> resampled(Sound(np.zeros((8_000, 1), dtype=np.float32), 8_000), 16_000).samples.shape
     (16000, 1)
     """
     if rate == sound.rate:
         return sound
+    if sound.samples.size * rate > MOST_SAMPLES * sound.rate:
+        raise Unreadable(f"a sound of {sound.samples.size} samples, {sound.rate} a second, is too long at {rate}")
     from scipy.signal import resample_poly
 
     common = gcd(rate, sound.rate)

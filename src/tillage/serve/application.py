@@ -10,6 +10,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.routing import Match, Route
@@ -25,13 +26,14 @@ from tillage.serve.door import BODY, JSON, SAFE, WHO, Scope, Whole, json
 from tillage.serve.metrics import CONTENT_TYPE, Metrics
 from tillage.serve.open_inference import HEADER, asked, field_of, metadata, replied
 from tillage.serve.openapi import document
-from tillage.serve.pictures import FEW_HEADS, refused_among, too_large, without
 from tillage.serve.pins import audit, pinned
 from tillage.serve.predictions import PredictionLog
 from tillage.serve.refusal import Refused
 from tillage.serve.routing import SHADOW, Routed
 from tillage.serve.service import Loaded, Served, Unfit
+from tillage.serve.threads import Threads, ended
 from tillage.serve.tracing import SEEN, Seen
+from tillage.serve.unpacking import FEW_HEADS, refused_among, too_large, without
 
 MOST_LABELS = 1000
 """Labels of one request."""
@@ -61,6 +63,8 @@ class Application:
         """`version`: of Tillage, which the server says on request."""
         self.services, self.predictions, self.metrics, self.version = services, predictions, metrics, version
         self.batches = {(name, arm.route): Batches() for name, routed in services.items() for arm in routed.arms}
+        self.aside = Threads(4, "aside")
+        """For looks at the store, changes of a version (one at a time each), heads of many files."""
         self.changing = asyncio.Lock()
         """Held while a service changes to another version."""
         self.shadows: set[asyncio.Task[None]] = set()
@@ -124,7 +128,7 @@ class Application:
 
     def close(self) -> bool:
         """Let go of the threads; whether none of them works any more."""
-        return False not in [batches.close() for batches in self.batches.values()]
+        return ended([self.aside, *(batches.threads for batches in self.batches.values())])
 
     # ---- predictions
 
@@ -186,10 +190,13 @@ class Application:
         require_text(columns, where)
         served = routed.choose(columns)
         now = served.now
-        large = await _too_large(columns, routed.own.now.raw)
+        large = await self._too_large(columns, routed.own.now.raw)
         some = without(columns, large) if large else columns
         try:
-            given = await self.batches[served.name, now.route].answer(now, some, len(rows) - len(large))
+            if len(large) == len(rows):
+                given = Answers([], None, [])
+            else:
+                given = await self.batches[served.name, now.route].answer(now, some, len(rows) - len(large))
         except (BadData, UnknownName) as error:
             raise Refused(400, error.message) from error
         given = refused_among(given, large) if large else given
@@ -212,6 +219,14 @@ class Application:
         if routed.shadow is not None:
             self._shadow(routed.shadow, columns, given, ids, passed_over=bool(large))
         return given, ids, now
+
+    async def _too_large(self, columns: Columns, raw: Sequence[str]) -> dict[int, str]:
+        """The rows whose pictures or sounds are too large, and why; the heads of many are read in a thread."""
+        if not raw:
+            return {}
+        if len(columns[raw[0]]) <= FEW_HEADS:
+            return too_large(columns, raw)
+        return await self.aside.do(too_large, columns, raw)
 
     def _shadow(self, served: Served, columns: Columns, given: Answers, ids: list[str], *, passed_over: bool) -> None:
         """Let a shadow answer too, behind the answer's back; where it does not keep up, it is counted as such."""
@@ -249,12 +264,12 @@ class Application:
         before = served.now.version
         async with self.changing:
             try:
-                loop = asyncio.get_running_loop()
-                served.now = await loop.run_in_executor(None, served.held_at, version)
+                served.now = await self.aside.do(served.held_at, version)
             except Unfit as why:
                 raise Refused(409, f"Version {version} does not answer: {why}.", field="version") from None
         who = str(scope.get(WHO, "token"))
-        audit(served.project.store.root, who, "rollback", service=served.name, version=version, before=before)
+        line = partial(audit, service=served.name, version=version, before=before)
+        await self.aside.do(line, served.project.store.root, who, "rollback")
         told = {"model": served.now.model_name, "version": served.now.version, "held": version is not None}
         return json({"service": served.name, **told})
 
@@ -354,15 +369,6 @@ class Application:
             self.metrics.answers(name, routed.own.now.version)
         self.metrics.unlogged(self.predictions.log.lost)
         return self.metrics.text(), ((b"content-type", CONTENT_TYPE.encode()), *SAFE)
-
-
-async def _too_large(columns: Columns, raw: Sequence[str]) -> set[int]:
-    """The rows whose pictures are too many pixels; the heads of many are read in a thread."""
-    if not raw:
-        return set()
-    if len(columns[raw[0]]) <= FEW_HEADS:
-        return too_large(columns, raw)
-    return await asyncio.get_running_loop().run_in_executor(None, too_large, columns, raw)
 
 
 def _tell(seen: Seen, now: Loaded, rows: int, turned_away: int, seconds: float) -> None:

@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +19,7 @@ from tillage.flow.score import SLICE, Answers
 from tillage.serve.bodies import Columns
 from tillage.serve.refusal import Refused
 from tillage.serve.service import Loaded
+from tillage.serve.threads import Threads, ended
 
 PATIENCE = 1.0
 """Seconds that a request may wait for its turn."""
@@ -38,10 +38,6 @@ SPAN = 0.02
 
 THREADS = 2
 """Batches of one service that are worked on at once, where more waits than one may take."""
-
-LEAVING = 0.3
-"""Seconds for which the end of the server waits for batches that were not done within the time for what is under way.
-"""
 
 MOST_WAITING = 256
 """Requests of one service that may wait."""
@@ -79,8 +75,7 @@ class Batches:
         """Whether the next turn of the event loop takes a batch."""
         self._working = 0
         """Batches that threads work on."""
-        self._threads: ThreadPoolExecutor | None = None
-        self._under_way: set[Future[list[Answers | Exception]]] = set()
+        self.threads = Threads(THREADS, "answers")
         self._late: asyncio.TimerHandle | None = None
         """When what waits is looked through for what waited too long, whether or not a thread is done by then."""
 
@@ -105,10 +100,7 @@ class Batches:
 
     def close(self) -> bool:
         """Let go of the threads; whether none of them works any more."""
-        if self._threads is None:
-            return True
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        return not wait(tuple(self._under_way), LEAVING).not_done
+        return ended([self.threads])
 
     def _look_later(self) -> None:
         if self._late is None and self._waiting:
@@ -142,10 +134,7 @@ class Batches:
             loop.call_soon(self._next)
             return
         self._working += 1
-        self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="answers")
-        work = self._threads.submit(_work, batch)
-        self._under_way.add(work)
-        work.add_done_callback(self._under_way.discard)
+        work = self.threads.submit(_work, batch)
         asyncio.wrap_future(work).add_done_callback(lambda done: self._delivered(batch, done))
         self._look_later()
         if self._more_than_one_takes():

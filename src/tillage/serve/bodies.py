@@ -150,13 +150,14 @@ _NATIVE: dict[Any, frozenset[type]] = {
 looked at."""
 
 _WHOLE = 1 << 63
+_NESTED = (dict, list)
 
 
 def _refuse_odd(values: list[Any], column: str, where: Where) -> None:
     for at, value in enumerate(values):
         if isinstance(value, float) and not isfinite(value):
             raise Refused(400, "It is not a finite number.", field=where(at, column))
-        if isinstance(value, dict | list):
+        if isinstance(value, _NESTED):
             raise Refused(400, f"It must be one value, and is {_kind(value)}.", field=where(at, column))
 
 
@@ -164,10 +165,10 @@ def _converted(values: list[Any], column: str, dtype: pl.DataType, where: Where)
     """The values in the column's type; Refused for the first that is not the same value there."""
     base = dtype.base_type()
     if base is pl.Int64:
-        if all(v is None or (type(v) is int and -_WHOLE <= v < _WHOLE) for v in values):
+        if _are_whole(values):
             return values
         values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]  # 1.0 is whole in JSON
-        if all(v is None or (type(v) is int and -_WHOLE <= v < _WHOLE) for v in values):
+        if _are_whole(values):
             return values
     if base is pl.Float64 and all(v is None or type(v) in (float, int) for v in values):
         try:
@@ -183,6 +184,14 @@ def _converted(values: list[Any], column: str, dtype: pl.DataType, where: Where)
     if base is pl.String:
         return texts
     return _read_as(texts, column, dtype, where)
+
+
+def _are_whole(values: list[Any]) -> bool:
+    """Whether they are whole numbers of 64 bits, or null; a generator would cost one value four times that."""
+    for v in values:  # noqa: SIM110
+        if v is not None and (type(v) is not int or not -_WHOLE <= v < _WHOLE):
+            return False
+    return True
 
 
 def _from_base64(values: list[Any], column: str, dtype: pl.DataType, where: Where) -> list[Any]:

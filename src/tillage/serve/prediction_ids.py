@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from secrets import token_bytes
 from typing import Any
@@ -16,7 +15,6 @@ _texts = json.JSONEncoder(check_circular=False).encode
 _HEX = frozenset("0123456789abcdef")
 
 
-@dataclass(frozen=True)
 class Ids:
     """Ids of predictions: 32 hexadecimal digits, 16 of chance, 8 that only the project can make, 8 of the row.
 
@@ -28,10 +26,11 @@ class Ids:
     (32, True, False)
     """
 
-    key: bytes
-
     def __init__(self, keys: Keyring) -> None:
-        object.__setattr__(self, "key", hmac.digest(keys.subkey("pseudonym"), b"\0predictions", sha256))
+        self._key = hmac.digest(keys.subkey("pseudonym"), b"\0predictions", sha256)
+        # Each is copied for each digest, which costs half of taking the key in again.
+        self._id = blake2b(digest_size=4, key=self._key, person=b"id")
+        self._input = blake2b(digest_size=16, key=self._key, person=b"input")
 
     def new(self, rows: int) -> list[str]:
         """The ids of a request's rows."""
@@ -40,7 +39,9 @@ class Ids:
         return [f"{stem}{row:08x}" for row in range(rows)]
 
     def _seal(self, chance: bytes) -> str:
-        return blake2b(chance, digest_size=4, key=self.key, person=b"id").hexdigest()
+        made = self._id.copy()
+        made.update(chance)
+        return made.hexdigest()
 
     def given(self, name: str) -> bool:
         """Whether an id is one that this project gave."""
@@ -50,8 +51,9 @@ class Ids:
 
     def digest(self, columns: Mapping[str, Sequence[Any]], at: int) -> str:
         """The digest of one row's input: keyed, 128 bits."""
-        values = _texts([None if c[at] is None else str(c[at]) for c in columns.values()])
-        return blake2b(values.encode(), digest_size=16, key=self.key, person=b"input").hexdigest()
+        made = self._input.copy()
+        made.update(_texts([None if (v := c[at]) is None else str(v) for c in columns.values()]).encode())
+        return made.hexdigest()
 
     def subject(self, text: str) -> int:
         """The mark of a subject, whose value stands nowhere: keyed, 128 bits.
@@ -61,5 +63,5 @@ class Ids:
         (True, False)
         """
         return int.from_bytes(
-            blake2b(text.encode(), digest_size=16, key=self.key, person=b"subject").digest(), "little"
+            blake2b(text.encode(), digest_size=16, key=self._key, person=b"subject").digest(), "little"
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from base64 import b64encode
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tillage.flow.prediction_table import FOLDER, bring, read_predictions, rolled, text, writing
@@ -19,7 +19,7 @@ from tillage.serve.bodies import dumped
 from tillage.serve.linkage import About, Linkage
 from tillage.serve.prediction_ids import Ids
 from tillage.serve.service import Loaded
-from tillage.store.segments import Log
+from tillage.store.segments import Log, segments
 from tillage.store.tables import Store
 
 ROLL_BYTES, ROLL_SECONDS = 16 << 20, 600.0
@@ -29,14 +29,17 @@ ROLL_BYTES, ROLL_SECONDS = 16 << 20, 600.0
 class PredictionLog:
     """The writer of the prediction table, one a store."""
 
-    def __init__(self, store: Store) -> None:
-        self.store, self.ids = store, Ids(store.keys)
+    def __init__(self, store: Store, aside: Callable[[Store, int], bool] = bring) -> None:
+        """`aside`: brings segments into the table while requests are answered."""
+        self.store, self.ids, self._aside = store, Ids(store.keys), aside
         bring(store)  # what a killed server left
+        # Segments first: what is brought by another process meanwhile is in the table by the time that it is asked.
+        there = segments(store.root / FOLDER)
         self._linking: deque[tuple[Linkage, Sequence[str], Mapping[str, Sequence[Any]]]] = deque()
         """PredictionLog of which the log does not say yet whom they are about."""
         self.log = Log(
             store.root / FOLDER,
-            first=rolled(store) + 1,
+            first=max(rolled(store), there[-1][0] if there else 0) + 1,
             guard=lambda: writing(store),
             before=self._about,
         )
@@ -51,8 +54,8 @@ class PredictionLog:
             "p", time.time_ns() // 1000, loaded.service, loaded.model_name, loaded.version, round(seconds * 1000, 3),
             names, given.predictions, given.confidences, given.errors, digests,
         ]  # fmt: skip
-        kept = {c: columns[c] for c in loaded.keep}
-        record.append([{c: plain(v[at]) for c, v in kept.items()} for at in range(len(names))] if kept else None)
+        keep = loaded.keep
+        record.append([{c: plain(columns[c][at]) for c in keep} for at in range(len(names))] if keep else None)
         record.append(loaded.route)
         link = loaded.linkage
         if link.columns:
@@ -90,7 +93,7 @@ class PredictionLog:
         """End the segment and bring all ended ones into the table; false while someone holds the store."""
         self._since = time.monotonic()
         self.log.roll()
-        return bring(self.store, but=self.log.number)
+        return self._aside(self.store, self.log.number)
 
     def close(self) -> None:
         """Make everything durable, and bring it into the table."""

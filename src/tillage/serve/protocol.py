@@ -91,6 +91,7 @@ class _Answer:
         cycle.response_started = True
         cycle.transport.write(b"".join(pieces))
         cycle.response_complete = True
+        del cycle.send  # it holds the cycle as the cycle holds it: the collector would have to find each of them
         cycle.message_event.set()
         if not cycle.keep_alive and cycle.more_body:
             self._linger()

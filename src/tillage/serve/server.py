@@ -25,6 +25,7 @@ import uvicorn
 from tillage.core.errors import Unavailable, UsageError
 from tillage.flow.run import Project
 from tillage.serve.application import Application
+from tillage.serve.bringing import Bringing
 from tillage.serve.door import Door, is_loopback
 from tillage.serve.memory import Budget
 from tillage.serve.metrics import Metrics
@@ -80,7 +81,8 @@ def serve(
         services = services_of(project, note, Budget(memory))
         with bound(host, port) as listener:
             _more_files()
-            predictions = PredictionLog(project.store)
+            bringing = Bringing()
+            predictions = PredictionLog(project.store, bringing)
             application = Application(services, predictions, Metrics(), version)
             tokens = Tokens(project.store.root)
             door = Door(application, token, (host, *hosts), application.metrics.refused, tokens, traces)
@@ -89,6 +91,7 @@ def serve(
             try:
                 asyncio.run(_live(door, application, listener, lambda: listening(address, list(services)), note, tls))
             finally:
+                bringing.end()
                 ended = application.close()
                 predictions.close()
                 if traces is not None:
@@ -99,7 +102,7 @@ def serve(
 
 def _leave(note: Callable[[str], None]) -> None:
     """End the process, all that is kept being kept: Python's own end would wait for threads that nobody waits for."""
-    note("What a model still worked on is given up.")
+    note("What was still worked on is given up.")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(0)
@@ -205,16 +208,16 @@ async def _live(
 
 async def _tend(application: Application, note: Callable[[str], None]) -> None:
     """Look for newer versions, and roll the log, as long as the server lives."""
-    loop = asyncio.get_running_loop()
     told: dict[str, str] = {}
     while True:
         await asyncio.sleep(LOOK)
         try:
             for served in [arm for routed in application.services.values() for arm in routed.arms]:
                 name = f"{served.name} ({served.route})" if served.route else served.name
-                if served.forgot():
+                epoch, newer = await application.aside.do(_look, served)
+                if served.forgot(epoch):
                     application.of_late.clear()
-                if await loop.run_in_executor(None, served.newer):
+                if newer:
                     await renew(application, served, note)
                 elif not served.waits:
                     told.pop(name, None)
@@ -223,9 +226,15 @@ async def _tend(application: Application, note: Callable[[str], None]) -> None:
                     told[name] = ""
                 elif name not in told:
                     told[name] = served.waits
-            await loop.run_in_executor(None, application.predictions.tend)
+            await application.aside.do(application.predictions.tend)
         except Exception:  # the server goes on answering with what it has
             log.exception("tending failed; the server goes on")
+
+
+def _look(served: Served) -> tuple[str | None, bool]:
+    """What the catalog says now: the epoch, and whether there is a version to change to. Off the event loop, since
+    whoever writes to the catalog holds it until the disk has it."""
+    return served.epoch(), served.newer()
 
 
 async def renew(application: Application, served: Served, note: Callable[[str], None]) -> None:
@@ -235,10 +244,10 @@ async def renew(application: Application, served: Served, note: Callable[[str], 
 
 
 async def _renew(application: Application, served: Served, note: Callable[[str], None]) -> None:
-    wanted = served.wanted()
+    wanted = await application.aside.do(served.wanted)
     number = wanted.version if wanted is not None else 0
     try:
-        fresh: Loaded = await asyncio.get_running_loop().run_in_executor(None, served.prepare)
+        fresh: Loaded = await application.aside.do(served.prepare)
     except Unfit as why:
         served.refused_version = number
         application.metrics.unfit(served.name)

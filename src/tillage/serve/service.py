@@ -39,11 +39,16 @@ LOOKED_AT = 64
 TRIED_ROWS = 8
 """Rows of a request that are kept for that, and rows of the table where there was no request yet."""
 
+FEW = 256
+"""Rows of a batch up to which a column of nulls is held ready."""
+
 WARMED_ROWS = 32
 """Rows of the table that a version answers first; they tell what it takes for each of many."""
 
 FADES = 1.01
 """How much dearer a row is thought to be with each batch, until one shows that it is not."""
+
+_SIZED = (str, bytes)
 
 NO_PREDICTION = "no_prediction"
 """The reason of a row to which the model gives no answer, or none that is a number."""
@@ -88,15 +93,17 @@ class Loaded:
         self.schema = {c: t for c, t in self.way.schema.items() if c != target}
         self.raw = tuple(c for c, t in self.schema.items() if t == pl.Binary)
         self.needed = needed(self.way, self.model)
-        self._absent = [(target, self.way.schema[target])] if target in self.way.schema else []
+        self._target = target if target in self.way.schema else None
+        self._nulls = {c: pl.Series(c, [None], dtype=t).new_from_index(0, FEW) for c, t in self.way.schema.items()}
 
     def answer(self, requests: Sequence[Columns], rows: Sequence[int]) -> list[Answers]:
         """The answers to several requests, of so many rows each, in one go; SLICE rows at most."""
         began = time.perf_counter()
         together = requests[0] if len(requests) == 1 else _joined(requests)
-        series = [pl.Series(c, together[c], dtype=t) for c, t in self.schema.items()]
         height = sum(rows)
-        series += [pl.Series(c, [None], dtype=t).new_from_index(0, height) for c, t in self._absent]
+        series = [self._series(c, together[c]) for c in self.schema]
+        if self._target is not None:
+            series.append(self._series(self._target, [None] * height))
         found = sound(answers(self.way.maps, self.model, pl.DataFrame(series)))
         took = time.perf_counter() - began
         self.took.append(took)
@@ -109,6 +116,13 @@ class Loaded:
             out.append(found.part(at, n))
             at += n
         return out
+
+    def _series(self, column: str, values: list[Any]) -> pl.Series:
+        """A column in its type; one of nulls is a piece of one that is there: to make one takes ten times that."""
+        height = len(values)
+        if height <= FEW and values.count(None) == height:
+            return self._nulls[column].slice(0, height)
+        return pl.Series(column, values, dtype=self.way.schema[column])
 
 
 def _joined(requests: Sequence[Columns]) -> Columns:
@@ -139,7 +153,9 @@ class Served:
         self.recent: deque[tuple[Columns, int]] = deque()
         self._sizes: deque[int] = deque()
         """Bytes of each of these requests."""
-        self._epoch = project.store.catalog.meta("epoch")
+        self._held = 0
+        """Bytes of all of them."""
+        self._epoch = self.epoch()
         self.refused_version = 0
         """The newest version that was tried and found wanting."""
         self.waits = ""
@@ -241,20 +257,31 @@ class Served:
         rows = [at for at, error in enumerate(errors[:LOOKED_AT]) if error is None][:TRIED_ROWS]
         if not rows:
             return
-        kept = {c: [values[at] for at in rows] for c, values in columns.items()}
-        self._sizes.append(sum(len(v) for values in kept.values() for v in values if isinstance(v, str | bytes)))
+        whole = len(rows) == len(errors)  # nobody changes the columns of a request
+        kept = columns if whole else {c: [values[at] for at in rows] for c, values in columns.items()}
+        size = 0
+        for values in kept.values():
+            for value in values:
+                if type(value) in _SIZED:
+                    size += len(value)
+        self._sizes.append(size)
+        self._held += size
         self.recent.append((kept, len(rows)))
-        while self.recent and (len(self.recent) > TRIED or sum(self._sizes) > TRIED_BYTES):
+        while self.recent and (len(self.recent) > TRIED or self._held > TRIED_BYTES):
             self.recent.popleft()
-            self._sizes.popleft()
+            self._held -= self._sizes.popleft()
 
-    def forgot(self) -> bool:
+    def epoch(self) -> str | None:
+        """What the catalog says of whom it has forgotten: another text each time that it was somebody."""
+        return self.project.store.catalog.meta("epoch")
+
+    def forgot(self, epoch: str | None) -> bool:
         """Whether somebody was forgotten since the last look: requests of late may be theirs, and are let go of."""
-        epoch = self.project.store.catalog.meta("epoch")
         if epoch == self._epoch:
             return False
         self.recent.clear()
         self._sizes.clear()
+        self._held = 0
         self._epoch = epoch
         return True
 
