@@ -7,7 +7,7 @@ key twice, no other spelling of a number and no half character, so nothing else 
 block is read by the careful parser, and a block that is not plain at all is left to it whole.
 
 To write escapes costs more than to take them out of what was read, so both are compared without. The file that was
-observed is soon read again; what was found in its blocks is remembered by its stamp.
+observed is soon read again; what was found in its blocks is remembered, by its stamp and a hash of the block.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from xxhash import xxh3_128_digest
 
 from tillage.collect.records import Block
 
@@ -84,7 +85,8 @@ def plain_rows(
     if not together or lengths.max() > longest:
         return None
     begin, end = int(block.starts[0]), int(block.ends[-1])
-    place = (identity, block.codec, block.offset, len(block.data), begin, end)
+    whole = block.data[begin:end]
+    place = (identity, block.offset, xxh3_128_digest(whole))
     try:
         record = block.data[begin : int(block.ends[0])]
         first = parse(record)
@@ -92,7 +94,6 @@ def plain_rows(
         spacing = _spacing(first, record)
         if not kinds or None in kinds.values() or spacing is None:
             return None
-        whole = block.data[begin:end]
         frame = pl.read_ndjson(whole, schema=kinds)
         if frame.height != len(lengths):
             return None
