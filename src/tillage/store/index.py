@@ -41,6 +41,8 @@ class Index:
 
     def read(self, keys: pl.Series, *, ids: bool = True) -> pl.DataFrame:
         """All entries under `keys`; without `_id`, half of what an entry weighs, when it is not asked for."""
+        if not self.chunks:
+            return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
         wanted = keys.unique().rename(KEY).to_frame()
         pages = set(self._page(keys, self.pages).unique().to_list()) if self.pages else set()
         touched = [c for c in self.chunks if c.page == DELTA or c.page in pages]
