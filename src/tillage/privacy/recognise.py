@@ -107,9 +107,13 @@ class Recogniser:
                     found.setdefault(at, []).append(candidate)
         for at in named:
             found.setdefault(at, []).extend(self._named(folded[at]))
-        numbers = rows.to_list()
-        settled = ((numbers[at], self._settled(raw[at], folded[at], some)) for at, some in sorted(found.items()))
-        return {number: spans for number, spans in settled if spans}
+        numbers, changed = rows.to_list(), set(strange.to_list())
+        out = {}
+        for at, some in sorted(found.items()):
+            spans = self._settled(raw[at] if at in changed else folded[at], folded[at], some)
+            if spans:
+                out[numbers[at]] = spans
+        return out
 
     def _passed(self, texts: pl.Series) -> dict[int, list[Form]]:
         """Place of a text to the forms whose gates it passes; a gate is asked of those that passed the ones before.
