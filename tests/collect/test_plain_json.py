@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tillage.collect import jsonl
+from tillage.collect import jsonl, plain_json
 from tillage.collect.content import Content
 from tillage.collect.encoding import detect
 from tillage.collect.jsonl import JsonReader
@@ -99,3 +100,38 @@ def test_plain_records_are_read_together(
     assert found == [tuple(r.values()) for r in rows]
     assert list(schema.values()) == [pl.Int64, pl.String, pl.Boolean]
     assert len(asked) == 1
+
+
+def test_what_is_read_again_is_not_proven_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    careful = plain_json._others
+
+    def counted(*given: Any) -> list[int]:
+        found = careful(*given)
+        looked.append(len(found))
+        return found
+
+    monkeypatch.setattr(plain_json, "_others", counted)
+    rows = [json.dumps({"id": n, "text": f'say "{n}"\n发'}, ensure_ascii=False) for n in range(40)]
+    rows[7] = '{"id": 7, "text": "\\u0041"}'
+    place = tmp_path / "x.jsonl"
+    place.write_text("\n".join(rows), encoding="utf-8")
+    content = Content.open(place)
+    first, second = ([p.frame.rows() for p in _reader(content).pieces()] for _ in range(2))
+    assert first == second == [[(n, "A" if n == 7 else f'say "{n}"\n发') for n in range(40)]]
+    assert looked == [1]
+
+
+def test_a_block_that_changed_under_the_same_stamp_is_proven_anew() -> None:
+    rows = [json.dumps({"id": n, "text": "abcdefghi"}) for n in range(40)]
+    whole = Content.of("\n".join(rows).encode())
+    rows[9] = '{"id": 9, "id": 9, "text": ""}'
+    assert len(rows[9]) == len(rows[8])
+    changed = Content.of("\n".join(rows).encode())
+    before, now = (list(_reader(replace(content, identity=("x", 1))).pieces()) for content in (whole, changed))
+    assert [len(p.bad) for p in before] == [0]
+    assert [b.reason for p in now for b in p.bad] == ["duplicate_key"]
+
+
+def _reader(content: Content) -> JsonReader:
+    return JsonReader(content, "x.jsonl", detect(content), LIMITS, False)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tillage.privacy.kinds import SIX_DIGITS
 from tillage.privacy.recognise import FORMS, ROW_FILTER, TYPES, Recogniser, candidates, candidates_at
 from tillage.text.folding import fold
 
@@ -154,6 +155,7 @@ def test_the_gates_lose_nothing(texts: list[str | None]) -> None:
                 lowered = folded.lower().replace("\u0131", "i").replace("i\u0307", "i")
                 assert not form.words or any(word in lowered for word in form.words), (form.type, folded)
                 assert not (form.han and folded.isascii())
+                assert not form.six or column.str.contains(SIX_DIGITS)[0], (form.type, folded)
 
 
 @settings(max_examples=100, deadline=None)

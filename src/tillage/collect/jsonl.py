@@ -255,7 +255,8 @@ class JsonReader:
         """See `piece.Reader`."""
         known: set[str] = set()
         for block in blocks(self._content, self._encoding, Elements() if self._array else Lines()):
-            plain = None if self._array else plain_rows(block, self._one, self._limits.max_field)
+            identity = self._content.identity or None
+            plain = None if self._array else plain_rows(block, self._one, self._limits.max_field, identity)
             if plain is not None:
                 self._names([dict.fromkeys(plain.columns)], known)
                 yield Piece(plain, block.numbers, frozenset(), block.fail, [])

@@ -21,7 +21,7 @@ from tillage.core.step import Map
 from tillage.prepare.columns import require_type
 from tillage.text.measures import Tokens, count, distinct_words, tokens
 from tillage.text.repetition import LINES, ngram_limits, repeated_lines
-from tillage.text.unicode import Block, blocks, is_ascii
+from tillage.text.unicode import LINE_FEED, Block, blocks, is_ascii
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(ge=0)]
@@ -177,7 +177,8 @@ class FilterQuality(Map):
     def _repetition(self, marks: _Marks, block: Block, runs: Tokens, texts: pl.Series) -> None:
         """The rules of what is said again."""
         limits = {name: getattr(self, f"max_{name}") for name in LINES}
-        if any(limit is not None for limit in limits.values()):
+        several = np.count_nonzero(block.codes == LINE_FEED) >= len(block.starts)  # each text is closed by one
+        if several and any(limit is not None for limit in limits.values()):
             asked = marks.open.copy()
             shares = repeated_lines(texts.filter(pl.Series(asked)))
             for name, limit in limits.items():

@@ -17,12 +17,12 @@ import polars as pl
 import polars_hash as plh
 from numpy.typing import NDArray
 
-from tillage.core.rows import ID, wide
+from tillage.core.rows import ID, high, wide
 from tillage.core.step import Keyed
 from tillage.prepare.columns import require_type
 from tillage.prepare.touched import KEY, Decide, changed
 from tillage.text.minhash import Bands, buckets, choose_bands, jaccard
-from tillage.text.runs import Words
+from tillage.text.runs import Words, meeting
 from tillage.text.shingles import shingles
 
 CONTENT = "_content"
@@ -35,6 +35,7 @@ _NULL = pl.lit(_NULL_KEY, dtype=pl.UInt128)
 _ZERO = pl.lit(0, dtype=pl.UInt64)
 
 Places = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,10 @@ class Graph:
     rule: Near
     texts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTENT: pl.UInt128, TEXT: pl.String}))
     buckets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTENT: pl.UInt128, KEY: pl.UInt128}))
+    """One row a bucket of a content, or more where several rows have that content."""
+    nodes: list[Places] = field(default_factory=list)
+    hashes: list[Words] = field(default_factory=list)
+    """Of each row of `buckets` the number of its content, and the bucket as 64 bits."""
     sets: dict[int, Words] = field(default_factory=dict)
     linked: dict[tuple[int, int], bool] = field(default_factory=dict)
     whole: pl.DataFrame | None = None
@@ -137,16 +142,32 @@ class Graph:
 
     def add(self, texts: pl.DataFrame, found: pl.DataFrame | None) -> None:
         """Take in contents that are not known yet; their buckets are computed when they are not given."""
-        fresh = texts.select(CONTENT, TEXT).unique(CONTENT, maintain_order=True)
-        fresh = fresh.join(self.texts, on=CONTENT, how="anti", maintain_order="left")
+        texts = texts.select(CONTENT, TEXT)
+        fresh = texts.unique(CONTENT, maintain_order=True)
+        if self.texts.height:
+            fresh = fresh.join(self.texts, on=CONTENT, how="anti", maintain_order="left")
         if found is None:
-            found = _computed(fresh, self.rule.bands)
+            texts, found = fresh, _computed(fresh, self.rule.bands)
         self.whole = self.whole if fresh.is_empty() else None
         self.texts = pl.concat([self.texts, fresh])
-        self.buckets = pl.concat([self.buckets, found.unique()])
+        self.buckets = pl.concat([self.buckets, found])
+        self.nodes.append(self._numbers(texts[CONTENT], found[CONTENT]))
+        self.hashes.append(found.select(high(KEY))[KEY].to_numpy())
+
+    def _numbers(self, contents: pl.Series, wanted: pl.Series) -> Places:
+        """The numbers of the wanted contents, which nearly always are those of `contents`, each once a band."""
+        numbers = self.texts.select(CONTENT).with_row_index("node")
+        some, bands = contents.filter(contents != _NULL_KEY), self.rule.bands.bands
+        aligned = len(some) * bands == len(wanted)
+        aligned = aligned and bool((some.gather(np.repeat(np.arange(len(some)), bands)) == wanted).all())
+        asked = (some if aligned else wanted).to_frame(CONTENT)
+        found = asked.join(numbers, on=CONTENT, how="left", maintain_order="left")["node"].to_numpy().astype(np.int64)
+        return np.repeat(found, bands) if aligned else found
 
     def keys_of(self, contents: pl.Series) -> pl.Series:
         """The buckets of these contents."""
+        if len(contents) == self.texts.height:
+            return self.buckets[KEY].unique()
         return self.buckets.filter(pl.col(CONTENT).is_in(contents.implode()))[KEY].unique()
 
     def component_of(self, contents: pl.Series) -> pl.Series:
@@ -163,20 +184,40 @@ class Graph:
 
     def _labels(self, among: pl.Series) -> pl.DataFrame:
         """`_content` and `label`, the number of the first content of its component."""
-        nodes = self.texts.select(CONTENT).with_row_index("node")
+        nodes = self.texts.select(CONTENT)
         everything = among.n_unique() == nodes.height
         if everything and self.whole is not None:
             return self.whole
-        nodes = nodes.join(among.unique().rename(CONTENT).to_frame(), on=CONTENT, how="semi", maintain_order="left")
-        shared = pl.col(KEY).is_duplicated()  # asked first of all, since few are: the join is of what is left
-        met = self.buckets.filter(shared).join(nodes, on=CONTENT).filter(shared).sort(KEY, "node")
-        sizes = met.group_by(KEY, maintain_order=True).len()["len"]
-        self._cut(met["node"].unique().sort())
-        roots = connect(met["node"].to_numpy().astype(np.int64), sizes.to_numpy().astype(np.int64), self._alike)
-        numbers = pl.Series("label", [roots.get(n, n) for n in nodes["node"].to_list()], dtype=pl.Int64)
-        labels = nodes.select(CONTENT, numbers.cast(pl.UInt128))
+        if among.is_empty():
+            return nodes.clear().with_columns(pl.lit(0, dtype=pl.UInt128).alias("label"))
+        asked = None if everything else nodes[CONTENT].is_in(among.unique().implode()).to_numpy()
+        members, sizes = self._met(asked)
+        self._cut(pl.Series(np.unique(members)))
+        roots = connect(members, sizes, self._alike)
+        numbers = np.arange(nodes.height, dtype=np.int64)
+        numbers[np.fromiter(roots.keys(), np.int64, len(roots))] = np.fromiter(roots.values(), np.int64, len(roots))
+        labels = nodes.with_columns(pl.Series("label", numbers).cast(pl.UInt128))
         self.whole = labels if everything else self.whole
-        return labels
+        return labels if asked is None else labels.filter(pl.Series(asked))
+
+    def _met(self, asked: Flags | None) -> tuple[Places, Places]:
+        """The numbers of contents that share a bucket, bucket by bucket, and how many each bucket has.
+
+        `asked`: by number, the contents that count; None: all.
+        """
+        nodes, hashes = np.concatenate(self.nodes), np.concatenate(self.hashes)
+        if asked is not None:
+            nodes, hashes = nodes[asked[nodes]], hashes[asked[nodes]]
+        some = meeting(hashes << np.uint64(1))  # few buckets are shared: what is sorted is what is left
+        nodes, hashes = nodes[some], hashes[some]
+        order = np.lexsort((nodes, hashes))
+        nodes, hashes = nodes[order], hashes[order]
+        fresh = np.ones(len(nodes), dtype=np.bool_)
+        fresh[1:] = (nodes[1:] != nodes[:-1]) | (hashes[1:] != hashes[:-1])
+        nodes, hashes = nodes[fresh], hashes[fresh]
+        begins = np.flatnonzero(np.diff(hashes, prepend=~hashes[:1]) != 0)
+        sizes = np.diff(begins, append=len(nodes))
+        return nodes[np.repeat(sizes > 1, sizes)], sizes[sizes > 1]
 
     def alike(self, some: pl.Series, others: pl.Series) -> pl.Series:
         """Whether each of the contents `some` is linked with the one beside it in `others`."""
@@ -215,22 +256,29 @@ def connect(members: Places, sizes: Places, alike: Callable[[int, int], bool]) -
     >>> connect(np.array([1, 2, 3, 3, 4]), np.array([3, 2]), lambda a, b: a + b != 4)
     {1: 1, 2: 1, 3: 1, 4: 1}
     """
-    parent = {int(n): int(n) for n in np.unique(members)}
+    parent = {n: n for n in np.unique(members).tolist()}
 
     def root(n: int) -> int:
         while parent[n] != n:
             parent[n] = n = parent[parent[n]]
         return n
 
+    def compare(one: int, other: int) -> None:
+        a, b = root(one), root(other)
+        if a != b and alike(one, other):
+            parent[max(a, b)] = min(a, b)
+
     ends = np.cumsum(sizes)
-    groups = [members[end - size : end].tolist() for end, size in zip(ends, sizes, strict=True)]
+    two = ends[sizes == 2]  # most groups, and most of them are of two that meet in other groups too
+    for pair in np.unique(np.stack((members[two - 2], members[two - 1]), axis=1), axis=0).tolist():
+        compare(*pair)
+    more = zip(ends[sizes > 2].tolist(), sizes[sizes > 2].tolist(), strict=True)
+    groups = [members[end - size : end].tolist() for end, size in more]
     while groups:
         open_groups = []
         for head, *others in groups:
             for other in others:
-                a, b = root(head), root(other)
-                if a != b and alike(head, other):
-                    parent[max(a, b)] = min(a, b)
+                compare(head, other)
             if len({root(n) for n in others}) > 1:
                 open_groups.append(others)
         groups = open_groups

@@ -40,6 +40,8 @@ _COLONS = (
 """Two colons and a digit, as an address of IPv6 has them."""
 _SIX, _LONG = "[0-9]{6}", "[0-9]{12}"
 """Gates that many forms share."""
+SIX_DIGITS = r"[0-9](?:[ .()/\-]{0,4}[0-9]){5}"
+"""A gate before the gates of most forms of numbers: one text with a digit in five has it."""
 _PLACEHOLDER = r"(?<![\[{<])"
 """A context word that opens a bracket is a replacement such as [PHONE], which says nothing of its neighbours."""
 
@@ -60,6 +62,8 @@ class Form:
     """None: the pattern looks for itself."""
     han: bool = False
     """It holds a Han character, so that no text of ASCII has it."""
+    six: bool = False
+    """It holds six digits close to each other, so that no text without SIX_DIGITS has it."""
 
 
 def _form(
@@ -72,9 +76,10 @@ def _form(
     words: tuple[str, ...] = (),
     starts: Starts | None = None,
     han: bool = False,
+    six: bool = False,
 ) -> Form:
     gates = (gate,) if isinstance(gate, str) else gate
-    return Form(kind, re.compile(pattern), gates, check, sure, words, starts, han)
+    return Form(kind, re.compile(pattern), gates, check, sure, words, starts, han, six)
 
 
 def places_of(pattern: str) -> Starts:
@@ -297,6 +302,7 @@ STRUCTURED: tuple[Form, ...] = (
         (_LONG, rf"{_BEFORE}[1-6][0-9]{{11,18}}{_BEHIND}"),
         _holds(checksums.payment_card),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "credit_card",
@@ -305,6 +311,7 @@ STRUCTURED: tuple[Form, ...] = (
         r"[1-6][0-9]{3}[ -][0-9]{4}[ -]?[0-9]{2}[ -]?[0-9]",
         _holds(checksums.payment_card),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "credit_card",
@@ -314,6 +321,7 @@ STRUCTURED: tuple[Form, ...] = (
         sure=False,
         words=("card", "credit", "cc", "visa", "debit", "\u4fe1\u7528\u5361"),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "cn_bank_card",
@@ -321,6 +329,7 @@ STRUCTURED: tuple[Form, ...] = (
         (_LONG, rf"{_BEFORE}(?:62|81)[0-9]{{14,17}}{_BEHIND}"),
         _holds(checksums.union_pay),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "cn_bank_card",
@@ -329,6 +338,7 @@ STRUCTURED: tuple[Form, ...] = (
         r"(?:62|81)[0-9]{2}[ -][0-9]{4}[ -]",
         _holds(checksums.union_pay),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "cn_bank_card",
@@ -338,6 +348,7 @@ STRUCTURED: tuple[Form, ...] = (
         sure=False,
         words=("银行卡", "储蓄卡", "借记卡", "卡号", "账号", "帐号", "开户"),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "iban",
@@ -348,7 +359,7 @@ STRUCTURED: tuple[Form, ...] = (
     _form(
         "crypto_address",
         rf"{START}[13DLMTA9][1-9A-HJ-NP-Za-km-z]{{25,34}}{END}",
-        r"[1-9A-HJ-NP-Za-km-z]{26}",
+        r"[13DLMTA9][1-9A-HJ-NP-Za-km-z]{25}",
         _stands(lambda t, s, e: checksums.base58_address(t[s:e])),
     ),
     _form(
@@ -364,6 +375,7 @@ STRUCTURED: tuple[Form, ...] = (
         (_LONG, rf"{_BEFORE}[1-8][0-9]{{16}}[0-9Xx]{_BEHIND}"),
         _holds(checksums.resident_id),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "cn_resident_id",
@@ -373,12 +385,14 @@ STRUCTURED: tuple[Form, ...] = (
         sure=False,
         words=("身份证", "证件号", "公民身份", "resident id", "id card"),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "cn_social_credit",
         rf"{START}[1-9A-HJNP-Y][0-9A-HJ-NP-RTUWXY][0-9]{{6}}[0-9A-HJ-NP-RTUWXY]{{10}}{END}",
         (_SIX, rf"{_BEFORE}[1-9A-HJNP-Y][0-9A-HJ-NP-RTUWXY][0-9]{{6}}[0-9A-HJ-NP-RTUWXY]{{10}}{_BEHIND}"),
         _holds(checksums.social_credit),
+        six=True,
     ),
     _form(
         "us_ssn",
@@ -386,6 +400,7 @@ STRUCTURED: tuple[Form, ...] = (
         r"[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}",
         _stands(_ssn),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "us_ssn",
@@ -395,6 +410,7 @@ STRUCTURED: tuple[Form, ...] = (
         sure=False,
         words=("ssn", "social security", "taxid", "tax id", "itin"),
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "passport",
@@ -403,6 +419,7 @@ STRUCTURED: tuple[Form, ...] = (
         _stands(_PASSPORT),
         sure=False,
         words=("passport", "护照", "旅行证", "通行证"),
+        six=True,
     ),
     _form(
         "cn_licence_plate",
@@ -420,6 +437,7 @@ STRUCTURED: tuple[Form, ...] = (
         sure=False,
         words=_BIRTH,
         starts=NUMBERS,
+        six=True,
     ),
     _form(
         "date_of_birth",

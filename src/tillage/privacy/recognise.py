@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias, get_args
 import polars as pl
 
 from tillage.privacy.dictionary import Dictionary
-from tillage.privacy.kinds import STRUCTURED, Form, PiiType, Starts
+from tillage.privacy.kinds import SIX_DIGITS, STRUCTURED, Form, PiiType, Starts
 from tillage.privacy.telephone import TELEPHONE
 from tillage.text.folding import NOT_PLAIN, fold, places
 from tillage.text.unicode import is_ascii
@@ -76,22 +76,27 @@ class Recogniser:
 
     def find_all(self, texts: pl.Series) -> dict[int, tuple[Span, ...]]:
         """Row number to spans, for the rows that have any; the same as `find` on each."""
-        odd = texts.str.contains(NOT_PLAIN).fill_null(value=False)
+        odd = _not_plain(texts)
         wanted = odd | (texts.str.contains(ROW_FILTER) if self.forms else False)
         if self.words is not None:
             wanted = wanted | texts.str.contains_any(self.words.entries)
         rows = wanted.fill_null(value=False).arg_true()
         if rows.is_empty():
             return {}
-        raw = texts.gather(rows).to_list()
-        strange = odd.gather(rows).to_list()
-        folded = [fold(text) if changed else text for text, changed in zip(raw, strange, strict=True)]
-        column = pl.Series(folded, dtype=pl.String)
+        raw = texts.gather(rows)
+        strange = odd.gather(rows).arg_true()
+        column = raw
+        if len(strange):
+            column = raw.clone().scatter(strange, pl.Series([fold(t) for t in raw.gather(strange).to_list()]))
+        passed = self._passed(column)
+        named = column.str.contains_any(self.words.entries).arg_true().to_list() if self.words is not None else []
+        looked_at = sorted({*passed, *named})
+        folded = dict(zip(looked_at, column.gather(looked_at).to_list(), strict=True))
         found: dict[int, list[Candidate]] = {}
-        for at, forms in self._passed(column).items():
+        for at, forms in passed.items():
+            text = folded[at]
             begun: dict[Starts, list[int]] = {}
             for form in forms:
-                text = folded[at]
                 if form.starts is None:
                     told = candidates(form, text)
                 else:
@@ -100,12 +105,15 @@ class Recogniser:
                     told = candidates_at(form, text, begun[form.starts])
                 for candidate in told:
                     found.setdefault(at, []).append(candidate)
-        if self.words is not None:
-            for at in column.str.contains_any(self.words.entries).arg_true().to_list():
-                found.setdefault(at, []).extend(self._named(folded[at]))
-        numbers = rows.to_list()
-        settled = ((numbers[at], self._settled(raw[at], folded[at], some)) for at, some in sorted(found.items()))
-        return {number: spans for number, spans in settled if spans}
+        for at in named:
+            found.setdefault(at, []).extend(self._named(folded[at]))
+        numbers, changed = rows.to_list(), set(strange.to_list())
+        out = {}
+        for at, some in sorted(found.items()):
+            spans = self._settled(raw[at] if at in changed else folded[at], folded[at], some)
+            if spans:
+                out[numbers[at]] = spans
+        return out
 
     def _passed(self, texts: pl.Series) -> dict[int, list[Form]]:
         """Place of a text to the forms whose gates it passes; a gate is asked of those that passed the ones before.
@@ -113,16 +121,20 @@ class Recogniser:
         A gate that several forms begin with is asked once. Words come after it, since few texts pass it.
         """
         out: dict[int, list[Form]] = {}
-        wide = (~is_ascii(texts)).arg_true()
-        first: dict[tuple[str, bool], pl.Series] = {}
+        places = {
+            "every": None,
+            "han": (~is_ascii(texts)).arg_true() if any(form.han for form in self.forms) else None,
+            "six": texts.str.contains(SIX_DIGITS).arg_true() if any(form.six for form in self.forms) else None,
+        }
+        among = {kind: texts if at is None else texts.gather(at) for kind, at in places.items()}
+        first: dict[tuple[str, str], pl.Series] = {}
         for form in self.forms:
             gate, *others = form.gates
-            key = gate, form.han
-            if key not in first:
-                some = texts.gather(wide) if form.han else texts
-                found = some.str.contains(gate)
-                first[key] = wide.filter(found) if form.han else found.arg_true()
-            at = first[key]
+            kind = "han" if form.han else "six" if form.six else "every"
+            if (gate, kind) not in first:
+                found, where = among[kind].str.contains(gate), places[kind]
+                first[gate, kind] = found.arg_true() if where is None else where.filter(found)
+            at = first[gate, kind]
             if form.words and len(at):
                 at = at.filter(texts.gather(at).str.contains_any(_spellings(form.words), ascii_case_insensitive=True))
             for other in others:
@@ -146,6 +158,13 @@ class Recogniser:
             return tuple(Span(c.start, c.end, c.type) for c in kept)
         at = places(text)
         return tuple(Span(at[c.start], _end(at, c.end), c.type) for c in kept)
+
+
+def _not_plain(texts: pl.Series) -> pl.Series:
+    """Which texts folding may change: none that is ASCII."""
+    wide = (~is_ascii(texts)).arg_true()
+    odd = pl.repeat(False, len(texts), dtype=pl.Boolean, eager=True)
+    return odd.scatter(wide, texts.gather(wide).str.contains(NOT_PLAIN)) if len(wide) else odd
 
 
 def _spellings(words: tuple[str, ...]) -> list[str]:

@@ -96,7 +96,9 @@ class Redact(Looking, KeyedMap):
             marked = texts.str.contains(f"^(?:{self._ours()})$").fill_null(value=False)
             rows = []
         free = texts.zip_with(~marked, pl.Series([None], dtype=pl.String)) if marked.any() else texts
-        changed = {at: self._replaced(texts[at], spans) for at, spans in self.found(column, free).items()}
+        first = self.found(column, free)
+        said = texts.gather(list(first)).to_list() if first else []
+        changed = {at: self._replaced(text, first[at]) for at, text in zip(first, said, strict=True)}
         for at in rows:
             pieces += [(at, part) for part in ours.split(texts[at])]
         found = self.found(column, pl.Series([part for _, part in pieces], dtype=pl.String)) if pieces else {}

@@ -91,7 +91,7 @@ def _form(
     pattern: str, gate: str | tuple[str, ...], check: Check, *, sure: bool = True, words: tuple[str, ...] = ()
 ) -> Form:
     gates = (gate,) if isinstance(gate, str) else gate
-    return Form("phone", re.compile(pattern), gates, check, sure, words, _NUMBERS)
+    return Form("phone", re.compile(pattern), gates, check, sure, words, _NUMBERS, six=True)
 
 
 TELEPHONE: tuple[Form, ...] = (

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from itertools import pairwise
 
+import numpy as np
 import polars as pl
 
 from tillage.core.rows import ID, high, only
@@ -41,6 +43,8 @@ class Index:
 
     def read(self, keys: pl.Series, *, ids: bool = True) -> pl.DataFrame:
         """All entries under `keys`; without `_id`, half of what an entry weighs, when it is not asked for."""
+        if not self.chunks:
+            return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
         wanted = keys.unique().rename(KEY).to_frame()
         pages = set(self._page(keys, self.pages).unique().to_list()) if self.pages else set()
         touched = [c for c in self.chunks if c.page == DELTA or c.page in pages]
@@ -98,9 +102,13 @@ class Index:
         pages = 1
         while pages < MOST_PAGES and pages * PAGE_ROWS < whole.height:
             pages *= 2
-        paged = whole.with_columns(self._page(whole[KEY], pages).alias("_page")).sort("_page", KEY)
-        for (page,), rows in paged.partition_by("_page", as_dict=True, include_key=False, maintain_order=True).items():
-            draft.added.append(NewChunk(self.part, self._put(draft, rows, int(page)), int(page)))
+        order = whole[KEY].arg_sort()
+        numbers = self._page(whole[KEY].gather(order), pages).to_numpy()
+        begins = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
+        for start, end in pairwise([*begins, whole.height]):
+            # Taken page by page: a sorted copy of all would be held beside what is there.
+            page = int(numbers[start])
+            draft.added.append(NewChunk(self.part, self._put(draft, whole[order[start:end]], page), page))
 
     def _put(self, draft: Draft, rows: pl.DataFrame, page: int) -> Stored:
         key = sha256(f"{self.stage}\n{self.part}\n{page}\n{draft.fingerprint}".encode()).hexdigest()[:32]

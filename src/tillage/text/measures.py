@@ -147,13 +147,14 @@ def distinct_words(block: Block, listed: Sequence[str]) -> npt.NDArray[np.int64]
     out = np.zeros(len(block.starts) - 1, dtype=np.int64)
     for length in {len(word) for word in listed}:
         at = starts[lengths == length]
-        text = np.searchsorted(block.starts, at, side="right") - 1
-        signs = [_small(block.codes[at + n]) for n in range(length)]
+        signs = [_small(np.take(block.codes, at + n)) for n in range(length)]
         for word in {word for word in listed if len(word) == length}:
             same = signs[0] == ord(word[0])
             for n in range(1, length):
                 same &= signs[n] == ord(word[n])
-            out += np.bincount(text[same], minlength=len(out)) > 0
+            # Which text a word is in is asked of the few that are found.
+            text = np.searchsorted(block.starts, at[same], side="right") - 1
+            out += np.bincount(text, minlength=len(out)) > 0
     return out
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tillage.text.runs import Words, constants, mixed
 from tillage.text.shingles import Shingles, in_blocks
+from tillage.text.unicode import is_ascii
 
 RECALL = 0.99
 """Of pairs exactly as similar as asked, the share that becomes a candidate at least; of more similar ones, more."""
@@ -93,6 +94,16 @@ def buckets(texts: pl.Series, bands: Bands, *, lowered: bool = False) -> Words:
     >>> found.shape, bool((found[0] == found[1]).all()), bool((found[0] == found[2]).any())
     ((3, 9), True, False)
     """
+    wide = ~is_ascii(texts)
+    if wide.all() or not wide.any():
+        return _buckets(texts, bands, lowered)
+    out = np.empty((len(texts), bands.bands), dtype=np.uint64)
+    for which in (wide, ~wide):  # where no text of a block is wide, its tokens are found in half the time
+        out[which.to_numpy()] = _buckets(texts.filter(which), bands, lowered)
+    return out
+
+
+def _buckets(texts: pl.Series, bands: Bands, lowered: bool) -> Words:
     parts = [_banded(signatures(found, bands.bands * bands.rows), bands) for found in in_blocks(texts, lowered=lowered)]
     return np.concatenate(parts) if parts else np.zeros((0, bands.bands), dtype=np.uint64)
 

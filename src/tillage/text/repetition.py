@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tillage.text.measures import Tokens
-from tillage.text.runs import run_hashes
+from tillage.text.runs import meeting, run_hashes
 from tillage.text.unicode import BLOCK, WORD, Block, Places
 
 Hashes = npt.NDArray[np.uint64]
@@ -27,9 +27,6 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _NEARLY = 0.999
 """So that no rounding clears a text of suspicion."""
-
-_SLOTS = 19
-"""Bits of a key that are looked at first: two megabytes of places."""
 
 LINES = ("repeated_lines", "repeated_line_characters", "repeated_paragraphs", "repeated_paragraph_characters")
 """The columns of `repeated_lines`."""
@@ -155,7 +152,7 @@ class _Words:
         keys = (self.hashes[:-1] ^ (self.hashes[:-1] >> np.uint64(29))) * _MIX
         keys += self.hashes[1:]
         keys += self.text[:-1].astype(np.uint64) * _FACTOR
-        some = _meeting(keys)
+        some = meeting(keys)
         low = np.uint64((1 << (len(self.text) - 2).bit_length()) - 1)
         keys = (keys[some] & ~low) | some.astype(np.uint64)
         keys.sort()
@@ -236,23 +233,6 @@ def _groups(keys: Hashes) -> tuple[Places, Places, Places]:
     ranked = keys[order]
     begins = np.flatnonzero(np.concatenate((np.ones(min(len(keys), 1), dtype=np.bool_), ranked[1:] != ranked[:-1])))
     return order, begins, np.diff(begins, append=len(keys))
-
-
-def _meeting(keys: Hashes) -> Places:
-    """The places of the keys that equal another by their highest bits: all that come again, and few others.
-
-    Each writes its place where its bits point; who finds another's there has met it.
-    """
-    slots = (keys >> np.uint64(64 - _SLOTS)).astype(np.intp)
-    places = np.arange(len(keys), dtype=np.int32)
-    table = np.empty(1 << _SLOTS, dtype=np.int32)
-    table[slots] = places
-    found = np.take(table, slots)
-    met = np.flatnonzero(found != places)
-    out = np.zeros(len(keys), dtype=np.bool_)
-    out[met] = True
-    out[found[met]] = True
-    return np.flatnonzero(out)
 
 
 def _by_sums(block: Block, starts: Places, ends: Places) -> Hashes:

@@ -1,4 +1,4 @@
-"""Hashes of runs of bytes, eight bytes at a time, so that no string is made: 15 nanoseconds a word.
+"""Hashes of runs of bytes, eight bytes at a time, so that no string is made: 12 nanoseconds a word.
 
 The bytes of a run are loaded as one word of 64 bits from wherever they begin, and what stands behind the run is shifted
 out. Longer runs take a load for every eight bytes; very long ones, which are rare, go to XXH3 one by one.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
@@ -23,6 +22,8 @@ PAD = 8
 _BASE = 0x9E3779B97F4A7C15
 _FAR = 64
 """Bytes of a run that are loaded; the rest of a longer one is hashed by itself."""
+_SLOTS = 19
+"""Bits of a key that are looked at first, at least: two megabytes of places."""
 
 
 def joined(texts: pl.Series, between: str = "") -> Bytes:
@@ -46,13 +47,13 @@ def run_hashes(data: Bytes, first: Offsets, last: Offsets) -> Words:
     >>> bool(found[0] == found[1]), bool(found[0] == found[2])
     (True, False)
     """
-    every = as_strided(data[:PAD].view("<u8"), shape=(len(data) - PAD + 1,), strides=(1,))
+    words = data[: len(data) // PAD * PAD].view("<u8")
     lengths = last - first
-    out = mixed(_bare(np.take(every, first), lengths))
+    out = mixed(_bare(_loaded(words, first), lengths))
     long = np.flatnonzero(lengths > PAD)
     done = PAD
     while long.size and done < _FAR:
-        part = _bare(np.take(every, first[long] + done), lengths[long] - done)
+        part = _bare(_loaded(words, first[long] + done), lengths[long] - done)
         out[long] = mixed(part + out[long] * np.uint64(_BASE))
         done += PAD
         long = long[lengths[long] > done]
@@ -60,6 +61,23 @@ def run_hashes(data: Bytes, first: Offsets, last: Offsets) -> Words:
         rest = [xxh3_64_intdigest(data[first[n] + done : last[n]].tobytes()) for n in long.tolist()]
         out[long] = mixed(np.array(rest, dtype=np.uint64) + out[long] * np.uint64(_BASE))
     return out
+
+
+def _loaded(words: Words, at: Offsets) -> Words:
+    """The eight bytes from each place on, put together of the two words that they lie in; past the end, anything.
+
+    One view of all places would do, but numpy copies it whole before it takes anything out of it.
+    """
+    place = at >> 3
+    shift = ((at & 7) << 3).view(np.uint64)
+    low = np.take(words, place)
+    low >>= shift
+    place += 1
+    high = np.take(words, place, mode="clip")
+    high <<= np.uint64(1)  # in two steps, since a shift by 64 is none
+    high <<= shift ^ np.uint64(63)
+    low |= high
+    return low
 
 
 def _bare(loaded: Words, lengths: Offsets) -> Words:
@@ -78,6 +96,28 @@ def mixed(words: Words) -> Words:
     words *= np.uint64(0x94D049BB133111EB)
     words ^= words >> np.uint64(31)
     return words
+
+
+def meeting(keys: Words) -> NDArray[np.intp]:
+    """The places of the keys that equal another by their highest bits: all that come again, and few others.
+
+    Each writes its place where its bits point; who finds another's there has met it. 12 nanoseconds a key, where to
+    sort them takes 50.
+
+    >>> meeting(np.array([5, 7, 5], dtype=np.uint64) << np.uint64(60)).tolist()
+    [0, 2]
+    """
+    bits = max(_SLOTS, len(keys).bit_length() + 1)
+    slots = (keys >> np.uint64(64 - bits)).astype(np.intp)
+    places = np.arange(len(keys), dtype=np.int32)
+    table = np.empty(1 << bits, dtype=np.int32)
+    table[slots] = places
+    found = np.take(table, slots)
+    met = np.flatnonzero(found != places)
+    out = np.zeros(len(keys), dtype=np.bool_)
+    out[met] = True
+    out[found[met]] = True
+    return np.flatnonzero(out)
 
 
 def constants(count: int, seed: int) -> Words:

@@ -25,7 +25,8 @@ BLOCK = 1 << 19
 
 Flags = NDArray[np.bool_]
 
-_HAN = (0x4E00, 0x9FFF)
+_HAN, _SECOND = (0xE4, 0xE9), 0xB8
+"""The first bytes of U+4E00 to U+9FFF, and the least second one behind E4."""
 _WIDE_SPACES = np.array([0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000], dtype=np.int32)
 """White_Space of Unicode beyond Latin-1; all of three bytes. U+0085 and U+00A0 are C2 85 and C2 A0."""
 
@@ -113,37 +114,36 @@ def _tokens(data: Bytes) -> tuple[Offsets, Offsets]:
         if data.size and word[0]:
             edges = np.concatenate(([0], edges))
         return np.ascontiguousarray(edges[::2]), np.ascontiguousarray(edges[1::2])
-    begins = np.concatenate((word[:1], change & word[1:]))
-    ends = np.concatenate((change & word[:-1], word[-1:]))
-    begins[han] = True
-    ends[han + 2] = True
+    begins, ends = han.copy(), np.zeros_like(han)
+    begins[0] |= word[0]
+    begins[1:] |= change & word[1:]
+    ends[2:] = han[:-2]
+    ends[:-1] |= change & word[:-1]
     return np.flatnonzero(begins), np.flatnonzero(ends) + 1
 
 
-def _take_out_wide(data: Bytes, word: Flags) -> Offsets:
-    """Where each Han character begins; its bytes, and those of spaces beyond ASCII, are made no part of a run."""
+def _take_out_wide(data: Bytes, word: Flags) -> Flags:
+    """Where a Han character begins; its bytes, and those of spaces beyond ASCII, are made no part of a run.
+
+    Han characters are those from E4 B8 80 to E9 BF BF, so that the first byte says it of nearly all.
+    """
+    han: Flags = (data - np.uint8(_HAN[0])) <= _HAN[1] - _HAN[0]
+    some = np.flatnonzero(data == _HAN[0])
+    han[some[data[some + 1] < _SECOND]] = False
+    rest = ~han
+    rest[1:] &= ~han[:-1]
+    rest[2:] &= ~han[:-2]
+    word &= rest
     narrow = np.flatnonzero(data == 0xC2)
     narrow = narrow[np.isin(data[narrow + 1], (0x85, 0xA0))]
     word[narrow] = word[narrow + 1] = False
-    at = np.flatnonzero((data - np.uint8(0xE1)) <= 0xE9 - 0xE1)
+    at = np.flatnonzero((data - np.uint8(0xE1)) <= 0xE3 - 0xE1)
     point = (data[at].astype(np.int32) & 0x0F) << 12
     point |= (data[at + 1].astype(np.int32) & 0x3F) << 6
     point |= data[at + 2] & 0x3F
-    out = at[_WIDE[point]]
+    out = at[np.isin(point, _WIDE_SPACES)]
     word[out] = word[out + 1] = word[out + 2] = False
-    han: Offsets = out[point[_WIDE[point]] >= _HAN[0]]
     return han
-
-
-def _wide() -> Flags:
-    """Of each code point of three bytes, whether it is a token of its own or none at all."""
-    wide = np.zeros(0x10000, dtype=np.bool_)
-    wide[_HAN[0] : _HAN[1] + 1] = True
-    wide[_WIDE_SPACES] = True
-    return wide
-
-
-_WIDE = _wide()
 
 
 def _runs(tokens: Words, bounds: Offsets) -> Shingles:
