@@ -16,8 +16,14 @@ from tillage.flow.judged import Judged, as_stored, told
 from tillage.flow.results import load_fitted
 from tillage.flow.run import Project
 from tillage.measure.paired import compared
+from tillage.measure.spans import SPAN_METRICS
+from tillage.text.spans import keys_of
 
-_METRICS = {"classification": ("accuracy", "macro_f1"), "regression": ("mae", "rmse", "r2")}
+_METRICS = {
+    "classification": ("accuracy", "macro_f1"),
+    "regression": ("mae", "rmse", "r2"),
+    "token_classification": tuple(SPAN_METRICS),
+}
 _FEW = 30
 
 
@@ -67,7 +73,9 @@ def _said(judged: Judged, group: str | None) -> pl.DataFrame:
     """`_id`, `truth`, `prediction` and maybe `group` of the test rows of a model."""
     exam = told(judged.fitted, judged.exam())
     truth = pl.col(judged.target)
-    if judged.task == "classification":
+    if judged.task == "token_classification":
+        shown = exam.select(ID, keys_of(exam[judged.target]).alias("truth"), keys_of(exam["prediction"]))
+    elif judged.task == "classification":
         known = truth.fill_nan(None) if exam.schema[judged.target].is_float() else truth
         shown = exam.select(ID, known.cast(pl.String).alias("truth"), pl.col("prediction").fill_null("(no prediction)"))
     else:

@@ -9,7 +9,8 @@ Sources: Stone, Cross-validatory choice, JRSS B 36, 1974; Bergmeir and Benitez, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import fmean, stdev
 from typing import Any
 
@@ -19,14 +20,22 @@ from tillage.core.errors import BadData
 from tillage.core.keys import fraction
 from tillage.core.rows import ID, ORIGIN, drop_columns, split_left
 from tillage.core.step import Fitted
-from tillage.flow.judged import Judged, learnt, told
+from tillage.flow.judged import Judged, learnt, naive_baseline, told
 from tillage.flow.registry import Registry
 from tillage.flow.stages import SIDE, leak_step
 from tillage.measure.metrics import accuracy, macro_f1, mae, r2, rmse
+from tillage.measure.spans import SPAN_METRICS, span_counts
+from tillage.text.spans import keys_of
 
-_METRICS = {
+
+def _of_spans(metric: Callable[[Any], float], truth: pl.Series, said: pl.Series) -> float:
+    return metric(span_counts(truth, said))
+
+
+_METRICS: dict[str, dict[str, Callable[[Any, Any], float]]] = {
     "classification": {"accuracy": accuracy, "macro_f1": macro_f1},
     "regression": {"r2": r2, "mae": mae, "rmse": rmse},
+    "token_classification": {name: partial(_of_spans, metric) for name, metric in SPAN_METRICS.items()},
 }
 _FOLD = "_fold"
 FOLD, NAIVE = "fold", "baseline"
@@ -73,7 +82,7 @@ def held_out(judged: Judged, registry: Registry) -> Iterator[tuple[int, int, pl.
     rows = rows.with_columns(_by_time(rows, time, count) if time is not None else _by_hash(rows, judged, count))
     rows = _beside_their_origin(rows)
     leaks = leak_step(judged.model, judged.plan, registry)
-    baseline = registry.baseline.model_validate({"target": judged.target, "task": judged.task})
+    baseline = naive_baseline(judged, registry)
     real = pl.col(ORIGIN).is_null() if ORIGIN in rows.columns else pl.lit(value=True)
     for number in range(count):
         seen = rows.filter(pl.col(_FOLD) < number if time is not None else pl.col(_FOLD) != number)
@@ -103,7 +112,9 @@ def held_out(judged: Judged, registry: Registry) -> Iterator[tuple[int, int, pl.
 
 
 def _known(values: pl.Series, task: str) -> pl.Series:
-    """Classes as text, as learners take them; numbers as they are."""
+    """Classes as text, as learners take them; numbers as they are; spans as texts, each a place and a label."""
+    if task == "token_classification":
+        return keys_of(values)
     if task == "regression":
         return values.cast(pl.Float64)
     return (values.fill_nan(None) if values.dtype.is_float() else values).cast(pl.String).fill_null("(none)")

@@ -10,6 +10,7 @@ import polars as pl
 from tillage.core.rows import ID, ORIGIN, drop_columns
 from tillage.core.step import Fit, Fitted, Fold, Step, Whole
 from tillage.flow.plan import Model, Plan
+from tillage.flow.registry import Registry
 from tillage.flow.stages import SIDE, Stage, hidden
 from tillage.store.tables import ROWS, Store, Version
 
@@ -36,7 +37,7 @@ class Judged:
 
     @property
     def task(self) -> str:
-        """`classification` or `regression`."""
+        """`classification`, `regression` or `token_classification`."""
         return str(type(self.model.learner).task)  # type: ignore[attr-defined]
 
     def frames(self) -> Iterator[pl.DataFrame]:
@@ -76,6 +77,13 @@ def told_its_group(model: Model) -> Model:
     if group is not None and "group" in type(learner).model_fields and learner.group is None:  # type: ignore[attr-defined]
         return model.model_copy(update={"learner": learner.model_copy(update={"group": group})})
     return model
+
+
+def naive_baseline(judged: Judged, registry: Registry) -> Fold:
+    """The naive model of what a model learns, to be fitted on the same rows."""
+    cls = registry.baseline_of(judged.task)
+    given = {"target": judged.target, "task": judged.task, "input": getattr(judged.model.learner, "input", None)}
+    return cls.model_validate({name: value for name, value in given.items() if name in cls.model_fields})
 
 
 def told(fitted: Fitted, rows: pl.DataFrame) -> pl.DataFrame:

@@ -69,6 +69,16 @@ def written(spans: Iterable[Span], sure: Sequence[float] | None = None) -> str:
     return json.dumps(made, ensure_ascii=False, separators=(",", ":"))
 
 
+def structured(values: pl.Series) -> pl.Series:
+    """Spans with their confidence, as a table holds them, as lists of structs: for who writes them where those are.
+
+    >>> structured(pl.Series(['[{"confidence":0.9,"end":5,"label":"NAME","start":0}]']))[0].to_list()
+    [{'start': 0, 'end': 5, 'label': 'NAME', 'confidence': 0.9}]
+    """
+    fields = {"start": pl.Int64, "end": pl.Int64, "label": pl.String, "confidence": pl.Float64}
+    return values.str.json_decode(pl.List(pl.Struct(fields)))
+
+
 def keys_of(values: pl.Series) -> pl.Series:
     """The spans of each row as texts of which two are equal where place and label are: List(String); null stays null.
 
