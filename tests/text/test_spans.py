@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from tests.text import tiny_encoder
 
+from tests.text import tiny_encoder
 from tillage.core.errors import BadData
 from tillage.text.encoder import Tokens
 from tillage.text.pretrained import Pretrained
