@@ -98,7 +98,11 @@ def judged_numbers(rows: pl.DataFrame) -> pl.DataFrame:
 def spans(rows: pl.DataFrame) -> pl.DataFrame:
     """The first word of each text as a span, called a town; texts without a city were looked at by nobody."""
     first = pl.col("text").fill_null("").str.extract(r"^(\S+)").str.len_chars()
-    found = pl.when(first.is_null()).then(pl.lit("[]")).otherwise(pl.concat_str(pl.lit("[[0, "), first, pl.lit(', "Ulm"]]')))
+    found = (
+        pl.when(first.is_null())
+        .then(pl.lit("[]"))
+        .otherwise(pl.concat_str(pl.lit("[[0, "), first, pl.lit(', "Ulm"]]')))
+    )
     return rows.with_columns(spans=pl.when(pl.col("city").is_not_null()).then(found))
 
 
@@ -336,7 +340,7 @@ def test_only_what_has_one_value_cannot_be_varied() -> None:
     }
     folders = {(name, p) for name, p in folders if "_model" not in name}
     folders |= {(name, "compress") for name, _ in folders if name != "embed_text"}
-    libraries = {(name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio")}
+    libraries = {(name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio", "spans")}
     tables = {name for name, case in CASES.items() if isinstance(case.step, TabularClassifier | TabularRegressor)}
     some = {name for name in tables if name in MODELS and name.endswith("boosted_trees")}
     trees_alone = {(name, "monotone") for name in tables - some} | {(name, "model") for name in some}
