@@ -65,6 +65,7 @@ from tillage.prepare import (
     ImageQuality,
     KeepFirst,
     LogMel,
+    RecognizeEntities,
     ResampleAudio,
     TrimSilence,
 )
@@ -147,6 +148,7 @@ def trained(step: Any, bring: Callable[[pl.DataFrame], Any] = lambda rows: rows)
 
 
 ENCODER = tiny_encoder.write(Path(mkdtemp(prefix="tillage-encoder-")))
+TAGGER = tiny_encoder.write_tagger(Path(mkdtemp(prefix="tillage-tagger-")), ["O", "B-A", "I-A", "B-B", "I-B"])
 BAYES = NaiveBayes(input="text", target="city")
 TEXTS = TextClassifier(input="text", target="city")
 CLASSES = TabularClassifier(target="city", input=("text", "x", "n", "day"), model="boosted_trees", trees=5)
@@ -198,6 +200,7 @@ GIVEN: dict[str, Case] = {
     "baseline_model": Case(BaselineModel(state={"task": "classification", "target": "city", "value": "Ulm"})),
     "dates": Case(Dates(columns=("seen",), parts=("day", "hour", "is_weekend"), time_zone="Asia/Shanghai"), timed),
     "embed_text": Case(EmbedText(column="text", model=str(ENCODER), max_tokens=20)),
+    "recognize_entities": Case(RecognizeEntities(column="text", model=str(TAGGER), max_tokens=20)),
     "flip_image": Case(FlipImage(directions=("horizontal", "vertical"), copies=2), pictures),
     "crop_image": Case(CropImage(copies=2, least=0.4), pictures),
     "add_image_noise": Case(AddImageNoise(copies=2), pictures),
@@ -298,7 +301,7 @@ def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
     deep = 6 * bool(DEEP)
-    assert count == {"Map": 74 + deep, "Fold": 25, "Fit": 1, "Group": 7, "Whole": 29 + deep, "Source": 0}
+    assert count == {"Map": 75 + deep, "Fold": 25, "Fit": 1, "Group": 7, "Whole": 29 + deep, "Source": 0}
     assert len(IN_SHARDS) == 6 + deep
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
@@ -340,7 +343,10 @@ def test_only_what_has_one_value_cannot_be_varied() -> None:
     }
     folders = {(name, p) for name, p in folders if "_model" not in name}
     folders |= {(name, "compress") for name, _ in folders if name != "embed_text"}
-    libraries = {(name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio", "spans")}
+    folders |= {("recognize_entities", "model")}
+    libraries = {
+        (name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio", "spans")
+    }
     tables = {name for name, case in CASES.items() if isinstance(case.step, TabularClassifier | TabularRegressor)}
     some = {name for name in tables if name in MODELS and name.endswith("boosted_trees")}
     trees_alone = {(name, "monotone") for name in tables - some} | {(name, "model") for name in some}

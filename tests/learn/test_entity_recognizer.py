@@ -21,8 +21,9 @@ from tillage.core.state import decode, digest, encode
 from tillage.face.main import ended
 from tillage.face.rooms import project
 from tillage.learn import EntityRecognizer, EntityRecognizerModel
-from tillage.learn.entity_tags import decoded, tag_names, tagged
 from tillage.measure.spans import span_counts, span_f1
+from tillage.prepare import RecognizeEntities
+from tillage.text.entity_tags import decoded, tag_names, tagged
 from tillage.text.spans import Span, keys_of, spans_of, written
 
 DEEP = pytest.mark.skipif(
@@ -221,11 +222,11 @@ def test_the_graph_for_batches_names_its_tags(model: Any) -> None:
     told = session.get_modelmeta().custom_metadata_map
     assert json.loads(told["tags"]) == tag_names(["AGE", "ILLNESS", "SUM", "WATER"])
     assert told["tillage.model"] == "m"
-    [window] = model._network._tokens.windows(["a big 3"])[0].windows
+    [window] = model._tagger.network._tokens.windows(["a big 3"])[0].windows
     padded = np.array([[*window.ids, 0, 0]])
     mask = np.array([[*[1] * len(window.ids), 0, 0]])
     logits = session.run(["logits"], {"input_ids": padded, "attention_mask": mask})[0][0]
-    assert np.abs(logits[: len(window.ids)] - model._network.of(window.ids)).max() < 1e-4
+    assert np.abs(logits[: len(window.ids)] - model._tagger.network.of(window.ids)).max() < 1e-4
 
 
 @DEEP
@@ -360,10 +361,47 @@ def test_in_a_plan_it_is_scored_beside_what_looks_names_up(
     assert "pipeline_tag: token-classification" in (tmp_path / "card" / "README.md").read_text()
     assert ended(["export", "names", "--onnx", "names.onnx"]) == 0
     assert (tmp_path / "names.tokenizer.json").exists()
+    assert ended(["export", "names"]) == 2
+    assert ended(["export", "names", "--folder", "exported"]) == 0
+    step = RecognizeEntities(column="text", model=str(tmp_path / "exported"))
+    rows = marked(20, seed=4)
+    assert step.apply(rows)["entities"].equals(model.apply(rows)["prediction"].alias("entities"))
     (tmp_path / ".tillage").rename(tmp_path / "old")
     assert ended(["run"]) == 0
     with project(tmp_path) as p:
         assert digest(p.model("names").state) == first
+
+
+CLEAN = """\
+  clean:
+    from: notes
+    steps:
+      - recognize_entities: {column: text, model: exported}
+      - find_pii: {columns: [text], spans: {text: {column: entities, labels: {ILLNESS: illness}}}}
+      - redact: {columns: [text], spans: {text: {column: entities, labels: {AGE: age, ILLNESS: illness}}}}
+models:
+"""
+
+
+@DEEP
+def test_what_was_learnt_takes_names_out_of_a_table(
+    model: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILLAGE_KEY", "ab" * 32)
+    monkeypatch.chdir(tmp_path)
+    world(tmp_path, folder)
+    (tmp_path / "exported").mkdir()
+    for name, data in model.folder().items():
+        (tmp_path / "exported" / name).write_bytes(data)
+    plan = tmp_path / "tillage.yaml"
+    plan.write_text(plan.read_text().replace("models:\n", CLEAN))
+    (tmp_path / "data" / "2.jsonl").write_text('{"id": 999, "text": "a big 3, \u5927\u53d1\u70e7", "spans": []}\n')
+    assert ended(["run", "clean"]) == 0
+    with project(tmp_path) as p:
+        rows = p.read("clean")
+    assert rows.filter(pl.col("id") == 999).select("text", "pii").row(0) == ("a big [AGE], \u5927[ILLNESS]", "illness")
+    assert rows["entities"].null_count() == rows.height
+    assert not rows["text"].str.contains("\u53d1\u70e7").any()
 
 
 @DEEP

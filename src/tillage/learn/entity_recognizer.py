@@ -26,12 +26,13 @@ from tillage.learn.deep.text_network import HEAD, learnt, padded, text_network
 from tillage.learn.deep.trainer import arrays, torch
 from tillage.learn.encoder_learner import EncoderLearner
 from tillage.learn.ensemble import LearntModel
-from tillage.learn.entity_tags import Decoded, decoded, tag_names, tagged
-from tillage.learn.learner import CONFIDENCE, PREDICTION, Numbers, joined_text, softmax
+from tillage.learn.learner import CONFIDENCE, PREDICTION, Numbers, joined_text
 from tillage.measure.spans import span_counts, span_f1
 from tillage.text.encoder import Cut, Network, Tokens
+from tillage.text.entity_tags import Decoded, tag_names, tagged
 from tillage.text.pretrained import Pretrained
 from tillage.text.spans import Span, keys_of, spans_of, written
+from tillage.text.tagger import Tagger, tagger_files, told
 from tillage.text.transformer import Shape, write_graph
 
 _JUDGED = 64
@@ -158,8 +159,8 @@ class EntityRecognizerModel(LearntModel):
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         texts = joined_text(rows, self.needs()).to_list()
         distinct = list(dict.fromkeys(texts))
-        told = dict(zip(distinct, self._told(distinct), strict=True))
-        found = [told[text] for text in texts]
+        said = dict(zip(distinct, self._told(distinct), strict=True))
+        found = [said[text] for text in texts]
         added = [
             pl.Series(PREDICTION, [written(one.spans, one.sure) for one in found], dtype=pl.String),
             pl.Series(CONFIDENCE, [one.least for one in found], dtype=pl.Float64),
@@ -168,11 +169,7 @@ class EntityRecognizerModel(LearntModel):
 
     def scores(self, seen: Sequence[Cut]) -> Numbers:
         """What the network says of the units of texts, one text after another: (units, tags), logarithmic."""
-        made = []
-        for cut in seen:
-            told = [self._network.of(window.ids) for window in cut.windows] if cut.units else []
-            made += [told[window][at] for window, at in cut.seen]
-        return np.asarray(made, np.float64).reshape(len(made), len(tag_names(self.state["classes"])))
+        return np.asarray(self._tagger.logits(seen))
 
     def onnx(self, facts: Mapping[str, str] | None = None) -> bytes:
         """The model as ONNX for padded batches: `input_ids`, `attention_mask` to `logits` of each token.
@@ -182,31 +179,35 @@ class EntityRecognizerModel(LearntModel):
         if len(self.members) > 1:
             raise UsageError("A model of several shards is no one graph.", fix="Train it without 'shards'.")
         state = self.members[0].state
-        told = {**(facts or {}), "tags": json.dumps(tag_names(state["classes"]), ensure_ascii=False)}
-        return _graph(state, masked=True, facts=told)
+        tags = json.dumps(tag_names(state["classes"]), ensure_ascii=False)
+        return _graph(state, masked=True, facts={**(facts or {}), "tags": tags})
 
     def beside_onnx(self) -> dict[str, bytes]:
         """The files that the graph cannot do without: the tokenizer that cuts texts into `input_ids`."""
         return {"tokenizer.json": self.members[0].state["tokenizer"].encode()}
 
+    def folder(self) -> dict[str, bytes]:
+        """The files of a folder as Hugging Face lays out a model for token classification; UsageError for shards.
+
+        `recognize_entities` takes it, and so does the library transformers.
+        """
+        if len(self.members) > 1:
+            raise UsageError("A model of several shards is no one network.", fix="Train it without 'shards'.")
+        state = self.members[0].state
+        tags = tag_names(state["classes"])
+        made = tagger_files(json.loads(state["config"]), state["weights"], state["head"], tags)
+        return {**made, "tokenizer.json": state["tokenizer"].encode()}
+
     def _told(self, texts: Sequence[str]) -> list[Decoded]:
         """What each text's tags say, by the mean of the shards' shares."""
-        labels = self.state["classes"]
         first = self.members[0].state  # all shards learn from one encoder
-        cuts = _tokens(first["tokenizer"], first["max_tokens"]).windows(texts) if texts else []
-        place = {tag: at for at, tag in enumerate(tag_names(labels))}
-        shares = np.zeros((sum(len(cut.units) for cut in cuts), len(place)))
-        for member in self.members:
-            own = [place[tag] for tag in tag_names(member.state["classes"])]
-            shares[:, own] += softmax(member.scores(cuts)) / len(self.members)
-        ends = np.cumsum([len(cut.units) for cut in cuts])
-        return [
-            decoded(shares[end - len(cut.units) : end], cut.units, labels) for cut, end in zip(cuts, ends, strict=True)
-        ]
+        tokens = _tokens(first["tokenizer"], first["max_tokens"])
+        return told(tokens, [member._tagger for member in self.members if isinstance(member, type(self))], texts)
 
     @cached_property
-    def _network(self) -> Network:
-        return Network(_graph(self.state), _tokens(self.state["tokenizer"], self.state["max_tokens"]))
+    def _tagger(self) -> Tagger:
+        network = Network(_graph(self.state), _tokens(self.state["tokenizer"], self.state["max_tokens"]))
+        return Tagger(network, tag_names(self.state["classes"]))
 
 
 class _Task:
@@ -219,14 +220,12 @@ class _Task:
         self._lost = self._moved = self._spans = 0
         units = 0
         for row, (cut, some) in enumerate(zip(cuts, spans, strict=True)):
-            told = tagged(cut.units, some, labels)
-            self._lost, self._moved, self._spans = (
-                self._lost + told.lost,
-                self._moved + told.moved,
-                self._spans + len(some),
-            )
+            tags = tagged(cut.units, some, labels)
+            self._spans += len(some)
+            self._lost += tags.lost
+            self._moved += tags.moved
             asked = [np.full(len(window.ids), _NOTHING, np.int64) for window in cut.windows]
-            for (window, at), tag in zip(cut.seen, told.tags, strict=True):
+            for (window, at), tag in zip(cut.seen, tags.tags, strict=True):
                 asked[window][at] = tag
             for window, wanted in zip(cut.windows, asked, strict=True):
                 if (wanted != _NOTHING).any():

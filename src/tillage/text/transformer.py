@@ -10,7 +10,7 @@ Q8BERT, 2019 (quantisation).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -100,6 +100,24 @@ class Shape:
                 f"The weights lack {missing[0]} (and {len(missing) - 1} more).", fix="Copy the model's folder anew."
             )
         return {name: named[name] for name in wanted}
+
+    def saved_names(self, names: Iterable[str]) -> dict[str, str]:
+        """BERT's names of weights to those that a folder of the family has, as `weights` reads them.
+
+        >>> found = Shape({"model_type": "distilbert", "dim": 8, "n_layers": 1, "n_heads": 2}).saved_names(
+        ...     ["encoder.layer.0.attention.output.dense.bias"])
+        >>> list(found.values())
+        ['distilbert.transformer.layer.0.attention.out_lin.bias']
+        """
+        found = {}
+        for name in names:
+            theirs = name
+            if self.family == "distilbert":
+                for own, ours in sorted(_DISTILBERT.items(), key=lambda pair: -len(pair[1])):
+                    theirs = theirs.replace(ours, own)
+            top = self.family if self.family in ("bert", "distilbert") else "roberta"
+            found[name] = f"{top}.{theirs}"
+        return found
 
 
 def _readable(model: str) -> str:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tillage.learn.learner import Numbers
 from tillage.text.spans import Span
 
+Numbers = npt.NDArray[Any]
 Unit = tuple[int, int]
 """Where a unit (a word, a Chinese character, a sign) begins and ends in its text."""
 
