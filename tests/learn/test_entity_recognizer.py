@@ -117,7 +117,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def learner(folder: Path, **more: Any) -> EntityRecognizer:
-    given = {"epochs": 15, "learning_rate": 1e-2, "head_rate": 2.0, "dropout": 0.0, "max_tokens": 32}
+    given: dict[str, Any] = {"epochs": 15, "learning_rate": 1e-2, "head_rate": 2.0, "dropout": 0.0, "max_tokens": 32}
     given |= {"precision": "float32", "model": str(folder), **more}
     return EntityRecognizer.model_validate({"input": "text", **given})
 

@@ -112,10 +112,10 @@ def _by_label(truth: Sequence[Sequence[Span]], guess: Sequence[Sequence[Span]]) 
             for span in some:
                 counts.setdefault(span.label, [0, 0, 0])[place] += 1
     found = []
-    for label, some in sorted(counts.items()):
-        one = np.array([some])
+    for label, numbers in sorted(counts.items()):
+        one = np.array([numbers])
         scores = {"precision": span_precision(one), "recall": span_recall(one), "f1": span_f1(one)}
-        found.append({"class": label, **scores, "support": some[2], "found": some[1]})
+        found.append({"class": label, **scores, "support": numbers[2], "found": numbers[1]})
     return found
 
 

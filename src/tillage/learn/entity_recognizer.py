@@ -225,8 +225,8 @@ class _Task:
             self._lost += tags.lost
             self._moved += tags.moved
             asked = [np.full(len(window.ids), _NOTHING, np.int64) for window in cut.windows]
-            for (window, at), tag in zip(cut.seen, tags.tags, strict=True):
-                asked[window][at] = tag
+            for (number, at), tag in zip(cut.seen, tags.tags, strict=True):
+                asked[number][at] = tag
             for window, wanted in zip(cut.windows, asked, strict=True):
                 if (wanted != _NOTHING).any():
                     self._ids.append(window.ids)
