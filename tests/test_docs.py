@@ -92,10 +92,13 @@ def test_the_checks_of_the_page_on_tables_run(tmp_path: Path, monkeypatch: pytes
         assert p.run().failed == ["orders"]
 
 
-@pytest.mark.parametrize("at", range(5))
-def test_the_plans_of_the_page_on_learning_are_read(at: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", range(7))
+def test_the_plans_of_the_page_on_learning_are_read(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("minilm", "names"):
+        tiny_encoder.write(tmp_path / "models" / folder)
+    monkeypatch.chdir(tmp_path)
     plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/learning.md").read_text(), re.DOTALL)
-    assert len(plans) == 5
+    assert len(plans) == 7
     assert parse(plans[at], tmp_path, registry()).tables
 
 

@@ -30,13 +30,22 @@ from tests.text import tiny_encoder
 from tillage.augment import AddAudioNoise, AddImageNoise, CropImage, FlipImage, ShiftAudio
 from tillage.collect import Files, Predictions, Sql, Web
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
-from tillage.evaluate import BaselineModel, ClassificationReport, NaiveBaseline, RegressionReport
+from tillage.evaluate import (
+    BaselineModel,
+    ClassificationReport,
+    NaiveBaseline,
+    RegressionReport,
+    TokenClassificationBaseline,
+    TokenClassificationBaselineModel,
+    TokenClassificationReport,
+)
 from tillage.face.rooms import registry
 from tillage.flow.following import Following
 from tillage.flow.laws import LAWS, check_step, laws_of
 from tillage.flow.score import Answers
 from tillage.flow.variants import variants
 from tillage.learn import (
+    EntityRecognizer,
     FineTunedClassifier,
     Forecaster,
     GaussianNaiveBayes,
@@ -56,6 +65,7 @@ from tillage.prepare import (
     ImageQuality,
     KeepFirst,
     LogMel,
+    RecognizeEntities,
     ResampleAudio,
     TrimSilence,
 )
@@ -84,6 +94,22 @@ def judged_classes(rows: pl.DataFrame) -> pl.DataFrame:
 def judged_numbers(rows: pl.DataFrame) -> pl.DataFrame:
     """The same for a target that is a number."""
     return rows.with_columns(prediction=pl.col("n") * 0.5, baseline=pl.lit(1.0))
+
+
+def spans(rows: pl.DataFrame) -> pl.DataFrame:
+    """The first word of each text as a span, called a town; texts without a city were looked at by nobody."""
+    first = pl.col("text").fill_null("").str.extract(r"^(\S+)").str.len_chars()
+    found = (
+        pl.when(first.is_null())
+        .then(pl.lit("[]"))
+        .otherwise(pl.concat_str(pl.lit("[[0, "), first, pl.lit(', "Ulm"]]')))
+    )
+    return rows.with_columns(spans=pl.when(pl.col("city").is_not_null()).then(found))
+
+
+def judged_spans(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same for a target of spans."""
+    return spans(rows).with_columns(prediction=pl.lit('[[0, 1, "Ulm"], [2, 3, "Ulm"]]'), baseline=pl.lit("[]"))
 
 
 def timed(rows: pl.DataFrame) -> pl.DataFrame:
@@ -122,6 +148,7 @@ def trained(step: Any, bring: Callable[[pl.DataFrame], Any] = lambda rows: rows)
 
 
 ENCODER = tiny_encoder.write(Path(mkdtemp(prefix="tillage-encoder-")))
+TAGGER = tiny_encoder.write_tagger(Path(mkdtemp(prefix="tillage-tagger-")), ["O", "B-A", "I-A", "B-B", "I-B"])
 BAYES = NaiveBayes(input="text", target="city")
 TEXTS = TextClassifier(input="text", target="city")
 CLASSES = TabularClassifier(target="city", input=("text", "x", "n", "day"), model="boosted_trees", trees=5)
@@ -135,6 +162,7 @@ NUMBERS = TabularRegressor(target="n", input=("text", "x", "city", "day"), model
 FINE = FineTunedClassifier(
     input="text", target="city", model=str(ENCODER), epochs=1, max_tokens=20, precision="float32", validation=0.2
 )
+NAMES = EntityRecognizer(input="text", model=str(ENCODER), epochs=1, max_tokens=20, precision="float32", validation=0.2)
 IMAGES = ImageClassifier(
     target="city", epochs=1, width=4, batch=16, precision="float32", validation=0.2, resolution=9, flip=("vertical",)
 )
@@ -142,6 +170,8 @@ DEEP: dict[str, Case] = {}
 """What needs PyTorch, which comes with a lock of its own."""
 if importlib.util.find_spec("torch"):
     DEEP = {
+        "entity_recognizer": Case(NAMES, spans, drawn=1),
+        "entity_recognizer_model": Case(trained(NAMES, spans), drawn=3),
         "fine_tuned_classifier": Case(FINE, drawn=1),
         "fine_tuned_classifier_model": Case(trained(FINE), drawn=3),
         "image_classifier": Case(IMAGES, pictures, drawn=1),
@@ -170,6 +200,7 @@ GIVEN: dict[str, Case] = {
     "baseline_model": Case(BaselineModel(state={"task": "classification", "target": "city", "value": "Ulm"})),
     "dates": Case(Dates(columns=("seen",), parts=("day", "hour", "is_weekend"), time_zone="Asia/Shanghai"), timed),
     "embed_text": Case(EmbedText(column="text", model=str(ENCODER), max_tokens=20)),
+    "recognize_entities": Case(RecognizeEntities(column="text", model=str(TAGGER), max_tokens=20)),
     "flip_image": Case(FlipImage(directions=("horizontal", "vertical"), copies=2), pictures),
     "crop_image": Case(CropImage(copies=2, least=0.4), pictures),
     "add_image_noise": Case(AddImageNoise(copies=2), pictures),
@@ -187,6 +218,13 @@ GIVEN: dict[str, Case] = {
         judged_classes,
         drawn=3,
     ),
+    "token_classification_baseline": Case(TokenClassificationBaseline(target="spans", input="text"), spans),
+    "token_classification_baseline_model": Case(
+        TokenClassificationBaselineModel(state={"input": "text", "phrases": {"A": ["a", "\u53d1\u70e7"]}})
+    ),
+    "token_classification_report": Case(
+        TokenClassificationReport(target="spans", group="city", slices=("n",)), judged_spans, drawn=3
+    ),
     "regression_report": Case(RegressionReport(target="n", features=("city",), slices=("x",)), judged_numbers, drawn=3),
 }
 """Steps without an `example()` of their own: they learn, judge what a model added, need times, media or a model."""
@@ -201,7 +239,7 @@ SOURCES = set(EXCLUDED)
 if not DEEP:
     EXCLUDED |= {
         f"{name}{model}": "PyTorch is not here"
-        for name in ("fine_tuned_classifier", "image_classifier")
+        for name in ("entity_recognizer", "fine_tuned_classifier", "image_classifier")
         for model in ("", "_model")
     }
 """Steps that no frame can face, each with its reason."""
@@ -262,8 +300,8 @@ def test_every_exported_step_is_faced_or_excluded_with_a_reason() -> None:
 def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
-    deep = 4 * bool(DEEP)
-    assert count == {"Map": 73 + deep, "Fold": 24, "Fit": 1, "Group": 7, "Whole": 28 + deep, "Source": 0}
+    deep = 6 * bool(DEEP)
+    assert count == {"Map": 75 + deep, "Fold": 25, "Fit": 1, "Group": 7, "Whole": 29 + deep, "Source": 0}
     assert len(IN_SHARDS) == 6 + deep
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
@@ -299,11 +337,16 @@ def test_only_what_has_one_value_cannot_be_varied() -> None:
     """The law of fingerprints varies each parameter; here is what it could not."""
     stuck = {(name, p) for name, case in CASES.items() for p, other in variants(case.step).items() if other is None}
     folders = {
-        (name, "model") for name in ("embed_text", *CASES) if name.startswith(("embed_", "fine_tuned_classifier"))
+        (name, "model")
+        for name in ("embed_text", *CASES)
+        if name.startswith(("embed_", "fine_tuned_classifier", "entity_recognizer"))
     }
     folders = {(name, p) for name, p in folders if "_model" not in name}
     folders |= {(name, "compress") for name, _ in folders if name != "embed_text"}
-    libraries = {(name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio")}
+    folders |= {("recognize_entities", "model")}
+    libraries = {
+        (name, p) for name in ("find_pii", "pii_report", "redact") for p in ("phone_regions", "presidio", "spans")
+    }
     tables = {name for name, case in CASES.items() if isinstance(case.step, TabularClassifier | TabularRegressor)}
     some = {name for name in tables if name in MODELS and name.endswith("boosted_trees")}
     trees_alone = {(name, "monotone") for name in tables - some} | {(name, "model") for name in some}

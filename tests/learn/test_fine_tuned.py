@@ -165,7 +165,7 @@ def test_too_great_a_loss_is_refused(folder: Path, monkeypatch: pytest.MonkeyPat
     def coarse(weights: Any) -> Any:
         return {name: np.zeros_like(value) for name, value in weights.items()}
 
-    monkeypatch.setattr("tillage.learn.fine_tuned_classifier.quantized", coarse)
+    monkeypatch.setattr("tillage.learn.encoder_learner.quantized", coarse)
     with pytest.raises(GateFailed, match=r"falls from 0\.\d+ to 0\.\d+ on \d+ rows held back, by more than 0.003"):
         fit(learner(folder, validation=0.3, compress={}, epochs=10, patience=9), table())
 

@@ -26,6 +26,20 @@ def write(folder: Path, family: str = "bert", width: int = 16, layers: int = 2, 
     return folder
 
 
+def write_tagger(folder: Path, tags: list[str], family: str = "bert", seed: int = 0) -> Path:
+    """The same encoder with a layer that tags tokens, as Hugging Face's folders have it."""
+    write(folder, family, seed=seed)
+    made = config(family, 16, 2, 2) | {"id2label": dict(enumerate(tags))}
+    (folder / "config.json").write_text(json.dumps(made))
+    random = np.random.default_rng(seed + 1)
+    top = family if family in ("bert", "distilbert") else "roberta"
+    found = {f"{top}.{name}": value for name, value in weights(family, 16, 2, seed).items()}
+    found["classifier.weight"] = random.normal(0, 0.3, (len(tags), 16)).astype(np.float32)
+    found["classifier.bias"] = random.normal(0, 0.3, len(tags)).astype(np.float32)
+    write_safetensors(folder / "model.safetensors", found)
+    return folder
+
+
 def config(family: str, width: int, layers: int, heads: int) -> dict[str, Any]:
     words = len(SPECIAL + WORDS)
     if family == "distilbert":

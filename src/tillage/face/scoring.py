@@ -56,6 +56,7 @@ def score(
     """Predict for each row of a file: its columns, then prediction, confidence and error."""
     from tillage.core.errors import InputMissing
     from tillage.flow import score as scorer
+    from tillage.text.spans import structured
 
     screen = Screen(as_json)
     kind = _format(output, form)
@@ -69,8 +70,11 @@ def score(
             raise InputMissing(f"Model '{model}' has not been trained yet.", fix="Run `tillage run`.")
         taken = scorer.way(project, project.plan.models[model].table, start)
         fitted = project.model(model)
+        learner = project.plan.models[model].learner
     rows, numbers, bad = _read(source, taken)
     answered = _with_bad(scorer.score(taken, fitted, rows), numbers, bad)
+    if kind != "csv" and getattr(learner, "task", "") == "token_classification":
+        answered = answered.with_columns(structured(answered["prediction"]))
     with replacing(output) as temporary:
         _write(answered, temporary, kind, guard=not no_guard, came=source)
     turned_away = Counter(e for e in answered["error"].to_list() if e is not None)

@@ -204,13 +204,13 @@ def _compression(screen: Screen, told: dict[str, Any] | None) -> None:
     """What making a model small came to, on rows held back in training."""
     if told is None:
         return
-    names = ("as it was learnt", told["to"])
+    names, metric = ("as it was learnt", told["to"]), "f1" if "f1" in told else "accuracy"
     rows = [
         [name, f"{size:,}", f"{right:.4f}"]
-        for name, size, right in zip(names, told["bytes"], told["accuracy"], strict=True)
+        for name, size, right in zip(names, told["bytes"], told[metric], strict=True)
     ]
     screen.line()
-    screen.table(["weights", "bytes", f"accuracy on {told['rows']:,} rows held back"], rows, right=(1, 2))
+    screen.table(["weights", "bytes", f"{metric} on {told['rows']:,} rows held back"], rows, right=(1, 2))
 
 
 def _classes(screen: Screen, by_class: list[dict[str, Any]]) -> None:

@@ -16,8 +16,14 @@ from tillage.flow.judged import Judged, as_stored, told
 from tillage.flow.results import load_fitted
 from tillage.flow.run import Project
 from tillage.measure.paired import compared
+from tillage.measure.spans import SPAN_METRICS
+from tillage.text.spans import keys_of
 
-_METRICS = {"classification": ("accuracy", "macro_f1"), "regression": ("mae", "rmse", "r2")}
+_METRICS = {
+    "classification": ("accuracy", "macro_f1"),
+    "regression": ("mae", "rmse", "r2"),
+    "token_classification": tuple(SPAN_METRICS),
+}
 _FEW = 30
 
 
@@ -67,7 +73,9 @@ def _said(judged: Judged, group: str | None) -> pl.DataFrame:
     """`_id`, `truth`, `prediction` and maybe `group` of the test rows of a model."""
     exam = judged.exam()
     truth, said = exam[judged.target].alias("truth"), told(judged.fitted, exam, judged.task)["prediction"]
-    if judged.task == "classification":
+    if judged.task == "token_classification":
+        shown = exam.select(ID).hstack([keys_of(truth), keys_of(said)])
+    elif judged.task == "classification":
         known = truth.fill_nan(None) if truth.dtype.is_float() else truth
         shown = exam.select(ID).hstack([known.cast(pl.String), said.fill_null("(no prediction)")])
     else:

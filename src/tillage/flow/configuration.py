@@ -393,9 +393,16 @@ class _PlanReading(Reading):
         for key, other in (("sensitive", "favourable"), ("favourable", "sensitive")):
             if key in given and other not in given:
                 self.wrong(f"'{key}' of {where} needs '{other}' beside it.", node.keys[key])
+        if form.robustness and getattr(learner, "task", "") == "token_classification":
+            self.wrong(
+                f"'robustness' of {where} is not measured of marked texts: a text that is spoilt has its spans "
+                "elsewhere.",
+                node.keys["robustness"],
+            )
         if "sensitive" in given and getattr(learner, "task", "classification") != "classification":
             self.wrong(
-                f"'sensitive' of {where} is of classes; numbers are told apart by 'slices'.", node.keys["sensitive"]
+                f"'sensitive' of {where} is of classes; of other models 'slices' tell.",
+                node.keys["sensitive"],
             )
         if form.time is not None and form.folds is None:
             self.wrong(f"'time' of {where} orders folds, so it needs 'folds' (5, say).", node.keys["time"])

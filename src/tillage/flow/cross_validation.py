@@ -9,8 +9,9 @@ Sources: Stone, Cross-validatory choice, JRSS B 36, 1974; Bergmeir and Benitez, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, stdev
 from typing import Any
 
@@ -20,14 +21,22 @@ from tillage.core.errors import BadData
 from tillage.core.keys import fraction
 from tillage.core.rows import ID, ORIGIN, drop_columns, split_left
 from tillage.core.step import Fitted
-from tillage.flow.judged import Judged, learnt, told
+from tillage.flow.judged import Judged, beside_baseline, learnt, naive_baseline
 from tillage.flow.registry import Registry
 from tillage.flow.stages import SIDE, leak_step
 from tillage.measure.metrics import accuracy, macro_f1, mae, r2, rmse
+from tillage.measure.spans import SPAN_METRICS, span_counts
+from tillage.text.spans import keys_of
 
-_METRICS = {
+
+def _of_spans(metric: Callable[[Any], float], truth: pl.Series, said: pl.Series) -> float:
+    return metric(span_counts(truth, said))
+
+
+_METRICS: dict[str, dict[str, Callable[[Any, Any], float]]] = {
     "classification": {"accuracy": accuracy, "macro_f1": macro_f1},
     "regression": {"r2": r2, "mae": mae, "rmse": rmse},
+    "token_classification": {name: partial(_of_spans, metric) for name, metric in SPAN_METRICS.items()},
 }
 _FOLD = "_fold"
 FOLD, NAIVE = "fold", "baseline"
@@ -88,7 +97,7 @@ def held_out(judged: Judged, registry: Registry) -> Iterator[HeldOut]:
     rows = rows.with_columns(_by_time(rows, time, count) if time is not None else _by_hash(rows, judged, count))
     rows = _beside_their_origin(rows)
     leaks = leak_step(judged.model, judged.plan, registry)
-    baseline = registry.baseline.model_validate({"target": judged.target, "task": judged.task})
+    baseline = naive_baseline(judged, registry)
     real = pl.col(ORIGIN).is_null() if ORIGIN in rows.columns else pl.lit(value=True)
     for number in range(count):
         seen = rows.filter(pl.col(_FOLD) < number if time is not None else pl.col(_FOLD) != number)
@@ -114,12 +123,14 @@ def held_out(judged: Judged, registry: Registry) -> Iterator[HeldOut]:
         if not isinstance(naive, Fitted):
             raise TypeError("a naive baseline is a fitted Map")
         held = drop_columns(held, _FOLD, ORIGIN)
-        said = naive.apply(told(model, held, judged.task))
+        said = beside_baseline(model, naive, held, judged.task)
         yield HeldOut(number, seen.height, held, said, before - seen.height)
 
 
 def _known(values: pl.Series, task: str) -> pl.Series:
-    """Classes as text, as learners take them; numbers as they are."""
+    """Classes as text, as learners take them; numbers as they are; spans as texts, each a place and a label."""
+    if task == "token_classification":
+        return keys_of(values)
     if task == "regression":
         return values.cast(pl.Float64)
     return (values.fill_nan(None) if values.dtype.is_float() else values).cast(pl.String).fill_null("(none)")

@@ -17,7 +17,7 @@ from tillage.core.step import Fitted
 from tillage.flow.adjustment import adjustment
 from tillage.flow.cross_validation import cross_validated
 from tillage.flow.explanation import importance, mean_contributions
-from tillage.flow.judged import Judged, learnt, told
+from tillage.flow.judged import Judged, beside_baseline, learnt, naive_baseline, told
 from tillage.flow.plan import Model
 from tillage.flow.registry import Registry
 from tillage.flow.robustness import robustness
@@ -34,8 +34,8 @@ _MANY_LEAKS = 0.1
 
 def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     """The report of a model as plain values; without a test row it says so, and has no score."""
-    model, target, task = judged.model, judged.target, judged.task
-    baseline = registry.baseline.model_validate({"target": target, "task": task})
+    model, task = judged.model, judged.task
+    baseline = naive_baseline(judged, registry)
     state = baseline.start()
     tests, sample, trained = [], pl.DataFrame(), 0
     beside = model.evaluation.linear and not getattr(judged.fitted, "is_linear", False)
@@ -90,10 +90,10 @@ def _flattered(report: dict[str, Any], folds: dict[str, Any]) -> list[str]:
     """A sentence where a test part drawn at random scores better than what was to come, in the order of time."""
     if not folds.get("time") or not folds["mean"]:
         return []
-    name = "accuracy" if "accuracy" in report["metrics"] else "mae"
+    name = next(name for name in ("accuracy", "f1", "mae") if name in report["metrics"])
     low, high = report["interval"][name]
     mean, score = folds["mean"][name], report["metrics"][name]
-    if low <= mean if name == "accuracy" else mean <= high:
+    if mean <= high if name == "mae" else low <= mean:
         return []
     return [
         f"In the order of '{folds['time']}', each part from those before it, the {name} is {mean:.4g} (mean of "
@@ -132,7 +132,7 @@ def _examined(fitted: Fitted, naive: Fitted, exam: pl.DataFrame, task: str) -> t
     """
     examined = getattr(fitted, "examined", None)
     if examined is None:
-        return naive.apply(told(fitted, exam, task)), {}
+        return beside_baseline(fitted, naive, exam, task), {}
     shown, more = examined(exam)
     return shown.select("prediction", "baseline"), dict(more)
 
@@ -143,6 +143,8 @@ def linear_model(judged: Judged, training: pl.DataFrame, registry: Registry) -> 
         return None, "left out, as the plan asks"
     if getattr(judged.fitted, "is_linear", False):
         return None, "the model is itself linear"
+    if judged.task == "token_classification":
+        return None, "there is none that marks texts"
     name = "tabular_classifier" if judged.task == "classification" else "tabular_regressor"
     if name not in registry.learners:
         return None, f"there is no {name} to make one"

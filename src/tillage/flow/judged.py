@@ -10,6 +10,7 @@ import polars as pl
 from tillage.core.rows import ID, INTO, ORIGIN, REASON, drop_columns
 from tillage.core.step import Fit, Fitted, Fold, Step, Whole
 from tillage.flow.plan import Model, Plan
+from tillage.flow.registry import Registry
 from tillage.flow.stages import SIDE, Stage, hidden
 from tillage.store.tables import ROWS, Store, Version
 
@@ -36,7 +37,7 @@ class Judged:
 
     @property
     def task(self) -> str:
-        """`classification` or `regression`."""
+        """`classification`, `regression` or `token_classification`."""
         return str(type(self.model.learner).task)  # type: ignore[attr-defined]
 
     def frames(self) -> Iterator[pl.DataFrame]:
@@ -78,6 +79,13 @@ def told_its_group(model: Model) -> Model:
     return model
 
 
+def naive_baseline(judged: Judged, registry: Registry) -> Fold:
+    """The naive model of what a model learns, to be fitted on the same rows."""
+    cls = registry.baseline_of(judged.task)
+    given = {"target": judged.target, "task": judged.task, "input": getattr(judged.model.learner, "input", None)}
+    return cls.model_validate({name: value for name, value in given.items() if name in cls.model_fields})
+
+
 def told(fitted: Fitted, rows: pl.DataFrame, task: str) -> pl.DataFrame:
     """All that a model says of the rows, row by row: `_id`, `prediction`, and of classes `confidence` and `shares`,
     where it has them; with `_reason` where it turns rows away.
@@ -86,9 +94,15 @@ def told(fitted: Fitted, rows: pl.DataFrame, task: str) -> pl.DataFrame:
     """
     said: pl.DataFrame = getattr(fitted, "apply_with_shares", fitted.apply)(rows)
     names = [ID, REASON, INTO, "prediction"]
-    if task == "classification":
+    if task != "regression":
         names += ["confidence", *(["shares"] if hasattr(fitted, "apply_with_shares") else [])]
     return said.select(name for name in names if name in said.columns)
+
+
+def beside_baseline(fitted: Fitted, naive: Fitted, rows: pl.DataFrame, task: str) -> pl.DataFrame:
+    """What a model says of the rows as `told` gives it, and what the naive one does as `baseline`."""
+    read = [name for name in naive.needs() if name in rows.columns]
+    return told(fitted, rows, task).hstack([naive.apply(rows.select(ID, *read))["baseline"]])
 
 
 def learnt(learner: Step, rows: pl.DataFrame) -> Fitted:

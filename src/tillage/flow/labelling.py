@@ -49,7 +49,8 @@ def to_label(judged: Judged, registry: Registry, most: int) -> ToLabel:
     """
     name = judged.model.name
     if judged.task != "classification":
-        raise UsageError(f"'{name}' learns numbers; labels are classes.", fix="Name a model of classes.")
+        learns = "numbers" if judged.task == "regression" else "to mark parts of texts"
+        raise UsageError(f"'{name}' learns {learns}; labels are classes.", fix="Name a model of classes.")
     if not hasattr(judged.fitted, "apply_with_shares"):
         raise UsageError(
             f"'{name}' does not tell the shares of classes, which doubts are made of.",

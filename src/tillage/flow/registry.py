@@ -233,6 +233,11 @@ class Registry:
         """The naive model beside which every score stands."""
         return self._one("naive_baseline", Fold)  # type: ignore[type-abstract]
 
+    def baseline_of(self, task: str) -> type[Fold]:
+        """The naive model of a task: a class `TASKBaseline` of the room `evaluate`, or that of classes and numbers."""
+        name = f"{task}_baseline"
+        return self._one(name, Fold) if self._classes.room(name) == "evaluate" else self.baseline  # type: ignore[type-abstract]
+
     @property
     def split(self) -> type[Map]:
         """The Map that says on which side of a test a row stands."""

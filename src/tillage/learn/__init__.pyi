@@ -1,5 +1,7 @@
 from .association_rules import AssociationRules as AssociationRules
 from .cluster_report import ClusterReport as ClusterReport
+from .entity_recognizer import EntityRecognizer as EntityRecognizer
+from .entity_recognizer import EntityRecognizerModel as EntityRecognizerModel
 from .fine_tuned_classifier import FineTunedClassifier as FineTunedClassifier
 from .fine_tuned_classifier import FineTunedClassifierModel as FineTunedClassifierModel
 from .forecaster import Forecaster as Forecaster

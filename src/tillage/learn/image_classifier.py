@@ -19,13 +19,13 @@ import polars as pl
 from pydantic import Field
 
 from tillage.core.errors import BadData, UsageError
-from tillage.core.keys import fraction
-from tillage.core.rows import ID, leave
+from tillage.core.rows import leave
 from tillage.core.state import State
 from tillage.learn.deep.batches import by_length
 from tillage.learn.deep.image_network import folded, image_network
-from tillage.learn.deep.trainer import Training, arrays
-from tillage.learn.ensemble import ClassifierModel, ShardedLearner
+from tillage.learn.deep.trainer import arrays
+from tillage.learn.ensemble import ClassifierModel
+from tillage.learn.gradient_learner import GradientLearner
 from tillage.learn.image_graph import write_image_graph
 from tillage.learn.image_pixels import Frame, ImageTask, frame_of, temperature_of
 from tillage.learn.learner import CONFIDENCE, PREDICTION, Numbers, labelled, require_two
@@ -40,7 +40,7 @@ _FEWEST = 30
 """Rows held back below which the confidence stays as it is."""
 
 
-class ImageClassifier(ShardedLearner):
+class ImageClassifier(GradientLearner):
     """Classify pictures by a small network that learns from them (`pip install 'tillage[deep,image]'`).
 
     A share of the rows is held back by their ids (`validation`): training ends when it does no better there, the best
@@ -58,7 +58,6 @@ class ImageClassifier(ShardedLearner):
     """
 
     task: ClassVar[Literal["classification", "regression"]] = "classification"
-    tells_steps: ClassVar[bool] = True
 
     input: str = Field("pixels", min_length=1, description="column of pictures, as bytes")
     size: Size = SIZE
@@ -72,8 +71,6 @@ class ImageClassifier(ShardedLearner):
     epochs: int = Field(20, ge=1, le=1000, description="times that every picture is learnt from, at most")
     batch: int = Field(64, ge=1, le=4096, description="pictures that are learnt from together")
     learning_rate: float = Field(3e-3, gt=0, le=1, description="greatest, after a rise over the first steps")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="how much weights shrink, times the rate, at each step")
     clip: float = Field(5.0, gt=0, description="greatest length of all gradients together")
     dropout: float = Field(0.1, ge=0, lt=1, description="share of the last layer's inputs left out in training")
     shift: float = Field(
@@ -84,9 +81,6 @@ class ImageClassifier(ShardedLearner):
     )
     validation: float = Field(0.1, ge=0, le=0.5, description="share of the rows held back to judge by; 0: none")
     patience: int = Field(5, ge=1, description="epochs without a better score on them, after which training ends")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the products in training; auto: bfloat16 where the processor has it"
-    )
     max_pixels: int = Field(25_000_000, ge=1, le=100_000_000, description="a larger picture is not unpacked")
     seed: int = Field(0, ge=0, lt=2**31, description="of the first weights, the order of rows, and what is moved")
 
@@ -109,14 +103,14 @@ class ImageClassifier(ShardedLearner):
         require_two(classes, self.target)
         frame, pixels = frame.coloured([one for one in seen if isinstance(one, np.ndarray)], self.colour)
         target = labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
-        held = self._held(rows)
+        held = self.held(rows)
         learning, judging = np.flatnonzero(~held), np.flatnonzero(held)
         frame = frame.scaled(pixels[learning])
         task = ImageTask(frame, pixels, target, self.shift, self.flip)
         network = image_network(
             frame.rows, frame.columns, frame.channels, self.width, len(classes), self.dropout, self.seed
         )
-        curve = self._training().train(
+        curve = self.training(self.epochs, self.learning_rate).train(
             network,
             lambda epoch: [learning[part] for part in by_length([1] * len(learning), self.batch, self.seed, epoch)],
             task.loss,
@@ -148,29 +142,6 @@ class ImageClassifier(ShardedLearner):
         pictures = Pictures(rows, self.input, self.size, self.max_pixels)
         frame = frame_of(rows, self.input, self.size, self.max_pixels, self.resolution)
         return frame, pictures.tried(lambda _, pixels: frame.fitted(pixels))
-
-    def _training(self) -> Training:
-        return Training(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            warmup=self.warmup,
-            weight_decay=self.weight_decay,
-            clip=self.clip,
-            precision=self.precision,
-            patience=self.patience,
-            seed=self.seed,
-        )
-
-    def _held(self, rows: pl.DataFrame) -> Numbers:
-        """Which rows are held back: by their ids, so that the same ones are whatever else changes."""
-        ids = rows[ID] if ID in rows.columns else pl.Series(range(rows.height), dtype=pl.Int64)
-        held = (fraction(ids, "validation") < self.validation).to_numpy()
-        if held.all():
-            raise BadData(
-                f"All of {rows.height} rows are held back, so nothing can be learnt.",
-                fix="Add rows, or change 'validation'.",
-            )
-        return np.asarray(held)
 
 
 class ImageClassifierModel(ClassifierModel):

@@ -29,7 +29,7 @@ CONFIDENCE = "confidence"
 class Learner(Step):
     """Base of the learners: rows in, a fitted Map out that adds `prediction` (and `confidence`, 0 to 1)."""
 
-    task: ClassVar[Literal["classification", "regression"]]
+    task: ClassVar[Literal["classification", "regression", "token_classification"]]
     tells_steps: ClassVar[bool] = False
     """Whether it learns step by step, and tells of each (`core.training_records`)."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tillage.measure.metrics import mean_f1
+from tillage.measure.spans import SPAN_METRICS, span_counts
 
 Numbers = npt.NDArray[Any]
 
@@ -104,6 +106,8 @@ def compared(
 ) -> dict[str, Any]:
     """Two predictions of the same rows by one of METRICS: both scores, `difference`, `interval`, `p`, `test`.
 
+    By one of SPAN_METRICS, the columns are of spans (`measure.spans.span_counts`).
+
     `accuracy` of rows on their own has McNemar's exact test; all else the paired bootstrap, over `groups` if given.
 
     >>> y = pl.Series(["a", "b"] * 10)
@@ -112,7 +116,10 @@ def compared(
     (1.0, 0.5, 0.5, 'McNemar, exact', 0.002)
     """
     score = _SCORES[metric]
-    if metric in ("accuracy", "macro_f1"):
+    if metric in SPAN_METRICS:
+        a, b = span_counts(truth, first), span_counts(truth, second)
+        y = np.zeros(len(truth))
+    elif metric in ("accuracy", "macro_f1"):
         named = pl.concat([s.rename("v").to_frame() for s in (truth, first, second)])["v"]
         y, a, b = np.split(named.rank("dense").to_numpy().astype(np.int64) - 1, 3)
     else:
@@ -144,12 +151,18 @@ def _r2(y: Numbers, p: Numbers) -> float:
     return 1 - lost / total if total > 0 else float(lost == 0)
 
 
+def _of_counts(metric: Callable[[Numbers], float], _: Numbers, p: Numbers) -> float:
+    """A metric of spans, whose truth is in the counts."""
+    return metric(p)
+
+
 _SCORES: dict[str, Callable[[Numbers, Numbers], float]] = {
     "accuracy": lambda y, p: float((y == p).mean()),
     "macro_f1": _macro_f1,
     "r2": _r2,
     "mae": lambda y, p: float(np.abs(y - p).mean()),
     "rmse": lambda y, p: math.sqrt(float(((y - p) ** 2).mean())),
+    **{name: partial(_of_counts, metric) for name, metric in SPAN_METRICS.items()},
 }
 
 

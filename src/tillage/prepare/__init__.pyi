@@ -34,6 +34,7 @@ from .outliers import OutliersClipped as OutliersClipped
 from .outliers import OutliersDropped as OutliersDropped
 from .parse_dates import ParseDates as ParseDates
 from .parse_numbers import ParseNumbers as ParseNumbers
+from .recognize_entities import RecognizeEntities as RecognizeEntities
 from .rename import Rename as Rename
 from .repair import Find as Find
 from .repair import Repair as Repair

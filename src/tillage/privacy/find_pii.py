@@ -19,7 +19,7 @@ class FindPii(Looking, Map):
 
     The types, never the values, so that the column may be shown. Columns of whole numbers are looked into as well,
     since a column of telephone numbers is read as one. What has no structure (names, addresses) is found by `words`
-    and `cells` only. With `leave` those rows leave, with the reason `pii`.
+    and `cells`, and by `spans` that a model marked. With `leave` those rows leave, with the reason `pii`.
 
     >>> rows = pl.DataFrame({"note": ["call 13812345678", "mail a.b@example.org or +44 20 7946 0018", "fine"]})
     >>> FindPii().apply(rows)["pii"].to_list()
@@ -38,7 +38,7 @@ class FindPii(Looking, Map):
         """The rows with the column; raises ConfigurationError for a column that is missing or holds something else."""
         held: dict[int, set[str]] = {}
         for column in self.looked_at(rows, whole_numbers=True):
-            for at, spans in self.found(column, rows[column]).items():
+            for at, spans in self.found_in(rows, column).items():
                 held.setdefault(at, set()).update(span.type for span in spans)
         said: list[str | None] = [None] * rows.height
         for at, types in held.items():

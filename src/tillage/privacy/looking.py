@@ -15,13 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.rows import user_columns
 from tillage.privacy.kinds import PiiType
+from tillage.privacy.marks import Marks, TypeName, with_marks
 from tillage.privacy.phone_numbers import Region, numbers_in
 from tillage.privacy.presidio import Presidio, entities_in
 from tillage.privacy.recognise import TYPES, Span, recogniser
 from tillage.text.folding import fold
-
-TypeName = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}$")]
-"""What a user may call a type of their own: letters, so that its replacement is never taken for data of a person."""
 
 
 def _none_empty(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -46,6 +44,11 @@ class Looking(BaseModel):
     cells: dict[str, TypeName] = Field(
         {}, description="column to the type that each of its cells is, whole: for names, addresses and other free text"
     )
+    spans: dict[str, Marks] = Field(
+        {},
+        description="text column to the column of spans that marks parts of it, such as the `prediction` of an "
+        "entity_recognizer, and to the type of each label: {note: {column: prediction, labels: {PERSON: name}}}",
+    )
     phone_regions: tuple[Region, ...] = Field(
         (), description="countries (CN, US) whose numbers the library phonenumbers looks for as well; none: not asked"
     )
@@ -60,7 +63,11 @@ class Looking(BaseModel):
 
     def needs(self) -> tuple[str, ...]:
         """The columns named."""
-        return tuple(dict.fromkeys((*self.columns, *self.cells)))
+        return tuple(dict.fromkeys((*self.columns, *self.cells, *self.spans, *self._marking())))
+
+    def _marking(self) -> tuple[str, ...]:
+        """The columns of spans, which are places and no text to look into."""
+        return tuple(dict.fromkeys(marks.column for marks in self.spans.values()))
 
     def looked_at(self, rows: pl.DataFrame, *, whole_numbers: bool) -> list[str]:
         """The columns to look into: text, and whole numbers where a number is to be found and not rewritten.
@@ -69,13 +76,24 @@ class Looking(BaseModel):
         """
         known = user_columns(rows)
         problems = [unknown_name("column", c, known) for c in self.needs() if c not in known]
-        named = tuple(c for c in self.needs() if c in known)
+        marking = self._marking()
+        named = tuple(c for c in self.needs() if c in known and c not in marking)
         wrong = [c for c in named if not _readable(rows.schema[c], whole_numbers=whole_numbers)]
         problems += [f"Column '{c}' holds {rows.schema[c]}, and this step needs text." for c in wrong]
         if problems:
             raise ConfigurationError(Problem(p) for p in problems)
-        free = [c for c in known if _readable(rows.schema[c], whole_numbers=whole_numbers)]
+        free = [c for c in known if c not in marking and _readable(rows.schema[c], whole_numbers=whole_numbers)]
         return [c for c in free if c in named] if self.columns else free
+
+    def found_in(self, rows: pl.DataFrame, column: str) -> dict[int, tuple[Span, ...]]:
+        """Row number to what was found in the cells of a column, and what another column marks in them."""
+        found = self.found(column, rows[column])
+        if column not in self.spans or column in self.cells:
+            return found
+        texts = rows[column]
+        marked = self.spans[column].of(rows, column)
+        both = {at: with_marks(texts[at], found.get(at, ()), some) for at, some in marked.items()}
+        return dict(sorted({**found, **both}.items()))
 
     def found(self, column: str, values: pl.Series) -> dict[int, tuple[Span, ...]]:
         """Row number to what was found in the cells of a column."""

@@ -35,7 +35,7 @@ class PiiReport(Looking, Fold):
         for column in self.looked_at(rows, whole_numbers=True):
             held: Counter[str] = Counter()
             found: Counter[str] = Counter()
-            for spans in self.found(column, rows[column]).values():
+            for spans in self.found_in(rows, column).values():
                 held.update({span.type for span in spans})
                 found.update(span.type for span in spans)
             columns[column] = {t: [held[t], found[t]] for t in sorted(found)}

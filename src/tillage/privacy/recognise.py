@@ -16,9 +16,9 @@ from typing import NamedTuple, TypeAlias, get_args
 
 import polars as pl
 
-from tillage.privacy.dictionary import Dictionary
 from tillage.privacy.kinds import SIX_DIGITS, STRUCTURED, Form, PiiType, Starts
 from tillage.privacy.telephone import TELEPHONE
+from tillage.text.dictionary import Dictionary
 from tillage.text.folding import NOT_PLAIN, fold, places
 from tillage.text.unicode import is_ascii
 
@@ -65,7 +65,7 @@ class Recogniser:
 
     def __init__(self, types: Sequence[PiiType] = TYPES, words: Words = ()) -> None:
         self.forms = tuple(form for form in FORMS if form.type in types)
-        self.words = Dictionary(words) if words else None
+        self.words = Dictionary(tuple((name, tuple(map(fold, some))) for name, some in words)) if words else None
         self._ranks = {name: rank for rank, name in enumerate((*(name for name, _ in words), *TYPES))}
 
     def find(self, text: str) -> tuple[Span, ...]:

@@ -33,6 +33,7 @@ class Redact(Looking, KeyedMap):
     separators, upper or lower case. What is left is looked at again until nothing is found, so doing it twice changes
     nothing. Numbers are not rewritten: a column of telephone numbers that was read as numbers wants `pseudonymize`, or
     to be declared as text. The text that was there stays in the tables before this step.
+    Columns of `spans` are null afterwards, since the places that they tell of are other ones now.
 
     >>> rows = pl.DataFrame({"note": ["Ring +44 20 7946 0018 or mail li.wei@example.cn", "手机１３８１２３４５６７８"]})
     >>> Redact().apply(rows)["note"].to_list()
@@ -71,19 +72,32 @@ class Redact(Looking, KeyedMap):
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with these columns rewritten; raises ConfigurationError for a column that is not text."""
         columns = self.looked_at(rows, whole_numbers=False)
-        return rows.with_columns(self._redacted(c, rows[c]) for c in columns if rows.schema[c] == pl.String)
+        done = [self._redacted(c, rows) for c in columns if rows.schema[c] == pl.String]
+        stale = {marks.column: pl.lit(None, rows.schema[marks.column]) for marks in self.spans.values()}
+        return rows.with_columns(*done, **stale)
 
-    def _redacted(self, column: str, texts: pl.Series) -> pl.Series:
-        changed = now = self._once(column, texts)
+    def _redacted(self, column: str, rows: pl.DataFrame) -> pl.Series:
+        texts = rows[column]
+        changed = now = self._once(column, texts) | self._marked(column, rows)
         while now:
-            rows = list(now)
+            numbers = list(now)
             again = self._once(column, pl.Series(texts.name, list(now.values()), dtype=pl.String))
-            now = {rows[i]: text for i, text in again.items()}
+            now = {numbers[i]: text for i, text in again.items()}
             changed = {**changed, **now}
         if not changed:
             return texts
         places = sorted(changed)
         return texts.clone().scatter(places, pl.Series([changed[at] for at in places], dtype=pl.String))
+
+    def _marked(self, column: str, rows: pl.DataFrame) -> dict[int, str]:
+        """Row number to the new text, where another column marks a part of it."""
+        if column not in self.spans or column in self.cells:
+            return {}
+        places = sorted(self.spans[column].of(rows, column))
+        some = rows[places]
+        return {
+            places[at]: self._replaced(some[column][at], spans) for at, spans in self.found_in(some, column).items()
+        }
 
     def _once(self, column: str, texts: pl.Series) -> dict[int, str]:
         """Row number to the new text, where anything was found; what stands between replacements is looked at apart."""
@@ -110,10 +124,15 @@ class Redact(Looking, KeyedMap):
 
     def _ours(self) -> str:
         """A regular expression of what this step writes, for Polars and for Python; without groups."""
-        kinds = sorted({*TYPES, *self.words, *self.cells.values(), *self._of_presidio()}, reverse=True)
+        kinds = sorted(
+            {*TYPES, *self.words, *self.cells.values(), *self._of_presidio(), *self._of_marks()}, reverse=True
+        )
         filled = {"type": f"(?:{'|'.join(kind.upper() for kind in kinds)})", "token": "[a-p]{16}"}
         parts = Formatter().parse(self.replacement)
         return "".join(re.escape(written) + (filled[name] if name else "") for written, name, *_ in parts)
+
+    def _of_marks(self) -> tuple[str, ...]:
+        return tuple(name for marks in self.spans.values() for name in marks.labels.values())
 
     def _of_presidio(self) -> tuple[str, ...]:
         return tuple(e.lower() for e in self.presidio.entities) if self.presidio is not None else ()

@@ -79,7 +79,7 @@ def _repeating(project: Project, closure: Closure, table: Kept) -> pl.Series:
     alone: dict[str, set[str]] = {}
     for name, model in project.plan.models.items():
         target = getattr(model.learner, "target", None)
-        if isinstance(target, str) and getattr(model.learner, "task", "classification") != "regression":
+        if isinstance(target, str) and getattr(model.learner, "task", "classification") == "classification":
             alone[name] = _said(project, model.table, target, closure.gone)
     repeats = pl.lit(value=False)
     for name, said in alone.items():

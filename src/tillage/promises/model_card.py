@@ -26,6 +26,8 @@ def model_card(facts: CardFacts) -> str:
 
 def task_type(facts: CardFacts) -> str:
     """The task as the Hub names it: `text-classification`, `tabular-regression`, ..."""
+    if facts.task == "token_classification":
+        return "token-classification"
     kind = "text" if facts.learner in ("text_classifier", "naive_bayes") else "tabular"
     return f"{kind}-{facts.task}"
 
@@ -62,8 +64,9 @@ def _body(facts: CardFacts) -> str:
     card, report = facts.declared, facts.report
     parts = [
         f"# {plain(facts.model)}",
-        f"A {facts.task} of `{code(facts.target)}` by `{facts.learner}`, of the project {plain(facts.project)}: "
-        f"version {facts.version}, made {facts.created}, digest `{facts.digest}`. Made by Tillage.",
+        f"A {facts.task.replace('_', ' ')} of `{code(facts.target)}` by `{facts.learner}`, of the project "
+        f"{plain(facts.project)}: version {facts.version}, made {facts.created}, digest `{facts.digest}`. Made by "
+        "Tillage.",
         "## Intended use",
         plain(card.intended_use) or _NOT_SAID,
         "### Out of scope",

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from json import loads
 from typing import Any
 
 from starlette.routing import Match, Route
@@ -149,9 +150,11 @@ class Application:
         """`POST /v1/services/NAME`: rows in, a prediction or the reason why there is none for each."""
         rows = rows_of(loaded(scope[BODY]))
         given, ids, now = await self._answer(scope, self._served(scope), rows, in_rows)
-        sure = given.confidences
+        sure, said = given.confidences, given.predictions
+        if now.task == "token_classification":  # a table holds spans as JSON text, an answer as JSON
+            said = [None if spans is None else loads(spans) for spans in said]
         made: list[dict[str, Any]] = []
-        for at, (name, prediction, error) in enumerate(zip(ids, given.predictions, given.errors, strict=True)):
+        for at, (name, prediction, error) in enumerate(zip(ids, said, given.errors, strict=True)):
             if error is not None:
                 made.append({"id": name, "error": error})
             elif sure is None:

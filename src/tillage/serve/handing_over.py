@@ -23,6 +23,7 @@ from tillage.flow.score import CONFIDENCE, PREDICTION, SLICE
 from tillage.flow.stages import SIDE
 from tillage.measure import wilson
 from tillage.store.tables import Version
+from tillage.text.spans import keys_of
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,22 @@ def handing_over(project: Project, at: Version, model: Fitted, precision: float)
             f"No row tests '{at.stage}', so no confidence can be chosen.", fix="Give it a split with a test share."
         )
     sure = shown[CONFIDENCE].fill_null(-1.0).to_numpy()
-    truth = rows[str(model.state["target"])].cast(pl.String)
-    right = (shown[PREDICTION].cast(pl.String) == truth).fill_null(value=False).to_numpy()
+    task = str(getattr(project.plan.models[at.stage].learner, "task", "classification"))
+    truth, said = (_known(s, task) for s in (rows[str(model.state["target"])], shown[PREDICTION]))
+    right = (said == truth).fill_null(value=False).to_numpy()
     first = (fraction(shown[ID], "hand over") < 0.5).to_numpy()
     least = least_confidence(sure[first], right[first], precision)
     answered = ~first & (sure >= (np.inf if least is None else least))
     taken, seen = int(answered.sum()), int((~first).sum())
     reached = wilson(int(right[answered].sum()), taken) if taken else None
     return HandOver(precision, least, int(first.sum()), seen, taken / seen if seen else 0.0, reached)
+
+
+def _known(values: pl.Series, task: str) -> pl.Series:
+    """Values as texts that are equal where they mean the same: spans whatever their confidence is."""
+    if task == "token_classification":
+        return keys_of(values).list.sort().list.join("\n")
+    return values.cast(pl.String)
 
 
 def _held_out(project: Project, at: Version, model: Fitted) -> pl.DataFrame:

@@ -48,7 +48,7 @@ def datatype(dtype: pl.DataType) -> str:
 
 def metadata(name: str, now: Loaded) -> dict[str, Any]:
     """What a model takes and gives."""
-    confident = [{"name": "confidence", "datatype": "FP64", "shape": [-1]}] if now.task == "classification" else []
+    confident = [{"name": "confidence", "datatype": "FP64", "shape": [-1]}] if now.task != "regression" else []
     return {
         "name": name,
         "versions": [str(now.version)],
@@ -210,7 +210,7 @@ def field_of(rows: Sequence[Mapping[str, Any]]) -> Any:
 def replied(name: str, now: Loaded, wanted: Asked, given: Answers, ids: Sequence[str]) -> tuple[bytes, int | None]:
     """The body of the reply, and the length of its JSON where tensors follow it."""
     values: dict[str, tuple[str, list[Any]]] = {
-        "prediction": ("BYTES" if now.task == "classification" else "FP64", given.predictions)
+        "prediction": ("FP64" if now.task == "regression" else "BYTES", given.predictions)
     }
     if given.confidences is not None:
         values["confidence"] = ("FP64", given.confidences)

@@ -99,9 +99,26 @@ def _column(dtype: pl.DataType) -> dict[str, Any]:
     return {"type": ["string", "null"], "description": f"{dtype}, as ISO 8601 writes it"}
 
 
+_SPANS: dict[str, Any] = {
+    "type": "array",
+    "description": "The parts of the text that are marked; places are in characters from 0, the end not included",
+    "items": {
+        "type": "object",
+        "required": ["start", "end", "label", "confidence"],
+        "properties": {
+            "start": {"type": "integer", "minimum": 0},
+            "end": {"type": "integer", "minimum": 1},
+            "label": {"type": "string"},
+            "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        },
+    },
+}
+
+
 def _predictions(now: Loaded) -> dict[str, Any]:
-    made: dict[str, Any] = {"id": _ID, "prediction": {"type": ["string", "number"]}}
-    if now.task == "classification":
+    prediction = _SPANS if now.task == "token_classification" else {"type": ["string", "number"]}
+    made: dict[str, Any] = {"id": _ID, "prediction": prediction}
+    if now.task != "regression":
         made["confidence"] = {"type": "number", "minimum": 0, "maximum": 1}
     for column in added(now.model):
         made[column] = {"type": ["number", "null"]}

@@ -10,7 +10,7 @@ Q8BERT, 2019 (quantisation).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -101,6 +101,24 @@ class Shape:
             )
         return {name: named[name] for name in wanted}
 
+    def saved_names(self, names: Iterable[str]) -> dict[str, str]:
+        """BERT's names of weights to those that a folder of the family has, as `weights` reads them.
+
+        >>> found = Shape({"model_type": "distilbert", "dim": 8, "n_layers": 1, "n_heads": 2}).saved_names(
+        ...     ["encoder.layer.0.attention.output.dense.bias"])
+        >>> list(found.values())
+        ['distilbert.transformer.layer.0.attention.out_lin.bias']
+        """
+        found = {}
+        for name in names:
+            theirs = name
+            if self.family == "distilbert":
+                for own, ours in sorted(_DISTILBERT.items(), key=lambda pair: -len(pair[1])):
+                    theirs = theirs.replace(ours, own)
+            top = self.family if self.family in ("bert", "distilbert") else "roberta"
+            found[name] = f"{top}.{theirs}"
+        return found
+
 
 def _readable(model: str) -> str:
     try:
@@ -141,7 +159,7 @@ def write_graph(
     config: Mapping[str, Any],
     weights: Mapping[str, Weight],
     *,
-    pooling: Literal["mean", "cls"],
+    pooling: Literal["mean", "cls", "none"],
     normalize: bool = False,
     head: tuple[Array, Array] | None = None,
     masked: bool = False,
@@ -150,13 +168,16 @@ def write_graph(
     """The ONNX model: `input_ids` Int64 (texts, tokens) to `vector` Float32 (texts, width), or `logits` by a `head`.
 
     `weights`: as they stand, or `quantized`. `head`: weights (width, classes) and biases of a linear layer on the
-    vector. Texts of one call have one length, unless `masked`: then `attention_mask` says, by 1 and 0, which tokens are
-    padding. `facts`: metadata. Raises BadData, Unavailable.
+    vector. With the pooling `none` each token has a vector of its own (texts, tokens, width). Texts of one call have
+    one length, unless `masked`: then `attention_mask` says, by 1 and 0, which tokens are padding. `facts`: metadata.
+    Raises BadData, Unavailable.
     """
     shape = Shape(config)
     graph = _Graph()
     hidden, mask = _encoder(graph, shape, shape.weights(weights), masked)
-    if pooling == "cls":
+    if pooling == "none":
+        vector = hidden
+    elif pooling == "cls":
         vector = graph.op("Gather", hidden, graph.whole(0), axis=1)
     elif mask is None:
         vector = graph.op("ReduceMean", hidden, graph.whole([1]), keepdims=0)
@@ -168,11 +189,15 @@ def write_graph(
         vector = graph.op("LpNormalization", vector, axis=-1, p=2)
     if head is not None:
         made, bias = (graph.number(np.asarray(part, np.float32)) for part in head)
-        vector = graph.op("Gemm", vector, made, bias)
+        each = pooling == "none"
+        vector = (
+            graph.op("Add", graph.op("MatMul", vector, made), bias) if each else graph.op("Gemm", vector, made, bias)
+        )
     names = ["input_ids", "attention_mask"] if masked else ["input_ids"]
     width = shape.width if head is None else len(head[1])
     inputs = [Port(name, "INT64", ("texts", "tokens")) for name in names]
-    output = Port("vector" if head is None else "logits", "FLOAT", ("texts", width))
+    shaped = ("texts", "tokens", width) if pooling == "none" else ("texts", width)
+    output = Port("vector" if head is None else "logits", "FLOAT", shaped)
     return graph.model("encoder", inputs, {vector: output}, facts)
 
 

@@ -9,7 +9,7 @@ Gal and Ghahramani, A theoretically grounded application of dropout, NeurIPS 201
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,10 +24,17 @@ _ADAPTED = ("query", "key", "value", "attention.output.dense", "intermediate.den
 
 
 def text_network(
-    shape: Shape, weights: Mapping[str, Numbers], classes: int, pooling: Pooling, dropout: float, rank: int, seed: int
+    shape: Shape,
+    weights: Mapping[str, Numbers],
+    classes: int,
+    pooling: Pooling | Literal["none"],
+    dropout: float,
+    rank: int,
+    seed: int,
 ) -> Any:
     """The network: tokens Int64 (texts, tokens) and their mask to logits (texts, classes).
 
+    With the pooling `none` each token has its own: (texts, tokens, classes).
     `weights`: of `Shape.weights`. `rank`: of LoRA, which leaves them as they are; 0: all of them learn.
     """
     library = torch()
@@ -95,6 +102,8 @@ def text_network(
                 inner = self.linear(hidden, f"{at}intermediate.dense")
                 outer = self.drop(self.linear(_activated(functional, inner, shape.activation), f"{at}output.dense"))
                 hidden = self.norm(hidden + outer, f"{at}output.LayerNorm")
+            if pooling == "none":
+                return self.linear(self.drop(hidden), HEAD)
             if pooling == "cls":
                 vector = hidden[:, 0]
             elif whole:

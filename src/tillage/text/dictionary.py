@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tillage.text.folding import fold
+from tillage.text.spans import touches
 
 
 class Dictionary:
@@ -23,7 +23,7 @@ class Dictionary:
         self._types: dict[str, str] = {}
         for name, listed in words:
             for word in listed:
-                self._types.setdefault(fold(word), name)
+                self._types.setdefault(word, name)
         self.entries = sorted(self._types)
         self._lengths: dict[str, list[int]] = {}
         for word in self.entries:
@@ -33,13 +33,13 @@ class Dictionary:
         for lengths in self._lengths.values():
             lengths.sort(reverse=True)
 
-    def find(self, folded: str) -> Iterator[tuple[int, int, str]]:
-        """(start, end, type) in a folded text, by place; none overlap."""
+    def find(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """(start, end, type) in a text, by place; none overlap."""
         place = 0
-        while place < len(folded):
-            end = self._longest(folded, place)
+        while place < len(text):
+            end = self._longest(text, place)
             if end:
-                yield place, end, self._types[folded[place:end]]
+                yield place, end, self._types[text[place:end]]
             place = end or place + 1
 
     def _longest(self, text: str, start: int) -> int:
@@ -48,17 +48,8 @@ class Dictionary:
             if (
                 end <= len(text)
                 and text[start:end] in self._types
-                and not _touches(text, start)
-                and not _touches(text, end)
+                and not touches(text, start)
+                and not touches(text, end)
             ):
                 return end
         return 0
-
-
-def _touches(text: str, place: int) -> bool:
-    """Whether the characters on both sides of a place are letters or digits of a script that parts words by blanks."""
-    return 0 < place < len(text) and all(c.isalnum() and not _is_unspaced(c) for c in text[place - 1 : place + 1])
-
-
-def _is_unspaced(char: str) -> bool:
-    return "\u3040" <= char <= "\u30ff" or "\u3400" <= char <= "\u9fff" or "\U00020000" <= char <= "\U0003ffff"
