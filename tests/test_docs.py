@@ -64,10 +64,10 @@ def test_the_architecture_fits_on_two_pages() -> None:
     assert 40 < len(lines) <= 130
 
 
-@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("at", range(4))
 def test_the_plans_of_the_page_on_tables_are_read(at: int, tmp_path: Path) -> None:
     plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)
-    assert len(plans) == 3
+    assert len(plans) == 4
     assert parse(plans[at], tmp_path, registry()).tables
 
 

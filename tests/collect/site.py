@@ -27,9 +27,16 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     site: Site
 
+    def do_HEAD(self) -> None:
+        """As GET, without the body; 501 where the site knows no such question."""
+        if self.site.heads:
+            self.do_GET()
+        else:
+            self.send_error(501)
+
     def do_GET(self) -> None:
         site = self.site
-        site.asked.append((time.monotonic(), self.path, dict(self.headers)))
+        (site.asked if self.command == "GET" else site.looked).append((time.monotonic(), self.path, dict(self.headers)))
         page = site.pages.get(self.path)
         if callable(page):
             page = page(len([1 for _, path, _ in site.asked if path == self.path]))
@@ -50,7 +57,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command == "GET":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Silent."""
@@ -58,11 +66,14 @@ class Handler(BaseHTTPRequestHandler):
 
 @dataclass
 class Site:
-    """A running site; `pages`: path to a Page, or to a function from how often it was asked (from 1) to one."""
+    """A running site; `pages`: path to a Page, or to a function from how often it was asked (from 1) to one; `asked`
+    by GET and `looked` at by HEAD, which it knows if `heads`."""
 
     url: str
     pages: dict[str, Page | Callable[[int], Page]] = field(default_factory=dict)
     asked: list[tuple[float, str, dict[str, str]]] = field(default_factory=list)
+    looked: list[tuple[float, str, dict[str, str]]] = field(default_factory=list)
+    heads: bool = False
 
     def paths(self) -> list[str]:
         """What was asked for, in order."""

@@ -234,7 +234,6 @@ def test_a_copy_that_was_let_go_must_come_again_as_it_was(tmp_path: Path) -> Non
         ("simplecache::s3://bucket/a.csv", "not stacked"),
         ("zip://a.csv::s3://bucket/a.zip", "not stacked"),
         ("reference://x.json", "not stacked"),
-        ("https://a.example/a.csv", "`web` collects them"),
     ],
 )
 def test_some_addresses_do_not_belong_into_a_plan(path: str, said: str) -> None:

@@ -31,6 +31,7 @@ from tillage.core.errors import BadData, ConfigurationError, InputMissing, Probl
 from tillage.core.state import State
 from tillage.core.step import BadRecord, Batch, Found, Source
 from tillage.flow.pipeline import reader
+from tillage.guard.hosts import networks
 
 TypeName = Literal["int64", "float64", "text", "bool", "date", "datetime"]
 
@@ -74,6 +75,15 @@ class Files(Source):
     )
     max_field: int = Field(1_000_000, ge=1, le=16_000_000, description="Longest field that is read, in bytes.")
     max_columns: int = Field(20_000, ge=1, description="Most columns that a file may have.")
+    allow_private: tuple[str, ...] = Field(
+        (), description="Networks inside, as 10.1.0.0/16, that http addresses may lead to; all others are refused."
+    )
+
+    @field_validator("allow_private")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        networks(value)
+        return value
 
     @field_validator("encoding")
     @classmethod
@@ -117,11 +127,11 @@ class Files(Source):
 
     def scan(self, root: Path) -> list[Found]:
         """The files that are there now; nothing is opened but the directories of zip archives."""
-        return places.find(root, (self.path,) if isinstance(self.path, str) else self.path)
+        return places.find(root, (self.path,) if isinstance(self.path, str) else self.path, self.allow_private)
 
     def checksum(self, root: Path, path: str) -> str:
         """SHA-256 of the bytes, in hexadecimal."""
-        return places.checksum(root, path)
+        return places.checksum(root, path, self.allow_private)
 
     def observe(self, root: Path, path: str) -> State:
         """What the file needs: `columns` (name to type), `order`, `records`, and how it is written.
@@ -131,7 +141,7 @@ class Files(Source):
         """
         try:
             places.refused(root, path)
-            content = places.content(root, path)
+            content = places.content(root, path, self.allow_private)
             reader = self._reader(content, path)
             seen, records, kept = observed(reader, self.types)
         except Unreadable as failure:
@@ -180,14 +190,14 @@ class Files(Source):
             kept = self._kept(root, path)
             ready = from_parsed(kept, schema, self.types) if kept is not None else None
             if ready is None:
-                reader = self._reader(places.content(root, path), path)
+                reader = self._reader(places.content(root, path, self.allow_private), path)
                 ready = (batch for piece in reader.pieces() for batch in batches(piece, schema, self.types))
             for batch in ready:
                 empty = False
                 yield batch
         except Unreadable as failure:
             bad = bad_record(-1, 0, 0, stage="open", reason=failure.reason, message=failure.message, raw=b"")
-            yield no_rows(schema, [bad.model_copy(update={"byte_end": places.size(root, path)})])
+            yield no_rows(schema, [bad.model_copy(update={"byte_end": places.size(root, path, self.allow_private)})])
         else:
             if empty:
                 yield no_rows(schema, [])
@@ -241,7 +251,7 @@ class Files(Source):
 
     def _kept(self, root: Path, path: str) -> Parsed | None:
         """What `observe` kept of the object, if it is still the same."""
-        identity = places.identity(root, path)
+        identity = places.identity(root, path, self.allow_private)
         return None if identity is None else _parsed.take(identity[0], (identity, self._settings()))
 
     def _settings(self) -> str:

@@ -19,13 +19,16 @@ from tillage.core.step import Found
 from tillage.guard.paths import inside, matches
 
 
-def find(root: Path, patterns: tuple[str, ...]) -> list[Found]:
-    """The objects that match, by name; of an archive its directory is read. Raises InputMissing when there is none."""
+def find(root: Path, patterns: tuple[str, ...], allowed: tuple[str, ...] = ()) -> list[Found]:
+    """The objects that match, by name; of an archive its directory is read. Raises InputMissing when there is none.
+
+    `allowed`, here and below: networks inside that http addresses may lead to.
+    """
     found: dict[str, Found] = {}
     base = str(root.absolute())
     for pattern in patterns:
         if is_address(pattern):
-            found |= {one.path: one for one in elsewhere.find(pattern)}
+            found |= {one.path: one for one in elsewhere(allowed).find(pattern)}
             continue
         for file, wanted in _matching(Path(base), pattern.removeprefix("file://")):
             info = file.stat()
@@ -42,10 +45,10 @@ def find(root: Path, patterns: tuple[str, ...]) -> list[Found]:
     return [found[name] for name in sorted(found)]
 
 
-def content(root: Path, path: str) -> Content:
+def content(root: Path, path: str, allowed: tuple[str, ...] = ()) -> Content:
     """The object's bytes; raises InputMissing, Denied, Unavailable, or Unreadable for a damaged archive."""
     if is_address(path):
-        return elsewhere.content(path)
+        return elsewhere(allowed).content(path)
     place = _place(root, path)
     inner = members.within(place)
     if inner is None:
@@ -57,10 +60,10 @@ def content(root: Path, path: str) -> Content:
     return Content.member(lambda: members.opened(archive, name), identity)  # type: ignore[arg-type, return-value]
 
 
-def identity(root: Path, path: str) -> tuple[str | int, ...] | None:
+def identity(root: Path, path: str, allowed: tuple[str, ...] = ()) -> tuple[str | int, ...] | None:
     """What `content` would give as identity, without reading the object; None where it is not there."""
     if is_address(path):
-        return elsewhere.identity(path)
+        return elsewhere(allowed).identity(path)
     place = _place(root, path)
     try:
         return stamped(place, (members.within(place) or (place,))[0].stat())
@@ -68,10 +71,10 @@ def identity(root: Path, path: str) -> tuple[str | int, ...] | None:
         return None
 
 
-def checksum(root: Path, path: str) -> str:
+def checksum(root: Path, path: str, allowed: tuple[str, ...] = ()) -> str:
     """SHA-256 of the object's bytes (of a member: unpacked), in hexadecimal; of the archive where it is damaged."""
     if is_address(path):
-        return elsewhere.checksum(path)
+        return elsewhere(allowed).checksum(path)
     place = _place(root, path)
     inner = members.within(place)
     if inner is not None:
@@ -88,10 +91,10 @@ def checksum(root: Path, path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def size(root: Path, path: str) -> int:
+def size(root: Path, path: str, allowed: tuple[str, ...] = ()) -> int:
     """The object's bytes, as it is stored."""
     if is_address(path):
-        return elsewhere.size(path)
+        return elsewhere(allowed).size(path)
     place = _place(root, path)
     inner = members.within(place)
     if inner is None:

@@ -1,11 +1,12 @@
-"""Files at addresses elsewhere (`s3://`, `gs://`, `ftp://`, `memory://`), by fsspec and whatever it finds installed.
+"""Files at addresses elsewhere (`https://`, `s3://`, `gs://`, `ftp://`), by fsspec and whatever it finds installed.
 
 Nothing is trusted for being fresh: listings are not cached, and a file counts as unchanged only where the file system
 gives a tag that follows its content (an ETag, an MD5, a generation) and it is the same. Where there is none, and a time
 of change to the second is none, the file is fetched at each look and its SHA-256 is the tag. What is read is what was
 hashed: a file is fetched once, to a temporary one, of which 1 GB are kept until they are read.
 Passwords do not stand in plans; fsspec takes them from its own configuration (`FSSPEC_FTP_USERNAME`, ...), and file
-systems from where theirs are (`AWS_PROFILE`). Extra: `pip install tillage[remote]`, and the file system's own package.
+systems from where theirs are (`AWS_PROFILE`). Extras: `tillage[remote]` (http too), `tillage[s3]`; for any other file
+system its own package.
 """
 
 from __future__ import annotations
@@ -21,20 +22,22 @@ from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from threading import Lock
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 from weakref import finalize
 
 from tillage.collect.content import Content
+from tillage.collect.http_files import SCHEMES, checked_http, fetch, found, http_settings, looked
 from tillage.core.errors import Denied, InputMissing, TillageError, Unavailable
 from tillage.core.step import Found
+from tillage.guard.hosts import networks
 
 ROOM = 1 << 30
 """Bytes of fetched files that are kept until they are read."""
 
 _TAGS = ("ETag", "etag", "e_tag", "md5Hash", "content_md5", "Content-MD5", "generation", "version_id", "VersionId")
 _MAGIC = re.compile(r"[*?\[]")
-_WEB = ("http", "https")
+_WEB = tuple(f"{scheme}://" for scheme in SCHEMES)
 _LAYERS = ("reference", "cached", "blockcache", "filecache", "simplecache", "dir", "generic", "asynclocal")
 """File systems of fsspec that show another one as it was, or that read what to do from a file."""
 
@@ -58,8 +61,9 @@ def checked(address: str) -> str:
     scheme, _, _ = address.partition("://")
     if "::" in address or scheme in _LAYERS:
         raise ValueError("file systems are not stacked here: name the files where they are")
-    if scheme in _WEB:
-        raise ValueError("pages and files of the web are not read as files; `web` collects them")
+    if scheme in SCHEMES:
+        checked_http(address)
+        return address
     if urlsplit(address).password is not None:
         raise ValueError(f"a password does not belong into a plan: set FSSPEC_{scheme.upper()}_PASSWORD instead")
     return address
@@ -76,9 +80,13 @@ class _Copy:
 
 @dataclass
 class Elsewhere:
-    """Files at addresses, as this process sees them; each was fetched after the last listing that named it."""
+    """Files at addresses, as this process sees them; each was fetched after the last listing that named it.
+
+    `allowed`: networks inside that http addresses may lead to.
+    """
 
     room: int = ROOM
+    allowed: tuple[str, ...] = ()
     _systems: dict[tuple[str, str], Any] = field(default_factory=dict)
     _copies: dict[str, _Copy] = field(default_factory=dict)
     _checksums: dict[str, str] = field(default_factory=dict)
@@ -89,13 +97,30 @@ class Elsewhere:
         """The files that match an address with globs."""
         with _told(pattern):
             system, path = self._system(pattern)
+            if pattern.startswith(_WEB):
+                return self._find_http(system, pattern)
             system.invalidate_cache()
-            found = []
+            listed = []
             for info in sorted(_expand(system, path), key=lambda info: str(info["name"])):
                 address = _address(pattern, path, info["name"])
                 self._drop(address)
-                found.append(Found(path=address, stamp=self._stamp(address, info)))
-        return found
+                listed.append(Found(path=address, stamp=self._stamp(address, info)))
+        return listed
+
+    def _find_http(self, system: Any, pattern: str) -> list[Found]:
+        addresses = found(system, pattern)
+        for address in addresses:
+            self._drop(address)
+        try:
+            told = looked(system, addresses)
+        except InputMissing:
+            if addresses == [pattern]:
+                return []
+            raise
+        return [
+            Found(path=one, stamp=stamp or {"sha256": self._fetched(one).checksum})
+            for one, stamp in zip(addresses, told, strict=True)
+        ]
 
     def content(self, address: str) -> Content:
         """The bytes of a file."""
@@ -137,15 +162,17 @@ class Elsewhere:
             self._folder = tempfile.mkdtemp(prefix="tillage-")
             finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         handle, name = tempfile.mkstemp(dir=self._folder)
-        made, size = hashlib.sha256(), 0
-        with open(handle, "wb") as out, system.open(path, "rb") as file:  # noqa: PTH123 - a handle, not a path
-            while block := file.read(4 << 20):
-                made.update(block)
-                size += out.write(block)
-        stated = system.info(path).get("size")
-        if isinstance(stated, int) and stated != size:
-            raise Unavailable(f"{address} has {stated:,} bytes, and {size:,} came.", fix="Run again.")
-        return _Copy(Path(name), made.hexdigest(), size)
+        try:
+            with open(handle, "wb") as out:  # noqa: PTH123 - a handle, not a path
+                stated = fetch(system, path, out) if address.startswith(_WEB) else _copy(system, path, out)
+            with Path(name).open("rb") as file:
+                made, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+            if isinstance(stated, int) and stated != size:
+                raise Unavailable(f"{address} has {stated:,} bytes, and {size:,} came.", fix="Run again.")
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return _Copy(Path(name), made, size)
 
     def _make_room(self, newest: str) -> None:
         total = sum(copy.size for copy in self._copies.values())
@@ -170,10 +197,21 @@ class Elsewhere:
 
         parts = urlsplit(address)
         key = (parts.scheme, parts.netloc)
+        if key not in self._systems and parts.scheme in SCHEMES:
+            from fsspec import filesystem
+
+            self._systems[key] = filesystem(parts.scheme, **http_settings(networks(self.allowed)))
         if key not in self._systems:
             self._systems[key], _ = url_to_fs(address, use_listings_cache=False, skip_instance_cache=True)
         system = self._systems[key]
         return system, system._strip_protocol(address)
+
+
+def _copy(system: Any, path: str, out: IO[bytes]) -> object:
+    """Fetch a file; what its file system says of its size."""
+    with system.open(path, "rb") as file:
+        shutil.copyfileobj(file, out, 4 << 20)
+    return system.info(path).get("size")
 
 
 @contextmanager
@@ -187,9 +225,17 @@ def _told(address: str) -> Iterator[None]:
         raise InputMissing(f"{address} is not there.", fix="Check the address; it may have been moved.") from error
     except PermissionError as error:
         raise Denied(f"{address} may not be read: {_short(error)}.", fix="Check the credentials.") from error
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
+        scheme = address.partition("://")[0]
+        fix = (
+            "Install it: pip install 'tillage[s3]'" if scheme in ("s3", "s3a") else "Install the package that it names."
+        )
+        raise Unavailable(f"{address} cannot be opened: {_short(error)}.", fix=fix) from error
+    except ValueError as error:
         raise Unavailable(f"{address} cannot be opened: {_short(error)}.", fix="Check the address.") from error
     except Exception as error:
+        if "credentials" in type(error).__name__.lower():
+            raise Denied(f"{address} may not be read: {_short(error)}.", fix="Check the credentials.") from error
         raise Unavailable(
             f"{address} cannot be reached: {_short(error)}.", fix="Check the address and the network, then run again."
         ) from error
@@ -256,4 +302,13 @@ def _address(pattern: str, path: str, name: str) -> str:
     return f"{parts.scheme}://{host}{name.lstrip('/')}"
 
 
-elsewhere = Elsewhere()
+_views: dict[tuple[str, ...], Elsewhere] = {}
+
+
+def elsewhere(allowed: tuple[str, ...] = ()) -> Elsewhere:
+    """This process's view of addresses elsewhere, for a source that may reach these networks inside.
+
+    >>> elsewhere(("127.0.0.1",)) is elsewhere(("127.0.0.1",)), elsewhere().allowed
+    (True, ())
+    """
+    return _views.setdefault(allowed, Elsewhere(allowed=allowed))

@@ -4,11 +4,13 @@ Counts alone, no value of anybody, whatever made the table anonymous. One pass, 
 combinations of the columns looked at, once each.
 Sources: Sweeney (2002): k, and precision, of which `loss` is the rest to 1; Bayardo and Agrawal, Data privacy through
 optimal k-anonymization, ICDE 2005: discernibility; LeFevre, DeWitt and Ramakrishnan, Mondrian, ICDE 2006: the average
-class; Machanavajjhala et al. (2007): l; Li, Li and Venkatasubramanian (2007): t, with equal distances.
+class; Xu et al., Utility-based anonymization using local recoding, KDD 2006: the normalised certainty penalty;
+Machanavajjhala et al. (2007): l; Li, Li and Venkatasubramanian (2007): t, with equal distances.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +22,7 @@ from tillage.core.rows import user_columns
 from tillage.core.state import State
 from tillage.core.step import Fold
 from tillage.measure.combinations import COUNT, Combinations
-from tillage.privacy.anonymize import coded, distances
+from tillage.privacy.classes import coded, distances
 from tillage.privacy.hierarchies import Hierarchy
 
 
@@ -30,7 +32,9 @@ class AnonymityReport(Fold):
     `k`: rows of the smallest class (rows equal in all `columns`); `l`: by sensitive column, fewest different values in
     a class; `t`: by sensitive column, most that the shares in a class differ from the table's, 0 to 1; `classes`;
     `average_class`: rows; `discernibility`: for each row the rows of its class, summed; `alone`: share of rows that
-    are a class of their own; `loss`: by column, mean of level / highest level, 0 to 1, and `mean`. None without rows.
+    are a class of their own; `loss`: by column, mean of level / highest level, 0 to 1, and `mean`; `ncp`: by column and
+    `mean`, the normalised certainty penalty, how much the labels leave open, 0 to 1: widths of ranges over that of all,
+    values below a node over all values. Rows that left are not in it. None without rows.
 
     >>> rows = pl.DataFrame({"age": ["[20, 30)", "[20, 30)", "*"], "ill": ["a", "b", "a"]})
     >>> step = AnonymityReport(columns={"age": {"ranges": [10]}}, sensitive=("ill",))
@@ -76,7 +80,7 @@ class AnonymityReport(Fold):
         rows = int(counts.sum())
         if not rows:
             nothing = dict.fromkeys(("k", "average_class", "discernibility", "alone"))
-            return {"rows": 0, "classes": 0, **nothing, "l": {}, "t": {}, "loss": {}}
+            return {"rows": 0, "classes": 0, **nothing, "l": {}, "t": {}, "loss": {}, "ncp": {}}
         named = table.select(list(self.columns))
         classes = coded(named.to_struct("class"))[0].to_numpy().astype(np.int64)
         size = int(classes.max()) + 1
@@ -88,10 +92,11 @@ class AnonymityReport(Fold):
             diverse[name] = int(kinds[name].min()) if kinds.height == size else 0  # type: ignore[arg-type]
             secret = coded(table[name])[0].to_numpy().astype(np.int64)
             close[name] = float(distances(classes, secret, counts, size).max())
-        loss = {}
+        loss, open_ = {}, {}
         for name, hierarchy in self.columns.items():
             level = hierarchy.levels(table[name]).fill_null(0).to_numpy()
             loss[name] = int((level * counts).sum()) / (hierarchy.height * rows)
+            open_[name] = math.fsum(hierarchy.penalties(table[name]).to_numpy() * counts) / rows
         return {
             "rows": rows,
             "classes": size,
@@ -102,6 +107,7 @@ class AnonymityReport(Fold):
             "discernibility": int((sizes * sizes).sum()),
             "alone": int((sizes == 1).sum()) / rows,
             "loss": {**loss, "mean": sum(loss.values()) / len(loss)},
+            "ncp": {**open_, "mean": sum(open_.values()) / len(open_)},
         }
 
     def _combinations(self) -> Combinations:
