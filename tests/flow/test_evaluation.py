@@ -368,3 +368,15 @@ def test_where_leaks_leave_nothing_to_learn_from_it_is_said(learner: str, tmp_pa
     with Project(load(tmp_path, registry()), registry()) as project:
         project.run()
         assert project.report("m")["train"] > 300
+
+
+@pytest.mark.parametrize("learner", ["tabular_classifier, model: linear", "gaussian_naive_bayes"])
+def test_the_target_may_be_the_subject_of_the_rows(learner: str, tmp_path: Path) -> None:
+    plain = report(tmp_path / "a", learner)
+    world(tmp_path / "b", learner).close()
+    path = tmp_path / "b" / "tillage.yaml"
+    path.write_text(path.read_text().replace("key: id}", "key: id, subject: y}"))
+    with Project(load(path, registry()), registry()) as project:
+        project.run()
+        found = project.report("m")
+    assert (found["metrics"], found["left"]) == (plain["metrics"], plain["left"])

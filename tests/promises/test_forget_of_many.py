@@ -21,7 +21,8 @@ from tillage.face.rooms import project
 from tillage.flow.planner import intents
 from tillage.flow.results import load_result
 from tillage.flow.run import Project
-from tillage.promises import forget
+from tillage.promises import estimate, forget
+from tillage.store.handed_out import record
 from tillage.store.verify import verify
 
 HEAD = """\
@@ -280,3 +281,33 @@ def test_what_cannot_be_made_without_them_has_no_version(tmp_path: Path, capsys:
         p.run()
         assert (p.read("t").height, p.read("u").height) == (8, 8)
         is_gone(p)
+
+
+BEHIND = """\
+  sums: {from: orders, steps: [{aggregate: {by: [city], columns: {total: sum(amount), n: count()}}}]}
+  more: {from: sums, steps: [{derive: {columns: {double: "total * 2"}}}]}
+  ranked: {from: orders, steps: [{reference.Ranked: {column: amount, most: 99}}, {filter: "amount < 100"}]}
+models:
+  m: {learn: ridge, from: more, input: [n], target: double, split: {test: 0.3, leak: false}}
+  r: {learn: ridge, from: ranked, input: [amount], target: rank, split: {test: 0.3, leak: false}}
+  o: {learn: ridge, from: orders, input: [amount], target: id, split: {test: 0.3, leak: false}, fit_on: 1}
+"""
+
+
+def test_models_that_saw_sums_are_foretold_and_so_are_copies_of_them(tmp_path: Path) -> None:
+    (tmp_path / "reference.py").write_bytes(Path(reference.__file__).read_bytes())
+    root = planned(tmp_path, BEHIND)
+    write(root, "a.csv", *others(0, 40, 15))
+    with project(root) as p:
+        p.run()
+        write(root, "b.csv", f"900,{PERSON},c1,777")
+        p.run()
+        for model in ("m", "r", "o"):
+            assert record(p.store.catalog, model, 1, "onnx", tmp_path / f"{model}.onnx")
+        before = {name: told["version"] for name, told in p.summary()["models"].items()}
+        told = estimate(p, "orders", subject=[PERSON])
+        assert told["models"] == ["m", "r"], "o is pinned to a version that never showed them"
+        assert [copy["model"] for copy in told["handed_out"]] == ["m", "r", "o"], "its table had them, so it is named"
+        forget(p, "orders", subject=[PERSON])
+        after = {name: told["version"] for name, told in p.summary()["models"].items()}
+        assert [name for name in before if after[name] > before[name]] == told["models"]
