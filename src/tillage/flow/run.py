@@ -489,12 +489,12 @@ class Project:
         return value
 
     def _chain(self, table: str, at: Version) -> list[Version]:
-        """The versions of the table's own stages that made this version, first to last."""
+        """The versions of the table's own stages that made this version, first to last: as the records have it, since
+        the plan may have changed after it."""
         out = [at]
         while True:
-            stage = self.stages.get(out[0].stage)
-            inner = [s for s in (stage.inputs.values() if stage else ()) if s.startswith(f"{table}/")]
-            rows = [s for s in inner if self.stages[s].kind not in ("result", "learn")]
+            inner = [self.store.version(*made) for made in out[0].inputs.items() if made[0].startswith(f"{table}/")]
+            rows = [version for version in inner if "rows" in version.counts]
             if not rows:
                 return out
-            out.insert(0, self.store.version(rows[0], out[0].inputs[rows[0]]))
+            out.insert(0, rows[0])
