@@ -200,6 +200,7 @@ def test_an_earlier_state_that_a_gate_still_shows(tmp_path: Path) -> None:
 FILLED = "fill_missing: {columns: [city], with: most_frequent}"
 PLAIN = 'derive: {columns: {q: "amount * 2"}}'
 SUMS = "aggregate: {by: [amount], columns: {last: max(who), city: max(city)}}"
+WORDS = "reference.Words: {column: city}"
 RANKED = "reference.Ranked: {column: amount, most: 99}"
 ABOVE = '  v: {from: t, steps: [{derive: {columns: {k: "amount + 1"}}}]}\n'
 
@@ -216,6 +217,8 @@ CHANGES = {
     "a rank before sums": (table(RANKED), table(SUMS)),
     "other sums": (table(SUMS), table(SUMS.replace("max(city)", "count()"))),
     "later in the table": (table(FILLED), f"  t: {{from: orders, steps: [{{{SUMS}}}, {{{FILLED}}}]}}\n"),
+    "children": (table(WORDS), table(PLAIN)),
+    "children of sums": (table(SUMS) + table(WORDS, "w", "t"), table(SUMS) + table(PLAIN, "w", "t")),
     "in another table": (table(FILLED), table(FILLED, "x") + table(PLAIN, "t", "x")),
 }
 """By name: the tables of a plan, and those of the plan that came after."""
@@ -228,7 +231,7 @@ def test_what_an_earlier_plan_made(change: str, ran: bool, tmp_path: Path) -> No
     (tmp_path / "reference.py").write_bytes(Path(reference.__file__).read_bytes())
     root = planned(tmp_path, before + ABOVE)
     write(root, "a.csv", *(f"{n},u{n % 4},,{n}" for n in range(9)), "902,u1,c1,7",
-          *(f"{900 + n},{PERSON},{TOKEN}city,{7 + n}" for n in range(2)))  # fmt: skip
+          *(f"{900 + n},{PERSON},{TOKEN}city {TOKEN}too,{7 + n}" for n in range(2)))  # fmt: skip
     with project(root) as p:
         p.run()
         assert p.read("t").filter(pl.col("city").str.contains(TOKEN)).height > (2 if FILLED in before else 0)
@@ -280,6 +283,24 @@ def test_what_cannot_be_made_without_them_has_no_version(tmp_path: Path, capsys:
     with project(root) as p:
         p.run()
         assert (p.read("t").height, p.read("u").height) == (8, 8)
+        is_gone(p)
+
+
+CHILDREN = """\
+  sums: {from: orders, steps: [{aggregate: {by: [city], columns: {amount: sum(amount), text: max(city)}}}]}
+  words: {from: sums, steps: [{reference.Words: {column: text}}]}
+"""
+
+
+def test_children_of_sums(tmp_path: Path) -> None:
+    (tmp_path / "reference.py").write_bytes(Path(reference.__file__).read_bytes())
+    root = planned(tmp_path, CHILDREN)
+    write(root, "a.csv", *others(0, 9), f"900,{PERSON},{TOKEN}city and {TOKEN}more,7", f"901,{PERSON},c1,7")
+    with project(root) as p:
+        p.run()
+        assert p.read("words").filter(pl.col("text").str.contains(TOKEN)).height == 2
+        forget(p, "orders", key=["900"])
+        assert p.read("words")["text"].sort().to_list() == ["c0", "c1", "c2", "c3", "c4"]
         is_gone(p)
 
 
