@@ -1,4 +1,4 @@
-"""A valid file of each kind, damaged anywhere: never another error than ours, and every record counts once.
+"""A valid file of each kind, damaged anywhere: never an error, and every record counts once.
 
 Rows, bad records, and files that cannot be read account for everything; nothing of a file that is refused is kept.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.collect.test_mutation import DAMAGE, Damage, conserved, spoil
 from tests.collect.test_pages import PAGE, answer, record
 
 from tillage.collect import Files
-from tillage.core import TillageError
+from tillage.core import ConfigurationError
 
 ROWS = 40
 FRAME = pl.DataFrame(
@@ -73,6 +74,10 @@ KINDS: dict[str, tuple[bytes, dict[str, object]]] = {
     "a.wav": (sound(), {}),
     "a.flac": (sound(form="FLAC"), {}),
 }
+HEADER = re.compile("has no name|Two columns are called|begins with '_'|too_many_columns")
+"""What can be wrong with the names of columns."""
+
+COLUMNAR = (b"PAR1", b"ARROW1\0\0", b"\xff\xff\xff\xff")
 UNPACKED = {"a.csv.gz", "a.csv.zst", "a.warc.gz", "a.zip"}
 
 
@@ -96,36 +101,42 @@ def test_damage_is_accounted_for(
 
 
 def account(data: bytes, name: str, root: Path, options: dict[str, object]) -> tuple[int, int, int]:
-    """Rows, bad records and refused files, once it is sure that they are all there is; or an error of ours."""
+    """Rows, bad records and refused files, once it is sure that they are all there is.
+
+    A file is refused by a record of its own, whatever its bytes; an error is one of the names of its columns alone, and
+    says where each stands.
+    """
     (root / name).write_bytes(data)
     files = Files(path=name, **options)
     rows = bad = failed = 0
+    objects = [found.path for found in files.scan(root)]
+    assert objects
     try:
-        objects = [found.path for found in files.scan(root)]
         states = {path: files.observe(root, path) for path in objects}
         schema = files.column_types(list(states.values()))
-        for path, state in states.items():
-            batches = list(files.read(root, path, schema))
-            numbers = [n for b in batches for n in b.records.to_list()]
-            records = [r for b in batches for r in b.bad]
-            assert sum(b.rows.height for b in batches) == len(numbers)
-            if "failed" in state:
-                assert [r.record for r in records] == [-1]
-            plain = data if name not in UNPACKED else b"".join(r.raw for r in records)
-            if name in UNPACKED:
-                total = state["records"]
-                assert [r.record for r in records] == [-1] or sorted(numbers + [r.record for r in records]) == list(
-                    range(total)
-                )
-                assert [r.record for r in records] != [-1] or not numbers
-            elif path.endswith((".parquet", ".arrow", ".arrows")):
-                assert [r.record for r in records] in ([], [-1])
-                assert bool(records) != bool(numbers) or state["records"] == 0
-            else:
-                conserved(numbers, records, state["records"], plain)
-            rows, bad, failed = rows + len(numbers), bad + len(records), failed + ("failed" in state)
-    except TillageError:
-        return rows, bad, failed
+    except ConfigurationError as error:
+        strange = [str(p) for p in error.problems if p.file != name or not HEADER.search(p.message)]
+        if strange or not error.problems:
+            raise
+        return 0, 0, 0
+    for path, state in states.items():
+        batches = list(files.read(root, path, schema))
+        numbers = [n for b in batches for n in b.records.to_list()]
+        records = [r for b in batches for r in b.bad]
+        assert sum(b.rows.height for b in batches) == len(numbers)
+        if "failed" in state:
+            assert [r.record for r in records] == [-1]
+        plain = data if name not in UNPACKED else b"".join(r.raw for r in records)
+        if name in UNPACKED:
+            every = sorted(numbers + [r.record for r in records])
+            assert [r.record for r in records] == [-1] or every == list(range(state["records"]))
+            assert [r.record for r in records] != [-1] or not numbers
+        elif path.endswith((".parquet", ".arrow", ".arrows")) and data.startswith(COLUMNAR):  # else it is text
+            assert [r.record for r in records] in ([], [-1])
+            assert bool(records) != bool(numbers) or state["records"] == 0
+        else:
+            conserved(numbers, records, state["records"], plain)
+        rows, bad, failed = rows + len(numbers), bad + len(records), failed + ("failed" in state)
     return rows, bad, failed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.flow.world import KEY, differences, digests
 from tillage.core.errors import BadData
+from tillage.face.main import ended
 from tillage.face.rooms import registry
 from tillage.flow.configuration import load
 from tillage.flow.run import Project
@@ -206,3 +208,20 @@ def test_a_row_that_moved_and_then_changed_stands_where_it_is_now(tmp_path: Path
                 found = trace(p, "raw", row).thread.items.values()
                 records = [item.facts["record"] for item in found if item.kind == "record"]
                 assert records == [place], (text, line)
+
+
+def test_a_table_of_an_earlier_plan_is_told_of_where_the_new_one_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Steps are put in, and the run cannot end: what stands was made by other stages than the plan has now."""
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+    head = "project: p\ntables:\n  notes: {collect: {files: '*.csv'}, key: id}\n  t: {from: notes, steps: ["
+    steps = ['filter: "n > 1"', "aggregate: {by: [n], columns: {rows: count()}}", 'derive: {columns: {m: "n + 1"}}']
+    more = ["drop_duplicates: {columns: [n]}", *steps[:1], "kmeans: {columns: [n], clusters: 9}", *steps[1:]]
+    (tmp_path / "a.csv").write_text("id,n\n1,1\n2,2\n3,2\n4,3\n")
+    for written, code in ((steps, 0), (more, 65), (steps, 0)):
+        (tmp_path / "tillage.yaml").write_text(head + ", ".join(f"{{{step}}}" for step in written) + "]}\n")
+        assert ended(["run", "--plan", str(tmp_path), "--json"]) == code
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        counts = {"in": 4, "rows": 2, "consumed": 3, "created": 2, "dropped": {"filtered": 1}}
+        assert {name: told["tables"]["t"][name] for name in counts} == counts

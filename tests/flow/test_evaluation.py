@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tests.flow.world import KEY
-from tillage.core.errors import ConfigurationError
+from tillage.core.errors import BadData, ConfigurationError
 from tillage.face.rooms import registry
 from tillage.flow.compare import compare, stored
 from tillage.flow.configuration import load, parse
@@ -353,3 +353,30 @@ def test_another_evaluation_trains_nothing_again(
     with world(tmp_path, learner.replace("input: [x, z", "input: [z, x"), evaluate.format(""), count=450) as project:
         project.run()
     assert taught, "another model"
+
+
+@pytest.mark.parametrize("learner", ["tabular_classifier, model: linear", "gaussian_naive_bayes"])
+def test_where_leaks_leave_nothing_to_learn_from_it_is_said(learner: str, tmp_path: Path) -> None:
+    """Few columns of few values: every training row is like a test row, and none of them is a copy."""
+    with world(tmp_path, f"{learner}, input: [kind]") as project:
+        with pytest.raises(BadData, match=r"3\d\d training rows were left out, since a test row has") as caught:
+            project.run()
+        assert "split: {leak: false}" in caught.value.fix
+    (tmp_path / "tillage.yaml").write_text(
+        PLAN.format(learner=f"{learner}, input: [kind]", more=", split: {leak: false}")
+    )
+    with Project(load(tmp_path, registry()), registry()) as project:
+        project.run()
+        assert project.report("m")["train"] > 300
+
+
+@pytest.mark.parametrize("learner", ["tabular_classifier, model: linear", "gaussian_naive_bayes"])
+def test_the_target_may_be_the_subject_of_the_rows(learner: str, tmp_path: Path) -> None:
+    plain = report(tmp_path / "a", learner)
+    world(tmp_path / "b", learner).close()
+    path = tmp_path / "b" / "tillage.yaml"
+    path.write_text(path.read_text().replace("key: id}", "key: id, subject: y}"))
+    with Project(load(path, registry()), registry()) as project:
+        project.run()
+        found = project.report("m")
+    assert (found["metrics"], found["left"]) == (plain["metrics"], plain["left"])

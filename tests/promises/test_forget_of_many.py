@@ -21,7 +21,8 @@ from tillage.face.rooms import project
 from tillage.flow.planner import intents
 from tillage.flow.results import load_result
 from tillage.flow.run import Project
-from tillage.promises import forget
+from tillage.promises import estimate, forget
+from tillage.store.handed_out import record
 from tillage.store.verify import verify
 
 HEAD = """\
@@ -199,6 +200,7 @@ def test_an_earlier_state_that_a_gate_still_shows(tmp_path: Path) -> None:
 FILLED = "fill_missing: {columns: [city], with: most_frequent}"
 PLAIN = 'derive: {columns: {q: "amount * 2"}}'
 SUMS = "aggregate: {by: [amount], columns: {last: max(who), city: max(city)}}"
+WORDS = "reference.Words: {column: city}"
 RANKED = "reference.Ranked: {column: amount, most: 99}"
 ABOVE = '  v: {from: t, steps: [{derive: {columns: {k: "amount + 1"}}}]}\n'
 
@@ -215,6 +217,8 @@ CHANGES = {
     "a rank before sums": (table(RANKED), table(SUMS)),
     "other sums": (table(SUMS), table(SUMS.replace("max(city)", "count()"))),
     "later in the table": (table(FILLED), f"  t: {{from: orders, steps: [{{{SUMS}}}, {{{FILLED}}}]}}\n"),
+    "children": (table(WORDS), table(PLAIN)),
+    "children of sums": (table(SUMS) + table(WORDS, "w", "t"), table(SUMS) + table(PLAIN, "w", "t")),
     "in another table": (table(FILLED), table(FILLED, "x") + table(PLAIN, "t", "x")),
 }
 """By name: the tables of a plan, and those of the plan that came after."""
@@ -227,7 +231,7 @@ def test_what_an_earlier_plan_made(change: str, ran: bool, tmp_path: Path) -> No
     (tmp_path / "reference.py").write_bytes(Path(reference.__file__).read_bytes())
     root = planned(tmp_path, before + ABOVE)
     write(root, "a.csv", *(f"{n},u{n % 4},,{n}" for n in range(9)), "902,u1,c1,7",
-          *(f"{900 + n},{PERSON},{TOKEN}city,{7 + n}" for n in range(2)))  # fmt: skip
+          *(f"{900 + n},{PERSON},{TOKEN}city {TOKEN}too,{7 + n}" for n in range(2)))  # fmt: skip
     with project(root) as p:
         p.run()
         assert p.read("t").filter(pl.col("city").str.contains(TOKEN)).height > (2 if FILLED in before else 0)
@@ -280,3 +284,51 @@ def test_what_cannot_be_made_without_them_has_no_version(tmp_path: Path, capsys:
         p.run()
         assert (p.read("t").height, p.read("u").height) == (8, 8)
         is_gone(p)
+
+
+CHILDREN = """\
+  sums: {from: orders, steps: [{aggregate: {by: [city], columns: {amount: sum(amount), text: max(city)}}}]}
+  words: {from: sums, steps: [{reference.Words: {column: text}}]}
+"""
+
+
+def test_children_of_sums(tmp_path: Path) -> None:
+    (tmp_path / "reference.py").write_bytes(Path(reference.__file__).read_bytes())
+    root = planned(tmp_path, CHILDREN)
+    write(root, "a.csv", *others(0, 9), f"900,{PERSON},{TOKEN}city and {TOKEN}more,7", f"901,{PERSON},c1,7")
+    with project(root) as p:
+        p.run()
+        assert p.read("words").filter(pl.col("text").str.contains(TOKEN)).height == 2
+        forget(p, "orders", key=["900"])
+        assert p.read("words")["text"].sort().to_list() == ["c0", "c1", "c2", "c3", "c4"]
+        is_gone(p)
+
+
+BEHIND = """\
+  sums: {from: orders, steps: [{aggregate: {by: [city], columns: {total: sum(amount), n: count()}}}]}
+  more: {from: sums, steps: [{derive: {columns: {double: "total * 2"}}}]}
+  ranked: {from: orders, steps: [{reference.Ranked: {column: amount, most: 99}}, {filter: "amount < 100"}]}
+models:
+  m: {learn: ridge, from: more, input: [n], target: double, split: {test: 0.3, leak: false}}
+  r: {learn: ridge, from: ranked, input: [amount], target: rank, split: {test: 0.3, leak: false}}
+  o: {learn: ridge, from: orders, input: [amount], target: id, split: {test: 0.3, leak: false}, fit_on: 1}
+"""
+
+
+def test_models_that_saw_sums_are_foretold_and_so_are_copies_of_them(tmp_path: Path) -> None:
+    (tmp_path / "reference.py").write_bytes(Path(reference.__file__).read_bytes())
+    root = planned(tmp_path, BEHIND)
+    write(root, "a.csv", *others(0, 40, 15))
+    with project(root) as p:
+        p.run()
+        write(root, "b.csv", f"900,{PERSON},c1,777")
+        p.run()
+        for model in ("m", "r", "o"):
+            assert record(p.store.catalog, model, 1, "onnx", tmp_path / f"{model}.onnx")
+        before = {name: told["version"] for name, told in p.summary()["models"].items()}
+        told = estimate(p, "orders", subject=[PERSON])
+        assert told["models"] == ["m", "r"], "o is pinned to a version that never showed them"
+        assert [copy["model"] for copy in told["handed_out"]] == ["m", "r", "o"], "its table had them, so it is named"
+        forget(p, "orders", subject=[PERSON])
+        after = {name: told["version"] for name, told in p.summary()["models"].items()}
+        assert [name for name in before if after[name] > before[name]] == told["models"]

@@ -47,7 +47,12 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
             sample = _smallest([sample, training], _LINEAR_ROWS)
         tests.append(drop_columns(rows.filter(pl.col(SIDE) == "test"), ORIGIN))
     exam = pl.concat(tests, how="diagonal_relaxed")
-    value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": _left(judged)}
+    value: dict[str, Any] = {
+        "task": task,
+        "train": trained,
+        "test": exam.height,
+        "left": left_out(judged.store, model.name, judged.source),
+    }
     if exam.is_empty():
         empty: dict[str, Any] = {"metrics": {}, "baseline": {}, "interval": {}, "looks": 0}
         warning = "No row stands on the test side: the model is not evaluated."
@@ -187,13 +192,16 @@ def look(store: Store, model: Model) -> int:
     return int(row[0]) if row else 1
 
 
-def _left(judged: Judged) -> dict[str, int]:
-    """Reason to how many rows of its table the model does not see: the split lets synthetic ones go, then leaks go."""
+def left_out(store: Store, model: str, source: str) -> dict[str, int]:
+    """Reason to how many rows of its table a model does not see: the split lets synthetic ones go, then leaks go.
+
+    `source`: the stage whose rows it learns from.
+    """
     dropped: dict[str, int] = {}
-    stages = [judged.source]
+    stages = [source]
     while stages:
-        at = judged.store.latest(stages.pop())
+        at = store.latest(stages.pop())
         for reason, n in (at.counts.get("dropped", {}) if at else {}).items():
             dropped[reason] = dropped.get(reason, 0) + n
-        stages += [source for source in at.inputs if source.startswith(f"{judged.model.name}/")] if at else []
+        stages += [source for source in at.inputs if source.startswith(f"{model}/")] if at else []
     return dropped

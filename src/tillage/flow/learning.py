@@ -11,7 +11,7 @@ from tillage.core.errors import BadData
 from tillage.core.rows import ID
 from tillage.core.step import Fit, Fitted, Fold, Sharded, Whole
 from tillage.flow.engine import Engine
-from tillage.flow.evaluation import evaluate
+from tillage.flow.evaluation import evaluate, left_out
 from tillage.flow.judged import Judged, told_its_group
 from tillage.flow.plan import Model, Plan
 from tillage.flow.progress import Listener
@@ -68,7 +68,8 @@ def run_learn(
             with tracked(model.track, store.root, plan.project, model.name) as untracked:
                 fitted, shards = _fit(run, model, train)
         except BadData as error:  # a learner knows columns, not whose they are
-            raise BadData(f"Model '{model.name}' (table '{model.table}'): {error.message}", fix=error.fix) from error
+            said, fix = _leaks_told(left_out(store, model.name, run.source), error)
+            raise BadData(f"Model '{model.name}' (table '{model.table}'): {said}", fix=fix) from error
     run.publish(fitted, learner, registry)
 
     def rows() -> Iterator[pl.DataFrame]:
@@ -85,6 +86,18 @@ def run_learn(
     run.report(report)
     run.draft.facts |= {k: report[k] for k in _KEPT} | {LEARNT: stage.learns()}
     return run.draft, run.touched
+
+
+def _leaks_told(left: dict[str, int], error: BadData) -> tuple[str, str]:
+    """What an error of training says, and what to do; where rows were left out as leaks, they may be what is missing.
+
+    In a table of few columns with few values each, rows look alike that are not the same case.
+    """
+    if not left.get("leak"):
+        return error.message, error.fix
+    said = f"{left['leak']:,} training rows were left out, since a test row has the same input (`leak`)."
+    fix = "If rows that look alike are different cases, keep them: split: {leak: false}."
+    return f"{error.message} {said}", f"{fix} {error.fix}".strip()
 
 
 def _fit(run: ResultRun, model: Model, train: Any) -> tuple[Fitted, Shards | None]:

@@ -7,11 +7,13 @@ from is on record, so the stage's version that stands for N is found by walking 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 
 from tillage.core.errors import ConfigurationError, InputMissing, Problem
 from tillage.flow.places import problem_at
 from tillage.flow.plan import Plan
 from tillage.flow.stages import Stage
+from tillage.store.catalog import dump
 from tillage.store.tables import Store, Version
 
 COMPACTION = "compaction"
@@ -19,6 +21,16 @@ COMPACTION = "compaction"
 
 LISTED = 12
 """Versions that a message names before it shortens them."""
+
+
+def fingerprint_with_pins(store: Store, stage: Stage) -> str:
+    """What a stage does, with the fitted Maps that it uses as they are pinned now."""
+    pins = []
+    for name in sorted(stage.pinned()):
+        version = store.latest(name)
+        pins.append([name, version.facts.get("digest") if version else None])
+    own = stage.fingerprint()
+    return sha256(dump([own, pins]).encode()).hexdigest()[:32] if pins else own
 
 
 def pinned_version(store: Store, stage: Stage) -> int | None:

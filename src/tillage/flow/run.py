@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 
 import polars as pl
@@ -29,7 +28,7 @@ from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
 from tillage.flow.mending import mark_lost, missing
-from tillage.flow.pins import refuse_missing
+from tillage.flow.pins import fingerprint_with_pins, refuse_missing
 from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
 from tillage.flow.registry import Registry
@@ -352,12 +351,7 @@ class Project:
 
     def fingerprint(self, stage: Stage) -> str:
         """What a stage does, with the fitted Maps that it uses as they are pinned now."""
-        pins = []
-        for name in sorted(stage.pinned()):
-            version = self.store.latest(name)
-            pins.append([name, version.facts.get("digest") if version else None])
-        own = stage.fingerprint()
-        return sha256(dump([own, pins]).encode()).hexdigest()[:32] if pins else own
+        return fingerprint_with_pins(self.store, stage)
 
     def chains(self, stage: Stage) -> dict[str, tuple[Map, ...]]:
         """The Maps of a stage by port, as they are applied: fitted ones loaded, keyed ones with their key."""
@@ -489,12 +483,12 @@ class Project:
         return value
 
     def _chain(self, table: str, at: Version) -> list[Version]:
-        """The versions of the table's own stages that made this version, first to last."""
+        """The versions of the table's own stages that made this version, first to last: as the records have it, since
+        the plan may have changed after it."""
         out = [at]
         while True:
-            stage = self.stages.get(out[0].stage)
-            inner = [s for s in (stage.inputs.values() if stage else ()) if s.startswith(f"{table}/")]
-            rows = [s for s in inner if self.stages[s].kind not in ("result", "learn")]
+            inner = [self.store.version(*made) for made in out[0].inputs.items() if made[0].startswith(f"{table}/")]
+            rows = [version for version in inner if "rows" in version.counts]
             if not rows:
                 return out
-            out.insert(0, self.store.version(rows[0], out[0].inputs[rows[0]]))
+            out.insert(0, rows[0])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tillage.core.rows import ID, distinct, ids, only, without
+from tillage.flow.children import down, family
 from tillage.flow.results import STATES
 from tillage.flow.stages import Stage
 from tillage.store.index import KEY
@@ -84,6 +85,7 @@ class Seen:
         self._found: dict[str, pl.Series] = {}
         self._ends: dict[int, float] = {}
         self._state = (-1, -1)
+        self._kin: pl.DataFrame | None = None
 
     def look(self, stage: str) -> list[Hit]:
         """The chunks of a stage's rows that hold rows to go; its inputs must have been looked at before."""
@@ -235,8 +237,7 @@ class Seen:
         if not self.inputs.get(name) or (stage is not None and stage.kind in _BYTES):
             return False
         alive = name in self.current and stage is not None
-        query = "SELECT count(DISTINCT fingerprint) FROM versions WHERE stage = ?"
-        if alive and self.store.catalog.rows(query, name)[0][0] < 2:
+        if alive and self.store.plans_of(name) < 2:
             return False
         if alive and stage is not None and self._looked_across(name, stage):
             return True
@@ -289,7 +290,10 @@ class Seen:
             mine = rows.join(touched.to_frame(KEY), on=KEY, how="semi")[ID]
             stale.append(self.not_shown(chunk.object, mine))
         self.regrouped.add(name)
-        self.past = pl.concat([self.past, *stale, touched.rename(ID)]).unique()
+        if self._kin is None:
+            self._kin = family(self.store, self.stages)
+        old = down(self._kin, pl.concat([ids(), *stale]))  # what Maps made of those outputs beside them goes, too
+        self.past = pl.concat([self.past, old, touched.rename(ID)]).unique()
         self.held = Held(self.store, self.gone, self.past)
         self.hits.pop(name, None)
         self._found.clear()

@@ -377,7 +377,10 @@ def features(model: Model) -> tuple[str, ...]:
 
 
 def hidden(model: Model, plan: Plan) -> set[str]:
-    """Columns that a learner without `input` must not see: keys, subjects, the group and the side."""
+    """Columns that a learner without `input` must not see: keys, subjects, the group and the side.
+
+    The target is none of them: who wrote a text may be the subject of its row, and what is asked for.
+    """
     named = set(features(model))
     out = {SIDE}
     if model.split.group:
@@ -390,4 +393,4 @@ def hidden(model: Model, plan: Plan) -> set[str]:
         seen.add(table.name)
         out |= set(table.key) | ({table.subject} if table.subject else set())
         waiting += [i for _, i in table.inputs]
-    return out - named
+    return out - named - {getattr(model.learner, "target", None)}

@@ -15,7 +15,8 @@ import polars as pl
 
 from tillage.core.errors import InputMissing, UnknownName, UsageError
 from tillage.core.expression import Expression, parse
-from tillage.core.rows import ID, PARENT, distinct, ids, only, without
+from tillage.core.rows import ID, distinct, ids, only, without
+from tillage.flow.children import down, family, up
 from tillage.flow.plan import Table
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
@@ -73,7 +74,7 @@ def close(project: Project, question: Question) -> Closure:
     out = Closure()
     ever = Ever(project)
     upstream = _upstream(project, question.table)
-    family = _family(project)
+    kin = family(project.store, project.stages)
     if question.subjects:
         declared = [t for t in upstream if t.subject]
         if not declared:
@@ -87,15 +88,15 @@ def close(project: Project, question: Question) -> Closure:
         asked, before = _asked(project, question, upstream, out)
         asked = distinct([asked])
         out.asked = len(asked) + len(before)
-        out.gone = _up(family, pl.concat([asked, before]))
+        out.gone = up(kin, pl.concat([asked, before]))
         _must_have_sources(project, question.table, out.gone, asked, ever)
         out.subjects = _subjects_of(project, out.gone)
     if out.subjects:
         _same_subjects(project, out, ever)
         if question.subjects:
             out.asked = len(out.gone)
-    out.gone = _down(family, _up(family, out.gone))
-    out.past = without(_down(family, _up(family, out.past)).to_frame(ID), out.gone)[ID]
+    out.gone = down(kin, up(kin, out.gone))
+    out.past = without(down(kin, up(kin, out.past)).to_frame(ID), out.gone)[ID]
     for stage in _source_stages(project):
         held = ever.of(stage, out.gone)
         if len(held):
@@ -108,8 +109,8 @@ def close(project: Project, question: Question) -> Closure:
 
 def also(project: Project, out: Closure, rows: pl.Series) -> None:
     """Let these rows go too, with what was made of them: they were found by another way than the question's."""
-    family, ever = _family(project), Ever(project)
-    more = without(_down(family, rows).to_frame(ID), out.gone)[ID]
+    kin, ever = family(project.store, project.stages), Ever(project)
+    more = without(down(kin, rows).to_frame(ID), out.gone)[ID]
     out.gone = distinct([out.gone, more])
     for stage in _source_stages(project):
         held = ever.of(stage, more)
@@ -261,46 +262,6 @@ def _must_have_sources(project: Project, table: str, roots: pl.Series, asked: pl
         f"A row of '{table}' is made of many rows, which may be of many people.",
         fix=f"Forget in a table that holds the rows themselves: {named}.",
     )
-
-
-# -- lineage --------------------------------------------------------------------------------------------------------
-
-
-def _family(project: Project) -> pl.DataFrame:
-    """Every child that a Map ever made beside its parent: `_id`, `_parent`."""
-    store = project.store
-    found = [pl.DataFrame(schema={ID: pl.UInt128, PARENT: pl.UInt128})]
-    for name in store.stages():
-        stage = project.stages.get(name)
-        made = stage is None or any(step.makes_children for chain in stage.maps.values() for step in chain)
-        for part in (ROWS, LEFT) if made else ():
-            for chunk in store.every_chunk(name, part):
-                try:
-                    rows = store.objects.get_frame(chunk.object, chunk.checksum, [ID, PARENT])
-                except pl.exceptions.ColumnNotFoundError:
-                    continue
-                found.append(rows.filter(pl.col(PARENT).is_not_null()))
-    return pl.concat(found).unique()
-
-
-def _up(family: pl.DataFrame, wanted: pl.Series) -> pl.Series:
-    return _spread(family, wanted, ID, PARENT)
-
-
-def _down(family: pl.DataFrame, wanted: pl.Series) -> pl.Series:
-    return _spread(family, wanted, PARENT, ID)
-
-
-def _spread(family: pl.DataFrame, wanted: pl.Series, near: str, far: str) -> pl.Series:
-    found = distinct([wanted]).rename(ID)
-    if family.is_empty():
-        return found
-    while True:
-        more = family.join(found.rename(near).to_frame(), on=near, how="semi")[far].rename(ID)
-        grown = pl.concat([found, more]).unique()
-        if len(grown) == len(found):
-            return found
-        found = grown
 
 
 class Ever:

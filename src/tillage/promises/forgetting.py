@@ -230,6 +230,8 @@ def _told(project: Project, found: Found, held: Held, *, dry: bool) -> dict[str,
     seen = Seen(store, stages, found.gone, found.closure.past, ran, held)
     seen.look_everywhere()
     tables: dict[str, dict[str, int]] = {}
+    keys = {name: _keys(project, stages[name], seen) for name in ran}
+    reached = _reached(project, seen, keys)
     read = 0
     for name in project.plan.tables:
         own = [s.name for s in stages.values() if s.target == name]
@@ -243,9 +245,13 @@ def _told(project: Project, found: Found, held: Held, *, dry: bool) -> dict[str,
             if hit.chunk.ended is None
         )
         chunks = {hit.chunk.object: hit.chunk.rows for hit in hits}
-        keys = sum(_keys(project, stages[stage], seen) for stage in own)
         bad = sum(len(found.named[stage].ids) for stage in own if stage in found.named)
-        facts = {"rows": shown, "keys": keys, "chunks": len(chunks), "quarantined": bad}
+        facts = {
+            "rows": shown,
+            "keys": sum(keys.get(stage, 0) for stage in own),
+            "chunks": len(chunks),
+            "quarantined": bad,
+        }
         if any(facts.values()):
             tables[name] = facts
         read += sum(chunks.values())
@@ -256,7 +262,7 @@ def _told(project: Project, found: Found, held: Held, *, dry: bool) -> dict[str,
             continue
         last = store.latest(stage.name)
         source = stage.inputs["rows"]
-        if last is None or not seen.shows(source, last.inputs.get(source, 0)):
+        if last is None or not (source in reached or seen.shows(source, last.inputs.get(source, 0))):
             continue
         (models if stage.kind == "learn" else refits).append(stage.name)
         if isinstance(stage.step, Fold):
@@ -283,6 +289,21 @@ def _told(project: Project, found: Found, held: Held, *, dry: bool) -> dict[str,
         "handed_out": _handed_out(project, models, tables),
         "notes": list(found.closure.notes),
     }
+
+
+def _reached(project: Project, seen: Seen, keys: dict[str, int]) -> set[str]:
+    """Stages whose rows were made of the rows that go and of others: by a Group, by a Whole, and all that follows.
+
+    `keys`: by stage that has been run, how many keys of a Group have one of these rows among their members.
+    """
+    found: set[str] = set()
+    for name, touched in keys.items():
+        stage = project.stages[name]
+        across = stage.kind == "whole" and not getattr(stage.step, "incremental", False)
+        across = across and any(seen.look(source) for source in stage.inputs.values())
+        if across or touched or found & stage.needs():
+            found.add(name)
+    return found
 
 
 def _handed_out(project: Project, models: Sequence[str], tables: Container[str]) -> list[dict[str, Any]]:

@@ -185,6 +185,11 @@ class Store:
             found.setdefault(stage, []).append((number, load(inputs)))
         return found
 
+    def plans_of(self, stage: str) -> int:
+        """How many different things a stage did, by the plans and code of the versions that are kept."""
+        row = self.catalog.row("SELECT count(DISTINCT fingerprint) FROM versions WHERE stage = ?", stage)
+        return int(row[0]) if row else 0
+
     def stages(self) -> list[str]:
         """Every stage that has a version."""
         return [str(r[0]) for r in self.catalog.rows("SELECT DISTINCT stage FROM versions ORDER BY stage")]
