@@ -218,3 +218,32 @@ def test_a_quick_model_answers_few_rows_at_once_and_many_in_a_thread() -> None:
         batches.close()
 
     asyncio.run(run())
+
+
+def test_several_wait_for_those_that_the_next_turns_bring_and_one_alone_for_none() -> None:
+    async def later(batches: Batches, model: Model, turns: int, n: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await batches.answer(model, {"a": [n]}, 1)  # type: ignore[arg-type]
+
+    async def run(came: Sequence[int]) -> list[list[int]]:
+        batches, model = Batches(), Model(0.0)
+        await asyncio.gather(*(later(batches, model, turns, n) for n, turns in enumerate(came)))
+        assert batches.close()
+        return model.seen
+
+    assert asyncio.run(run([0, 0, 1, 2, 3])) == [[0, 1, 2, 3, 4]]
+    assert asyncio.run(run([0, 1, 2]))[0] == [0], "who comes alone is answered in the next turn"
+    assert asyncio.run(run([0, 0, 9]))[0] == [0, 1], "a turn that brings none ends it"
+
+
+def test_company_is_waited_for_no_longer_than_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GATHERING", 0.0)
+
+    async def run() -> None:
+        batches, model = Batches(), Model(0.0)
+        await gathered(batches, [(model, n) for n in range(3)])
+        assert model.seen == [[0, 1, 2]]
+        assert not batches._gathers()
+
+    asyncio.run(run())

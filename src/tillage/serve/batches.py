@@ -1,7 +1,7 @@
 """Requests that wait are answered together: a query costs a hundred rows little more than one.
 
-Nothing waits for company: a batch is what came while the one before it was worked on, or in the same turn of the event
-loop. Batches that take long go to a thread of their own, so that the server still says that it is alive. Where a model
+A request alone waits for no company: a batch is what came while the one before it was worked on, or in the same turn of
+the event loop. Where that is several, the next turn is looked at too, for as long as turns bring more. Batches that take long go to a thread of their own, so that the server still says that it is alive. Where a model
 takes its time for each row (a network of texts), a batch is as much as it does in SPAN, of texts of like length: a
 short one does not wait for long ones. What is left over goes to a second thread, for the second core.
 """
@@ -29,6 +29,9 @@ QUICK = 0.001
 
 FEW = 256
 """Rows up to which that is so: what batches took of late tells nothing of one that is much larger."""
+
+GATHERING = 0.001
+"""Seconds from the oldest of several requests for which the turns of the event loop that follow may bring more."""
 
 A_ROW = 0.0005
 """Seconds that a row takes beyond which company gains little."""
@@ -73,6 +76,8 @@ class Batches:
         self._waiting: deque[_Request] = deque()
         self._due = False
         """Whether the next turn of the event loop takes a batch."""
+        self._seen = 0
+        """Requests that waited in the turn before."""
         self._working = 0
         """Batches that threads work on."""
         self.threads = Threads(THREADS, "answers")
@@ -122,9 +127,18 @@ class Batches:
             return False
         return len(self._waiting) > _most_rows(self._waiting[0].loaded)
 
+    def _gathers(self) -> bool:
+        """Whether the next turn is waited for, since this one brought company."""
+        before, self._seen = self._seen, len(self._waiting)
+        return 1 < self._seen > before and time.monotonic() - self._waiting[0].came < GATHERING
+
     def _next(self) -> None:
-        self._due = False
         loop = asyncio.get_running_loop()
+        self._due = self._gathers()
+        if self._due:
+            loop.call_soon(self._next)
+            return
+        self._seen = 0
         batch = self._take()
         if not batch:
             return
