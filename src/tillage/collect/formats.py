@@ -6,6 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Literal
 
+from tillage.collect.arc import ARC_MAGIC, ArcReader
 from tillage.collect.arrow import FILE, STREAM, ArrowReader
 from tillage.collect.content import Content
 from tillage.collect.csv import CsvReader
@@ -27,7 +28,7 @@ from tillage.collect.text import TextReader
 from tillage.collect.unpack import Unreadable
 from tillage.collect.warc import MAGIC, WarcReader
 
-Format = Literal["auto", "csv", "jsonl", "parquet", "arrow", "text", "log", "html", "warc", "image", "audio"]
+Format = Literal["auto", "csv", "jsonl", "parquet", "arrow", "text", "log", "html", "warc", "arc", "image", "audio"]
 
 _ARRAY = re.compile(rb"\s*\[")
 _OBJECTS = re.compile(rb"\s*(?:\[\s*)?\{\s*(?:\"|\})")
@@ -66,6 +67,8 @@ def opened(content: Content, path: str, form: Format, way: Way) -> Reader:
         raise Unreadable("unreadable_file", "The file does not begin as Arrow files and streams do.")
     if form == "warc" or (form == "auto" and content.head.startswith(MAGIC)):
         return WarcReader(content, limits)
+    if form == "arc" or (form == "auto" and content.head.startswith(ARC_MAGIC)):
+        return ArcReader(content, limits)
     media = suffix not in _TABLE_SUFFIXES | _TEXT_SUFFIXES
     if form == "image" or (form == "auto" and media and (suffix in PICTURE_SUFFIXES or is_picture(content.head))):
         return picture_reader(content, path, way)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
 from typing import IO, Any
@@ -40,6 +41,9 @@ SCHEMA: dict[str, pl.DataType] = {
 }
 _ROWS = 200
 _HEADER = 64 << 10
+_LINE = 8 << 10
+"""Bytes of a line that begins a record, at most."""
+
 _BEGIN = re.compile(rb"(?:\A|(?<=\n))WARC/[01]\.\d")
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,18})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _TYPE = re.compile(rb"^warc-type:[ \t]*([\w-]+)", re.IGNORECASE | re.MULTILINE)
@@ -49,14 +53,27 @@ _ENDS = (b"\r\n\r\n", b"\n\n")
 _PAGES = ("text/html", "application/xhtml+xml")
 
 
+@dataclass(frozen=True)
+class Framing:
+    """How records lie in a file. `begin`: a line that begins one, after a line break; `head`: of the bytes from there
+    (lengths of header and body), None where they are no header; `ends`: whether a record ends before these bytes, None
+    where it does unless another begins inside it."""
+
+    begin: re.Pattern[bytes]
+    head: Callable[[bytes], tuple[int, int] | None]
+    ends: Callable[[bytes], bool | None]
+
+
 class WarcReader:
     """One WARC file; raises Unavailable when warcio is not installed."""
+
+    form = "warc"
 
     def __init__(self, content: Content, limits: Limits) -> None:
         if find_spec("warcio") is None:
             raise Unavailable("WARC needs the library warcio.", fix="Install it: pip install 'tillage[web]'")
         self._content, self._limits = content, limits
-        self.facts: dict[str, Any] = {"format": "warc", "encoding": "", "delimiter": "", "header": list(SCHEMA)}
+        self.facts: dict[str, Any] = {"format": self.form, "encoding": "", "delimiter": "", "header": list(SCHEMA)}
 
     def pieces(self) -> Iterator[Piece]:
         """See `piece.Reader`."""
@@ -66,15 +83,14 @@ class WarcReader:
         bad: list[BadRecord] = []
         number = 0
         with self._content.seekable() as file:
-            for start, end, wrong in _framed(file):
+            for start, end, wrong in _framed(file, self.framing):
                 raw = _slice(file, start, min(end, start + LONGEST))
-                kind = _TYPE.search(raw[:_HEADER])
-                if not wrong and kind and kind[1].decode().lower() not in ROW_TYPES:
+                if not wrong and not self.is_row(raw):
                     continue
                 try:
                     if wrong:
                         raise Unreadable(*wrong)
-                    rows.append(self._row(raw))
+                    rows.append(self._row(self.as_read(raw)))
                     numbers.append(number)
                     places.append((start, end))
                 except Unreadable as refused:
@@ -85,12 +101,30 @@ class WarcReader:
                     rows, numbers, places, bad = [], [], [], []
         yield _piece(rows, numbers, places, bad)
 
+    @property
+    def framing(self) -> Framing:
+        """How its records lie in it."""
+        return _FRAMING
+
+    def is_row(self, raw: bytes) -> bool:
+        """Whether a record is one of those that are rows."""
+        kind = _TYPE.search(raw[:_HEADER])
+        return not kind or kind[1].decode().lower() in ROW_TYPES
+
+    def as_read(self, raw: bytes) -> bytes:
+        """A record as warcio is to read it."""
+        return raw
+
+    def type_of(self, raw: bytes, told: str | None) -> str | None:
+        """The content type of a record that holds no answer's head; `told`: what warcio takes it to be."""
+        return told
+
     def _row(self, raw: bytes) -> dict[str, Any]:
         from warcio.archiveiterator import ArchiveIterator
         from warcio.exceptions import ArchiveLoadFailed
 
         try:
-            record = next(ArchiveIterator(BytesIO(raw), check_digests=True, arc2warc=False))
+            record = next(ArchiveIterator(BytesIO(raw), check_digests=True, arc2warc=True))
             body = record.content_stream().read(LONGEST + 1)
             while len(body) <= LONGEST and (more := record.content_stream().read(LONGEST + 1 - len(body))):
                 body += more
@@ -105,7 +139,8 @@ class WarcReader:
             raise Unreadable("field_too_long", f"The body is larger than {LONGEST:,} bytes when it is unpacked.")
         http = record.http_headers
         headers = list(http.headers) if http is not None else []
-        told = next((v for k, v in headers if k.lower() == "content-type"), None) if http else record.content_type
+        given = next((v for k, v in headers if k.lower() == "content-type"), None)
+        told = given if http else self.type_of(raw, record.content_type)
         url = record.rec_headers.get_header("WARC-Target-URI") or ""
         title, text = self._text(body, url, told or "")
         status = http.get_statuscode() if http is not None else None
@@ -153,28 +188,45 @@ def _bad(
     return bad_record(number, start, end, stage=stage, reason=reason, message=message, raw=raw, column=column)
 
 
-def _framed(file: IO[bytes]) -> Iterator[tuple[int, int, tuple[str, str] | None]]:
+def _head(head: bytes) -> tuple[int, int] | None:
+    if not _BEGIN.match(head):
+        return None
+    blank = re.search(rb"\r?\n\r?\n", head)
+    length = _LENGTH.search(head[: blank.start() + 2]) if blank else None
+    return (blank.end(), int(length[1])) if blank and length else (0, -1)
+
+
+def _ends(follows: bytes) -> bool:
+    follows = follows[:16]
+    return follows.startswith(_ENDS) or not follows.strip() or follows.lstrip().startswith(MAGIC)
+
+
+_FRAMING = Framing(re.compile(rb"\nWARC/[01]\.\d"), _head, _ends)
+
+
+def _framed(file: IO[bytes], framing: Framing) -> Iterator[tuple[int, int, tuple[str, str] | None]]:
     """(start, end, what is wrong) of each record; a damaged one goes on to the next line that begins a record."""
     size = file.seek(0, 2)
     at = _past_breaks(file, 0, size)
     while at < size:
-        head = _slice(file, at, min(size, at + _HEADER))
-        wrong, end = ("bad_warc", "No record begins here."), 0
-        if _BEGIN.match(head):
-            blank = re.search(rb"\r?\n\r?\n", head)
-            length = _LENGTH.search(head[: blank.start() + 2]) if blank else None
+        found = framing.head(_slice(file, at, min(size, at + _HEADER)))
+        wrong = ("bad_warc", "No record begins here.")
+        if found is not None:
+            header, body = found
             wrong = ("bad_warc", "The header of the record has no end or no length.")
-            if blank and length:
-                end = at + blank.end() + int(length[1])
+            if body >= 0:
+                end = at + header + body
                 wrong = ("cut_record", "The file ends before the record does.")
                 if end <= size:
-                    follows = _slice(file, end, min(size, end + 16))
                     wrong = ("bad_length", "The record does not end where its length says.")
-                    if follows.startswith(_ENDS) or not follows.strip() or follows.lstrip().startswith(MAGIC):
+                    ends = framing.ends(_slice(file, end, min(size, end + _LINE)))
+                    if ends is None:
+                        ends = framing.begin.search(_slice(file, at + header - 1, min(end, at + LONGEST))) is None
+                    if ends:
                         yield at, end, _too_large(end - at)
                         at = _past_breaks(file, end, size)
                         continue
-        following = _next_record(file, at + 1, size)
+        following = _next_record(file, at + 1, size, framing.begin)
         end = following
         yield at, len(_slice(file, at, end).rstrip(b"\r\n")) + at if end - at < LONGEST else end, wrong
         at = following
@@ -199,12 +251,12 @@ def _past_breaks(file: IO[bytes], at: int, size: int) -> int:
     return at
 
 
-def _next_record(file: IO[bytes], at: int, size: int) -> int:
+def _next_record(file: IO[bytes], at: int, size: int, begin: re.Pattern[bytes]) -> int:
     """Where the next line that begins a record stands, or the end of the file."""
     while at < size:
         block = _slice(file, at - 1, min(size, at + (1 << 20)))
-        found = re.search(rb"\nWARC/[01]\.\d", block)
+        found = begin.search(block)
         if found:
             return at + found.start()
-        at += (1 << 20) - 16
+        at += (1 << 20) - _LINE
     return size
