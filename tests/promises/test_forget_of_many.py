@@ -159,6 +159,8 @@ def test_a_gate_that_holds_back_shows_no_sum_of_theirs(tmp_path: Path) -> None:
         assert sorted(p.read("sums")["city"]) == ["c0", "c2", "c3", "c4"]
         assert p.read("sums").filter(pl.col("total") >= 1000).is_empty(), "what is held back stays back"
         assert sorted(p.read("next")["city"]) == ["c0", "c2", "c3", "c4"]
+        told = p.summary()["tables"]["sums"]
+        assert (told["in"], told["consumed"], told["rows"]) == (20, 20, 4), "every row is accounted for"
         is_gone(p)
         (root / "o" / "b.csv").unlink()
         assert p.run().failed == []
@@ -173,6 +175,7 @@ def test_a_gate_that_fails_by_an_erasure(tmp_path: Path) -> None:
         assert p.run().failed == []
         forget(p, "orders", subject=[PERSON])
         assert p.read("sums").select("city", "total").rows() == [("c0", 700)]
+        assert p.summary()["tables"]["sums"]["rows"] == 1
         assert p.run().failed == ["sums"], "5 is less than 30"
         is_gone(p)
 
@@ -190,6 +193,7 @@ def test_an_earlier_state_that_a_gate_still_shows(tmp_path: Path) -> None:
         assert p.run().failed == ["good"]
         forget(p, "orders", subject=[PERSON])
         assert p.read("next").select("id", "amount", "k").rows() == [(1, 5, 7)]
+        assert p.summary()["tables"]["good"]["rows"] == 1
         is_gone(p)
         write(root, "a.csv", "1,u1,c1,50", "2,u9,c2,7")
         p.run()

@@ -20,7 +20,7 @@ from typing import ClassVar
 import time
 import numpy as np
 import polars as pl
-from tillage.core import Fitted, Whole
+from tillage.core import BadData, Fitted, Whole
 from tillage.learn.learner import Learner
 
 class Doubling(Learner, Whole):
@@ -30,8 +30,11 @@ class Doubling(Learner, Whole):
     fails_at: float | None = None
     mute_at: float | None = None
     ballast: int = 0
+    least: int = 0
 
     def compute(self, inputs):
+        if inputs["rows"].height < self.least:
+            raise BadData("There are too few rows.")
         return Doubled(state={"target": self.target, "factor": self.factor, "slow": self.slow,
                               "fails_at": self.fails_at, "mute_at": self.mute_at,
                               "ballast": np.arange(self.ballast * 125_000.0)})

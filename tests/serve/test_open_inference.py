@@ -11,6 +11,7 @@ import pytest
 
 from tests.serve.running import Server
 from tillage.flow.prediction_table import read_predictions
+from tillage.serve import open_inference
 from tillage.serve.open_inference import asked
 from tillage.serve.refusal import Refused
 from tillage.store import Store
@@ -156,3 +157,22 @@ def test_binary_and_json_are_the_same_request() -> None:
     assert asked(head + raw, str(len(head))).rows == asked(json.dumps(plain).encode(), None).rows == [
         {"t": "a"}, {"t": "三"}
     ]  # fmt: skip
+
+
+def test_what_follows_the_last_row_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body of zeros holds an empty element every four bytes: millions, of which one was announced."""
+
+    class Counted(struct.Struct):
+        asked = 0
+
+        def unpack_from(self, *given: Any) -> Any:  # type: ignore[override]
+            self.asked += 1
+            return super().unpack_from(*given)
+
+    counted = Counted("<I")
+    monkeypatch.setattr(open_inference, "_LENGTH", counted)
+    told = {"binary_data_size": 4000}
+    head = json.dumps({"inputs": [{"name": "t", "shape": [1], "datatype": "BYTES", "parameters": told}]}).encode()
+    with pytest.raises(Refused, match="does not hold 1 elements"):
+        asked(head + bytes(4000), str(len(head)))
+    assert counted.asked == 1

@@ -18,7 +18,9 @@ from typing import Any
 import pytest
 
 from tests.serve.running import Server, change, environment, lay, tillage
+from tillage.face.rooms import project
 from tillage.flow.prediction_table import read_predictions
+from tillage.promises import forget
 from tillage.store import Store
 
 ROW = {"id": 7, "size": 2.5, "text": "hello", "day": "2026-01-02", "old": True}
@@ -471,3 +473,25 @@ def test_sigterm_is_obeyed_in_ten_seconds_though_a_version_is_being_loaded(tmp_p
 def ask_in_vain(server: Server) -> None:
     with contextlib.suppress(OSError, http.client.HTTPException):
         server.predict({"size": 77, "text": "a"})
+
+
+def test_a_model_that_was_erased_answers_no_more(tmp_path: Path) -> None:
+    """It cannot be trained without the rows, so no newer version comes; the old one has learnt from them."""
+    lay(tmp_path, "factor: 2, least: 20")
+    with Server(tmp_path) as server:
+        assert server.predict({"size": 4, "text": "a"})["version"] == 1
+        with project(tmp_path) as p:
+            told, _ = forget(p, "rows", where="id >= 9")
+            assert "could not be trained" in told["notes"][0]
+        until(lambda: server.ask("POST", "/v1/services/desk", {"rows": [{"size": 4, "text": "a"}]})[0] == 503)
+        status, value, headers = server.ask("POST", "/v1/models/double", {"rows": [{"size": 4, "text": "a"}]})
+        assert (status, headers["retry-after"]) == (503, "30")
+        assert "was erased" in value["error"]
+        assert server.ask("GET", "/v2/models/desk/ready")[0] == 503
+        assert server.ask("GET", "/v2/health/ready")[0] == 200, "the server is"
+        assert server.said().count("desk: version 1 was erased, and nothing answers in its place.") == 1
+        lines = [f"{i},{i * 0.5},text {i},2026-01-01,true,{i}" for i in range(100, 160)]
+        (tmp_path / "a.csv").write_text("id,size,text,day,old,y\n" + "\n".join(lines) + "\n")
+        tillage(tmp_path, "run")
+        until(lambda: server.ask("GET", "/v2/models/desk/ready")[0] == 200)
+        assert server.predict({"size": 4, "text": "a"})["version"] > 1

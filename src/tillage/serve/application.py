@@ -191,7 +191,7 @@ class Application:
         began = time.perf_counter()
         columns = columns_of(rows, routed.own.now.schema, routed.needed, where)
         require_text(columns, where)
-        served = routed.choose(columns)
+        served = _speaking(routed, columns)
         now = served.now
         large = await self._too_large(columns, routed.own.now.raw)
         some = without(columns, large) if large else columns
@@ -219,7 +219,7 @@ class Application:
             self.of_late[ids[0][:STEM]] = now.service, now.version, given.predictions
             if len(self.of_late) > OF_LATE:
                 self.of_late.popitem(last=False)
-        if routed.shadow is not None:
+        if routed.shadow is not None and not routed.shadow.silent:
             self._shadow(routed.shadow, columns, given, ids, passed_over=bool(large))
         return given, ids, now
 
@@ -268,6 +268,7 @@ class Application:
         async with self.changing:
             try:
                 served.now = await self.aside.do(served.held_at, version)
+                served.silent = False
             except Unfit as why:
                 raise Refused(409, f"Version {version} does not answer: {why}.", field="version") from None
         who = str(scope.get(WHO, "token"))
@@ -360,6 +361,8 @@ class Application:
         served = self._served(scope).own
         if self.draining:
             raise Refused(503, "The server is going down.", retry_after=10)
+        if served.silent:
+            raise _silence()
         return json({"name": served.name, "ready": True})
 
     async def openapi(self, scope: Scope) -> Whole:
@@ -372,6 +375,20 @@ class Application:
             self.metrics.answers(name, routed.own.now.version)
         self.metrics.unlogged(self.predictions.log.lost)
         return self.metrics.text(), ((b"content-type", CONTENT_TYPE.encode()), *SAFE)
+
+
+def _speaking(routed: Routed, columns: Columns) -> Served:
+    """Who answers a request; Refused (503) where its version was erased, and there is no other yet."""
+    served = routed.choose(columns)
+    served = routed.own if served.silent else served
+    if served.silent:
+        raise _silence()
+    return served
+
+
+def _silence() -> Refused:
+    why = "The model was erased with rows that it had learnt from, and has no other version yet."
+    return Refused(503, why, retry_after=30)
 
 
 def _tell(seen: Seen, now: Loaded, rows: int, turned_away: int, seconds: float) -> None:

@@ -180,7 +180,7 @@ def _decoded(kind: str, data: memoryview, rows: int, where: str, *, text: bool) 
         return values
     out: list[Any] = []
     at = 0
-    while at + _LENGTH.size <= len(data):
+    while at + _LENGTH.size <= len(data) and len(out) < rows:  # a body of zeros is two million empty elements
         (size,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size
         try:

@@ -226,6 +226,10 @@ async def _tend(application: Application, note: Callable[[str], None]) -> None:
                     told[name] = ""
                 elif name not in told:
                     told[name] = served.waits
+                silent = await application.aside.do(served.erased)
+                if silent and not served.silent:
+                    note(f"{name}: version {served.now.version} was erased, and nothing answers in its place.")
+                served.silent = silent
             await application.aside.do(application.predictions.tend)
         except Exception:  # the server goes on answering with what it has
             log.exception("tending failed; the server goes on")
@@ -253,5 +257,5 @@ async def _renew(application: Application, served: Served, note: Callable[[str],
         application.metrics.unfit(served.name)
         note(f"{served.name}: version {number} does not answer: {why}. Version {served.now.version} goes on.")
         return
-    served.now = fresh
+    served.now, served.silent = fresh, False
     note(f"{served.name}: version {fresh.version} of {fresh.model_name} answers now.")

@@ -25,6 +25,7 @@ from tillage.serve.handing_over import HandOver, handing_over
 from tillage.serve.linkage import Linkage, linkage
 from tillage.serve.memory import Budget
 from tillage.serve.pins import pin, pinned
+from tillage.store.catalog import load
 from tillage.store.tables import Version
 
 TRIED = 64
@@ -160,6 +161,8 @@ class Served:
         """The newest version that was tried and found wanting."""
         self.waits = ""
         """Why a newer version is not even tried; empty when none waits."""
+        self.silent = False
+        """The version that answered was erased, and no other can: nothing answers."""
         self.now = self._load()
         self.warm(self.now)
 
@@ -284,6 +287,13 @@ class Served:
         self._held = 0
         self._epoch = epoch
         return True
+
+    def erased(self) -> bool:
+        """Whether the version that answers was erased: it had learnt from rows that are forgotten."""
+        facts = self.project.store.catalog.row(
+            "SELECT facts FROM versions WHERE stage = ? AND version = ?", self.now.model_name, self.now.version
+        )
+        return facts is not None and "erased" in load(facts[0])
 
     # ---- the change to a newer version
 

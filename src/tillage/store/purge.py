@@ -27,6 +27,8 @@ from tillage.store.objects import Stored
 from tillage.store.tables import LEFT, ROWS, Chunk, Store, pack, unpack
 
 QUARANTINE = "quarantine"
+MEMBERS = "index:keys"
+"""The rows that a Group has consumed, by key; a Whole keeps there what it decides by."""
 MANY = 16 << 10
 """Bytes of packed row_ids from which a query costs less than to look at them one by one."""
 
@@ -190,7 +192,7 @@ class Rewriting:
         whole: int | None = None
         for own in store.chunks_on(name):
             self.losing[own.id] = lost[ID]
-            if own.part not in (ROWS, LEFT, QUARANTINE):
+            if own.part not in (ROWS, LEFT, QUARANTINE, MEMBERS):
                 continue
             for shown in self._shown(own, lost, packed):
                 for version in shown.versions:
@@ -284,6 +286,12 @@ def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> 
 def _recount(counts: dict[str, Any], part: str, shown: pl.DataFrame) -> None:
     """Take purged rows out of the counts of a version that showed them."""
     if "rows" not in counts:
+        return
+    if part == MEMBERS:
+        if counts["consumed"]:
+            own = shown[PARENT].null_count() if PARENT in shown.columns else shown.height
+            counts["in"] -= shown.height
+            counts["consumed"] -= min(own, counts["consumed"])
         return
     if part == ROWS:
         counts["rows"] -= shown.height
