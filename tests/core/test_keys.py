@@ -129,6 +129,18 @@ def test_a_key_that_is_none_is_refused(secret: str) -> None:
         Keyring(secret)
 
 
+def test_a_key_file_that_holds_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TILLAGE_KEY", raising=False)
+    path = tmp_path / "key"
+    for wrong in (b"zz\n", b"\xff\xfe"):
+        path.write_bytes(wrong)
+        path.chmod(0o600)
+        with pytest.raises(Denied, match="64 hexadecimal digits") as raised:
+            Keyring.open(path)
+        assert str(path) in raised.value.message
+        assert "backup" in raised.value.fix
+
+
 def test_the_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TILLAGE_KEY", raising=False)
     path = tmp_path / "key"

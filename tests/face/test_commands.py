@@ -253,6 +253,44 @@ def test_replay_brings_records_back_after_a_fix(garden: Path, ask: Ask, tell: Te
     assert "no record in quarantine" in tell("replay", "notes")[1]
 
 
+def test_replay_that_changes_nothing_does_not_send_to_run(garden: Path, tell: Tell) -> None:
+    more = garden / "data/more.csv"
+    more.write_text("id,text,topic\n1001,a new note,pests\n1002,broken\n")
+    tell("run")
+    assert tell("replay", "notes")[1] == "None came back; 1 of 1 still in quarantine (short_row 1).\n"
+    more.write_text("id,text,topic\n1001,another note,pests\n1002,broken\n")
+    assert "What the table feeds waits for `tillage run`." in tell("replay", "notes")[1]
+
+
+def test_show_says_which_records_are_in_quarantine_and_why(garden: Path, tell: Tell, ask: Ask) -> None:
+    (garden / "data/更多.csv").write_text("id,text,topic\n1001,a new note,pests\n1002,broken\n1003,a,b,c\n")
+    (garden / "data/hollow.csv").write_text("")
+    before = ask("show", "notes")["version"]
+    assert ask("run")["tables"]["notes"]["quarantined"] == {"empty_file": 1, "long_row": 1, "short_row": 1}
+    value = ask("show", "notes")["quarantined"]
+    assert value["count"] == 3
+    found = [(r["object"], r["record"], r["reason"]) for r in value["records"]]
+    assert found == [
+        ("data/hollow.csv", None, "empty_file"),
+        ("data/更多.csv", 1, "short_row"),
+        ("data/更多.csv", 2, "long_row"),
+    ]
+    assert all(r["message"] for r in value["records"])
+    assert value["records"][1]["bytes"] == [36, 47]
+    out = tell("show", "notes")[1]
+    assert re.search(r"^data/hollow.csv +whole +empty_file +.+$", out, re.MULTILINE)
+    assert re.search(r"^data/更多.csv +1 +short_row +.*2 .*3.*$", out, re.MULTILINE)
+    assert "tillage replay notes" in out
+    assert len(ask("show", "notes", "--rows", 1)["quarantined"]["records"]) == 1
+    assert "(1 of 3 records in quarantine)" in tell("show", "notes", "--rows", 1)[1]
+    assert ask("show", "notes", "--version", before)["quarantined"] == {"count": 0, "records": []}
+    assert "quarantined" not in ask("show", "counts"), "it collects nothing"
+    (garden / "data/更多.csv").rename(garden / "data/zzz.csv")
+    ask("run")
+    renamed = ask("show", "notes")["quarantined"]["records"]
+    assert [r["object"] for r in renamed] == ["data/hollow.csv", "data/zzz.csv", "data/zzz.csv"]
+
+
 def test_replay_needs_a_table_that_collects(garden: Path, ask: Ask) -> None:
     value = ask("replay", "clean")
     assert value["_code"] == 2
@@ -361,6 +399,21 @@ def test_every_step_that_is_listed_can_be_shown(ask: Ask) -> None:
         value = ask("steps", name)
         assert (value["_code"], value["name"]) == (0, name)
         assert all(p["meaning"] for p in value["parameters"]), name
+
+
+def test_parameters_are_told_as_a_plan_writes_them(tell: Tell, ask: Ask) -> None:
+    shown = {name: ask("steps", name)["parameters"] for name in ("derive", "fill_missing")}
+    told = {name: {p["name"]: p["type"] for p in parameters} for name, parameters in shown.items()}
+    assert told["derive"] == {"columns": "dict[str, str]"}
+    assert told["fill_missing"] == {
+        "columns": "tuple[str, ...]",
+        "with": "Literal['mean', 'min', 'max', 'most_frequent', 'constant']",
+        "value": "bool | int | float | str | None",
+    }
+    for name in (s["name"] for s in ask("steps")["steps"]):
+        for parameter in ask("steps", name)["parameters"]:
+            where = f"{name}: {parameter['type']}"
+            assert not re.search(r"0x|FieldInfo|Annotated|Union|Optional|\btypes\.|\bNoneType", where), where
 
 
 def test_an_unknown_step_is_a_mistake_of_usage(ask: Ask) -> None:

@@ -184,6 +184,17 @@ def test_a_look_up_reads_and_a_purge_writes_the_pieces_it_is_about(
     again.close()
 
 
+def test_who_may_only_read_finds_without_keeping_a_run(store: Store) -> None:
+    commit(store, [spread(n) for n in range(50)], [spread(n) for n in range(50, 90)])
+    first, second = store.chunks("t")
+    store.catalog.read_only = True
+    assert found(store, [spread(3), spread(70)]) == {spread(3): first.id, spread(70): second.id}
+    assert store.catalog.rows("SELECT * FROM runs") == []
+    store.catalog.read_only = False
+    assert found(store, [spread(70)]) == {spread(70): second.id}
+    assert len(store.catalog.rows("SELECT * FROM runs")) == 1
+
+
 def test_entries_that_are_equal_leave_one_for_one(store: Store) -> None:
     """Rows of one chunk whose ids look alike have equal entries."""
     alike = [(5 << 80) + n for n in range(7)]

@@ -165,4 +165,4 @@ def _nothing_matches(root: Path, patterns: tuple[str, ...]) -> InputMissing:
             hints.append(f"{str(path.parent)!r} holds " + (", ".join(others) if others else "no file") + ".")
     named = " or ".join(repr(p) for p in patterns)
     where = "" if all(map(is_address, patterns)) else f" in {root}"
-    return InputMissing(f"No file matches {named}{where}.", fix=" ".join([*hints, "Mend 'path' or add the file."]))
+    return InputMissing(f"No file matches {named}{where}.", fix=" ".join([*hints, "Mend the path or add the file."]))

@@ -37,12 +37,17 @@ class Keyring:
     True
     """
 
-    def __init__(self, secret: str) -> None:
-        """`secret`: 64 hexadecimal digits."""
+    def __init__(self, secret: str, *, file: Path | None = None) -> None:
+        """`secret`: 64 hexadecimal digits; `file`: where it was read, to be named if it is not that."""
         try:
             self._secret = bytes.fromhex(secret.strip())
         except ValueError:
             self._secret = b""
+        if len(self._secret) != 32 and file is not None:
+            raise Denied(
+                f"The project key in {file} must be 64 hexadecimal digits.",
+                fix="Restore that file from a backup, or set TILLAGE_KEY to the key that it held.",
+            )
         if len(self._secret) != 32:
             raise Denied(
                 "The project key must be 64 hexadecimal digits.",
@@ -67,7 +72,7 @@ class Keyring:
             draft.unlink()
         if path.stat().st_mode & 0o077:
             raise Denied(f"{path} can be read by others.", fix=f"Run: chmod 600 {path}")
-        return cls(path.read_text())
+        return cls(path.read_text(encoding="utf-8", errors="replace"), file=path)
 
     def subkey(self, purpose: str) -> bytes:
         """32 bytes for one of SUBKEYS, by HKDF-SHA-256."""

@@ -176,9 +176,10 @@ def replay(
                 f"Table '{table}' collects nothing, so none of its records is in quarantine.",
                 fix=f"Name a table that collects: {', '.join(collecting) or 'the plan has none'}.",
             )
-        before = _quarantined(project, table)
+        before, stood = _quarantined(project, table), project.store.latest(table)
         value, outcome = bring_up(project, (table,), wait=wait, replay=(table,))
         after = _quarantined(project, table)
+        moved = stood is None or bool(project.store.changes(table, stood.version))
     returned = sum(before.values()) - sum(after.values())
     told = {
         "schema": "tillage.replay/1",
@@ -194,7 +195,7 @@ def replay(
         still = sum(after.values())
         came = f"{many(max(returned, 0), 'row')} came back" if returned > 0 else "None came back"
         screen.line(f"{came}; {still:,} of {sum(before.values()):,} still in quarantine{_why(after)}.")
-    if outcome is not None and outcome.changed:
+    if outcome is not None and moved:
         screen.line("What the table feeds waits for `tillage run`.")
     screen.result(told)
     if "error" in value:

@@ -108,11 +108,31 @@ def _table(screen: Screen, project: Project, at: Version, rows: int, digest: boo
         screen.table(["row_id", *at.columns], [_shown(row) for row in value["head"]], _numeric(frame))
         if frame.height < count:
             screen.line(f"({frame.height:,} of {count:,} rows)")
+    _aside(screen, value, project.set_aside(at, rows))
     for name, report in value["reports"].items():
         screen.line()
         screen.line(name.replace("_", " ").capitalize(), style="bold")
         screen.table(["", ""], [[f"  {line['what']}", _told(line["value"])] for line in flattened(report)], right=(1,))
     screen.result(value)
+
+
+def _aside(screen: Screen, value: dict[str, Any], aside: tuple[int, list[dict[str, Any]]] | None) -> None:
+    """Which records are in quarantine, and why; of a table that collects."""
+    if aside is None:
+        return
+    count, told = aside
+    value["quarantined"] = {"count": count, "records": told}
+    if told:
+        screen.line()
+        shown = [
+            [r["object"], "whole" if r["record"] is None else str(r["record"]), r["reason"], r["column"], r["message"]]
+            for r in told
+        ]
+        screen.table(["in quarantine: of", "record", "reason", "column", "why"], shown)
+        if len(told) < count:
+            screen.line(f"({len(told):,} of {count:,} records in quarantine)")
+        after = f"`tillage run`; or the plan, then `tillage replay {value['table']}`"
+        screen.line(f"Mend them where they came from, then {after}.")
 
 
 def _head(project: Project, at: Version, rows: int) -> pl.DataFrame:

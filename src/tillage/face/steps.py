@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -118,7 +118,7 @@ def _parameter(name: str, info: FieldInfo) -> dict[str, Any]:
     if hasattr(default, "model_dump"):
         default = default.model_dump(mode="json")
     return {
-        "name": name,
+        "name": info.alias or name,
         "type": _type(info),
         "required": info.is_required(),
         "default": list(default) if isinstance(default, tuple) else default,
@@ -128,14 +128,30 @@ def _parameter(name: str, info: FieldInfo) -> dict[str, Any]:
 
 
 def _type(info: FieldInfo) -> str:
-    """The type as Python writes it, without the names of modules."""
-    annotation = info.annotation
-    text = (
-        annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
-    )
-    for noise in ("typing.", "tillage.core.columns.", "tillage."):
-        text = text.replace(noise, "")
-    return re.sub(r"Optional\[Annotated\[(\w+), .*\]\]", r"\1 | None", text)
+    """The type as Python writes it, without the names of modules and what pydantic hangs on it.
+
+    >>> from tillage.prepare import Derive
+    >>> _type(Derive.model_fields["columns"])
+    'dict[str, str]'
+    """
+    return _written(info.annotation)
+
+
+def _written(kind: Any) -> str:
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is type(None):
+        return "None"
+    if kind is ...:
+        return "..."
+    if origin is Annotated:
+        return _written(inner[0])
+    if origin in (Union, UnionType):
+        return " | ".join(dict.fromkeys(_written(one) for one in inner))
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, inner))}]"
+    if origin is not None and inner:
+        return f"{_written(origin)}[{', '.join(_written(one) for one in inner)}]"
+    return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
 def _bounds(info: FieldInfo) -> str:

@@ -18,6 +18,7 @@ from tillage.core.errors import Denied
 from tillage.core.keys import Keyring
 from tillage.core.rows import ID
 from tillage.core.step import BadRecord
+from tillage.store.tables import Store
 
 PART = "quarantine"
 DAYS = 30
@@ -89,6 +90,40 @@ def opened(row: dict[str, object], table: str, keys: Keyring) -> bytes | None:
             f"The quarantined record {record} of an object of '{table}' does not open with this project's key.",
             fix="Set TILLAGE_KEY to the key under which it was read.",
         ) from None
+
+
+def records(store: Store, stage: str, version: int, most: int) -> list[dict[str, Any]]:
+    """The records of a source that a version has set aside, the first `most`: which, where and why, not what they hold.
+
+    `record` counts from 0 and `bytes` is [start, end) in the object, decompressed; both None for an object as a whole.
+    """
+    told = ["_object", "record", "byte_start", "byte_end", "reason", "column", "message", "expires"]
+    frame = store.frame(stage, PART, version, told)
+    if not frame.height:
+        return []
+    objects = {
+        int(row[0]): str(row[1])
+        for row in store.catalog.rows(
+            "SELECT ordinal, path FROM sources WHERE stage = ? AND added <= ? AND (ended IS NULL OR ended > ?)",
+            stage,
+            version,
+            version,
+        )
+    }
+    names = frame["_object"].replace_strict(objects, default="", return_dtype=pl.String)
+    first = frame.with_columns(names.alias("path")).sort("path", "record").head(most)
+    return [
+        {
+            "object": row["path"],
+            "record": None if row["record"] < 0 else row["record"],
+            "bytes": None if row["record"] < 0 else [row["byte_start"], row["byte_end"]],
+            "reason": row["reason"],
+            "column": row["column"],
+            "message": row["message"],
+            "expires": row["expires"].isoformat(),
+        }
+        for row in first.iter_rows(named=True)
+    ]
 
 
 def _place(table: str, ordinal: int, record: int) -> bytes:

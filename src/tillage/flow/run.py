@@ -31,6 +31,7 @@ from tillage.flow.mending import mark_lost, missing
 from tillage.flow.pins import fingerprint_with_pins, refuse_missing
 from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
+from tillage.flow.quarantine import PART, records
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
 from tillage.flow.schema import recorded
@@ -423,6 +424,16 @@ class Project:
         source = next((s for s in self._of_target(table) if s.kind == "source"), None)
         at = self.store.latest(source.name) if source is not None else None
         return list(at.facts.get("notes", ())) if at is not None else []
+
+    def set_aside(self, at: Version, most: int) -> tuple[int, list[dict[str, Any]]] | None:
+        """How many records a version of a table has in quarantine, and the first of them; None where it collects none.
+
+        See `tillage.flow.quarantine.records` for what is told of each.
+        """
+        first = self._chain(at.stage, at)[0]
+        if first.stage not in self.stages or self.stages[first.stage].kind != "source":
+            return None
+        return self.store.count(first.stage, PART, first.version), records(self.store, first.stage, first.version, most)
 
     def profile(self, table: str) -> dict[str, Any]:
         """The profile of a table whose plan asks for one."""

@@ -324,7 +324,8 @@ class SourceRun:
     def _set_aside(self, bad: list[BadRecord], k: Known) -> None:
         for b in bad[: max(0, 5 - len(self.examples))]:
             column = f", column '{b.column}'" if b.column else ""
-            self.examples.append(f"{k.path} record {b.record}{column}: {b.reason}: {b.message}")
+            record = f" record {b.record}" if b.record >= 0 else ""  # or it is the object as a whole
+            self.examples.append(f"{k.path}{record}{column}: {b.reason}: {b.message}")
         if bad:
             self.quarantined.append(sealed(bad, self.table.name, k.path, k.ordinal, self.store.keys))
 

@@ -192,7 +192,7 @@ def _runs(store: Store, stage: str, part: str, among: set[int]) -> list[Sorted]:
     for at in range(0, len(missing), LARGEST_RUN):
         entries, chunks = _build(store, missing[at : at + LARGEST_RUN])
         runs.append(Sorted(None, chunks, entries))
-    if missing:
+    if missing and not store.catalog.read_only:  # who may only read looks again each time
         _keep(store, stage, part, runs, among)
     return runs
 
