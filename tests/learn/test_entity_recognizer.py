@@ -351,7 +351,9 @@ def test_in_a_plan_it_is_scored_beside_what_looks_names_up(
     assert low <= report["metrics"]["f1"] <= high
     assert {one["class"] for one in report["per_class"]} == {"AGE", "SUM", "WATER", "ILLNESS"}
     assert report["cross_validation"]["mean"]["f1"] > report["cross_validation"]["baseline"]["f1"]
-    assert report["linear"]["note"] == "there is none that marks texts"
+    assert report["linear"]["rows"] == report["train"]
+    assert report["linear"]["metrics"]["f1"] > report["baseline"]["f1"]
+    assert report["linear"]["compared"]["metric"] == "f1"
     assert ended(["show", "names"]) == 0
     assert "ILLNESS" in capsys.readouterr().out
     page = (tmp_path / ".tillage" / "report.html").read_text()
