@@ -84,6 +84,17 @@ def test_not_better_than_looking_up_is_said() -> None:
     assert any("not better than the 1 of looking up what was marked in training" in warning for warning in warnings)
 
 
+def test_a_linear_model_stands_beside() -> None:
+    truth, half = [[[0, 2, "A"]]] * 60, [[[0, 2, "A"]]] * 30 + [[]] * 30
+    linear = pl.Series("linear", [json.dumps(spans) for spans in half])
+    report = TokenClassificationReport(target="y").compute({"rows": judged(truth, truth).with_columns(linear)})
+    assert report["linear"]["metrics"] == {"f1": pytest.approx(2 / 3), "precision": 1.0, "recall": 0.5}
+    assert report["linear"]["compared"]["p"] < 0.01
+    assert not any("linear" in warning for warning in report["warnings"])
+    report = TokenClassificationReport(target="y").compute({"rows": judged(truth, half).with_columns(linear)})
+    assert any("not surely better than the 0.6667 of a linear model" in warning for warning in report["warnings"])
+
+
 def test_no_target_is_refused() -> None:
     with pytest.raises(BadData, match="no row to test the model"):
         TokenClassificationReport(target="y").compute({"rows": judged([None], [[]])})

@@ -73,6 +73,12 @@ def _allowed(tags: list[str]) -> bool:
     )
 
 
+def test_a_span_is_as_sure_as_its_least_sure_word() -> None:
+    shares = np.array([[0.2, 0.8, 0], [0.4, 0, 0.6], [0.1, 0.2, 0.7], [0.5, 0.25, 0.25]])
+    found = decoded(shares, [(n, n + 1) for n in range(4)], ["A"])
+    assert (found.spans, found.sure, found.least) == ([Span(0, 3, "A")], [0.6], 0.5)
+
+
 def test_what_tags_cannot_say_is_counted() -> None:
     units = [(0, 4), (5, 8), (9, 12)]
     spans = [Span(5, 12, "A"), Span(5, 8, "A"), Span(12, 20, "A"), Span(-3, 4, "A"), Span(4, 5, "A"), Span(1, 3, "A")]
@@ -340,12 +346,14 @@ def test_in_a_plan_it_is_scored_beside_what_looks_names_up(
     with project(tmp_path) as p:
         report, model = p.report("names"), p.model("names")
         first = digest(model.state)
-    assert report["metrics"]["f1"] > 0.75 > report["baseline"]["f1"]
+    assert report["metrics"]["f1"] > 0.75 > report["baseline"]["f1"] > 0.3
     low, high = report["interval"]["f1"]
     assert low <= report["metrics"]["f1"] <= high
     assert {one["class"] for one in report["per_class"]} == {"AGE", "SUM", "WATER", "ILLNESS"}
     assert report["cross_validation"]["mean"]["f1"] > report["cross_validation"]["baseline"]["f1"]
-    assert report["linear"]["note"] == "there is none that marks texts"
+    assert report["linear"]["rows"] == report["train"]
+    assert report["linear"]["metrics"]["f1"] > report["baseline"]["f1"]
+    assert report["linear"]["compared"]["metric"] == "f1"
     assert ended(["show", "names"]) == 0
     assert "ILLNESS" in capsys.readouterr().out
     page = (tmp_path / ".tillage" / "report.html").read_text()

@@ -60,6 +60,13 @@ def test_marks_are_replaced_and_their_places_with_them() -> None:
     assert tokens[1] == f"{tokens[0]}!"
 
 
+def test_what_stands_instead_of_a_mark_is_not_looked_into() -> None:
+    step = Redact(spans=MARKS, words={"word": ("NAME", "Ann")})
+    done = step.apply(rows(("Lee and NAME", [[0, 3, "PERSON"]])))
+    assert done["t"].to_list() == ["[NAME] and [WORD]"]
+    assert step.apply(done).equals(done)
+
+
 def test_nothing_that_a_mark_covers_is_left() -> None:
     """A mark that a number cuts in two is replaced on both sides; one beyond the text to its end."""
     frame = rows(
@@ -75,6 +82,8 @@ def test_confidence_and_labels_choose() -> None:
     chosen = {"t": {**MARKS["t"], "confidence": 0.5}}
     assert Redact(spans=MARKS).apply(frame)["t"].to_list() == ["[NAME] [NAME] Ulm"]
     assert Redact(spans=chosen).apply(frame)["t"].to_list() == ["[NAME] Lee Ulm"]
+    just = {"t": {**MARKS["t"], "confidence": 0.9}}
+    assert Redact(spans=just).apply(frame)["t"].to_list() == ["[NAME] Lee Ulm"]
 
 
 SPAN = st.builds(lambda a, n: Span(a, a + n, "name"), st.integers(0, 18), st.integers(1, 9))

@@ -93,6 +93,16 @@ def test_pieces_that_count_blanks_in_and_hold_several_characters() -> None:
     made = Tokenizer(models.BPE({c: n for n, c in enumerate(sorted(letters))}, []))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokens: Any = Tokens(str(made.to_str()), 100)
+    [cut] = tokens.windows(["a\U0001f600b"])
+    assert [at for _, at in cut.seen] == [0, 1, 5]  # of the four tokens of one character the first
     assert units("Ann went to \u5317\u4eac\U0001f600 now", tokens) == [
         "Ann", "went", "to", "\u5317", "\u4eac", "\U0001f600", "now",
     ]  # fmt: skip
+
+
+def test_a_blank_behind_a_token_is_not_of_it() -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({"Ann ": 0, "went": 1, "?": 2}, "?"))
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")  # type: ignore[assignment]
+    assert units("Ann went", Tokens(str(made.to_str()), 9)) == ["Ann", "went"]

@@ -18,9 +18,11 @@ from pydantic import Field
 
 from tillage.core.rows import ID, column
 from tillage.core.step import Whole
+from tillage.evaluate import yardstick
 from tillage.evaluate.slices import SLICE, Numbers, slices_of
 from tillage.evaluate.slices import warnings_of as slice_warnings
 from tillage.evaluate.tested import FEW, named, tested
+from tillage.measure.paired import compared
 from tillage.measure.spans import SPAN_METRICS, span_counts, span_f1, span_intervals, span_precision, span_recall
 from tillage.text.spans import Span, keys_of, spans_of
 
@@ -35,7 +37,8 @@ _BINS = 10
 class TokenClassificationReport(Whole):
     """Scores of spans, from rows that bear target, `prediction` and `baseline`, each a column of spans.
 
-    What models say may come as a frame of its own, `said`, row by row beside `rows`. A text whose target is null was
+    What models say may come as a frame of its own, `said`, row by row beside `rows`; with `linear`, what a linear model
+    marks, its scores stand beside, compared in pairs. A text whose target is null was
     looked at by nobody: it is left out, and counted. Where nothing was predicted, no span was.
 
     >>> rows = pl.DataFrame({"_id": [1], "y": ['[[0, 3, "A"], [7, 9, "B"]]'], "prediction": ['[[0, 3, "A"]]'],
@@ -60,6 +63,8 @@ class TokenClassificationReport(Whole):
         rows = inputs["rows"]
         said = inputs.get("said", rows)
         kept = [_text(said, "prediction"), _text(said, "baseline")]
+        if yardstick.LINEAR in said.columns:
+            kept.append(_text(said, yardstick.LINEAR))
         kept += [column(rows, name).rename(f"{SLICE}{name}") for name in self.slices]
         frame = tested(rows, _text(rows, self.target), self.group, kept)
         keys = {name: keys_of(frame[name]) for name in ("target", "prediction", "baseline")}
@@ -72,6 +77,10 @@ class TokenClassificationReport(Whole):
         guess = [some or [] for some in spans_of(frame["prediction"])]
         by_label = _by_label(truth, guess)
         sliced = self._slices(frame, counts)
+        linear = self._linear(frame, keys)
+        warnings = _warnings(frame, metrics, baseline, interval, by_label)
+        if linear:
+            warnings += yardstick.warnings_of(linear["compared"], metrics, linear["metrics"])
         return {
             "metrics": metrics,
             "baseline": baseline,
@@ -84,7 +93,20 @@ class TokenClassificationReport(Whole):
             "calibration": _calibration(frame["prediction"], keys["target"]),
             "errors": list(_mistakes(frame, truth, guess))[:_MISTAKES],
             "slices": sliced,
-            "warnings": [*_warnings(frame, metrics, baseline, interval, by_label), *slice_warnings(sliced)],
+            **({"linear": linear} if linear else {}),
+            "warnings": [*warnings, *slice_warnings(sliced)],
+        }
+
+    def _linear(self, frame: pl.DataFrame, keys: Mapping[str, pl.Series]) -> dict[str, Any]:
+        """The linear model's scores on the same texts, and whether the model's differ; empty where there is none."""
+        if yardstick.LINEAR not in frame.columns:
+            return {}
+        other = keys_of(frame[yardstick.LINEAR])
+        counts = span_counts(keys["target"], other)
+        groups = frame["group"] if self.group else None
+        return {
+            "metrics": {name: metric(counts) for name, metric in SPAN_METRICS.items()},
+            "compared": compared("f1", keys["target"], keys["prediction"], other, groups, self.seed),
         }
 
     def _slices(self, frame: pl.DataFrame, counts: Numbers) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def warnings_of(found: Mapping[str, Any], metrics: Mapping[str, float], linear: 
     'The accuracy of 0.81 is not surely better than the 0.8 of a linear model (p = 0.4, McNemar, exact).'
     """
     name = found["metric"]
-    ahead = found["difference"] > 0 if name == "accuracy" else found["difference"] < 0
+    ahead = found["difference"] < 0 if name == "mae" else found["difference"] > 0
     if ahead and found["p"] < 0.05:
         return []
     said = "surely worse" if found["p"] < 0.05 else "not surely better"

@@ -28,6 +28,13 @@ from tillage.store.tables import Store
 _LINEAR_CELLS, _LINEAR_ROWS = 400_000, 10_000
 """Rows times classes, and rows, that the linear model beside another learns from at most."""
 
+_LINEAR = {
+    "classification": "tabular_classifier",
+    "regression": "tabular_regressor",
+    "token_classification": "structured_perceptron",
+}
+"""The linear learner of a task."""
+
 _MANY_LEAKS = 0.1
 """Share of training rows that repeat a test row, from which it is warned of."""
 
@@ -148,16 +155,18 @@ def linear_model(judged: Judged, training: pl.DataFrame, registry: Registry) -> 
         return None, "left out, as the plan asks"
     if getattr(judged.fitted, "is_linear", False):
         return None, "the model is itself linear"
-    if judged.task == "token_classification":
-        return None, "there is none that marks texts"
-    name = "tabular_classifier" if judged.task == "classification" else "tabular_regressor"
+    name = _LINEAR[judged.task]
     if name not in registry.learners:
         return None, f"there is no {name} to make one"
     classes = training[judged.target].n_unique() if judged.task == "classification" else 1
     most = max(1_000, min(_LINEAR_ROWS, _LINEAR_CELLS // max(1, classes)))
     rows = _smallest([training], most)
     inputs = list(features(judged.model)) or None
-    wanted = {"target": judged.target, "model": "linear", "group": judged.model.split.group, "input": inputs}
+    wanted: dict[str, Any] = {"target": judged.target}
+    if judged.task == "token_classification":
+        wanted["input"] = features(judged.model)[0]
+    else:
+        wanted |= {"model": "linear", "group": judged.model.split.group, "input": inputs}
     try:
         return learnt(registry.step(name, **wanted), rows), f"learnt from {rows.height:,} rows"
     except TillageError as error:  # pictures and sounds, say, have no column that it could weigh

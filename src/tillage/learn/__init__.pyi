@@ -20,6 +20,8 @@ from .naive_bayes import NaiveBayes as NaiveBayes
 from .naive_bayes import NaiveBayesModel as NaiveBayesModel
 from .ridge import Ridge as Ridge
 from .ridge import RidgeModel as RidgeModel
+from .structured_perceptron import StructuredPerceptron as StructuredPerceptron
+from .structured_perceptron import StructuredPerceptronModel as StructuredPerceptronModel
 from .tabular import TabularClassifier as TabularClassifier
 from .tabular import TabularClassifierModel as TabularClassifierModel
 from .tabular import TabularRegressor as TabularRegressor

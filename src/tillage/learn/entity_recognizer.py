@@ -19,19 +19,18 @@ import polars as pl
 from pydantic import Field
 
 from tillage.core.errors import BadData, UsageError
-from tillage.core.rows import ID, column
 from tillage.core.state import State
 from tillage.learn.deep.batches import by_length
 from tillage.learn.deep.text_network import HEAD, learnt, padded, text_network
 from tillage.learn.deep.trainer import arrays, torch
 from tillage.learn.encoder_learner import EncoderLearner
-from tillage.learn.ensemble import LearntModel
-from tillage.learn.learner import CONFIDENCE, PREDICTION, Numbers, joined_text
+from tillage.learn.learner import PREDICTION, Numbers
+from tillage.learn.marking import MarkingModel, lost_warnings, marked_rows
 from tillage.measure.spans import span_counts, span_f1
 from tillage.text.encoder import Cut, Network, Tokens
 from tillage.text.entity_tags import Decoded, tag_names, tagged
 from tillage.text.pretrained import Pretrained
-from tillage.text.spans import Span, keys_of, spans_of, written
+from tillage.text.spans import Span, keys_of
 from tillage.text.tagger import Tagger, tagger_files, told
 from tillage.text.transformer import Shape, write_graph
 
@@ -80,10 +79,8 @@ class EntityRecognizer(EncoderLearner):
 
     def learn(self, rows: pl.DataFrame, before: State | None) -> State:
         """The state; raises BadData when no row has a span or its column holds none, GateFailed, Unavailable."""
-        rows, spans, labels = self._marked(rows)
-        texts = joined_text(rows, (self.input,)).to_list()
-        if not any(text.strip() for text in texts):
-            raise BadData(f"No row has a text in {self.input}.", fix="Look at the column.")
+        rows, texts, spans = marked_rows(rows, self.input, self.target)
+        labels = sorted({span.label for some in spans for span in some})
         found = Pretrained.find(self.model)
         shape = Shape(found.config())
         most = min(self.max_tokens, found.max_tokens())
@@ -128,21 +125,8 @@ class EntityRecognizer(EncoderLearner):
     def fitted(self, state: State) -> EntityRecognizerModel:
         return EntityRecognizerModel(state=state)
 
-    def _marked(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[list[Span]], list[str]]:
-        """The rows with spans, or with none, by ascending `_id`; their spans; all labels."""
-        known = rows.filter(column(rows, self.target).is_not_null())
-        known = known.sort(ID) if ID in known.columns else known
-        spans = [some or [] for some in spans_of(known[self.target])]
-        labels = sorted({span.label for some in spans for span in some})
-        if not labels:
-            raise BadData(
-                f"No row has a span in the target column '{self.target}'.",
-                fix="Look at the filters before the model, and at the column's name.",
-            )
-        return known, spans, labels
 
-
-class EntityRecognizerModel(LearntModel):
+class EntityRecognizerModel(MarkingModel):
     """Adds `prediction` and `confidence` to rows by an EntityRecognizer's state (`pip install 'tillage[encoder]'`).
 
     `prediction`: the spans as JSON text, each with its `confidence`, the least share of the tags of its words.
@@ -152,20 +136,6 @@ class EntityRecognizerModel(LearntModel):
     >>> EntityRecognizerModel(state={"input": ["text"]}).needs()
     ('text',)
     """
-
-    def reads(self) -> tuple[str, ...]:
-        return tuple(self.state["input"])
-
-    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
-        texts = joined_text(rows, self.needs()).to_list()
-        distinct = list(dict.fromkeys(texts))
-        said = dict(zip(distinct, self._told(distinct), strict=True))
-        found = [said[text] for text in texts]
-        added = [
-            pl.Series(PREDICTION, [written(one.spans, one.sure) for one in found], dtype=pl.String),
-            pl.Series(CONFIDENCE, [one.least for one in found], dtype=pl.Float64),
-        ]
-        return rows.with_columns(added)
 
     def scores(self, seen: Sequence[Cut]) -> Numbers:
         """What the network says of the units of texts, one text after another: (units, tags), logarithmic."""
@@ -198,7 +168,7 @@ class EntityRecognizerModel(LearntModel):
         made = tagger_files(json.loads(state["config"]), state["weights"], state["head"], tags)
         return {**made, "tokenizer.json": state["tokenizer"].encode()}
 
-    def _told(self, texts: Sequence[str]) -> list[Decoded]:
+    def marks(self, texts: Sequence[str]) -> list[Decoded]:
         """What each text's tags say, by the mean of the shards' shares."""
         first = self.members[0].state  # all shards learn from one encoder
         tokens = _tokens(first["tokenizer"], first["max_tokens"])
@@ -266,18 +236,7 @@ class _Task:
 
     def warnings(self) -> list[str]:
         """What could not be learnt as it is marked."""
-        found = []
-        if self._lost:
-            found.append(
-                f"{self._lost:,} of {self._spans:,} spans of the training rows overlap a longer one, lie outside of "
-                "their text or hold no word, and were not learnt."
-            )
-        if self._moved:
-            found.append(
-                f"{self._moved:,} of {self._spans:,} spans of the training rows begin or end within a word: the whole "
-                "word was learnt."
-            )
-        return found
+        return lost_warnings(self._lost, self._moved, self._spans)
 
 
 def _epochs(rows: int) -> int:

@@ -80,4 +80,4 @@ def _beyond(text: str, mark: Span, kept: list[Span]) -> Iterator[Span]:
         first = at + len(part) - len(part.lstrip())
         if any(c.isalnum() for c in part):
             yield Span(first, first + len(part.strip()), mark.type)
-        at = max(at, end)
+        at = end
