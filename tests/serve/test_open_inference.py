@@ -165,7 +165,7 @@ def test_what_follows_the_last_row_is_not_looked_through(monkeypatch: pytest.Mon
     class Counted(struct.Struct):
         asked = 0
 
-        def unpack_from(self, *given: Any) -> Any:  # type: ignore[override]
+        def unpack_from(self, *given: Any) -> Any:
             self.asked += 1
             return super().unpack_from(*given)
 
