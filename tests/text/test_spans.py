@@ -104,5 +104,5 @@ def test_a_blank_behind_a_token_is_not_of_it() -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     made = Tokenizer(models.WordLevel({"Ann ": 0, "went": 1, "?": 2}, "?"))
-    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")  # type: ignore[assignment]
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     assert units("Ann went", Tokens(str(made.to_str()), 9)) == ["Ann", "went"]
