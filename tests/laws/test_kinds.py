@@ -53,6 +53,7 @@ from tillage.learn import (
     LinearDiscriminant,
     NaiveBayes,
     Ridge,
+    StructuredPerceptron,
     TabularClassifier,
     TabularRegressor,
     TextClassifier,
@@ -69,6 +70,7 @@ from tillage.prepare import (
     ResampleAudio,
     TrimSilence,
 )
+from tillage.privacy import Anonymize
 from tillage.serve.linkage import Linkage
 from tillage.serve.predictions import PredictionLog
 from tillage.store import Store
@@ -149,6 +151,7 @@ def trained(step: Any, bring: Callable[[pl.DataFrame], Any] = lambda rows: rows)
 
 ENCODER = tiny_encoder.write(Path(mkdtemp(prefix="tillage-encoder-")))
 TAGGER = tiny_encoder.write_tagger(Path(mkdtemp(prefix="tillage-tagger-")), ["O", "B-A", "I-A", "B-B", "I-B"])
+WEIGHED = StructuredPerceptron(input="text", epochs=2, validation=0.2)
 BAYES = NaiveBayes(input="text", target="city")
 TEXTS = TextClassifier(input="text", target="city")
 CLASSES = TabularClassifier(target="city", input=("text", "x", "n", "day"), model="boosted_trees", trees=5)
@@ -180,6 +183,8 @@ if importlib.util.find_spec("torch"):
 
 GIVEN: dict[str, Case] = {
     **DEEP,
+    "structured_perceptron": Case(WEIGHED, spans, drawn=2),
+    "structured_perceptron_model": Case(trained(WEIGHED, spans), drawn=4),
     "naive_bayes": Case(BAYES),
     "naive_bayes_model": Case(trained(BAYES)),
     "ridge": Case(RIDGE),
@@ -255,6 +260,12 @@ IN_PARTS: dict[str, Case] = {
     )
 }
 """A Group that works in parts, with parameters by which it cannot."""
+BY_MEDIANS: dict[str, Case] = {
+    "anonymize by medians": Case(
+        Anonymize.model_validate({**Anonymize.example().model_dump(), "method": "mondrian", "suppress": 0.05})
+    )
+}
+"""A step whose other method takes no `suppress`, so that neither can be had of the other by one parameter."""
 IN_SHARDS: dict[str, Case] = {}
 """Learners again, in shards; and the models that these give."""
 for _name, _case in list(GIVEN.items()):
@@ -278,11 +289,12 @@ CASES: dict[str, Case] = {
     **GIVEN,
     **REFERENCE,
     **IN_PARTS,
+    **BY_MEDIANS,
     **IN_SHARDS,
     **MODELS,
 }
 KINDS: tuple[type[Step], ...] = (Map, Fold, Fit, Group, Whole, Source)
-AGAIN = {**REFERENCE, **IN_PARTS, **IN_SHARDS, **MODELS}
+AGAIN = {**REFERENCE, **IN_PARTS, **BY_MEDIANS, **IN_SHARDS, **MODELS}
 """Cases of steps that are no exported ones, or stand among the cases already."""
 
 
@@ -301,8 +313,8 @@ def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
     deep = 6 * bool(DEEP)
-    assert count == {"Map": 75 + deep, "Fold": 25, "Fit": 1, "Group": 7, "Whole": 29 + deep, "Source": 0}
-    assert len(IN_SHARDS) == 6 + deep
+    assert count == {"Map": 77 + deep, "Fold": 25, "Fit": 1, "Group": 7, "Whole": 31 + deep, "Source": 0}
+    assert len(IN_SHARDS) == 8 + deep
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
     assert len(FOUND) == len(CASES) - len(AGAIN) + len(EXCLUDED)
@@ -352,7 +364,8 @@ def test_only_what_has_one_value_cannot_be_varied() -> None:
     trees_alone = {(name, "monotone") for name in tables - some} | {(name, "model") for name in some}
     nested = {(name, "tune") for name in tables}
     nested |= {(name, "thresholds") for name in tables if isinstance(CASES[name].step, TabularClassifier)}
-    assert stuck == folders | libraries | trees_alone | nested
+    methods = {("anonymize", "method"), ("anonymize by medians", "suppress")}
+    assert stuck == folders | libraries | trees_alone | nested | methods
 
 
 def test_fingerprints_are_the_same_in_another_process() -> None:
@@ -451,5 +464,5 @@ def test_a_fitted_result_is_an_exported_class() -> None:
     named = [case for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")]
     results = [trained(case.step, case.bring) for case in named if isinstance(case.step, Fold | Whole)]
     fitted = [type(result) for result in results if isinstance(result, Fitted)]
-    assert len(fitted) == 23 + 2 * bool(DEEP)
+    assert len(fitted) == 25 + 3 * bool(DEEP)
     assert set(fitted) <= set(FOUND.values())

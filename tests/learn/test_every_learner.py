@@ -23,8 +23,8 @@ from tillage.learn.learner import Learner
 
 EXPORTED = [getattr(tillage.learn, name) for name in tillage.learn.__all__]
 DEEP = {"FineTunedClassifier"}
-ELSEWHERE = {"ImageClassifier"}
-"""Learners of what a table has not: of pictures, which `test_image_classifier` faces."""
+ELSEWHERE = {"ImageClassifier", "EntityRecognizer", "StructuredPerceptron"}
+"""Learners of what a table has not: of pictures, of parts of texts, which files of their own name face."""
 WITHOUT = ELSEWHERE | (set() if importlib.util.find_spec("torch") else DEEP)
 """Learners that nobody asks here; those of PyTorch where it is not, since it comes with a lock of its own."""
 LEARNERS = [cls for cls in EXPORTED if issubclass(cls, Learner) and cls.__name__ not in WITHOUT]
