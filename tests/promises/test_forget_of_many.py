@@ -290,6 +290,41 @@ def test_what_cannot_be_made_without_them_has_no_version(tmp_path: Path, capsys:
         is_gone(p)
 
 
+def test_a_gate_that_never_let_through_what_the_plan_has_now(tmp_path: Path) -> None:
+    """It still shows the sums of an earlier plan, and so does what was made of them."""
+    before = table(SUMS) + table("aggregate: {by: [amount], columns: {last: max(last)}}", "v", "t")
+    root = planned(tmp_path, before)
+    write(root, "a.csv", *others(0, 9), f"900,{PERSON},{TOKEN}city,7")
+    with project(root) as p:
+        p.run()
+    planned(root, table(PLAIN).replace("]}", "], expect: [{column: amount, max: 1}]}"))
+    with project(root) as p:
+        assert p.run().failed == ["t"]
+        assert p.read("t").filter(pl.col("last") == PERSON).height == 1
+        forget(p, "orders", subject=[PERSON])
+        assert scan(p.store.root) == []
+        is_gone(p)
+
+
+def test_what_a_row_of_somebody_else_was_is_not_taken_along(tmp_path: Path) -> None:
+    """A table that shows fewer rows of the same files loses its earlier versions; the files are its source's, too."""
+    before = table(SUMS) + "  k: {from: orders, steps: [{drop_duplicates: {columns: [city]}}]}\n"
+    root = planned(tmp_path, before)
+    write(root, "a.csv", "1,u1,c1,5", "2,u2,c2,6", f"900,{PERSON},{TOKEN}city,7", f"3,{TOKEN}other,c3,8")
+    with project(root) as p:
+        p.run()
+    planned(root, before.replace(table(SUMS), "").replace("  k:", "  t:"))
+    with project(root) as p:
+        p.run()
+        write(root, "a.csv", "1,u1,c1,5", "2,u2,c2,6", f"900,{PERSON},{TOKEN}city,7")
+        p.run()
+        forget(p, "orders", subject=[PERSON])
+        assert sorted(p.read("orders", 1)["id"]) == [1, 2, 3]
+        forget(p, "orders", subject=[f"{TOKEN}other"])
+        assert sorted(p.read("orders", 1)["id"]) == [1, 2]
+        is_gone(p)
+
+
 CHILDREN = """\
   sums: {from: orders, steps: [{aggregate: {by: [city], columns: {amount: sum(amount), text: max(city)}}}]}
   words: {from: sums, steps: [{reference.Words: {column: text}}]}

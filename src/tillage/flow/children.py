@@ -34,10 +34,15 @@ def _may_have_children(store: Store, stage: Stage | None, name: str) -> bool:
     """Whether a stage makes children, or did by an earlier plan, of which nothing but its print is known."""
     if stage is None or any(step.makes_children for chain in stage.maps.values() for step in chain):
         return True
-    last = store.latest(name)
-    if last is None or stage.kind in ("source", "result", "learn"):
+    return stage.kind not in ("source", "result", "learn") and made_by_other_plans(store, stage)
+
+
+def made_by_other_plans(store: Store, stage: Stage) -> bool:
+    """Whether any version of a stage was made by another plan, or other code, than there is now."""
+    last = store.latest(stage.name)
+    if last is None:
         return False
-    return store.plans_of(name) > 1 or last.fingerprint != fingerprint_with_pins(store, stage)
+    return store.plans_of(stage.name) > 1 or last.fingerprint != fingerprint_with_pins(store, stage)
 
 
 def up(kin: pl.DataFrame, wanted: pl.Series) -> pl.Series:

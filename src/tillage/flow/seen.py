@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tillage.core.rows import ID, distinct, ids, only, without
-from tillage.flow.children import down, family
+from tillage.flow.children import down, family, made_by_other_plans
 from tillage.flow.results import STATES
 from tillage.flow.stages import Stage
 from tillage.store.index import KEY
@@ -237,7 +237,7 @@ class Seen:
         if not self.inputs.get(name) or (stage is not None and stage.kind in _BYTES):
             return False
         alive = name in self.current and stage is not None
-        if alive and self.store.plans_of(name) < 2:
+        if alive and stage is not None and not made_by_other_plans(self.store, stage):
             return False
         if alive and stage is not None and self._looked_across(name, stage):
             return True
@@ -248,10 +248,10 @@ class Seen:
 
     def _looked_across(self, name: str, stage: Stage) -> bool:
         """Whether earlier rows of a stage were made of many by another kind of step than the one that it has now."""
-        made = [c for c in self.store.ended_chunks(name, ROWS) if c.source is None]
+        made = [c for c in self.store.every_chunk(name, ROWS) if c.source is None]
         if stage.kind == "group":
             return not all(self._has_keys(c) for c in made)
-        return bool(made)
+        return bool(made)  # of a Whole all are, and one that follows no change is asked of anyway
 
     def _has_keys(self, chunk: Chunk) -> bool:
         try:
@@ -334,8 +334,16 @@ class Seen:
             if part in (ROWS, LEFT) or part.startswith("index:"):
                 removed = self.store.all_removed(name, part)
                 for chunk in self.store.chunks(name, part):
-                    if chunk.id in removed and len(going := self.not_shown(chunk.object, removed[chunk.id])):
+                    if chunk.id not in removed or self._stands_elsewhere(chunk, name):
+                        continue
+                    if len(going := self.not_shown(chunk.object, removed[chunk.id])):
                         yield chunk, going
+
+    def _stands_elsewhere(self, chunk: Chunk, name: str) -> bool:
+        """Whether a stage above, that is under no influence, stands on the object: its earlier versions show the rows
+        that are hidden here, and they are as they came."""
+        above = set(self.order[: self.order.index(name)]) - self.influenced
+        return any(own.stage in above for own in self.store.chunks_on(chunk.object))
 
     def _end(self, name: str, before: Mapping[str, int], out: Doomed) -> None:
         """Every version but the newest loses what it shows; all, where the plan does not bring a new one."""
