@@ -120,6 +120,29 @@ def test_a_report_goes_where_it_is_asked_to(garden: Path, ask: Ask) -> None:
     assert [p.name for p in garden.iterdir() if p.name.endswith(".tmp")] == []
 
 
+def test_an_error_of_a_step_says_which_table_and_step(tmp_path: Path, ask: Ask, tell: Tell) -> None:
+    """The types of columns show when the data is read: where in the plan it went wrong is then for the run to say."""
+    (tmp_path / "a.csv").write_text("id,v\n1,x\n2,y\n")
+    (tmp_path / "tillage.yaml").write_text(
+        "project: p\n"
+        "tables:\n"
+        "  raw: {collect: {files: a.csv}, key: id}\n"
+        "  more: {from: raw, steps: [normalize: {columns: [v]}, derive: {columns: {w: v + 1}}]}\n"
+        "  sums: {from: raw, steps: [aggregate: {by: [id], columns: {s: sum(v)}}]}\n"
+        "models:\n"
+        "  m: {learn: tabular_regressor, from: raw, target: v, input: id}\n"
+    )
+    value = ask("run", "more", "--plan", tmp_path)
+    assert value["_code"] == 78
+    assert value["problems"][0]["message"].startswith("Table 'more', derive: Column 'v' is text, and + needs numbers.")
+    for target, start in (("sums", "Table 'sums', aggregate: "), ("m", "Model 'm'")):
+        value = ask("run", target, "--plan", tmp_path)
+        assert value["_code"] in (65, 78), target
+        message = value["message"] if "message" in value else value["error"]["message"]
+        assert message.startswith(start)
+        assert message.count(f"'{target}'") == 1
+
+
 def test_targets_limit_a_run(garden: Path, ask: Ask) -> None:
     (garden / "data/more.csv").write_text("id,text,topic\n1001,a new note on lice,pests\n")
     value = ask("run", "notes")

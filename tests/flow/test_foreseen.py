@@ -91,6 +91,29 @@ def test_a_missing_column_is_found_by_check_with_its_place(
             assert p.store.latest("clean") is not None, "tables do not wait for the model"
 
 
+@pytest.mark.parametrize("learner", ["tabular_classifier", "tabular_regressor"])
+def test_a_model_with_nothing_to_learn_from_is_refused(tmp_path: Path, learner: str) -> None:
+    (tmp_path / "a.csv").write_text("id,who,y\n" + "".join(f"{n},p{n % 9},{n % 7}\n" for n in range(60)))
+    plan = (
+        "project: p\n"
+        "tables:\n"
+        "  raw: {collect: {files: a.csv}, key: id, subject: who}\n"
+        "models:\n"
+        f"  m: {{learn: {learner}, from: raw, target: y}}\n"
+    )
+    (tmp_path / "tillage.yaml").write_text(plan)
+    with project(tmp_path) as p:
+        with pytest.raises(ConfigurationError, match="no column to learn 'y' from") as caught:
+            p.check(look=True)
+        assert [(x.line, x.column) for x in caught.value.problems] == [(5, 22 + len(learner))]
+        with pytest.raises(ConfigurationError, match="no column to learn 'y' from"):
+            p.run()
+    (tmp_path / "tillage.yaml").write_text(plan.replace("target: y", "target: y, input: who"))
+    with project(tmp_path) as p:
+        p.check(look=True)
+        p.run()
+
+
 def test_what_a_changed_source_may_bring_is_not_refused(root: Path) -> None:
     with project(root) as p:
         p.run()

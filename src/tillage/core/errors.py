@@ -6,7 +6,7 @@ Anything else that reaches the user is a bug of ours (exit code 1).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 
@@ -18,6 +18,8 @@ class TillageError(Exception):
     """
 
     exit_code = 1
+    place = ""
+    """Where it happened, as far as `at` was told."""
 
     def __init__(self, message: str, fix: str = "") -> None:
         self.message = message
@@ -26,6 +28,24 @@ class TillageError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.fix}".strip()
+
+    def at(self, place: str) -> None:
+        """Say where it happened, the inner place first; what names the place already stays as it is.
+
+        >>> error = BadData("No row is left.")
+        >>> for place in ("derive", "Table 'clean'"):
+        ...     error.at(place)
+        >>> print(error)
+        Table 'clean', derive: No row is left.
+        """
+        self.message = self._placed(place, self.message)
+        self.place = f"{place}, {self.place}" if self.place else place
+
+    def _placed(self, place: str, message: str) -> str:
+        if place.lower() in message.lower():
+            return message
+        bare = message.removeprefix(f"{self.place}: ")
+        return f"{place}, {message}" if bare != message else f"{place}: {message}"
 
 
 class UsageError(TillageError, ValueError):
@@ -108,6 +128,12 @@ class ConfigurationError(TillageError, ValueError):
     def __init__(self, problems: Iterable[Problem] | str, fix: str = "") -> None:
         self.problems = (Problem(problems),) if isinstance(problems, str) else tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems), fix)
+
+    def at(self, place: str) -> None:
+        """Say where it happened, of each problem that does not name a place in a file."""
+        here = tuple(p if p.file else replace(p, message=self._placed(place, p.message)) for p in self.problems)
+        super().at(place)
+        self.problems, self.message = here, "\n".join(str(p) for p in here)
 
 
 class UnknownName(ConfigurationError, KeyError):

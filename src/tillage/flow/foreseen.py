@@ -21,7 +21,7 @@ from tillage.flow.places import problem_at
 from tillage.flow.plan import Model, Plan, Table
 from tillage.flow.schema import recorded
 from tillage.flow.stacking import common_shape
-from tillage.flow.stages import Stage, beside_of, features
+from tillage.flow.stages import Stage, beside_of, features, hidden
 from tillage.flow.survey import known, source_of
 from tillage.store.index import KEY
 from tillage.store.tables import Store
@@ -129,6 +129,14 @@ def missing_columns(plan: Plan, model: Model, columns: Mapping[str, str], table:
             inside["group"] = (*at, "split", "group")
             ways = [inside.get(setting, (*at, "learn", model.learner.name(), setting))]
             yield problem_at(plan, nearest(what, column, list(columns)), (*at, setting), *ways, item=n)
+    if table == model.table and target in columns and getattr(model.learner, "input", "") is None:
+        aside = hidden(model, plan) - {getattr(model.learner, "group", None)}
+        if not columns.keys() - aside - {target}:
+            what = (
+                f"Model '{model.name}': table '{table}' has no column to learn '{target}' from: keys, subjects and "
+                "groups are left out. Name those to be learnt from in 'input', or take a table with more columns."
+            )
+            yield problem_at(plan, what, ("models", model.name, "from"), ("models", model.name))
 
 
 def unknown_references(

@@ -110,8 +110,11 @@ def _fit(run: ResultRun, model: Model, train: Any) -> tuple[Fitted, Shards | Non
         frames = [train(f) for f in run.frames()]
         rows = pl.concat(frames, how="diagonal_relaxed").sort(ID) if frames else pl.DataFrame()
         if rows.is_empty():
+            at = run.store.latest(run.source)
+            dropped = at.counts["dropped"] if at is not None else {}
+            gone = ", ".join(f"{n:,} left as {reason}" for reason, n in dropped.items())
             raise BadData(
-                "No row is left to train on.",
+                f"No row is left to train on{f': {gone}' if gone else ''}.",
                 fix="See `tillage show`: which step dropped them, and whether the target is empty.",
             )
         if isinstance(learner, Sharded) and learner.in_shards():

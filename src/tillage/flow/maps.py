@@ -174,7 +174,11 @@ def apply_maps(maps: Sequence[Map], rows: pl.DataFrame) -> tuple[pl.DataFrame, p
     gone: list[pl.DataFrame] = []
     for step in maps:
         before = rows.height
-        out = step.apply(rows)
+        try:
+            out = step.apply(rows)
+        except TillageError as error:
+            error.at(step.name())
+            raise
         own = out.height if not step.makes_children else out.height - _children(out, rows)
         if own != before:
             raise TillageError(

@@ -15,7 +15,15 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.errors import BadData, ConfigurationError, InputMissing, Problem, UnknownName, VerifyFailed
+from tillage.core.errors import (
+    BadData,
+    ConfigurationError,
+    InputMissing,
+    Problem,
+    UnknownName,
+    UsageError,
+    VerifyFailed,
+)
 from tillage.core.keyed import SUBKEY, KeyedMap
 from tillage.core.step import Fitted, Map, Verdict
 from tillage.flow.ahead import Ahead
@@ -262,7 +270,13 @@ class Project:
             return
         if stage.first and stage.target in self.plan.models:
             self._refuse_columns({stage.target}, self._columns)
-        done = self._draft(stage, outcome, refit, replay)
+        try:
+            done = self._draft(stage, outcome, refit, replay)
+        except (BadData, ConfigurationError, UsageError) as error:
+            if stage.step is not None and stage.kind != "source" and stage.model is None:
+                error.at(stage.step.name())
+            error.at(f"{'Model' if stage.target in self.plan.models else 'Table'} '{stage.target}'")
+            raise
         outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + done.touched
         if done.draft is None and not done.sources:
             return
