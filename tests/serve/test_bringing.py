@@ -71,12 +71,21 @@ def test_where_no_process_can_be_had_it_is_done_here(
 
 
 def test_what_a_process_says_of_its_failure_is_told(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TILLAGE_KEY", "no key")
     assert Bringing()(store)  # this process has opened the store already
-    assert "TILLAGE_KEY" in caplog.text
-    assert "Traceback" not in caplog.text
+    said = capfd.readouterr().err
+    assert "TILLAGE_KEY" in said
+    assert "Traceback" not in said
+
+
+def test_no_file_is_left_open(store: Store) -> None:
+    there = Path("/proc/self/fd")
+    bringing = Bringing()
+    before = len(list(there.iterdir()))
+    assert all(bringing(store) for _ in range(3))
+    assert len(list(there.iterdir())) == before
 
 
 def test_the_end_waits_for_none_and_loses_nothing(

@@ -1,10 +1,10 @@
 """Requests that wait are answered together: a query costs a hundred rows little more than one.
 
 A request alone waits for no company: a batch is what came while the one before it was worked on, or in the same turn of
-the event loop. Where that is several, the next turn is looked at too, for as long as turns bring more. Batches that
-take long go to a thread of their own, so that the server still says that it is alive. Where a model takes its time for
-each row (a network of texts), a batch is as much as it does in SPAN, of texts of like length: a short one does not wait
-for long ones. What is left over goes to a second thread, for the second core.
+the event loop. Where that is several, the next turn is looked at too, for as long as turns bring more. What takes long
+goes to a thread of its own, so that the server still says that it is alive. Where a model takes its time for each row
+(a network of texts), a batch is as much as it does in SPAN, of texts of like length: a short one does not wait for long
+ones. What is left over goes to a second thread, for the second core.
 """
 
 from __future__ import annotations

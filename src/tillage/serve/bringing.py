@@ -13,6 +13,7 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -40,7 +41,7 @@ class Bringing:
     """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._changing = Lock()
         self._ended = False
 
@@ -48,15 +49,15 @@ class Bringing:
         """As `prediction_table.bring` does it: false while someone holds the store, or after `end`."""
         process = self._start(store, but)
         if process is not None:
-            _, said = process.communicate()
-            if process.returncode in (0, HELD):
-                return process.returncode == 0
+            code = process.wait()
+            if code in (0, HELD):
+                return code == 0
             if not self._ended:
-                log.warning("the log was not brought into the table by a process of its own: %s", said.strip()[-500:])
+                log.warning("the process that brings the log into the table ended with %s; it is done here", code)
         # what went wrong there is told by its own error here
         return not self._ended and bring(store, but)
 
-    def _start(self, store: Store, but: int) -> subprocess.Popen[str] | None:
+    def _start(self, store: Store, but: int) -> subprocess.Popen[bytes] | None:
         """The process; None where there can be none."""
         command = [sys.executable, "-m", "tillage.serve.bringing", str(store.root), str(but)]
         around = {**os.environ, "POLARS_MAX_THREADS": "1"}
@@ -68,10 +69,8 @@ class Bringing:
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    text=True,
                     env=around,
-                    start_new_session=True,  # Ctrl-C is for the server, which ends it
+                    close_fds=False,  # none of ours is inherited anyway; so it needs no pipes to be started
                 )
             except OSError as error:
                 log.warning("a process cannot be started: %s", error.strerror)
@@ -89,6 +88,8 @@ class Bringing:
 
 def main(root: str, but: str) -> int:
     """Bring every segment of a store but one; the exit code."""
+    with suppress(PermissionError):  # who runs it by hand has done so
+        os.setsid()  # Ctrl-C is for the server, which ends it
     os.nice(POLITE)
     store = Store(Path(root))
     try:
