@@ -33,13 +33,12 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _MOST_OTHERS = 8
 """One record in so many, at most, that is not plain: else the careful parser had better read them all."""
 
-_SLASH, _BLANK, _LINE_FEED, _MARK = 0x5C, 0x20, 0x0A, 0x01
+_SLASH, _BLANK, _LINE_FEED = 0x5C, 0x20, 0x0A
+_FAR_APART = 64
 _MEANT = np.zeros(256, dtype=np.uint8)
 """What stands for an escape by the byte behind its backslash; 0 for escapes that are not in _ESCAPES."""
 for _sign, _escape in _ESCAPES.items():
     _MEANT[ord(_escape[1])] = ord(_sign)
-_MEANT[_SLASH] = _MARK  # for a backslash that stays; no plain record holds this byte
-_UNMARKED = bytes.maketrans(bytes([_MARK]), bytes([_SLASH]))
 
 
 @dataclass
@@ -140,9 +139,9 @@ def _others(frame: pl.DataFrame, spacing: tuple[str, str], whole: bytes, lengths
         escapes = slashes[in_run % 2 == 0]
         meant = _MEANT[view[escapes + 1]]
         odd[np.searchsorted(ends, escapes[meant == 0])] = True
-        marked = view.copy()
-        marked[escapes + 1] = meant
-        bare = marked.tobytes().translate(_UNMARKED, bytes([_SLASH]))
+        signs = view.copy()
+        signs[escapes + 1] = meant
+        bare = _without(signs, escapes)
         sizes = lengths - np.diff(np.searchsorted(escapes, ends), prepend=0)
     again = _written(frame, spacing)
     odd |= again.bin.size().to_numpy() != sizes
@@ -167,6 +166,14 @@ def _spacing(first: Record, record: bytes) -> tuple[str, str] | None:
         if json.dumps(first, ensure_ascii=False, separators=(between, behind)).encode() == record:
             return between, behind
     return None
+
+
+def _without(signs: npt.NDArray[np.uint8], places: npt.NDArray[np.intp]) -> bytes:
+    """The bytes but those at these places, which are copied in pieces where they are few."""
+    if len(places) * _FAR_APART > len(signs):
+        return np.delete(signs, places).tobytes()
+    ends, cut = places.tolist(), memoryview(signs)
+    return b"".join([cut[a:b] for a, b in zip([0, *(end + 1 for end in ends)], [*ends, len(signs)], strict=True)])
 
 
 def _written(frame: pl.DataFrame, spacing: tuple[str, str]) -> pl.Series:

@@ -23,7 +23,7 @@ from tillage.prepare.columns import require_type
 from tillage.prepare.touched import KEY, Decide, changed
 from tillage.text.minhash import Bands, buckets, choose_bands, jaccard
 from tillage.text.runs import Words, meeting
-from tillage.text.shingles import shingles
+from tillage.text.shingles import in_blocks
 
 CONTENT = "_content"
 TEXT = "text"
@@ -241,9 +241,11 @@ class Graph:
     def _cut(self, nodes: pl.Series) -> None:
         """Make the sets of shingles of these contents, which somebody shares a bucket with."""
         fresh = [n for n in nodes.to_list() if n not in self.sets]
-        if fresh:
-            found = shingles(self.texts[TEXT][fresh], lowered=True).sets()
-            self.sets.update(zip(fresh, found, strict=True))
+        at = 0
+        for found in in_blocks(self.texts[TEXT][fresh], lowered=True):  # so that no more than their sets is held
+            sets = found.sets()
+            self.sets.update(zip(fresh[at : at + len(sets)], sets, strict=True))
+            at += len(sets)
 
 
 def connect(members: Places, sizes: Places, alike: Callable[[int, int], bool]) -> dict[int, int]:

@@ -25,7 +25,8 @@ from tillage.text.unicode import is_ascii
 FORMS: tuple[Form, ...] = (*STRUCTURED, *TELEPHONE)
 TYPES: tuple[PiiType, ...] = get_args(PiiType)
 
-ROW_FILTER = r"[0-9@]|://|[Ww]{3}\."
+_SIGN, _ADDRESS = r"[0-9@]", r"://|[Ww]{3}\."
+ROW_FILTER = f"{_SIGN}|{_ADDRESS}"
 """Found in every text that holds structured personal data of any type."""
 
 Words: TypeAlias = "tuple[tuple[str, tuple[str, ...]], ...]"
@@ -77,10 +78,14 @@ class Recogniser:
     def find_all(self, texts: pl.Series) -> dict[int, tuple[Span, ...]]:
         """Row number to spans, for the rows that have any; the same as `find` on each."""
         odd = _not_plain(texts)
-        wanted = odd | (texts.str.contains(ROW_FILTER) if self.forms else False)
+        wanted = odd
+        if self.forms:
+            wanted = wanted | texts.str.contains(_SIGN).fill_null(value=False)
+            rest = (~wanted).arg_true()  # to ask for signs and words in one costs four times as much
+            wanted = wanted.scatter(rest, texts.gather(rest).str.contains(_ADDRESS).fill_null(value=False))
         if self.words is not None:
-            wanted = wanted | texts.str.contains_any(self.words.entries)
-        rows = wanted.fill_null(value=False).arg_true()
+            wanted = wanted | texts.str.contains_any(self.words.entries).fill_null(value=False)
+        rows = wanted.arg_true()
         if rows.is_empty():
             return {}
         raw = texts.gather(rows)
@@ -118,7 +123,7 @@ class Recogniser:
     def _passed(self, texts: pl.Series) -> dict[int, list[Form]]:
         """Place of a text to the forms whose gates it passes; a gate is asked of those that passed the ones before.
 
-        A gate that several forms begin with is asked once. Words come after it, since few texts pass it.
+        A gate that several forms begin with is asked once. Words come last: to look for them costs five times as much.
         """
         out: dict[int, list[Form]] = {}
         places = {
@@ -135,10 +140,10 @@ class Recogniser:
                 found, where = among[kind].str.contains(gate), places[kind]
                 first[gate, kind] = found.arg_true() if where is None else where.filter(found)
             at = first[gate, kind]
-            if form.words and len(at):
-                at = at.filter(texts.gather(at).str.contains_any(_spellings(form.words), ascii_case_insensitive=True))
             for other in others:
                 at = at.filter(texts.gather(at).str.contains(other)) if len(at) else at
+            if form.words and len(at):
+                at = at.filter(texts.gather(at).str.contains_any(_spellings(form.words), ascii_case_insensitive=True))
             for place in at.to_list():
                 out.setdefault(place, []).append(form)
         return out

@@ -19,6 +19,7 @@ Bytes = NDArray[np.uint8]
 PAD = 8
 """Zero bytes that must stand behind the data, so that the last run can be loaded whole."""
 
+_ZEROS = pl.Series("", [chr(0) * PAD])
 _BASE = 0x9E3779B97F4A7C15
 _FAR = 64
 """Bytes of a run that are loaded; the rest of a longer one is hashed by itself."""
@@ -32,8 +33,8 @@ def joined(texts: pl.Series, between: str = "") -> Bytes:
     >>> bytes(joined(pl.Series(["a", None, "b"]), "-"))
     b'a--b-\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00'
     """
-    whole = texts.fill_null("").str.join(between).cast(pl.Binary)[0] or b""
-    return np.frombuffer(whole + (between.encode() if len(texts) else b"") + bytes(PAD), dtype=np.uint8)
+    parts = pl.concat([texts.cast(pl.String).fill_null("").rename(""), _ZEROS])
+    return np.frombuffer(parts.str.join(between).cast(pl.Binary)[0], dtype=np.uint8)
 
 
 def run_hashes(data: Bytes, first: Offsets, last: Offsets) -> Words:
