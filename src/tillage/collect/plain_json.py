@@ -172,7 +172,7 @@ def _without(signs: npt.NDArray[np.uint8], places: npt.NDArray[np.intp]) -> byte
     """The bytes but those at these places, which are copied in pieces where they are few."""
     if len(places) * _FAR_APART > len(signs):
         return np.delete(signs, places).tobytes()
-    ends, cut = places.tolist(), memoryview(signs)
+    ends, cut = places.tolist(), signs.data
     return b"".join([cut[a:b] for a, b in zip([0, *(end + 1 for end in ends)], [*ends, len(signs)], strict=True)])
 
 
