@@ -18,6 +18,7 @@ from tillage.core.rows import ID, INTO, PARENT, REASON, high, low, only, without
 from tillage.core.step import Algebraic, Group, Whole
 from tillage.flow.chunking import chunk_rows
 from tillage.flow.counts import Counts
+from tillage.flow.engine import Engine
 from tillage.flow.maps import ledger
 from tillage.flow.progress import Listener, Progress
 from tillage.flow.schema import recorded
@@ -274,7 +275,9 @@ def _replace(run: KeyedRun, old: pl.DataFrame, new: pl.DataFrame) -> None:
         run.put(ROWS, rows[at : at + size])
 
 
-def run_whole(store: Store, stage: Stage, fingerprint: str, listen: Listener) -> tuple[Draft | None, int]:
+def run_whole(
+    store: Store, stage: Stage, fingerprint: str, engine: Engine, listen: Listener
+) -> tuple[Draft | None, int]:
     """Follow the change where the step can; else compute everything and keep the difference."""
     step = stage.step
     if not isinstance(step, Whole):
@@ -286,8 +289,8 @@ def run_whole(store: Store, stage: Stage, fingerprint: str, listen: Listener) ->
         return _compute(run, step)
     source = stage.inputs["rows"]
     _follow_input(run)
-    came = [step.entries(rows) for rows in run.rows_in("rows")]
-    went = [step.entries(rows) for rows in run.rows_out("rows")]
+    came = list(engine.each(step.entries, run.rows_in("rows")))
+    went = list(engine.each(step.entries, run.rows_out("rows")))
     if came or went:
         shape = (came or went)[0].clear()
         added, removed = pl.concat([shape, *came]), pl.concat([shape, *went])

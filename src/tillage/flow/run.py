@@ -331,7 +331,7 @@ class Project:
         elif stage.kind == "group":
             draft, touched = run_group(store, stage, fingerprint, listen)
         elif stage.kind == "whole":
-            draft, touched = run_whole(store, stage, fingerprint, listen)
+            draft, touched = run_whole(store, stage, fingerprint, self.engine, listen)
         elif stage.kind == "gate":
             draft, touched = run_gate(store, stage, fingerprint, listen)
         elif stage.kind == "result":
