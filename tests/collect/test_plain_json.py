@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
@@ -131,6 +132,13 @@ def test_a_block_that_changed_under_the_same_stamp_is_proven_anew() -> None:
     before, now = (list(_reader(replace(content, identity=("x", 1))).pieces()) for content in (whole, changed))
     assert [len(p.bad) for p in before] == [0]
     assert [b.reason for p in now for b in p.bad] == ["duplicate_key"]
+
+
+@pytest.mark.parametrize("places", [[], [0], [5, 6, 199], list(range(0, 200, 2))])
+def test_bytes_are_taken_out_few_or_many(places: list[int]) -> None:
+    signs = np.arange(200, dtype=np.uint8)
+    wanted = bytes(n for n in range(200) if n not in places)
+    assert plain_json._without(signs, np.array(places, dtype=np.intp)) == wanted
 
 
 def _reader(content: Content) -> JsonReader:
