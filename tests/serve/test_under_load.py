@@ -223,8 +223,8 @@ def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
         assert set(given) == set(there), "every answer that was given is in the table, and no other"
 
 
-OFTEN = "import tillage.serve.predictions as p\np.ROLL_BYTES = 1 << 19"
-"""The log is brought into the table thirty times as often as it would be: that, too, must leave nothing behind."""
+OFTEN = "import tillage.serve.predictions as p\np.ROLL_BYTES = 1 << 18"
+"""The log is brought into the table sixty times as often as it would be: that, too, must leave nothing behind."""
 
 
 @pytest.mark.nightly
