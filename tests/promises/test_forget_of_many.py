@@ -306,6 +306,21 @@ def test_a_gate_that_never_let_through_what_the_plan_has_now(tmp_path: Path) -> 
         is_gone(p)
 
 
+def test_a_gate_that_shows_what_a_hidden_step_of_an_earlier_plan_made(tmp_path: Path) -> None:
+    hidden = f'  t: {{from: orders, steps: [{{{SUMS}}}, {{derive: {{columns: {{k: "amount + 1"}}}}}}]}}\n'
+    root = planned(tmp_path, hidden)
+    write(root, "a.csv", *others(0, 9), f"900,{PERSON},{TOKEN}city,7")
+    with project(root) as p:
+        p.run()
+    planned(root, table(SUMS).replace("]}", "], expect: [{column: amount, max: 1}]}"))
+    with project(root) as p:
+        assert p.run().failed == ["t"]
+        assert p.read("t").filter(pl.col("last") == PERSON).height == 1
+        forget(p, "orders", subject=[PERSON])
+        assert scan(p.store.root) == []
+        is_gone(p)
+
+
 def test_what_a_row_of_somebody_else_was_is_not_taken_along(tmp_path: Path) -> None:
     """A table that shows fewer rows of the same files loses its earlier versions; the files are its source's, too."""
     before = table(SUMS) + "  k: {from: orders, steps: [{drop_duplicates: {columns: [city]}}]}\n"

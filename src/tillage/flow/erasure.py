@@ -106,7 +106,7 @@ def carry_through(
     held = held or Held(store, erasure.gone, erasure.past)
     seen = Seen(store, stages, erasure.gone, erasure.past, ready, held)
     seen.standing = standing = set[str]()
-    asked = _asked_for_earlier_rows(stages, ready)
+    asked, former = _asked_for_earlier_rows(stages, ready), set[str]()
     notes: list[str] = []
     refitted: list[str] = []
     for name in list(ready):
@@ -114,6 +114,7 @@ def carry_through(
         if not stage.needs() <= standing:  # what it is made of has no version now
             ready.remove(name)
             continue
+        _ask_former(seen, stages, name, former)
         under = seen.influence(name)
         began = erasure.before.get(name, 0)
         try:
@@ -181,6 +182,14 @@ def _asked_for_earlier_rows(stages: Mapping[str, Stage], ready: Sequence[str]) -
         if stays or name in found:
             found |= set(stage.inputs.values())
     return found
+
+
+def _ask_former(seen: Seen, stages: Mapping[str, Stage], name: str, asked: set[str]) -> None:
+    """Ask after the influence on stages of an earlier plan, which rows of this one may have been made from."""
+    for source in sorted(seen.inputs.get(name, set()) - stages.keys() - asked):
+        asked.add(source)
+        _ask_former(seen, stages, source, asked)
+        seen.influence(source)
 
 
 def _held_back(store: Store, gate: Stage, seen: Seen) -> Draft | None:

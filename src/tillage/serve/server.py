@@ -214,6 +214,8 @@ async def _tend(application: Application, note: Callable[[str], None]) -> None:
         try:
             for served in [arm for routed in application.services.values() for arm in routed.arms]:
                 name = f"{served.name} ({served.route})" if served.route else served.name
+                # asked first: whatever was erased by then has its newer version, if it comes to have one
+                before, erased = served.now, await application.aside.do(served.erased)
                 epoch, newer = await application.aside.do(_look, served)
                 if served.forgot(epoch):
                     application.of_late.clear()
@@ -226,7 +228,7 @@ async def _tend(application: Application, note: Callable[[str], None]) -> None:
                     told[name] = ""
                 elif name not in told:
                     told[name] = served.waits
-                silent = await application.aside.do(served.erased)
+                silent = erased and served.now is before
                 if silent and not served.silent:
                     note(f"{name}: version {served.now.version} was erased, and nothing answers in its place.")
                 served.silent = silent
