@@ -276,6 +276,17 @@ def test_replay_brings_records_back_after_a_fix(garden: Path, ask: Ask, tell: Te
     assert "no record in quarantine" in tell("replay", "notes")[1]
 
 
+def test_show_tells_the_profile_that_a_plan_asks_for(tmp_path: Path, tell: Tell, ask: Ask) -> None:
+    (tmp_path / "a.csv").write_text("id,n\n1,4\n2,\n3,8\n")
+    plan = "project: p\ntables:\n  raw: {collect: {files: a.csv}, key: id, profile: true}\n  bare: {from: raw}\n"
+    (tmp_path / "tillage.yaml").write_text(plan)
+    assert tell("run", "--plan", tmp_path)[0] == 0
+    found = ask("show", "raw", "--plan", tmp_path)["reports"]["profile"]
+    assert str(found).count("'nulls': 1") == 1
+    assert re.search(r"^ +.*n, mean +6$", tell("show", "raw", "--plan", tmp_path)[1], re.MULTILINE)
+    assert ask("show", "bare", "--plan", tmp_path)["reports"] == {}
+
+
 def test_replay_that_changes_nothing_does_not_send_to_run(garden: Path, tell: Tell) -> None:
     more = garden / "data/more.csv"
     more.write_text("id,text,topic\n1001,a new note,pests\n1002,broken\n")

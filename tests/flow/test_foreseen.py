@@ -108,7 +108,7 @@ def test_a_model_with_nothing_to_learn_from_is_refused(tmp_path: Path, learner: 
         assert [(x.line, x.column) for x in caught.value.problems] == [(5, 22 + len(learner))]
         with pytest.raises(ConfigurationError, match="no column to learn 'y' from"):
             p.run()
-    (tmp_path / "tillage.yaml").write_text(plan.replace("target: y", "target: y, input: who"))
+    (tmp_path / "tillage.yaml").write_text(plan.replace("target: y", "target: y, input: who, split: {leak: false}"))
     with project(tmp_path) as p:
         p.check(look=True)
         p.run()

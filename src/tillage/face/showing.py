@@ -94,7 +94,7 @@ def _table(screen: Screen, project: Project, at: Version, rows: int, digest: boo
         "digest": project.store.digest(at.stage, at.version) if digest else None,
         "columns": at.columns,
         "head": [_plain(row) for row in frame.iter_rows(named=True)],
-        "reports": project.reports(at.stage, at.version),
+        "reports": {**_profile(project, at), **project.reports(at.stage, at.version)},
     }
     screen.line(f"{at.stage}  v{at.version}, made {at.created} ({at.why}), {count:,} rows, {len(at.columns)} columns")
     for note in (notes := project.notes(at.stage)):
@@ -114,6 +114,15 @@ def _table(screen: Screen, project: Project, at: Version, rows: int, digest: boo
         screen.line(name.replace("_", " ").capitalize(), style="bold")
         screen.table(["", ""], [[f"  {line['what']}", _told(line["value"])] for line in flattened(report)], right=(1,))
     screen.result(value)
+
+
+def _profile(project: Project, at: Version) -> dict[str, Any]:
+    """The profile beside the reports, where the plan asks for one and the newest version is shown."""
+    newest = project.store.latest(at.stage)
+    if project.plan.tables[at.stage].profile is None or newest is None or newest.version != at.version:
+        return {}
+    found = project.profile(at.stage)
+    return {"profile": found} if found else {}
 
 
 def _aside(screen: Screen, value: dict[str, Any], aside: tuple[int, list[dict[str, Any]]] | None) -> None:
