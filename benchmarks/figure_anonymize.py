@@ -115,7 +115,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tillage-figure-") as folder:
         root = Path(folder)
         made(root / "people.csv", count)
-        tables = {f"{count:,} people made here": (root / "people.csv", (5,))}
+        tables: dict[str, tuple[Path, tuple[int, ...]]] = {f"{count:,} people made here": (root / "people.csv", (5,))}
         if given.data is not None:
             adult(given.data, root / "adult.csv")
             tables["adult"] = (root / "adult.csv", (5, 25))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import pytest
@@ -294,11 +295,25 @@ def test_what_a_server_is_told_stays_with_it(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("status", "error", "said"),
-    [(403, Denied, "FSSPEC_HTTPS"), (410, InputMissing, "may have been moved"), (503, Unavailable, "later")],
+    [(403, Denied, "FSSPEC_HTTPS"), (410, InputMissing, "may have been moved"), (500, Unavailable, "later")],
 )
 def test_answers_that_are_no_file(status: int, error: type[Exception], said: str) -> None:
     with site({"/a.csv": Page(status=status)}) as web_site, pytest.raises(error, match=said):
         Elsewhere(allowed=HERE).content(f"{web_site.url}/a.csv")
+
+
+def test_a_busy_server_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(http_files, "time", SimpleNamespace(sleep=waited.append))
+    busy = Page(status=429, headers={"Retry-After": "7"})
+    with site({"/a.csv": lambda n: busy if n < 3 else Page(CSV)}) as web_site:
+        assert Elsewhere(allowed=HERE).content(f"{web_site.url}/a.csv").head == CSV
+        assert waited == [7, 7]
+    with site({"/a.csv": Page(status=503), "/b.csv": Page(status=503, headers={"Retry-After": "3600"})}) as web_site:
+        for name in ("a.csv", "b.csv"):
+            with pytest.raises(Unavailable, match="has no time for us"):
+                Elsewhere(allowed=HERE).content(f"{web_site.url}/{name}")
+        assert waited[2:] == [1, 1], "an hour is not waited for"
 
 
 def test_only_what_lies_in_the_folder_is_linked() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
@@ -38,6 +39,9 @@ LISTING = 64 << 20
 
 SETTLED = 60
 """Seconds after which a time of change stands for the content."""
+
+PATIENCE = 30.0
+"""Seconds that a busy server (429, 503) may ask us to wait, each of two times."""
 
 AT_ONCE = 8
 SECRETS = {
@@ -138,7 +142,7 @@ def fetch(system: Any, address: str, out: IO[bytes]) -> int | None:
     async def whole() -> int | None:
         session = await system.set_session()
         async with session.get(system.encode_url(address), **system.kwargs) as answer:
-            _refused(address, answer.status)
+            _refused(address, answer.status, answer.headers.get("Retry-After"))
             async for block in answer.content.iter_chunked(4 << 20):
                 out.write(block)
             length: int | None = answer.content_length
@@ -152,7 +156,7 @@ async def _head(system: Any, address: str) -> dict[str, Any] | None:
     async with session.head(system.encode_url(address), allow_redirects=True, **system.kwargs) as answer:
         if answer.status in (405, 501):
             return None
-        _refused(address, answer.status)
+        _refused(address, answer.status, answer.headers.get("Retry-After"))
         told = answer.headers
     size = int(told["Content-Length"]) if told.get("Content-Length", "").isdigit() else None
     if told.get("ETag") and not told["ETag"].startswith("W/"):
@@ -193,7 +197,7 @@ def _links(system: Any, folder: str) -> list[str]:
         async with session.get(system.encode_url(folder), **system.kwargs) as answer:
             if answer.status == 404:
                 return folder, b""
-            _refused(folder, answer.status)
+            _refused(folder, answer.status, answer.headers.get("Retry-After"))
             body = bytearray()
             async for block in answer.content.iter_chunked(1 << 20):
                 body += block
@@ -239,6 +243,17 @@ class _Links(HTMLParser):
 
 def _done(system: Any, task: Any) -> Any:
     """The result of a coroutine on the loop of the file system; errors as what they mean for the run."""
+    for again in (True, True, False):
+        try:
+            return _tried(system, task)
+        except _Busy as busy:
+            if not again or busy.seconds > PATIENCE:
+                raise
+            time.sleep(busy.seconds)
+    raise AssertionError("the last try gives a result, or an error")
+
+
+def _tried(system: Any, task: Any) -> Any:
     try:
         return asyncio.run_coroutine_threadsafe(task(), system.loop).result()
     except TillageError:
@@ -256,11 +271,21 @@ def _done(system: Any, task: Any) -> Any:
         raise
 
 
-def _refused(address: str, status: int) -> None:
+class _Busy(Unavailable):
+    """A server that has no time now, and says when it may."""
+
+    seconds = 1.0
+
+
+def _refused(address: str, status: int, after: str | None = None) -> None:
     if status in (404, 410):
         raise InputMissing(f"{address} is not there ({status}).", fix="Check the address; it may have been moved.")
     if status in (401, 403, 407):
         raise Denied(f"{address} may not be read ({status}).", fix="Send what the server asks for by FSSPEC_HTTPS.")
+    if status in (429, 503):
+        busy = _Busy(f"The server of {address} has no time for us ({status}).", fix="Run again later.")
+        busy.seconds = float(after) if after and after.isdigit() else 1.0
+        raise busy
     if status >= 300:
         raise Unavailable(f"The server answered {status} to {address}.", fix="Run again later, or ask its keeper.")
 

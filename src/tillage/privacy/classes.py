@@ -46,6 +46,19 @@ def distances(classes: Ints, secret: Ints, counts: Ints, size: int) -> npt.NDArr
     return np.where(totals > 0, differ / 2, 0.0)
 
 
+def distance(codes: Ints, counts: Ints, shares: npt.NDArray[np.float64]) -> float:
+    """How far the shares of a class's values are from those of all rows, as `distances`; cost: that of the class.
+
+    `codes`: a value of each of its combinations, `counts` the rows of these; `shares`: of each value in the table.
+
+    >>> distance(np.array([0]), np.array([3]), np.array([0.5, 0.5]))
+    0.5
+    """
+    found, place = np.unique(codes, return_inverse=True)
+    own = np.bincount(place.reshape(-1), counts) / int(counts.sum())
+    return float(np.abs(own - shares[found]).sum() + 1 - shares[found].sum()) / 2
+
+
 def different(classes: Ints, secret: Ints, size: int) -> Ints:
     """How many different values each class has.
 
