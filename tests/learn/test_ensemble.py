@@ -29,8 +29,9 @@ def shard_of(rows: pl.DataFrame, shards: int) -> list[int]:
     return [int(x * shards) for x in fraction(rows["_id"], "shard")]
 
 
-def test_there_are_five() -> None:
+def test_there_are_seven() -> None:
     named = {"FineTunedClassifier", "ImageClassifier", "TextClassifier", "TabularClassifier", "TabularRegressor"}
+    named |= {"EntityRecognizer", "StructuredPerceptron"}
     assert {cls.__name__ for cls in SHARDED} | WITHOUT == named
     assert {cls.__name__ for cls in SHARDED if cls.resumes} == {"TabularClassifier"}
 

@@ -238,7 +238,7 @@ class ResultRun:
 
 def is_learnt_alike(stage: Stage, last: Version) -> bool:
     """Whether a version of a model was learnt as the plan has it now, however it was evaluated."""
-    return stage.kind == "learn" and last.facts.get(LEARNT) == stage.learns()
+    return stage.kind == "learn" and last.fingerprint != LOST and last.facts.get(LEARNT) == stage.learns()
 
 
 def run_result(
