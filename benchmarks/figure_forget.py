@@ -1,8 +1,8 @@
 """Forgetting by `tillage forget`: one row of 1,000,000; 1,000 subjects in one call; a row behind a model in shards.
 
 One row: from a table, what Maps make of it, and the Folds over that; as a share of a rebuild's CPU. Start-up apart: a
-run with nothing to do is taken off both, of five the one in the middle, as of the later forgettings. The first in a
-store also builds the index by which rows are found.
+run with nothing to do is taken off both. Of each the one in the middle of five: runs with nothing to do, forgettings in
+a store that nobody has looked a row up in, each in a copy of its own, and later ones, one after the other.
 
 Shards: the texts of examples/customer-service. Retraining is what a forgetting costs with the model beyond what it
 costs without; training is the same of a run; the libraries that a learner loads are taken off both. Judged on four
@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from child import BENCHMARKS, ROOT, Used, python, tillage
+from child import BENCHMARKS, ROOT, STARTS, Used, middle, python, tillage
 from figure import Figure, arguments
 
 ROWS = """\
@@ -92,15 +92,6 @@ SHARE, TIMES, RETRAINED = 2, 5, 15
 """Percent of a rebuild; the cost of all subjects over that of one; percent of training."""
 
 
-TIMES_EACH = 5
-"""Runs with nothing to do, and later forgettings, of a turn: what they differ by is a tenth of what a start varies."""
-
-
-def middle(runs: Sequence[Used]) -> Used:
-    """The run of median CPU."""
-    return sorted(runs, key=lambda used: used.cpu)[len(runs) // 2]
-
-
 class Rows:
     """One turn: a rebuild, and rows forgotten in the store that it makes, one after the other."""
 
@@ -116,15 +107,23 @@ class Rows:
 
     def rebuild(self, turn: int) -> Used:
         """From nothing; then the forgettings, and a run that finds nothing left to do."""
+        store, kept = self.folder / ".tillage", self.folder / "kept"
         used = tillage("run", cwd=self.folder)
-        self.idle.append(middle([tillage("run", cwd=self.folder) for _ in range(TIMES_EACH)]))
+        self.idle.append(middle([tillage("run", cwd=self.folder) for _ in range(STARTS)]))
         self.looked.append(forget(self.folder, "readings", "--key", str(turn), "--dry-run"))
-        self.first.append(forget(self.folder, "readings", "--key", str(turn), "--yes"))
-        others = range(self.rows // 2 + turn * TIMES_EACH, self.rows // 2 + (turn + 1) * TIMES_EACH)
+        store.rename(kept)
+        first = []
+        for n in range(STARTS):
+            shutil.rmtree(store, ignore_errors=True)
+            shutil.copytree(kept, store)
+            first.append(forget(self.folder, "readings", "--key", str(turn * STARTS + n), "--yes"))
+        shutil.rmtree(kept)
+        self.first.append(middle(first))
+        others = range(self.rows // 2 + turn * STARTS, self.rows // 2 + (turn + 1) * STARTS)
         self.later.append(middle([forget(self.folder, "readings", "--key", str(n), "--yes") for n in others]))
         after = json.loads(tillage("run", "--json", cwd=self.folder).out)["tables"]
         self.complete += not any(table["touched"] for table in after.values())
-        if after["readings"]["rows"] != (left := self.rows - 1 - TIMES_EACH):
+        if after["readings"]["rows"] != (left := self.rows - 1 - STARTS):
             raise RuntimeError(f"{left:,} rows were to be left, and {after['readings']['rows']:,} are")
         tillage("verify", cwd=self.folder)
         shutil.rmtree(self.folder / ".tillage")
