@@ -44,9 +44,9 @@ def python(*arguments: str | Path, cwd: Path | None = None) -> Used:
     return run([sys.executable, *map(str, arguments)], cwd)
 
 
-def tillage(*arguments: str, cwd: Path) -> Used:
-    """Run `tillage ARGUMENTS` in a folder."""
-    return python(*TILLAGE, *arguments, cwd=cwd)
+def tillage(*arguments: str, cwd: Path, code: int = 0) -> Used:
+    """Run `tillage ARGUMENTS` in a folder; RuntimeError with its words if it ends with another exit code."""
+    return run([sys.executable, *TILLAGE, *arguments], cwd, code)
 
 
 def compiled() -> None:
@@ -54,8 +54,8 @@ def compiled() -> None:
     python("-m", "compileall", "-q", ROOT / "src" / "tillage")
 
 
-def run(command: Sequence[str], cwd: Path | None = None) -> Used:
-    """Run a command to its end; its standard output is kept, its errors are told only when it fails."""
+def run(command: Sequence[str], cwd: Path | None = None, code: int = 0) -> Used:
+    """Run a command; its standard output is kept. RuntimeError with its words when it ends with another exit code."""
     path = os.pathsep.join(p for p in (str(ROOT / "src"), os.environ.get("PYTHONPATH")) if p)
     environment = {**os.environ, "PYTHONPATH": path, "TILLAGE_KEY": "ab" * 32, "PYTHONHASHSEED": "0"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has byte code, so the figures have it too
@@ -68,6 +68,6 @@ def run(command: Sequence[str], cwd: Path | None = None) -> Used:
         out.seek(0)
         errors.seek(0)
         said, failed = out.read().decode(errors="replace"), errors.read().decode(errors="replace")
-    if started.returncode:
+    if started.returncode != code:
         raise RuntimeError(f"{' '.join(command)} ended with {started.returncode}:\n{said[-2000:]}{failed[-4000:]}")
     return Used(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, wall, said)

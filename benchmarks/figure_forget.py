@@ -1,13 +1,16 @@
 """Forgetting by `tillage forget`: one row of 1,000,000; 1,000 subjects in one call; a row behind a model in shards.
 
-One row: from a table, what Maps make of it, and the Folds over that; as a share of a rebuild's CPU. Start-up apart: a
-run with nothing to do is taken off both. Of each the one in the middle of five: runs with nothing to do, forgettings in
-a store that nobody has looked a row up in, each in a copy of its own, and later ones, one after the other.
+One row: from a table, what Maps make of it, and the Folds over that; as a share of a rebuild's CPU. Start-up apart:
+off the rebuild is taken a run with nothing to do, off a forgetting one with nothing to forget (a key that no row has).
+Told besides: the same with a run with nothing to do taken off both, so that loading what a forgetting needs counts as
+its cost. Of each the one in the middle of five: forgettings in a store that nobody has looked a row up in, each in a
+copy of its own, and later ones, one after the other.
 
 Shards: the texts of examples/customer-service. Retraining is what a forgetting costs with the model beyond what it
 costs without; training is the same of a run; the libraries that a learner loads are taken off both. Judged on four
 times the texts (copies with words of others), nearly all to train on: on small data scoring and storing weigh more than
-what is learnt. Told besides on the texts as they are, with a tenth to test on: cost and score, in shards and whole.
+what is learnt; of forgettings, one text after the other, the middle of five. Told besides on the texts as they are,
+with a tenth to test on: cost and score, in shards and whole.
 
 Usage: python benchmarks/figure_forget.py [--quick] [--repetitions N] [--write docs/benchmarks.md]
 """
@@ -88,6 +91,9 @@ LEARNERS = "import sklearn.svm, sklearn.linear_model, scipy.sparse, threadpoolct
 BARE = "import numpy"
 """What every command loads."""
 
+NOTHING_MEANT = 66
+"""The exit code of a forgetting that finds nothing."""
+
 SHARE, TIMES, RETRAINED = 2, 5, 15
 """Percent of a rebuild; the cost of all subjects over that of one; percent of training."""
 
@@ -100,6 +106,7 @@ class Rows:
         python(BENCHMARKS / "narrow.py", folder / "data", "--rows", str(rows), "--files", "2")
         (folder / "tillage.yaml").write_text(ROWS)
         self.idle: list[Used] = []
+        self.missed: list[Used] = []
         self.looked: list[Used] = []
         self.first: list[Used] = []
         self.later: list[Used] = []
@@ -119,6 +126,7 @@ class Rows:
             first.append(forget(self.folder, "readings", "--key", str(turn * STARTS + n), "--yes"))
         shutil.rmtree(kept)
         self.first.append(middle(first))
+        self.missed.append(middle([self.miss() for _ in range(STARTS)]))
         others = range(self.rows // 2 + turn * STARTS, self.rows // 2 + (turn + 1) * STARTS)
         self.later.append(middle([forget(self.folder, "readings", "--key", str(n), "--yes") for n in others]))
         after = json.loads(tillage("run", "--json", cwd=self.folder).out)["tables"]
@@ -129,10 +137,14 @@ class Rows:
         shutil.rmtree(self.folder / ".tillage")
         return used
 
-    def share(self, forgotten: Sequence[Used], rebuilt: Sequence[Used]) -> list[float]:
-        """Percent of the rebuild that each forgetting cost."""
-        turns = zip(forgotten, rebuilt, self.idle, strict=True)
-        return [100 * (f.cpu - idle.cpu) / (full.cpu - idle.cpu) for f, full, idle in turns]
+    def miss(self) -> Used:
+        """A forgetting that finds nothing."""
+        return tillage("forget", "readings", "--key", str(self.rows), "--yes", cwd=self.folder, code=NOTHING_MEANT)
+
+    def share(self, forgotten: Sequence[Used], without: Sequence[Used], rebuilt: Sequence[Used]) -> list[float]:
+        """Percent of the rebuild that each forgetting cost beyond a command that did less."""
+        turns = zip(forgotten, without, rebuilt, self.idle, strict=True)
+        return [100 * (f.cpu - less.cpu) / (full.cpu - idle.cpu) for f, less, full, idle in turns]
 
 
 class People:
@@ -200,7 +212,6 @@ class Texts:
 
     def turn(self, turn: int) -> Used:
         """Everything once; what the libraries cost is returned."""
-        text = self.named[7 * turn]
         for name in MODELS:
             folder = self.folder / name
             shutil.rmtree(folder / ".tillage", ignore_errors=True)
@@ -209,10 +220,12 @@ class Texts:
                 model: dict[str, Any] = json.loads(self.runs[name][-1].out)["models"]["intent"]
                 self.scores[name].append(model["metrics"]["accuracy"])
                 self.baseline.append(model["baseline"]["accuracy"])
-            self.forgets[name].append(forget(folder, "questions", "--where", f"text = '{text}'", "--yes"))
+            texts = self.named[STARTS * turn :][: STARTS if name in (LARGE, LARGE_WITHOUT) else 1]
+            asked = (f"text = '{text}'" for text in texts)
+            self.forgets[name].append(middle([forget(folder, "questions", "--where", one, "--yes") for one in asked]))
             if name in (IN_SHARDS, LARGE) and (learnt := int(python("-c", LEARNT, cwd=folder).out)) != 1:
                 raise RuntimeError(f"one shard was to learn again, and {learnt} did: the row is on the test side")
-        self.equal += self.as_if_never_seen(text)
+        self.equal += self.as_if_never_seen(self.named[STARTS * turn])
         self.bare.append(python("-c", BARE))
         return python("-c", LEARNERS)
 
@@ -261,17 +274,19 @@ def main() -> None:
         sides = {"rebuild": table.rebuild, one: people.one, several: people.all}
         found = figure.turns({**sides, "libraries of a learner": texts.turn})
     loaded = found.pop("libraries of a learner")
-    found |= {"nothing to do": table.idle, "one row: a dry run": table.looked}
+    found |= {"nothing to do": table.idle, "nothing to forget": table.missed, "one row: a dry run": table.looked}
     found |= {"one row forgotten, the first": table.first, "one row forgotten, a later one": table.later}
     for name in MODELS:
         found |= {f"texts, {name}: run": texts.runs[name], f"texts, {name}: one row forgotten": texts.forgets[name]}
     run, erase = "python -m tillage.face.main run", "python -m tillage.face.main forget"
-    commands = {name: erase if "forgotten" in name or "dry run" in name else run for name in found}
+    commands = {name: erase if "forg" in name or "dry run" in name else run for name in found}
     commands["libraries of a learner"] = f"python -c '{LEARNERS}'"
     figure.table({**found, "libraries of a learner": loaded}, commands)
     for name, forgotten in (("the first", table.first), ("a later one", table.later)):
-        share = table.share(forgotten, found["rebuild"])
+        share = table.share(forgotten, table.missed, found["rebuild"])
         figure.judge(f"one row forgotten, {name}: share of a rebuild's CPU, start-up apart", share, " %", limit=SHARE)
+        share = table.share(forgotten, table.idle, found["rebuild"])
+        figure.judge(f"the same, {name}: beyond a run with nothing to do", share, " %", limit=None)
     figure.hold("after it a run finds nothing to do", table.complete, len(table.idle))
     times = [a.cpu / o.cpu for a, o in zip(found[several], found[one], strict=True)]
     figure.judge(f"{many:,} subjects in one call, CPU to that of one", times, "x", limit=TIMES)

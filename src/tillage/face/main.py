@@ -51,6 +51,10 @@ COMMANDS = {
 """Command to its function, or its group of commands, in a module of this room."""
 
 
+FEW_ROWS = ("forget", "trace")
+"""Commands that ask much of few rows: what a second thread of Polars takes on is less than what waking it costs."""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from tillage import __version__
@@ -82,6 +86,8 @@ def application(words: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback()(_root)
     first = next((word for word in words if not word.startswith("-")), "")
+    if first in FEW_ROWS:
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when Polars loads, which nothing has done so far
     for name in [first] if first in COMMANDS else COMMANDS:
         module, _, function = COMMANDS[name].partition(":")
         found = getattr(import_module(f"tillage.face.{module}"), function)

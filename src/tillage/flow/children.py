@@ -18,7 +18,7 @@ from tillage.store.tables import LEFT, ROWS, Store
 
 def family(store: Store, stages: Mapping[str, Stage]) -> pl.DataFrame:
     """Every child that a Map ever made beside its parent: `_id`, `_parent`."""
-    found = [pl.DataFrame(schema={ID: pl.UInt128, PARENT: pl.UInt128})]
+    found = []
     for name in store.stages():
         for part in (ROWS, LEFT) if _may_have_children(store, stages.get(name), name) else ():
             for chunk in store.every_chunk(name, part):
@@ -27,7 +27,7 @@ def family(store: Store, stages: Mapping[str, Stage]) -> pl.DataFrame:
                 except pl.exceptions.ColumnNotFoundError:
                     continue
                 found.append(rows.filter(pl.col(PARENT).is_not_null()))
-    return pl.concat(found).unique()
+    return pl.concat(found).unique() if found else pl.DataFrame(schema={ID: pl.UInt128, PARENT: pl.UInt128})
 
 
 def _may_have_children(store: Store, stage: Stage | None, name: str) -> bool:

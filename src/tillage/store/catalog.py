@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -99,6 +99,8 @@ class Catalog:
         self.path = path
         self._lock = RLock()
         self._depth = 0
+        self._after: list[Callable[[], None]] = []
+        """What is to be done once the transaction under way has been committed."""
         self._undone = 0
         """Transactions that were rolled back, so far."""
         self.read_only = False
@@ -191,6 +193,8 @@ class Catalog:
                 try:
                     yield
                     self._db.execute("COMMIT")
+                    for act in self._after:
+                        act()
                 except BaseException:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
@@ -202,6 +206,11 @@ class Catalog:
                 raise _explained(error, self.path) from error
             finally:
                 self._depth = 0
+                self._after = []
+
+    def once_committed(self, act: Callable[[], None]) -> None:
+        """Do this when what was written so far in the transaction stands; never, when it is rolled back."""
+        self._after.append(act)
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """All rows that a query gives."""

@@ -119,9 +119,7 @@ class Objects:
             if pending and self.catalog is not None:
                 with self.catalog.transaction():  # what is damaged there is mended
                     self.catalog.write_many("INSERT OR REPLACE INTO small VALUES (?, ?)", pending)
-                with self._lock:
-                    for name, _ in pending:
-                        self._pending.pop(name, None)
+                    self.catalog.once_committed(lambda: self._durable(pending))
             for folder in sorted(folders):
                 reach("object.folder")
                 sync_folder(folder)
@@ -136,6 +134,11 @@ class Objects:
                     fix="Mend the disk, then run again: finished work is kept.",
                 ) from error
             raise
+
+    def _durable(self, small: Iterable[tuple[str, bytes]]) -> None:
+        with self._lock:
+            for name, _ in small:
+                self._pending.pop(name, None)
 
     def put_frame(self, key: str, frame: pl.DataFrame) -> Stored:
         """Write rows."""

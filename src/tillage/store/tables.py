@@ -197,8 +197,8 @@ class Store:
     def commit(self, *drafts: Draft) -> list[Version]:
         """Make each draft a version; all of them, or none."""
         reach("version.begin")
-        self.objects.sync()
         with self.catalog.transaction():
+            self.objects.sync()  # small objects join the transaction
             made = [self._write(draft) for draft in drafts]
             reach("version.commit")
         reach("version.after")
