@@ -17,13 +17,15 @@ import numpy.typing as npt
 Numbers = npt.NDArray[Any]
 
 _CELLS = 20_000_000
+_AT_ONCE = 1 << 18
+"""Rows times rounds that are weighed at once: what numpy costs a call is most of it where rows are few."""
 _LEAST = 1e-15
 
 
 class Ranked:
     """Rows in the order of their scores, the highest first, equal ones together.
 
-    >>> Ranked(np.array([0.9, 0.8, 0.3]), np.array([True, False, True])).roc_auc()
+    >>> float(Ranked(np.array([0.9, 0.8, 0.3]), np.array([True, False, True])).roc_auc())
     0.5
     """
 
@@ -33,26 +35,39 @@ class Ranked:
         self._starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         self._hit = hit[self._order].astype(np.float64)
 
-    def roc_auc(self, times: Numbers | None = None) -> float:
-        """The share of pairs of a hit and a miss in which the hit stands first; ties count half; nan without both."""
-        hits, misses = self._groups(times)
-        pairs = hits.sum() * misses.sum()
-        return float(((np.cumsum(hits) - hits / 2) * misses).sum() / pairs) if pairs else float("nan")
+    def roc_auc(self, times: Numbers | None = None) -> Numbers:
+        """The share of pairs of a hit and a miss in which the hit stands first; ties count half; nan without both.
 
-    def average_precision(self, times: Numbers | None = None) -> float:
-        """The mean precision over the hits, at the threshold of each; nan without a hit."""
-        hits, misses = self._groups(times)
-        found = np.cumsum(hits)
-        if not found[-1]:
-            return float("nan")
-        seen = found + np.cumsum(misses)
-        precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
-        return float((hits * precision).sum() / found[-1])
+        `times`: how often each row counts, (rows,) or (rounds, rows); one number a round.
+        """
+        return _roc_auc(*self.groups(times))
 
-    def _groups(self, times: Numbers | None) -> tuple[Numbers, Numbers]:
-        weight = np.ones(len(self._order)) if times is None else times[self._order]
-        hits = np.add.reduceat(weight * self._hit, self._starts)
-        return hits, np.add.reduceat(weight, self._starts) - hits
+    def average_precision(self, times: Numbers | None = None) -> Numbers:
+        """The mean precision over the hits, at the threshold of each; nan without a hit. `times` as above."""
+        return _average_precision(*self.groups(times))
+
+    def groups(self, times: Numbers | None = None) -> tuple[Numbers, Numbers]:
+        """Hits and misses of each score, the highest first: (scores,) or (rounds, scores)."""
+        weight = np.ones(len(self._order)) if times is None else times[..., self._order]
+        hits = np.add.reduceat(weight * self._hit, self._starts, axis=-1)
+        return hits, np.add.reduceat(weight, self._starts, axis=-1) - hits
+
+
+def _roc_auc(hits: Numbers, misses: Numbers) -> Numbers:
+    pairs = hits.sum(axis=-1) * misses.sum(axis=-1)
+    return _over(((np.cumsum(hits, axis=-1) - hits / 2) * misses).sum(axis=-1), pairs)
+
+
+def _average_precision(hits: Numbers, misses: Numbers) -> Numbers:
+    found = np.cumsum(hits, axis=-1)
+    seen = found + np.cumsum(misses, axis=-1)
+    precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+    return _over((hits * precision).sum(axis=-1), found[..., -1])
+
+
+def _over(above: Numbers, below: Numbers) -> Numbers:
+    """The quotient; nan where the divisor is 0."""
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
 
 def roc_auc(shares: Numbers, target: Numbers) -> float:
@@ -63,7 +78,7 @@ def roc_auc(shares: Numbers, target: Numbers) -> float:
     >>> roc_auc(np.array([[0.4, 0.6], [0.8, 0.2]]), np.array([1, 0]))
     1.0
     """
-    return _mean(shares, target, Ranked.roc_auc)(None)
+    return float(_means(_ranked(shares, target))[0])
 
 
 def average_precision(shares: Numbers, target: Numbers) -> float:
@@ -72,7 +87,7 @@ def average_precision(shares: Numbers, target: Numbers) -> float:
     >>> average_precision(np.array([[0.4, 0.6], [0.3, 0.7]]), np.array([1, 0]))
     0.5
     """
-    return _mean(shares, target, Ranked.average_precision)(None)
+    return float(_means(_ranked(shares, target))[1])
 
 
 def log_loss(shares: Numbers, target: Numbers) -> float:
@@ -135,35 +150,38 @@ def share_intervals(
     units = int(unit.max()) + 1
     rounds = max(100, min(1000, _CELLS // shares.size))
     random = np.random.Generator(np.random.PCG64(seed))
-    ranks = {
-        "roc_auc": _mean(shares, target, Ranked.roc_auc),
-        "average_precision": _mean(shares, target, Ranked.average_precision),
-    }
-    means = {"log_loss": lost(shares, target), "brier": apart(shares, target)}
-    values: dict[str, list[float]] = {name: [] for name in SHARE_METRICS}
-    for _ in range(rounds):
-        times = np.bincount(random.integers(0, units, units), minlength=units)[unit].astype(np.float64)
-        for name, ranked in ranks.items():
-            values[name].append(ranked(times))
-        for name, parts in means.items():
-            values[name].append(float((parts * times).sum() / times.sum()))
+    ranked = _ranked(shares, target)
+    parts = {"log_loss": lost(shares, target), "brier": apart(shares, target)}
+    values: dict[str, list[Numbers]] = {name: [] for name in SHARE_METRICS}
+    for first in range(0, rounds, at_once := max(1, _AT_ONCE // len(target))):
+        draws = [random.integers(0, units, units) for _ in range(first, min(first + at_once, rounds))]
+        times = np.stack([np.bincount(draw, minlength=units)[unit].astype(np.float64) for draw in draws])
+        for name, found in zip(("roc_auc", "average_precision"), _means(ranked, times), strict=True):
+            values[name].append(found)
+        for name, part in parts.items():
+            values[name].append((part * times).sum(axis=-1) / times.sum(axis=-1))
     intervals = {}
     for name, drawn in values.items():
-        known = np.array(drawn)[np.isfinite(drawn)]
+        every = np.concatenate(drawn)
+        known = every[np.isfinite(every)]
         low, high = np.quantile(known, [0.025, 0.975]).tolist() if len(known) else (float("nan"), float("nan"))
         intervals[name] = (low, high)
     return intervals
 
 
-def _mean(
-    shares: Numbers, target: Numbers, metric: Callable[[Ranked, Numbers | None], float]
-) -> Callable[[Numbers | None], float]:
+def _ranked(shares: Numbers, target: Numbers) -> list[Ranked]:
+    """The rows ranked for each class that has any; of two classes for the second."""
     classes = [1] if shares.shape[1] == 2 else [k for k in range(shares.shape[1]) if (target == k).any()]
-    ranked = [Ranked(shares[:, k], target == k) for k in classes]
+    return [Ranked(shares[:, k], target == k) for k in classes]
 
-    def mean(times: Numbers | None) -> float:
-        values = np.array([metric(one, times) for one in ranked])
-        known = values[np.isfinite(values)]
-        return float(known.mean()) if len(known) else float("nan")
 
-    return mean
+def _means(ranked: list[Ranked], times: Numbers | None = None) -> tuple[Numbers, Numbers]:
+    """ROC AUC and average precision, each the mean over the classes that have one; nan where none has."""
+    each = [(_roc_auc(*groups), _average_precision(*groups)) for groups in (one.groups(times) for one in ranked)]
+    return _known_mean([auc for auc, _ in each]), _known_mean([precision for _, precision in each])
+
+
+def _known_mean(values: list[Numbers]) -> Numbers:
+    every = np.stack(values) if values else np.empty((0,))
+    known = np.isfinite(every)
+    return _over(np.where(known, every, 0.0).sum(axis=0), known.sum(axis=0, dtype=np.float64))
