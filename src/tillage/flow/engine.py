@@ -83,7 +83,7 @@ class Engine:
             known = store.recall(task.key)
             return (known, False) if known is not None else (self.do(work, task), True)
 
-        if self.workers == 1:
+        if self.workers == 1 or len(tasks) == 1:
             yield from self._alone(store, work, tasks)
             return
         with ThreadPoolExecutor(self.workers, thread_name_prefix="tillage") as pool:

@@ -289,7 +289,7 @@ def _purge(
 
     number = _already(store, erasure)
     if number is None:
-        purge_doomed(store, doomed, vacuum=False, within=within)
+        purge_doomed(store, doomed, within=within)
     reach("forget.purged")
     clear_unowned(store)
     (store.root / REPORT).unlink(missing_ok=True)

@@ -63,7 +63,9 @@ def purge(store: Store, gone: Mapping[str, pl.Series], *, vacuum: bool = True) -
 
     An object on which several stages stand is rewritten for all of them.
     """
-    return purge_doomed(store, Doomed(_holders(store, gone)), stripped=gone, vacuum=vacuum)
+    done = purge_doomed(store, Doomed(_holders(store, gone)), stripped=gone)
+    erase_replaced(store, vacuum=vacuum)
+    return done
 
 
 def purge_doomed(
@@ -71,13 +73,14 @@ def purge_doomed(
     doomed: Doomed,
     *,
     stripped: Mapping[str, pl.Series] | None = None,
-    vacuum: bool = True,
     within: Callable[[int], None] | None = None,
 ) -> Purged:
-    """Take away what is listed; `within` is called with the epoch inside the transaction."""
+    """Take away what is listed; `within` is called with the epoch inside the transaction.
+
+    The objects that were replaced are deleted, and the catalog vacuumed, by `erase_replaced`.
+    """
     while (epoch := _purged(store, work := Rewriting(store), doomed, stripped or {}, within)) is None:
         pass  # somebody else wrote meanwhile: what was read may stand otherwise now
-    erase_replaced(store, vacuum=vacuum)
     return Purged(epoch, work.lost, len(work.written), work.touched)
 
 
