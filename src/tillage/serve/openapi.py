@@ -34,7 +34,7 @@ def document(services: Mapping[str, Routed], version: str) -> dict[str, Any]:
     for name, routed in services.items():
         served = routed.own
         kind = "services" if name in served.project.plan.services else "models"
-        summary = f"PredictionLog of {served.now.model_name} for rows like those of {served.now.way.start}"
+        summary = f"Predictions of {served.now.model_name} for rows like those of {served.now.way.start}"
         paths[f"/v1/{kind}/{name}"] = {
             "post": _operation(summary, _rows(served.now, routed.needed), _predictions(served.now))
         }
