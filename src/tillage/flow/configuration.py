@@ -26,7 +26,9 @@ STORE = ".tillage"
 """The folder of the store, beside the plan, unless the plan names another."""
 
 _PLAN = ("project", "store", "tables", "models", "services")
-_TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
+_TABLE = (
+    "collect", "from", "key", "subject", "steps", "score", "expect", "profile", "reports", "fit_on", "max_quarantine"
+)  # fmt: skip
 MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate", "card", "track")
 _SERVICE = ("model", "from")
 _SERVICE_MORE = ("keep", "hand_over", "canary", "shadow")
@@ -137,15 +139,16 @@ class _PlanReading(Reading):
         models = self.named(given, "models", "model")
         services = self.named(given, "services", "service")
         self.one_name_each(given, tables, models, services)
-        read_tables = {name: self.table(name, node, tables) for name, node in tables.items()}
+        read_tables = {name: self.table(name, node, tables, models) for name, node in tables.items()}
+        read_models = {name: self.model(name, node, tables) for name, node in models.items()}
         self.referred(tables, read_tables)
-        self.circles(tables, read_tables)
+        self.circles(tables, read_tables, read_models)
         return Plan(
             project=project or "",
             root=root,
             store=root / (store or STORE),
             tables={name: table for name, table in read_tables.items() if table},
-            models=self.alike({n: m for n, node in models.items() if (m := self.model(n, node, tables))}, models),
+            models=self.alike({name: model for name, model in read_models.items() if model}, models),
             services={n: s for n, node in services.items() if (s := self.service(n, node, tables, models))},
             file=self.file,
         )
@@ -171,7 +174,7 @@ class _PlanReading(Reading):
 
     # ---- tables
 
-    def table(self, name: str, node: Node, tables: dict[str, Node]) -> Table | None:
+    def table(self, name: str, node: Node, tables: dict[str, Node], models: dict[str, Node]) -> Table | None:
         what = f"table '{name}'"
         given = self.fields(node, what, _TABLE)
         if ("collect" in given) == ("from" in given):
@@ -182,6 +185,7 @@ class _PlanReading(Reading):
         if "key" in given and "collect" not in given:
             self.wrong(f"'key' of {what} belongs to the table that collects; rows keep their ids.", node.keys["key"])
         steps = self.steps(given["steps"], what) if "steps" in given else ()
+        score = self.reference(given["score"], "model", models, f"'score' of {what}") if "score" in given else None
         return Table.model_construct(
             name=name,
             source=source,
@@ -189,6 +193,7 @@ class _PlanReading(Reading):
             subject=settings.subject,
             inputs=self.inputs(given["from"], what, tables, steps) if "from" in given else (),
             steps=tuple(step for step in steps if step is not None),
+            score=score or "",
             expect=self.check("expect", given, what),
             profile=self.check("profile", given, what),
             reports=self.reports(given["reports"], what) if "reports" in given else (),
@@ -303,9 +308,9 @@ class _PlanReading(Reading):
                 )
         return found
 
-    def circles(self, nodes: dict[str, Node], tables: dict[str, Table | None]) -> None:
+    def circles(self, nodes: dict[str, Node], tables: dict[str, Table | None], models: dict[str, Model | None]) -> None:
         """Report each circle of tables once, at the `from` of its first table."""
-        graph = {name: needed_tables(table) for name, table in tables.items() if table}
+        graph = {name: needed_tables(table, models) for name, table in tables.items() if table}
         while True:
             try:
                 TopologicalSorter(graph).prepare()
@@ -317,6 +322,8 @@ class _PlanReading(Reading):
                 ring = [*circle[at:], *circle[:at], start]
                 made = all((t := tables[a]) and b in dict(t.inputs).values() for a, b in pairwise(ring))
                 how = "are made from each other" if made else "are made from each other, or refer to each other,"
+                scored = [t.score for a in ring[:-1] if (t := tables[a]) and t.score]
+                how += f" and the model '{scored[0]}'," if scored and not made else ""
                 self.wrong(f"Tables {how} in a circle: {' <- '.join(ring)}.", self.waits(nodes, tables, *ring[:2]))
                 graph[start] = []
 
@@ -325,7 +332,9 @@ class _PlanReading(Reading):
         table = tables[name]
         named = [b for b in beside_of(table) if b.table == other] if table is not None else []
         made = table is not None and other in dict(table.inputs).values()
-        return nodes[name].find(("from",) if made or not named else ("expect", *named[0].place)).place
+        if not made and not named:
+            return nodes[name].find(("score",)).place
+        return nodes[name].find(("from",) if made else ("expect", *named[0].place)).place
 
     def referred(self, nodes: dict[str, Node], tables: dict[str, Table | None]) -> None:
         """Report each table that is referred to and that there is not."""

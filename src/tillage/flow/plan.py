@@ -32,6 +32,8 @@ class Table(Part):
     inputs: tuple[tuple[str, str], ...] = ()
     """(port, table); the port of a plain `from: NAME` is `rows`."""
     steps: tuple[Step, ...] = ()
+    score: str = ""
+    """The model that answers each row, after the steps; empty: none."""
     expect: Fold | None = None
     profile: Fold | None = None
     reports: tuple[Fold, ...] = ()

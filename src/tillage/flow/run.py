@@ -43,6 +43,7 @@ from tillage.flow.quarantine import PART, records
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
 from tillage.flow.schema import recorded
+from tillage.flow.score import Score
 from tillage.flow.seen import Held
 from tillage.flow.source import Reading, SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan
@@ -374,7 +375,8 @@ class Project:
 
     def _ready(self, step: Map | Pinned) -> Map:
         if isinstance(step, Pinned):
-            return load_fitted(self.store, step.stage, self.registry)
+            fitted = load_fitted(self.store, step.stage, self.registry)
+            return Score(name_of_model=step.stage, fitted=fitted) if self.stages[step.stage].kind == "learn" else fitted
         return step.with_key(self.store.keys.subkey(SUBKEY)) if isinstance(step, KeyedMap) else step
 
     def _wanted(self, targets: Iterable[str]) -> list[str]:

@@ -100,6 +100,8 @@ def _table(table: Table, registry: Registry) -> dict[str, Any]:
         out["subject"] = table.subject
     if table.steps:
         out["steps"] = [_step(step, registry) for step in table.steps]
+    if table.score:
+        out["score"] = table.score
     if table.expect is not None:
         checks = _value(table.expect)
         out["expect"] = [_flat(check) for check in checks] if isinstance(checks, list) else checks
