@@ -18,7 +18,9 @@ from tillage.store import Store
 from tillage.store.locks import hold
 from tillage.store.segments import segments
 
-LOADED: Any = SimpleNamespace(service="desk", model_name="m", version=3, linkage=Linkage(), keep=(), route="")
+LOADED: Any = SimpleNamespace(
+    service="desk", model_name="m", version=3, linkage=Linkage(), keep=(), redact=None, route=""
+)
 
 
 def predict(table: PredictionLog, *values: Any, sure: list[float | None] | None = None) -> list[str]:

@@ -31,7 +31,9 @@ _TABLE = (
 )  # fmt: skip
 MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate", "card", "track")
 _SERVICE = ("model", "from")
-_SERVICE_MORE = ("keep", "hand_over", "canary", "shadow")
+_SERVICE_MORE = ("keep", "redact", "hand_over", "canary", "shadow")
+_REDACT = "redact"
+"""The step that kept values may pass."""
 _CANARY = ("model", "share", "by")
 
 
@@ -487,6 +489,7 @@ class _PlanReading(Reading):
         model = self.reference(given["model"], "model", models, f"'model' of {what}") if "model" in given else None
         table = self.reference(given["from"], "table", tables, f"'from' of {what}") if "from" in given else None
         keep = self.texts(given["keep"], f"'keep' of {what}") if "keep" in given else ()
+        redact = self.redact(given["redact"], keep, what) if "redact" in given else None
         canary = self.canary(given["canary"], what, model, models) if "canary" in given else None
         shadow = self.beside(given["shadow"], f"'shadow' of {what}", model, models) if "shadow" in given else None
         if not (model and table):
@@ -498,8 +501,37 @@ class _PlanReading(Reading):
                 _HandOverForm, self.fields(given["hand_over"], where, ("precision",)), given["hand_over"], where
             ).precision
         return Service(
-            name=name, model=model, table=table, keep=keep, hand_over=over, canary=canary, shadow=shadow or ""
+            name=name,
+            model=model,
+            table=table,
+            keep=keep,
+            redact=redact,
+            hand_over=over,
+            canary=canary,
+            shadow=shadow or "",
         )
+
+    def redact(self, node: Node, keep: tuple[str, ...], what: str) -> Map | None:
+        """The step behind `redact: true`, or behind its parameters."""
+        where = f"'redact' of {what}"
+        if isinstance(node.value, bool):
+            if not node.value:
+                return None
+            node = Node(None, node.place)
+        elif not isinstance(node.value, dict):
+            self.wrong(
+                f"{where} must be true or the parameters of the step {_REDACT}, got {node.written()}.", node.place
+            )
+            return None
+        made = self.step(_REDACT, node, node.place, ("step",), "step")
+        if not isinstance(made, Map):
+            return None
+        for column in made.needs() if keep else ():
+            if column not in keep:
+                self.wrong(nearest(f"{where} names '{column}', which 'keep' does not.", column, list(keep)), node.place)
+        if not keep:
+            self.wrong(f"{where} is of what the log keeps, and 'keep' names no column.", node.place)
+        return made
 
     def beside(self, node: Node, where: str, own: str | None, models: dict[str, Node]) -> str | None:
         """The name of a model that stands beside a service's own."""

@@ -7,12 +7,16 @@ without the key it tells nothing.
 
 from __future__ import annotations
 
+import logging
 import time
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
+from tillage.core.step import Map
 from tillage.flow.prediction_table import FOLDER, bring, read_predictions, rolled, text, writing
 from tillage.flow.score import Answers
 from tillage.serve.bodies import dumped
@@ -25,6 +29,8 @@ from tillage.store.tables import Store
 ROLL_BYTES, ROLL_SECONDS = 16 << 20, 600.0
 """A segment is rolled at this size, or at this age."""
 
+log = logging.getLogger("tillage.serve")
+
 
 class PredictionLog:
     """The writer of the prediction table, one a store."""
@@ -36,12 +42,14 @@ class PredictionLog:
         # Segments first: what is brought by another process meanwhile is in the table by the time that it is asked.
         there = segments(store.root / FOLDER)
         self._linking: deque[tuple[Linkage, Sequence[str], Mapping[str, Sequence[Any]]]] = deque()
-        """PredictionLog of which the log does not say yet whom they are about."""
+        """Predictions of which the log does not say yet whom they are about."""
+        self._keeping: deque[tuple[Loaded, Sequence[str], Mapping[str, Sequence[Any]]]] = deque()
+        """Predictions whose inputs are kept once personal data in them is replaced."""
         self.log = Log(
             store.root / FOLDER,
             first=max(rolled(store), there[-1][0] if there else 0) + 1,
             guard=lambda: writing(store),
-            before=self._about,
+            before=self._beside,
         )
         self._since = time.monotonic()
 
@@ -54,13 +62,49 @@ class PredictionLog:
             "p", time.time_ns() // 1000, loaded.service, loaded.model_name, loaded.version, round(seconds * 1000, 3),
             names, given.predictions, given.confidences, given.errors, digests,
         ]  # fmt: skip
-        keep = loaded.keep
+        keep = loaded.keep if loaded.redact is None else ()
         record.append([{c: plain(columns[c][at]) for c in keep} for at in range(len(names))] if keep else None)
         record.append(loaded.route)
         link = loaded.linkage
         if link.columns:
             self._linking.append((link, names, {c: columns[c] for c in link.columns}))
+        if loaded.redact is not None:
+            self._keeping.append((loaded, names, {c: columns[c] for c in loaded.keep}))
         self.log.append(dumped(record).encode())
+
+    def _beside(self) -> list[bytes]:
+        """What stands in the log before a group of predictions: whom they are about, and inputs that were redacted."""
+        return [record for record in (self._about(), self._kept()) if record]
+
+    def _kept(self) -> bytes:
+        """The inputs of a group, without the personal data in them; nothing where none are kept so.
+
+        It is done here, off the path of the answers; nothing of a request is written before it.
+        """
+        by_model: dict[int, tuple[Loaded, list[str], dict[str, list[Any]]]] = {}
+        while self._keeping:
+            loaded, names, columns = self._keeping.popleft()
+            _, own, values = by_model.setdefault(id(loaded), (loaded, [], {c: [] for c in loaded.keep}))
+            own += names
+            for column in loaded.keep:
+                values[column] += columns[column]
+        found: list[tuple[str, dict[str, Any]]] = []
+        for loaded, names, values in by_model.values():
+            given = pl.DataFrame([pl.Series(c, v, dtype=loaded.schema[c]) for c, v in values.items()])
+            step: Map = loaded.redact  # type: ignore[assignment] - only such stand here
+            try:
+                made = step.apply(given).rows(named=True)
+            except Exception as error:  # what it says may hold what is to be redacted
+                why = type(error).__name__
+                log.error(
+                    "%s: inputs of %d rows could not be redacted (%s), and are not kept",
+                    loaded.service,
+                    len(names),
+                    why,
+                )
+                continue
+            found += [(n, {c: plain(v) for c, v in row.items()}) for n, row in zip(names, made, strict=True)]
+        return dumped(["i", found]).encode() if found else b""
 
     def _about(self) -> bytes:
         """Whom the predictions of a group are about; nothing where no request said it."""
