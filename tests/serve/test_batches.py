@@ -155,7 +155,12 @@ def test_who_was_passed_over_for_a_batch_has_waited(monkeypatch: pytest.MonkeyPa
         batches = Batches()
         old, new = Model(0.0), Model(0.0)
         answer = old.answer
-        monkeypatch.setattr(old, "answer", lambda *given: (time.sleep(0.1), answer(*given))[1])
+
+        def slowly(requests: Sequence[Columns], rows: Sequence[int]) -> list[Answers]:
+            time.sleep(0.1)
+            return answer(requests, rows)
+
+        monkeypatch.setattr(old, "answer", slowly)
         found = await gathered(batches, [(old, 1), (new, 2)])
         assert found[0].predictions == [1]
         assert getattr(found[1], "status", None) == 503

@@ -1,4 +1,4 @@
-"""What a service keeps of its requests holds no personal data where the plan says so: not in the log, not in the table."""
+"""What a service keeps of its requests holds no personal data where the plan says so: neither log nor table does."""
 
 from __future__ import annotations
 

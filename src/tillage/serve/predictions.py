@@ -16,13 +16,13 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.step import Map
 from tillage.flow.prediction_table import FOLDER, bring, read_predictions, rolled, text, writing
 from tillage.flow.score import Answers
 from tillage.serve.bodies import dumped
 from tillage.serve.linkage import About, Linkage
 from tillage.serve.prediction_ids import Ids
 from tillage.serve.service import Loaded
+from tillage.serve.worker import RemoteLog
 from tillage.store.segments import Log, segments
 from tillage.store.tables import Store
 
@@ -35,23 +35,28 @@ log = logging.getLogger("tillage.serve")
 class PredictionLog:
     """The writer of the prediction table, one a store."""
 
-    def __init__(self, store: Store, aside: Callable[[Store, int], bool] = bring) -> None:
-        """`aside`: brings segments into the table while requests are answered."""
+    def __init__(
+        self,
+        store: Store,
+        aside: Callable[[Store, int], bool] = bring,
+        log: Callable[[Callable[[], Sequence[bytes]]], RemoteLog] | None = None,
+    ) -> None:
+        """`aside`: brings segments into the table while requests are answered; `log`: that of another process, which
+        brings them."""
         self.store, self.ids, self._aside = store, Ids(store.keys), aside
-        bring(store)  # what a killed server left
-        # Segments first: what is brought by another process meanwhile is in the table by the time that it is asked.
-        there = segments(store.root / FOLDER)
         self._linking: deque[tuple[Linkage, Sequence[str], Mapping[str, Sequence[Any]]]] = deque()
         """Predictions of which the log does not say yet whom they are about."""
         self._keeping: deque[tuple[Loaded, Sequence[str], Mapping[str, Sequence[Any]]]] = deque()
         """Predictions whose inputs are kept once personal data in them is replaced."""
-        self.log = Log(
-            store.root / FOLDER,
-            first=max(rolled(store), there[-1][0] if there else 0) + 1,
-            guard=lambda: writing(store),
-            before=self._beside,
-        )
+        self.log: Log | RemoteLog = self._own_log() if log is None else log(self._beside)
         self._since = time.monotonic()
+
+    def _own_log(self) -> Log:
+        bring(self.store)  # what a killed server left
+        # Segments first: what is brought by another process meanwhile is in the table by the time that it is asked.
+        there = segments(self.store.root / FOLDER)
+        first = max(rolled(self.store), there[-1][0] if there else 0) + 1
+        return Log(self.store.root / FOLDER, first=first, guard=lambda: writing(self.store), before=self._beside)
 
     def add(
         self, loaded: Loaded, columns: Mapping[str, Sequence[Any]], given: Answers, names: Sequence[str], seconds: float
@@ -91,9 +96,8 @@ class PredictionLog:
         found: list[tuple[str, dict[str, Any]]] = []
         for loaded, names, values in by_model.values():
             given = pl.DataFrame([pl.Series(c, v, dtype=loaded.schema[c]) for c, v in values.items()])
-            step: Map = loaded.redact  # type: ignore[assignment] - only such stand here
             try:
-                made = step.apply(given).rows(named=True)
+                made = (loaded.redact.apply(given) if loaded.redact is not None else given).rows(named=True)
             except Exception as error:  # what it says may hold what is to be redacted
                 why = type(error).__name__
                 log.error(
@@ -136,13 +140,16 @@ class PredictionLog:
     def roll(self) -> bool:
         """End the segment and bring all ended ones into the table; false while someone holds the store."""
         self._since = time.monotonic()
+        if not isinstance(self.log, Log):
+            return True
         self.log.roll()
         return self._aside(self.store, self.log.number)
 
     def close(self) -> None:
-        """Make everything durable, and bring it into the table."""
+        """Make everything durable, and bring it into the table, where the log is this process's."""
         self.log.close()
-        bring(self.store)
+        if isinstance(self.log, Log):
+            bring(self.store)
 
 
 def plain(value: Any) -> Any:
