@@ -56,6 +56,9 @@ LEAVING = 8.0
 MOST_DEATHS = 5
 """Workers that may die within a minute; with one more the server ends."""
 
+SAME = 5.0
+"""Seconds within which what several workers note is noted once."""
+
 AGAIN = 1.0
 """Seconds before a dead worker is started again."""
 
@@ -257,8 +260,8 @@ class Keeper:
         """Note what a worker says, once for all that say it."""
         with self._lock:
             now = time.monotonic()
-            new = now - self._noted.get(text, -60.0) >= 60
-            self._noted = {t: at for t, at in self._noted.items() if now - at < 60} | {text: now}
+            new = text not in self._noted or now - self._noted[text] >= SAME
+            self._noted = {t: at for t, at in self._noted.items() if now - at < SAME} | {text: now}
         if new:
             self._note(text)
 
