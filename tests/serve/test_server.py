@@ -245,8 +245,9 @@ def test_every_path_of_the_openapi_document_is_there(server: Server) -> None:
     _, value, _ = server.ask("GET", "/openapi.json")
     assert value["openapi"].startswith("3.1")
     assert {"/v1/services/desk", "/v1/models/double", "/v2/models/desk/infer", "/feedback"} <= set(value["paths"])
-    for path, methods in value["paths"].items():
-        for method in methods:
+    for template, methods in value["paths"].items():
+        path = template.replace("{version}", "1")
+        for method in methods.keys() - {"parameters"}:
             status, _, _ = server.ask(method.upper(), path, b"{}" if method == "post" else None)
             assert status in ((400,) if method == "post" else (200,)), path
 
@@ -334,6 +335,14 @@ def test_a_label_must_be_one_value(server: Server) -> None:
         status, value, _ = server.ask("POST", "/feedback", {"id": name, "label": label})
         assert (status, value["field"]) == (400, "label")
     assert server.ask("POST", "/feedback", b'{"id": "%s", "label": NaN}' % name.encode())[0] == 400
+
+
+def test_a_label_without_end_is_refused(server: Server) -> None:
+    name = server.predict(ROW)["predictions"][0]["id"]
+    for label in ("x" * 65_537, "\u4e09" * 65_537):
+        status, value, _ = server.ask("POST", "/feedback", {"id": name, "label": label})
+        assert (status, value["field"]) == (400, "label")
+    assert server.ask("POST", "/feedback", {"id": name, "label": "x" * 65_536})[0] == 200
 
 
 # ---- its end, and newer versions

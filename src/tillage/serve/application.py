@@ -41,6 +41,9 @@ from tillage.serve.worker import ALL_LOOK, ALL_NUMBERS, Work
 MOST_LABELS = 1000
 """Labels of one request."""
 
+LONGEST_LABEL = 65_536
+"""Characters of a label: spans of a long text are some thousands."""
+
 OF_LATE = 10_000
 """Requests whose predictions are held in memory, to tell live whether the labels that come agree."""
 
@@ -329,6 +332,8 @@ class Application:
             raise Refused(404, "It is no id that this project gave to a prediction.", field=f"{where}id")
         if label is None or isinstance(label, list | dict) or label != label:  # noqa: PLR0124 - NaN
             raise Refused(400, "It must be a text, a number, true or false.", field=f"{where}label")
+        if len(text(label) or "") > LONGEST_LABEL:
+            raise Refused(400, f"It has more than {LONGEST_LABEL:,} characters.", field=f"{where}label")
         require_text({"label": [label]}, lambda _, column: f"{where}{column}")
         return name, label
 
