@@ -268,13 +268,39 @@ def test_a_plan_is_written_as_it_was_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ("{rename: {columns: {text: words}}}", "Column 'text', which model 'tone' needs, is missing"),
-        ("{derive: {columns: {prediction: id}}}", "which model 'tone' would write over"),
+        (
+            "{rename: {columns: {text: texts}}}",
+            "10:12  Table 'told' has no column 'text' before model 'tone', which",
+        ),
+        (
+            "{derive: {columns: {prediction: id}}}",
+            "10:12  Table 'told' has a column 'prediction', which model 'tone'",
+        ),
     ],
 )
-def test_rows_that_the_model_cannot_take_are_told(steps: str, said: str, shop: Shop) -> None:
+def test_rows_that_the_model_cannot_take_are_told_before_anything_runs(steps: str, said: str, shop: Shop) -> None:
     plan = PLAN.replace("""- filter: {where: "text is not null", reason: silent}""", f"- {steps}")
     (shop.root / "tillage.yaml").write_text(plan)
+    with project(shop.root) as p:
+        with pytest.raises(ConfigurationError) as error:
+            p.check(look=True)
+        assert said in str(error.value)
+        assert p.store.latest("taught") is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("{rename: {columns: {text: words}}}", "Column 'text', which model 'tone' needs, is missing"),
+        ("{derive: {columns: {confidence: id}}}", "which model 'tone' would write over"),
+    ],
+)
+def test_rows_that_the_model_cannot_take_are_told(
+    steps: str, said: str, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = PLAN.replace("""- filter: {where: "text is not null", reason: silent}""", f"- {steps}")
+    (shop.root / "tillage.yaml").write_text(plan)
+    monkeypatch.setattr("tillage.flow.run.unscorable", lambda *_: ())  # where it cannot be known before
     with project(shop.root) as p, pytest.raises(ConfigurationError) as error:
         p.run()
     assert "Table 'told'" in str(error.value)

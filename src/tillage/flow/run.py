@@ -31,7 +31,7 @@ from tillage.flow.compact import compact
 from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
 from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfinished
-from tillage.flow.foreseen import Foreseen, missing_columns, unknown_references
+from tillage.flow.foreseen import Foreseen, missing_columns, unknown_references, unscorable
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
@@ -202,7 +202,14 @@ class Project:
         names = list(self.stages if wanted is None else wanted)
         refuse_missing(self.store, self.stages, self.plan, names)
         columns = Foreseen(self.store, self.stages, self.plan.root, self.fingerprint, self.chains, look=look)
-        self._refuse_columns({self.stages[name].target for name in names}, columns.of)
+        targets = {self.stages[name].target for name in names}
+        self._refuse_columns(targets, columns.of)
+        problems: list[Problem] = []
+        for table in (t for name, t in self.plan.tables.items() if name in targets and t.score):
+            there = columns.before_scoring(table)
+            problems += unscorable(self.plan, table, there) if there is not None else ()
+        if problems:
+            raise ConfigurationError(problems)
 
     def _refuse_columns(self, targets: Container[str], columns: Callable[[str], dict[str, str] | None]) -> None:
         """Raise ConfigurationError with every column that a model or a reference of the targets asks for in vain."""
