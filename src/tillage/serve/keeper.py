@@ -32,6 +32,7 @@ from tillage.serve.worker import (
     ALL_LOOK,
     ALL_NUMBERS,
     COMPARE,
+    DELAY,
     FLUSH,
     LABEL,
     LOOK,
@@ -41,6 +42,7 @@ from tillage.serve.worker import (
     RECORDS,
     records_of,
 )  # fmt: skip
+from tillage.store import segments
 from tillage.store.locks import hold
 from tillage.store.tables import Store
 
@@ -75,7 +77,7 @@ class Keeper:
         """`command`: starts a worker, which reads `told` (JSON), with its number, on standard input."""
         self._command, self._told, self._listener = list(command), dict(told), listener
         self._bringing = Bringing()
-        self._kept = PredictionLog(store, self._bringing)
+        self._kept = PredictionLog(store, self._bringing, delay=segments.DELAY - DELAY)
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="keeper")
         self._lock = Lock()
         self._note, self._noted = note, dict[str, float]()
@@ -132,6 +134,7 @@ class Keeper:
             if worker.died is None:
                 worker.died = now
                 worker.channel.wait(1)
+                worker.channel.close()
                 self._deaths.append(now)
                 self._say(f"worker {worker.number} ended with {code}, and is started again.")
             while self._deaths and now - self._deaths[0] > 60:

@@ -23,7 +23,7 @@ from tillage.serve.linkage import About, Linkage
 from tillage.serve.prediction_ids import Ids
 from tillage.serve.service import Loaded
 from tillage.serve.worker import RemoteLog
-from tillage.store.segments import Log, segments
+from tillage.store.segments import DELAY, Log, segments
 from tillage.store.tables import Store
 
 ROLL_BYTES, ROLL_SECONDS = 16 << 20, 600.0
@@ -40,23 +40,25 @@ class PredictionLog:
         store: Store,
         aside: Callable[[Store, int], bool] = bring,
         log: Callable[[Callable[[], Sequence[bytes]]], RemoteLog] | None = None,
+        delay: float = DELAY,
     ) -> None:
         """`aside`: brings segments into the table while requests are answered; `log`: that of another process, which
-        brings them."""
+        brings them; `delay`: seconds at most from a record to the disk."""
         self.store, self.ids, self._aside = store, Ids(store.keys), aside
         self._linking: deque[tuple[Linkage, Sequence[str], Mapping[str, Sequence[Any]]]] = deque()
         """Predictions of which the log does not say yet whom they are about."""
         self._keeping: deque[tuple[Loaded, Sequence[str], Mapping[str, Sequence[Any]]]] = deque()
         """Predictions whose inputs are kept once personal data in them is replaced."""
-        self.log: Log | RemoteLog = self._own_log() if log is None else log(self._beside)
+        self.log: Log | RemoteLog = self._own_log(delay) if log is None else log(self._beside)
         self._since = time.monotonic()
 
-    def _own_log(self) -> Log:
+    def _own_log(self, delay: float) -> Log:
         bring(self.store)  # what a killed server left
         # Segments first: what is brought by another process meanwhile is in the table by the time that it is asked.
         there = segments(self.store.root / FOLDER)
         first = max(rolled(self.store), there[-1][0] if there else 0) + 1
-        return Log(self.store.root / FOLDER, first=first, guard=lambda: writing(self.store), before=self._beside)
+        folder = self.store.root / FOLDER
+        return Log(folder, first=first, delay=delay, guard=lambda: writing(self.store), before=self._beside)
 
     def add(
         self, loaded: Loaded, columns: Mapping[str, Sequence[Any]], given: Answers, names: Sequence[str], seconds: float

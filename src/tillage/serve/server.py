@@ -293,7 +293,12 @@ def _join(application: Application, own: Work, note: Callable[[str], None], end:
         looks.add(task)
         task.add_done_callback(looks.discard)
 
-    own.left = lambda: call(end)
+    def leave() -> None:
+        """At once, as after a second signal: what is answered from now on would stand in no log."""
+        for _ in range(2):
+            end()
+
+    own.left = lambda: call(leave)
     own.look = lambda done: call(begin, done)
     own.compare = lambda labels: call(application.compare, labels)
     own.numbers = application.own_numbers
