@@ -2,7 +2,8 @@
 
 CPU of the server process alone, over a bounded number of requests on 16 open connections and on one; a driver beside it
 writes the requests, and its cost is in no figure. Then a model of a table at 200 requests a second, alone and beside
-500 clients that drip; and swaps between two versions under load. Every load ends by itself.
+500 clients that drip; swaps between two versions under load; and what a server holds that has one small ONNX model.
+Every load ends by itself.
 
 Usage: python benchmarks/figure_serve.py [--quick] [--repetitions N] [--write docs/benchmarks.md]
 """
@@ -39,6 +40,12 @@ models:
   prepared: {learn: trivial.Doubling, from: clean, target: y}
   swapped: {learn: {trivial.Doubling: {turn: 0}}, from: rows, target: y}
   table: {learn: tabular_classifier, from: rows, input: [size, text], target: kind}
+"""
+SMALL = """project: small
+tables:
+  rows: {collect: {files: a.csv}, key: id}
+models:
+  graph: {learn: small_graph.Graph, from: rows, target: kind, split: {leak: false}}
 """
 RATE = 200
 """Requests a second of the paced load."""
@@ -88,6 +95,23 @@ def swapped(address: str, swaps: int) -> tuple[int, dict[str, float]]:
     return done, told
 
 
+def held(folder: Path, requests: int) -> float:
+    """Megabytes that a server of one small ONNX model has held at most, after so many requests."""
+    folder.mkdir()
+    shutil.copy(BENCHMARKS / "small_graph.py", folder)
+    shutil.copy(folder.parent / "a.csv", folder)
+    (folder / "tillage.yaml").write_text(SMALL)
+    tillage("run", cwd=folder)
+    with serving(folder) as (address, process):
+        options = ("--token", TOKEN, "--pid", str(process), "--requests", str(requests), "--connections", "16")
+        body = '{"rows":[{"id":7,"size":2.5,"text":"hello there","y":3}]}'
+        told = json.loads(python(BENCHMARKS / "load.py", address, "/v1/models/graph", body, *options).out)
+        if told["failed"]:
+            raise RuntimeError(f"{told['failed']} requests were not answered: {told}")
+        status = Path(f"/proc/{process}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+
+
 def main() -> None:
     """Measure and tell."""
     given = arguments(__doc__, repetitions=5)
@@ -131,6 +155,7 @@ def main() -> None:
                 steady += [alone, beside]
             swaps = 10 if given.quick else 100
             done, swapping = swapped(address, swaps)
+        memory = [held(folder / f"small{turn}", requests) for turn in range(min(given.repetitions, 3))]
     figure.table(
         found, {n: f"python benchmarks/load.py .../v1/models/{m} ... --connections {c}" for n, (m, c) in named.items()}
     )
@@ -148,6 +173,8 @@ def main() -> None:
     figure.hold("versions swapped under load", done, swaps)
     answered = int(swapping["requests"])
     figure.hold("requests answered meanwhile", answered - int(swapping["failed"]), answered)
+    told = f"one small ONNX model, after {requests:,} requests: the most memory that the server held"
+    figure.judge(told, memory, " MB", limit=200)
     figure.close()
 
 

@@ -85,6 +85,32 @@ def test_it_runs_as_files_come_and_ends_on_sigterm(folder: Path) -> None:
         assert sorted(p.read("even").select("id", "n").rows()) == [(0, 7), (1, 8), (2, 9)]
 
 
+def test_a_stream_is_scored_as_it_comes(folder: Path) -> None:
+    """New rows are answered by the model of the plan, and no others again."""
+    plan = """project: growing
+tables:
+  taught: {collect: {files: taught.csv}, key: id}
+  notes: {collect: {files: "data/*.csv"}, key: id}
+  told: {from: notes, score: sign}
+models:
+  sign: {learn: ridge, from: taught, input: n, target: y, split: {leak: false}}
+"""
+    (folder / "tillage.yaml").write_text(plan)
+    (folder / "taught.csv").write_text("id,n,y\n" + "".join(f"{i},{i},{i * 2.0}\n" for i in range(60)))
+    with Follower(folder) as follower:
+        assert "told" in follower.turn()["changed"]
+        for n in (1, 2):
+            grow(folder, n, str(n * 10))
+            turn = follower.turn()
+            assert (turn["changed"], turn["rows"]) == (["notes", "told"], 2), "one row read, one answered"
+        follower.process.send_signal(signal.SIGTERM)
+        follower.process.communicate(timeout=20)
+        assert follower.process.returncode == 0
+    with project(folder) as p:
+        answers = {row["id"]: row["prediction"] for row in p.read("told").iter_rows(named=True)}
+    assert answers == pytest.approx({0: 14.0, 1: 20.0, 2: 40.0}, abs=1.5)
+
+
 def test_a_change_that_comes_while_a_turn_runs_is_not_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     turns: list[int] = []
     with project(folder) as p:

@@ -121,6 +121,54 @@ def test_what_waits_is_refused_in_time_though_the_batch_before_it_goes_on(monkey
     asyncio.run(run())
 
 
+def test_who_waited_for_nobody_is_answered_however_long_the_machine_stood_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+
+    async def run() -> None:
+        batches, gate = Batches(), Event()
+        quick, slow = Model(0.0), Model(1.0, gate)
+        calls = [asyncio.create_task(batches.answer(quick, {"a": [n]}, 1)) for n in range(3)]  # type: ignore[arg-type]
+        await asyncio.sleep(0)  # all of them wait for the next turn
+        time.sleep(0.1)  # which does not come: the process is not given a processor
+        assert [f.predictions for f in await asyncio.gather(*calls)] == [[0], [1], [2]]
+        first = asyncio.create_task(batches.answer(slow, {"a": [0]}, 1))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        late = asyncio.create_task(batches.answer(slow, {"a": [1]}, 1))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        time.sleep(0.1)
+        gate.set()
+        assert (await first).predictions == [0]
+        with pytest.raises(Refused) as refused:  # it waited for the one before it
+            await late
+        assert refused.value.status == 503
+        batches.close()
+
+    asyncio.run(run())
+
+
+def test_who_was_passed_over_for_a_batch_has_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+
+    async def run() -> None:
+        batches = Batches()
+        old, new = Model(0.0), Model(0.0)
+        answer = old.answer
+
+        def slowly(requests: Sequence[Columns], rows: Sequence[int]) -> list[Answers]:
+            time.sleep(0.1)
+            return answer(requests, rows)
+
+        monkeypatch.setattr(old, "answer", slowly)
+        found = await gathered(batches, [(old, 1), (new, 2)])
+        assert found[0].predictions == [1]
+        assert getattr(found[1], "status", None) == 503
+        batches.close()
+
+    asyncio.run(run())
+
+
 def test_the_end_does_not_wait_for_a_batch_without_end() -> None:
     async def run() -> None:
         gate = Event()

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.serve.running import Server, tillage
+from tillage.serve.application import Application
+from tillage.serve.metrics import Metrics
 
 EXAMPLES = 1000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 150
 
@@ -30,7 +32,7 @@ def test_every_operation_under_all_checks(server: Server) -> None:
     from schemathesis.specs.openapi.checks import positive_data_acceptance
 
     every = operations(server)
-    assert len(every) == 15
+    assert len(every) == 23
 
     token = json.loads(tillage(server.folder, "token", "new", "--scope", "admin", "--json"))["token"]
     statuses: dict[int, int] = {}
@@ -49,6 +51,18 @@ def test_every_operation_under_all_checks(server: Server) -> None:
     hold()
     assert statuses[200] > EXAMPLES / 20
     assert max(statuses) < 500
+
+
+def test_every_route_is_in_the_document(server: Server) -> None:
+    application = Application({}, None, Metrics(), "1")  # type: ignore[arg-type]
+    document = server.ask("GET", "/openapi.json")[1]["paths"]
+    missing = []
+    for route, _ in application._routes:
+        method = next(m for m in route.methods or () if m != "HEAD").lower()
+        name = "double" if route.path.startswith("/v1/models/") else "desk"
+        if method not in document.get(route.path.replace("{name}", name), {}):
+            missing.append(f"{method} {route.path}")
+    assert missing == []
 
 
 def test_the_tool_would_notice(server: Server) -> None:

@@ -16,9 +16,11 @@ from tillage.serve.prediction_ids import Ids
 from tillage.serve.predictions import PredictionLog
 from tillage.store import Store
 from tillage.store.locks import hold
-from tillage.store.segments import segments
+from tillage.store.segments import Log, segments
 
-LOADED: Any = SimpleNamespace(service="desk", model_name="m", version=3, linkage=Linkage(), keep=(), route="")
+LOADED: Any = SimpleNamespace(
+    service="desk", model_name="m", version=3, linkage=Linkage(), keep=(), redact=None, route=""
+)
 
 
 def predict(table: PredictionLog, *values: Any, sure: list[float | None] | None = None) -> list[str]:
@@ -73,6 +75,7 @@ def test_a_death_within_the_roll_loses_and_doubles_nothing(
 ) -> None:
     table = PredictionLog(store)
     names = predict(table, "a", "b")
+    assert isinstance(table.log, Log)
     table.log.roll()
 
     class Killed(BaseException):

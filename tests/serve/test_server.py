@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -178,6 +179,56 @@ def test_a_large_body_is_refused_before_it_comes_or_when_it_has(server: Server) 
     assert server.predict(ROW)["predictions"][0]["prediction"] == 5.0
 
 
+def test_what_is_packed_or_in_parts_is_not_read(server: Server) -> None:
+    whole = json.dumps({"rows": [ROW]}).encode()
+    packed = gzip.compress(whole * 1000)
+    status, value, headers = server.ask("POST", "/v1/services/desk", packed, {"Content-Encoding": "gzip"})
+    assert (status, value["error"], headers["connection"]) == (415, "Compressed bodies are not read.", "close")
+    parts = {"Content-Type": "multipart/form-data; boundary=" + "-" * 20_000}
+    assert server.ask("POST", "/v1/services/desk", b"--" * 10_000, dict(parts))[0] == 400
+    assert server.ask("POST", "/v1/services/desk", whole, dict(parts))[0] == 200, "what it is called is not looked at"
+
+
+def test_no_answer_is_taken_for_a_page_or_kept(server: Server) -> None:
+    for path, status in (("/v2", 200), ("/metrics", 200), ("/nothing", 404), ("/v1/services/<script>", 405)):
+        found, _, headers = server.ask("GET", path)
+        assert (found, headers["x-content-type-options"], headers["cache-control"]) == (status, "nosniff", "no-store")
+        assert headers["content-type"].startswith(("application/json", "text/plain"))
+    assert "server" not in headers
+
+
+SMUGGLED = b"0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n" % len(SMUGGLED), SMUGGLED),
+        (b"Content-Length: 2\r\nContent-Length: 7\r\n", b"{}     "),
+        (b"Content-Length: +2\r\n", b"{}"),
+        (b"Transfer-Encoding: identity, chunked\r\nTransfer-Encoding: gzip\r\n", b"0\r\n\r\n"),
+        (b"Content-Length : 2\r\n", b"{}"),
+        (b"X: a\x00b\r\nContent-Length: 2\r\n", b"{}"),
+        (b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nContent-Length: 2\r\n", b"{}"),
+    ],
+)
+def test_a_request_that_could_be_two_is_one_or_none(server: Server, head: bytes, body: bytes) -> None:
+    begin = f"POST /v1/services/desk HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
+    got = raw(server, begin.encode() + head + b"Connection: close\r\n\r\n" + body)
+    assert got.count(b"HTTP/1.1 ") == 1, got
+    assert got.startswith(b"HTTP/1.1 4"), got
+    assert server.predict(ROW)["predictions"][0]["prediction"] == 5.0
+
+
+def test_the_host_of_the_line_is_no_other_than_that_of_the_header(server: Server) -> None:
+    for line in (b"GET http://evil.example/v2 HTTP/1.1", b"GET //evil.example/v2 HTTP/1.1"):
+        head = line + b"\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer "
+        got = raw(server, head + server.token.encode() + b"\r\n\r\n")
+        assert got.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 ", b"HTTP/1.1 421 ", b"HTTP/1.1 200 ")), got
+        assert b"evil" not in got
+    assert raw(server, b"GET /v2 HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 421 ")
+
+
 def test_who_never_ends_a_body_that_is_refused_is_cut_off(server: Server) -> None:
     head = (
         f"POST /v1/services/desk HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
@@ -245,8 +296,9 @@ def test_every_path_of_the_openapi_document_is_there(server: Server) -> None:
     _, value, _ = server.ask("GET", "/openapi.json")
     assert value["openapi"].startswith("3.1")
     assert {"/v1/services/desk", "/v1/models/double", "/v2/models/desk/infer", "/feedback"} <= set(value["paths"])
-    for path, methods in value["paths"].items():
-        for method in methods:
+    for template, methods in value["paths"].items():
+        path = template.replace("{version}", "1")
+        for method in methods.keys() - {"parameters"}:
             status, _, _ = server.ask(method.upper(), path, b"{}" if method == "post" else None)
             assert status in ((400,) if method == "post" else (200,)), path
 
@@ -334,6 +386,14 @@ def test_a_label_must_be_one_value(server: Server) -> None:
         status, value, _ = server.ask("POST", "/feedback", {"id": name, "label": label})
         assert (status, value["field"]) == (400, "label")
     assert server.ask("POST", "/feedback", b'{"id": "%s", "label": NaN}' % name.encode())[0] == 400
+
+
+def test_a_label_without_end_is_refused(server: Server) -> None:
+    name = server.predict(ROW)["predictions"][0]["id"]
+    for label in ("x" * 65_537, "\u4e09" * 65_537):
+        status, value, _ = server.ask("POST", "/feedback", {"id": name, "label": label})
+        assert (status, value["field"]) == (400, "label")
+    assert server.ask("POST", "/feedback", {"id": name, "label": "x" * 65_536})[0] == 200
 
 
 # ---- its end, and newer versions

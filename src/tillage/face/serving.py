@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,12 @@ def serve(
         int | None,
         typer.Option("--memory", min=1, metavar="MB", help="A model that takes the server beyond this is refused."),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", min=1, max=64, metavar="N", help="Processes that answer, each with the models in its memory."
+        ),
+    ] = 1,
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="Speak HTTPS: certificate and chain, PEM.")
     ] = None,
@@ -54,6 +61,8 @@ def serve(
     """Answer requests with the models of the plan; Ctrl-C or SIGTERM ends it in good order."""
     from tillage import __version__
     from tillage.core.errors import Unavailable, UsageError
+    from tillage.flow.writing import to_yaml
+    from tillage.serve.keeper import serve_by_workers
     from tillage.serve.server import refuse_keys, refuse_open
     from tillage.serve.server import serve as answer
     from tillage.serve.tokens import FILE, chosen_token, kept_token
@@ -85,6 +94,31 @@ def serve(
             screen.line(f'Then: POST {address}/v1/{kind}/{first}  with  {{"rows": [{{...}}]}}')
             screen.result({"schema": "tillage.serve/1", "address": address, "names": names})
 
+        if workers > 1:
+            told = {
+                "plan": to_yaml(project.plan, project.registry),
+                "root": str(project.plan.root),
+                "store": str(project.plan.store),
+                "token": known,
+                "hosts": [host, *(allow_host or ())],
+                "tls": [str(path) for path in tls] if tls is not None else None,
+                "memory": memory // workers if memory is not None else None,
+                "otel": endpoint if traces is not None else "",
+            }
+            if traces is not None:
+                traces.close()  # those of this process: it answers no request
+            code = serve_by_workers(
+                project,
+                [sys.executable, "-m", "tillage.face.serving_worker"],
+                told,
+                workers=workers,
+                host=host,
+                port=port,
+                tls=tls is not None,
+                note=screen.say,
+                listening=listening,
+            )
+            raise typer.Exit(code)
         answer(
             project,
             host=host,

@@ -76,7 +76,8 @@ class Ahead:
         known = all(v is not None and v.fingerprint != LOST and "erased" not in v.facts for v in pins)
         wanted = stage.follows or (stage.pin is None and self.store.latest(stage.name) is None)
         folds = stage.kind == "result" and isinstance(stage.step, Fold) and wanted
-        alone = stage.kind == "map" and len(stage.inputs) == 1 and not self.engine.apart
+        learns = any(self.stages[name].kind == "learn" for name in stage.pinned())  # in this run, perhaps, and anew
+        alone = stage.kind == "map" and len(stage.inputs) == 1 and not self.engine.apart and not learns
         return known and (alone or stage.kind == "gate" or folds)
 
     def _follow(self, name: str, stored: Stored, rows: pl.DataFrame) -> list[Done]:

@@ -26,10 +26,14 @@ STORE = ".tillage"
 """The folder of the store, beside the plan, unless the plan names another."""
 
 _PLAN = ("project", "store", "tables", "models", "services")
-_TABLE = ("collect", "from", "key", "subject", "steps", "expect", "profile", "reports", "fit_on", "max_quarantine")
+_TABLE = (
+    "collect", "from", "key", "subject", "steps", "score", "expect", "profile", "reports", "fit_on", "max_quarantine"
+)  # fmt: skip
 MODEL_KEYS = ("learn", "from", "split", "test_from", "fit_on", "evaluate", "card", "track")
 _SERVICE = ("model", "from")
-_SERVICE_MORE = ("keep", "hand_over", "canary", "shadow")
+_SERVICE_MORE = ("keep", "redact", "hand_over", "canary", "shadow")
+_REDACT = "redact"
+"""The step that kept values may pass."""
 _CANARY = ("model", "share", "by")
 
 
@@ -137,15 +141,16 @@ class _PlanReading(Reading):
         models = self.named(given, "models", "model")
         services = self.named(given, "services", "service")
         self.one_name_each(given, tables, models, services)
-        read_tables = {name: self.table(name, node, tables) for name, node in tables.items()}
+        read_tables = {name: self.table(name, node, tables, models) for name, node in tables.items()}
+        read_models = {name: self.model(name, node, tables) for name, node in models.items()}
         self.referred(tables, read_tables)
-        self.circles(tables, read_tables)
+        self.circles(tables, read_tables, read_models)
         return Plan(
             project=project or "",
             root=root,
             store=root / (store or STORE),
             tables={name: table for name, table in read_tables.items() if table},
-            models=self.alike({n: m for n, node in models.items() if (m := self.model(n, node, tables))}, models),
+            models=self.alike({name: model for name, model in read_models.items() if model}, models),
             services={n: s for n, node in services.items() if (s := self.service(n, node, tables, models))},
             file=self.file,
         )
@@ -171,7 +176,7 @@ class _PlanReading(Reading):
 
     # ---- tables
 
-    def table(self, name: str, node: Node, tables: dict[str, Node]) -> Table | None:
+    def table(self, name: str, node: Node, tables: dict[str, Node], models: dict[str, Node]) -> Table | None:
         what = f"table '{name}'"
         given = self.fields(node, what, _TABLE)
         if ("collect" in given) == ("from" in given):
@@ -182,6 +187,7 @@ class _PlanReading(Reading):
         if "key" in given and "collect" not in given:
             self.wrong(f"'key' of {what} belongs to the table that collects; rows keep their ids.", node.keys["key"])
         steps = self.steps(given["steps"], what) if "steps" in given else ()
+        score = self.reference(given["score"], "model", models, f"'score' of {what}") if "score" in given else None
         return Table.model_construct(
             name=name,
             source=source,
@@ -189,6 +195,7 @@ class _PlanReading(Reading):
             subject=settings.subject,
             inputs=self.inputs(given["from"], what, tables, steps) if "from" in given else (),
             steps=tuple(step for step in steps if step is not None),
+            score=score or "",
             expect=self.check("expect", given, what),
             profile=self.check("profile", given, what),
             reports=self.reports(given["reports"], what) if "reports" in given else (),
@@ -303,9 +310,9 @@ class _PlanReading(Reading):
                 )
         return found
 
-    def circles(self, nodes: dict[str, Node], tables: dict[str, Table | None]) -> None:
+    def circles(self, nodes: dict[str, Node], tables: dict[str, Table | None], models: dict[str, Model | None]) -> None:
         """Report each circle of tables once, at the `from` of its first table."""
-        graph = {name: needed_tables(table) for name, table in tables.items() if table}
+        graph = {name: needed_tables(table, models) for name, table in tables.items() if table}
         while True:
             try:
                 TopologicalSorter(graph).prepare()
@@ -317,6 +324,8 @@ class _PlanReading(Reading):
                 ring = [*circle[at:], *circle[:at], start]
                 made = all((t := tables[a]) and b in dict(t.inputs).values() for a, b in pairwise(ring))
                 how = "are made from each other" if made else "are made from each other, or refer to each other,"
+                scored = [t.score for a in ring[:-1] if (t := tables[a]) and t.score]
+                how += f" and the model '{scored[0]}'," if scored and not made else ""
                 self.wrong(f"Tables {how} in a circle: {' <- '.join(ring)}.", self.waits(nodes, tables, *ring[:2]))
                 graph[start] = []
 
@@ -325,7 +334,9 @@ class _PlanReading(Reading):
         table = tables[name]
         named = [b for b in beside_of(table) if b.table == other] if table is not None else []
         made = table is not None and other in dict(table.inputs).values()
-        return nodes[name].find(("from",) if made or not named else ("expect", *named[0].place)).place
+        if not made and not named:
+            return nodes[name].find(("score",)).place
+        return nodes[name].find(("from",) if made else ("expect", *named[0].place)).place
 
     def referred(self, nodes: dict[str, Node], tables: dict[str, Table | None]) -> None:
         """Report each table that is referred to and that there is not."""
@@ -478,6 +489,7 @@ class _PlanReading(Reading):
         model = self.reference(given["model"], "model", models, f"'model' of {what}") if "model" in given else None
         table = self.reference(given["from"], "table", tables, f"'from' of {what}") if "from" in given else None
         keep = self.texts(given["keep"], f"'keep' of {what}") if "keep" in given else ()
+        redact = self.redact(given["redact"], keep, what) if "redact" in given else None
         canary = self.canary(given["canary"], what, model, models) if "canary" in given else None
         shadow = self.beside(given["shadow"], f"'shadow' of {what}", model, models) if "shadow" in given else None
         if not (model and table):
@@ -489,8 +501,37 @@ class _PlanReading(Reading):
                 _HandOverForm, self.fields(given["hand_over"], where, ("precision",)), given["hand_over"], where
             ).precision
         return Service(
-            name=name, model=model, table=table, keep=keep, hand_over=over, canary=canary, shadow=shadow or ""
+            name=name,
+            model=model,
+            table=table,
+            keep=keep,
+            redact=redact,
+            hand_over=over,
+            canary=canary,
+            shadow=shadow or "",
         )
+
+    def redact(self, node: Node, keep: tuple[str, ...], what: str) -> Map | None:
+        """The step behind `redact: true`, or behind its parameters."""
+        where = f"'redact' of {what}"
+        if isinstance(node.value, bool):
+            if not node.value:
+                return None
+            node = Node(None, node.place)
+        elif not isinstance(node.value, dict):
+            self.wrong(
+                f"{where} must be true or the parameters of the step {_REDACT}, got {node.written()}.", node.place
+            )
+            return None
+        made = self.step(_REDACT, node, node.place, ("step",), "step")
+        if not isinstance(made, Map):
+            return None
+        for column in made.needs() if keep else ():
+            if column not in keep:
+                self.wrong(nearest(f"{where} names '{column}', which 'keep' does not.", column, list(keep)), node.place)
+        if not keep:
+            self.wrong(f"{where} is of what the log keeps, and 'keep' names no column.", node.place)
+        return made
 
     def beside(self, node: Node, where: str, own: str | None, models: dict[str, Node]) -> str | None:
         """The name of a model that stands beside a service's own."""

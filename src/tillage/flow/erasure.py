@@ -109,6 +109,7 @@ def carry_through(
     asked, former = _asked_for_earlier_rows(stages, ready), set[str]()
     notes: list[str] = []
     refitted: list[str] = []
+    used = set[str]().union(*(stage.pinned() for stage in stages.values()))
     for name in list(ready):
         stage = stages[name]
         if not stage.needs() <= standing:  # what it is made of has no version now
@@ -137,7 +138,8 @@ def carry_through(
         standing.add(name)
         if name in asked and stage.kind == "group":
             seen.regroup(name)
-        if stage.kind == "result" and not stage.follows and _learnt_otherwise(store, name, began, seen):
+        fitted = (stage.kind == "result" and not stage.follows) or name in used
+        if fitted and _learnt_otherwise(store, name, began, seen):
             seen.changed.add(name)
         if stage.kind == "result" and not stage.follows and _newest(store, name) > began:
             refitted.append(name)

@@ -7,6 +7,7 @@ What is not known is left to the run, which asks again before it begins a model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -20,8 +21,9 @@ from tillage.flow.parameters import nearest
 from tillage.flow.places import problem_at
 from tillage.flow.plan import Model, Plan, Table
 from tillage.flow.schema import recorded
+from tillage.flow.score import PREDICTION
 from tillage.flow.stacking import common_shape
-from tillage.flow.stages import Stage, beside_of, features, hidden
+from tillage.flow.stages import Pinned, Stage, beside_of, features, hidden
 from tillage.flow.survey import known, source_of
 from tillage.store.index import KEY
 from tillage.store.tables import Store
@@ -62,6 +64,15 @@ class Foreseen:
             except (TillageError, OSError, pl.exceptions.PolarsError):  # the run meets it too, and says what it is
                 self._found[name] = None
         return self._found[name]
+
+    def before_scoring(self, table: Table) -> Columns | None:
+        """The columns of the rows that a model is to answer in this table."""
+        stage = next(s for s in self.stages.values() if s.target == table.name and table.score in s.pinned())
+        steps = {port: tuple(m for m in chain if not is_model(m, table)) for port, chain in stage.maps.items()}
+        try:
+            return self._worked_out(replace(stage, maps=steps))
+        except (TillageError, OSError, pl.exceptions.PolarsError):  # the run meets it too, and says what it is
+            return None
 
     def stands(self, name: str) -> bool:
         """Whether a run would leave the stage as it is."""
@@ -137,6 +148,23 @@ def missing_columns(plan: Plan, model: Model, columns: Mapping[str, str], table:
                 "groups are left out. Name those to be learnt from in 'input', or take a table with more columns."
             )
             yield problem_at(plan, what, ("models", model.name, "from"), ("models", model.name))
+
+
+def is_model(step: Map | Pinned, table: Table) -> bool:
+    """Whether a step is the model that scores the table."""
+    return isinstance(step, Pinned) and step.stage == table.score
+
+
+def unscorable(plan: Plan, table: Table, columns: Mapping[str, str]) -> Iterator[Problem]:
+    """The columns that the model of a table reads by name and its rows lack, and one that it would write over."""
+    place = ("tables", table.name, "score")
+    for column in features(plan.models[table.score]):
+        if column not in columns:
+            what = f"Table '{table.name}' has no column '{column}' before model '{table.score}', which reads it."
+            yield problem_at(plan, nearest(what, column, list(columns)), place)
+    if PREDICTION in columns:
+        what = f"Table '{table.name}' has a column '{PREDICTION}', which model '{table.score}' would write over."
+        yield problem_at(plan, f"{what} Rename it by a step before.", place)
 
 
 def unknown_references(

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tillage.core.step import Fold, Source, Step
+from tillage.core.step import Fold, Map, Source, Step
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 """What a table, model, service or project may be called."""
@@ -32,6 +32,8 @@ class Table(Part):
     inputs: tuple[tuple[str, str], ...] = ()
     """(port, table); the port of a plain `from: NAME` is `rows`."""
     steps: tuple[Step, ...] = ()
+    score: str = ""
+    """The model that answers each row, after the steps; empty: none."""
     expect: Fold | None = None
     profile: Fold | None = None
     reports: tuple[Fold, ...] = ()
@@ -125,6 +127,8 @@ class Service(Part):
     table: str
     keep: tuple[str, ...] = ()
     """Columns of requests that the log of answers keeps; the others are digested."""
+    redact: Map | None = None
+    """What kept values pass before they are written: personal data in them is replaced."""
     canary: Canary | None = None
     hand_over: float | None = None
     """The precision that answers must have which are not handed over to a person; None: nobody is asked."""

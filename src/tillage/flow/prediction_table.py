@@ -143,6 +143,8 @@ def _frames(found: Sequence[tuple[int, Path]]) -> dict[str, pl.DataFrame]:
                     rows.append((int(n, 16), at, service, model, version, route, text(p), c, e, d, latency))
                 for n, values in zip(names, kept_of or (), strict=bool(kept_of)):
                     inputs.append((int(n, 16), json.dumps(values, ensure_ascii=False)))
+            elif value[0] == "i":
+                inputs += [(int(n, 16), json.dumps(values, ensure_ascii=False)) for n, values in value[1]]
             elif value[0] == "a":
                 abouts += [(int(n, 16), int(about, 16), table) for n, about, table in value[1]]
             else:

@@ -31,7 +31,7 @@ from tillage.flow.compact import compact
 from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
 from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfinished
-from tillage.flow.foreseen import Foreseen, missing_columns, unknown_references
+from tillage.flow.foreseen import Foreseen, missing_columns, unknown_references, unscorable
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
@@ -43,6 +43,7 @@ from tillage.flow.quarantine import PART, records
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
 from tillage.flow.schema import recorded
+from tillage.flow.score import Score
 from tillage.flow.seen import Held
 from tillage.flow.source import Reading, SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan
@@ -201,7 +202,14 @@ class Project:
         names = list(self.stages if wanted is None else wanted)
         refuse_missing(self.store, self.stages, self.plan, names)
         columns = Foreseen(self.store, self.stages, self.plan.root, self.fingerprint, self.chains, look=look)
-        self._refuse_columns({self.stages[name].target for name in names}, columns.of)
+        targets = {self.stages[name].target for name in names}
+        self._refuse_columns(targets, columns.of)
+        problems: list[Problem] = []
+        for table in (t for name, t in self.plan.tables.items() if name in targets and t.score):
+            there = columns.before_scoring(table)
+            problems += unscorable(self.plan, table, there) if there is not None else ()
+        if problems:
+            raise ConfigurationError(problems)
 
     def _refuse_columns(self, targets: Container[str], columns: Callable[[str], dict[str, str] | None]) -> None:
         """Raise ConfigurationError with every column that a model or a reference of the targets asks for in vain."""
@@ -374,7 +382,8 @@ class Project:
 
     def _ready(self, step: Map | Pinned) -> Map:
         if isinstance(step, Pinned):
-            return load_fitted(self.store, step.stage, self.registry)
+            fitted = load_fitted(self.store, step.stage, self.registry)
+            return Score(name_of_model=step.stage, fitted=fitted) if self.stages[step.stage].kind == "learn" else fitted
         return step.with_key(self.store.keys.subkey(SUBKEY)) if isinstance(step, KeyedMap) else step
 
     def _wanted(self, targets: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tillage.core.errors import BadData, InputMissing, UsageError
+from tillage.core.errors import BadData, ConfigurationError, InputMissing, UsageError
 from tillage.core.rows import ID, INTO, PARENT, REASON, drop_columns, split_left
 from tillage.core.step import Fitted, Map
 
@@ -198,6 +198,39 @@ class Answers:
         sure = None if self.confidences is None else self.confidences[some]
         more = {name: values[some] for name, values in self.more.items()}
         return Answers(self.predictions[some], sure, self.errors[some], more)
+
+
+class Score(Map):
+    """A model as the last step of a table: each row with its prediction, and whatever else the model says of it.
+
+    Rows are those that the model's own table has: what prepares them stands before it.
+    """
+
+    name_of_model: str
+    fitted: Fitted
+
+    def params(self) -> dict[str, Any]:
+        """The digest of what was learnt stands for it."""
+        return {"model": self.name_of_model, **self.fitted.params()}
+
+    def needs(self) -> tuple[str, ...]:
+        """The columns that the model reads."""
+        return tuple(c for c in self.fitted.needs() if c != self.fitted.state.get("target"))
+
+    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with `prediction`, and `confidence` of a classifier; ConfigurationError for a column that it needs
+        and that is not there, or that it would write over."""
+        missing = [c for c in self.needs() if c not in rows.columns]
+        if missing:
+            said = "\n".join(_absent(c, f"model '{self.name_of_model}'", rows.columns) for c in missing)
+            raise ConfigurationError(said, fix="Add the column by a step, or score a table that has it.")
+        sure = (CONFIDENCE,) if "classes" in self.fitted.state else ()
+        if clash := [c for c in (PREDICTION, *sure, *added(self.fitted)) if c in rows.columns]:
+            raise ConfigurationError(
+                f"The rows already have {_columns(clash)}, which model '{self.name_of_model}' would write over.",
+                fix="Rename it by a step before: rename: {columns: {" + clash[0] + ": OTHER}}.",
+            )
+        return self.fitted.apply(rows)
 
 
 def added(model: Fitted) -> tuple[str, ...]:

@@ -100,11 +100,13 @@ def compile_plan(plan: Plan, registry: Registry) -> dict[str, Stage]:
     """All stages by name, in an order in which each comes after what it needs."""
     stages: dict[str, Stage] = {}
     for name in _order(plan):
-        for stage in _table(plan.tables[name]):
-            stages[stage.name] = stage
+        table = plan.tables[name]
+        if table.score and table.score not in stages:
+            stages |= {stage.name: stage for stage in _model(plan.models[table.score], plan, registry)}
+        stages |= {stage.name: stage for stage in _table(table)}
     for model in plan.models.values():
-        for stage in _model(model, plan, registry):
-            stages[stage.name] = stage
+        if model.name not in stages:
+            stages |= {stage.name: stage for stage in _model(model, plan, registry)}
     _refuse_synthetic(stages)
     return _with_stacks(stages)
 
@@ -158,23 +160,29 @@ def beside_of(table: Table) -> tuple[Beside, ...]:
     return table.expect.beside() if isinstance(table.expect, Comparing) else ()
 
 
-def needed_tables(table: Table) -> list[str]:
-    """The tables that must stand before this one: those that it is made from, and those that its checks refer to."""
+def needed_tables(table: Table, models: Mapping[str, Model | None]) -> list[str]:
+    """The tables that must stand before this one: those that it is made from, those that its checks refer to, and those
+    that the model learns from which scores it."""
     referred = [b.table for b in beside_of(table) if b.table not in {None, table.name}]
-    return list(dict.fromkeys([*(name for _, name in table.inputs), *(name for name in referred if name)]))
+    scores = models.get(table.score) if table.score else None
+    learnt = [scores.table, scores.test_table] if scores is not None else []
+    made = [name for _, name in table.inputs]
+    return list(dict.fromkeys([*made, *(name for name in (*referred, *learnt) if name)]))
 
 
 def _order(plan: Plan) -> list[str]:
     done: list[str] = []
     waiting = dict(plan.tables)
     for table in waiting.values():
+        if table.score and table.score not in plan.models:
+            raise ConfigurationError(f"Table '{table.name}' is scored by '{table.score}', which is no model.")
         for beside in beside_of(table):
             if beside.table is not None and beside.table not in waiting:
                 raise ConfigurationError(
                     f"The expectations of '{table.name}' name '{beside.table}', which is no table."
                 )
     while waiting:
-        ready = [n for n, t in waiting.items() if all(i in done for i in needed_tables(t))]
+        ready = [n for n, t in waiting.items() if all(i in done for i in needed_tables(t, plan.models))]
         if not ready:
             raise ConfigurationError(f"The tables {', '.join(sorted(waiting))} feed one another in a circle.")
         for name in ready:
@@ -271,6 +279,9 @@ def _table(table: Table) -> list[Stage]:
         chain.inputs = dict(table.inputs)
     for step in table.steps:
         chain.step(step)
+    if table.score:
+        for port in chain.inputs:
+            chain.maps.setdefault(port, []).append(Pinned(table.score))
     if chain.first:
         chain.flush(always=True)
     else:

@@ -37,6 +37,8 @@ def _service(service: Service) -> dict[str, Any]:
     out: dict[str, Any] = {"model": service.model, "from": service.table}
     if service.keep:
         out["keep"] = _Items(service.keep)
+    if service.redact is not None:
+        out["redact"] = _flat(_value(service.redact)) or True
     if service.hand_over is not None:
         out["hand_over"] = _Line({"precision": service.hand_over})
     if service.canary is not None:
@@ -100,6 +102,8 @@ def _table(table: Table, registry: Registry) -> dict[str, Any]:
         out["subject"] = table.subject
     if table.steps:
         out["steps"] = [_step(step, registry) for step in table.steps]
+    if table.score:
+        out["score"] = table.score
     if table.expect is not None:
         checks = _value(table.expect)
         out["expect"] = [_flat(check) for check in checks] if isinstance(checks, list) else checks

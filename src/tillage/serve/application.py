@@ -10,6 +10,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from json import loads
 from typing import Any
@@ -35,9 +36,13 @@ from tillage.serve.service import Loaded, Served, Unfit
 from tillage.serve.threads import Threads, ended
 from tillage.serve.tracing import SEEN, Seen
 from tillage.serve.unpacking import FEW_HEADS, refused_among, too_large, without
+from tillage.serve.worker import ALL_LOOK, ALL_NUMBERS, Work
 
 MOST_LABELS = 1000
 """Labels of one request."""
+
+LONGEST_LABEL = 65_536
+"""Characters of a label: spans of a long text are some thousands."""
 
 OF_LATE = 10_000
 """Requests whose predictions are held in memory, to tell live whether the labels that come agree."""
@@ -59,9 +64,15 @@ class Application:
     """The routes, and what they stand on."""
 
     def __init__(
-        self, services: Mapping[str, Routed], predictions: PredictionLog, metrics: Metrics, version: str
+        self,
+        services: Mapping[str, Routed],
+        predictions: PredictionLog,
+        metrics: Metrics,
+        version: str,
+        work: Work | None = None,
     ) -> None:
-        """`version`: of Tillage, which the server says on request."""
+        """`version`: of Tillage, which the server says on request; `work`: where this is one of several workers."""
+        self.work = work
         self.services, self.predictions, self.metrics, self.version = services, predictions, metrics, version
         self.batches = {(name, arm.route): Batches() for name, routed in services.items() for arm in routed.arms}
         self.aside = Threads(4, "aside")
@@ -274,6 +285,9 @@ class Application:
         who = str(scope.get(WHO, "token"))
         line = partial(audit, service=served.name, version=version, before=before)
         await self.aside.do(line, served.project.store.root, who, "rollback")
+        if self.work is not None:
+            with suppress(Unavailable):  # the keeper is gone, and the server ends
+                await asyncio.wrap_future(self.work.keeper.ask(ALL_LOOK))
         told = {"model": served.now.model_name, "version": served.now.version, "held": version is not None}
         return json({"service": served.name, **told})
 
@@ -290,9 +304,16 @@ class Application:
             log.error("feedback refused: %s", error)
             raise Refused(503, "Labels cannot be kept now.", retry_after=30) from error
         self.metrics.labelled(len(labels))
+        self.compare(labels)
+        if self.work is not None:
+            with suppress(Unavailable):
+                self.work.labelled(labels)
+        return json({"accepted": len(labels)})
+
+    def compare(self, labels: Sequence[Sequence[Any]]) -> None:
+        """Tell the numbers whether predictions of late were what their labels say."""
         for name, label in labels:
             self._compare(name, label)
-        return json({"accepted": len(labels)})
 
     def _compare(self, name: str, label: Any) -> None:
         """Tell the numbers whether a prediction of late was what its label says."""
@@ -311,6 +332,8 @@ class Application:
             raise Refused(404, "It is no id that this project gave to a prediction.", field=f"{where}id")
         if label is None or isinstance(label, list | dict) or label != label:  # noqa: PLR0124 - NaN
             raise Refused(400, "It must be a text, a number, true or false.", field=f"{where}label")
+        if len(text(label) or "") > LONGEST_LABEL:
+            raise Refused(400, f"It has more than {LONGEST_LABEL:,} characters.", field=f"{where}label")
         require_text({"label": [label]}, lambda _, column: f"{where}{column}")
         return name, label
 
@@ -370,11 +393,19 @@ class Application:
         return json(document(self.services, self.version))
 
     async def numbers(self, scope: Scope) -> Whole:
-        """`GET /metrics`."""
+        """`GET /metrics`: of all workers, where there are several."""
+        found = self.own_numbers()
+        if self.work is not None:
+            with suppress(Unavailable):
+                found = await asyncio.wrap_future(self.work.keeper.ask(ALL_NUMBERS, found))
+        return found, ((b"content-type", CONTENT_TYPE.encode()), *SAFE)
+
+    def own_numbers(self) -> bytes:
+        """The numbers of this process, for Prometheus."""
         for name, routed in self.services.items():
             self.metrics.answers(name, routed.own.now.version)
         self.metrics.unlogged(self.predictions.log.lost)
-        return self.metrics.text(), ((b"content-type", CONTENT_TYPE.encode()), *SAFE)
+        return self.metrics.text()
 
 
 def _speaking(routed: Routed, columns: Columns) -> Served:

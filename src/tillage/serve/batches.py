@@ -62,6 +62,8 @@ class _Request:
     rows: int
     came: float
     answer: asyncio.Future[Answers]
+    behind: bool
+    """Whether it has waited for other work: else it is late because the machine stood still, and is answered."""
 
     @cached_property
     def length(self) -> int:
@@ -95,7 +97,7 @@ class Batches:
         if len(self._waiting) >= MOST_WAITING:
             raise busy()
         loop = asyncio.get_running_loop()
-        request = _Request(loaded, columns, rows, time.monotonic(), loop.create_future())
+        request = _Request(loaded, columns, rows, time.monotonic(), loop.create_future(), self._working > 0)
         self._waiting.append(request)
         if not self._due and (not self._working or self._more_than_one_takes()):
             self._due = True
@@ -143,6 +145,8 @@ class Batches:
         batch = self._take()
         if not batch:
             return
+        for left in self._waiting:
+            left.behind = True
         if batch[0].loaded.seconds <= QUICK and sum(request.rows for request in batch) <= FEW:
             _deliver(batch, _work(batch))
             self._due = True
@@ -174,7 +178,7 @@ class Batches:
             self._waiting.popleft()
             if first.answer.cancelled():
                 continue
-            if first.came < late:
+            if first.came < late and first.behind:
                 first.answer.set_exception(busy())
                 continue
             if not batch:

@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+_MOST = ("tillage_model_version",)
+"""Numbers that are no counts; of several workers the greatest is told."""
+
+
+def summed(texts: Sequence[bytes], known: Mapping[str, float]) -> bytes:
+    r"""The numbers of several workers as those of one server. `known`: what is of the server, and of no worker.
+
+    >>> one = b'# TYPE a counter\na_total{s="x"} 1.0\n'
+    >>> summed([one, one + b'a_total{s="y"} 2.0\n'], {}).decode().splitlines()
+    ['# TYPE a counter', 'a_total{s="x"} 2.0', 'a_total{s="y"} 2.0']
+    """
+    families: dict[str, tuple[list[str], dict[str, float]]] = {}
+    for text in texts:
+        heads: list[str] = []
+        samples: dict[str, float] = {}
+        for line in text.decode().splitlines():
+            if line.startswith("# HELP "):
+                heads = [line]
+            elif line.startswith("# TYPE "):
+                name = line.split(" ")[2]
+                _, samples = families.setdefault(name, ([*heads, line], {}))
+                heads = []
+            elif line:
+                key, _, number = line.rpartition(" ")
+                name, value = key.partition("{")[0], float(number)
+                if name in known:
+                    samples[key] = known[name]
+                elif key not in samples:
+                    samples[key] = value
+                elif name in _MOST:
+                    samples[key] = max(samples[key], value)
+                else:
+                    samples[key] = min(samples[key], value) if name.endswith("_created") else samples[key] + value
+    lines = [line for heads, own in families.values() for line in (*heads, *(f"{k} {v!r}" for k, v in own.items()))]
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 class Metrics:
@@ -39,7 +78,7 @@ class Metrics:
             "tillage_shadow_rows", "Rows of a shadow, by how they compare", ["service", "how"], registry=self.registry
         )
         self._handed = Counter("tillage_handed_over", "Rows for a person", ["service"], registry=self.registry)
-        self._lost = Gauge("tillage_predictions_unlogged", "PredictionLog the disk refused", registry=self.registry)
+        self._lost = Gauge("tillage_predictions_unlogged", "Predictions that the disk refused", registry=self.registry)
         self._ready: dict[str, tuple[Counter, Counter, Histogram]] = {}
 
     def answered(self, service: str, rows: int, turned_away: int, seconds: float) -> None:

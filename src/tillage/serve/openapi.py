@@ -34,13 +34,16 @@ def document(services: Mapping[str, Routed], version: str) -> dict[str, Any]:
     for name, routed in services.items():
         served = routed.own
         kind = "services" if name in served.project.plan.services else "models"
-        summary = f"PredictionLog of {served.now.model_name} for rows like those of {served.now.way.start}"
+        summary = f"Predictions of {served.now.model_name} for rows like those of {served.now.way.start}"
         paths[f"/v1/{kind}/{name}"] = {
             "post": _operation(summary, _rows(served.now, routed.needed), _predictions(served.now))
         }
         paths[f"/v1/{kind}/{name}/rollback"] = {"post": _operation("Hold it at a version", _ROLLBACK, _HELD)}
-        paths[f"/v2/models/{name}"] = {"get": _operation("Its tensors", None, {"type": "object"})}
-        paths[f"/v2/models/{name}/infer"] = {"post": _operation(summary, _TENSORS, {"type": "object"})}
+        only = {"parameters": [_version(served.now.version)]}
+        for at, more in ((f"/v2/models/{name}", {}), (f"/v2/models/{name}/versions/{{version}}", only)):
+            paths[at] = {"get": _operation("Its tensors", None, {"type": "object"}), **more}
+            paths[f"{at}/ready"] = {"get": _operation("Whether it answers", None, {"type": "object"}), **more}
+            paths[f"{at}/infer"] = {"post": _tensors(summary), **more}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tillage", "version": version},
@@ -72,6 +75,18 @@ def _operation(summary: str, body: dict[str, Any] | None, answer: dict[str, Any]
     if body is not None:
         made["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return made
+
+
+def _tensors(summary: str) -> dict[str, Any]:
+    """A question in tensors, and its answer; both may be binary."""
+    made = _operation(summary, _TENSORS, {"type": "object"})
+    made["responses"]["200"]["content"]["application/octet-stream"] = {}
+    return made
+
+
+def _version(number: int) -> dict[str, Any]:
+    """The version in a path: there is one that answers."""
+    return {"name": "version", "in": "path", "required": True, "schema": {"type": "string", "enum": [str(number)]}}
 
 
 def _rows(now: Loaded, needed: Mapping[str, str]) -> dict[str, Any]:

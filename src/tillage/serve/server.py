@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import logging
 import os
 import resource
@@ -35,6 +36,7 @@ from tillage.serve.routing import services_of
 from tillage.serve.scoped_tokens import Tokens
 from tillage.serve.service import Loaded, Served, Unfit
 from tillage.serve.tracing import Traces
+from tillage.serve.worker import NOTE, READY, Work
 from tillage.store.locks import hold
 
 LOOK = 1.0
@@ -80,24 +82,82 @@ def serve(
     with hold(project.store.root / "locks", [LOCK]):
         services = services_of(project, note, Budget(memory))
         with bound(host, port) as listener:
-            _more_files()
             bringing = Bringing()
             predictions = PredictionLog(project.store, bringing)
             application = Application(services, predictions, Metrics(), version)
-            tokens = Tokens(project.store.root)
-            door = Door(application, token, (host, *hosts), application.metrics.refused, tokens, traces)
-            at, at_port = listener.getsockname()[:2]
-            address = f"{'https' if tls else 'http'}://{f'[{at}]' if ':' in at else at}:{at_port}"
+            door = Door(application, token, (host, *hosts), application.metrics.refused, _tokens(project), traces)
+            address = address_of(listener, tls=tls is not None)
             try:
                 asyncio.run(_live(door, application, listener, lambda: listening(address, list(services)), note, tls))
             finally:
                 bringing.end()
-                ended = application.close()
-                predictions.close()
-                if traces is not None:
-                    traces.close()
+                ended = _closed(application, traces)
     if not ended:
         _leave(note)
+
+
+def work(
+    project: Project,
+    *,
+    channel: int,
+    listener: int,
+    token: str,
+    version: str,
+    hosts: Sequence[str],
+    tls: tuple[Path, Path] | None,
+    memory: int | None,
+    traces: Traces | None,
+) -> None:
+    """Serve as one worker of several, until SIGTERM or until the keeper is gone.
+
+    `channel` and `listener`: the descriptors of the socket to the keeper and of that which listens.
+    """
+    own = Work(socket.socket(fileno=channel))
+
+    def note(text: str) -> None:
+        with contextlib.suppress(Unavailable):
+            own.keeper.tell(NOTE, text.encode())
+
+    services = services_of(project, note, Budget(memory))
+    application = Application(services, PredictionLog(project.store, log=own.log_of), Metrics(), version, own)
+    door = Door(application, token, hosts, application.metrics.refused, _tokens(project), traces)
+
+    def ready() -> None:
+        own.keeper.tell(READY, json.dumps(list(services)).encode())
+
+    try:
+        asyncio.run(_live(door, application, _Shared(fileno=listener), ready, note, tls))
+    finally:
+        ended = _closed(application, traces)
+        own.keeper.close()
+    if not ended:
+        _leave(lambda _: None)
+
+
+class _Shared(socket.socket):
+    """A listening socket that several processes take connections from, one at a time, so that each has its share."""
+
+    def listen(self, backlog: int = 0) -> None:
+        """It does: how many may wait was said by who made it."""
+
+
+def _tokens(project: Project) -> Tokens:
+    return Tokens(project.store.root)
+
+
+def _closed(application: Application, traces: Traces | None) -> bool:
+    """Let go of threads, log and traces; whether nothing is worked on any more."""
+    ended = application.close()
+    application.predictions.close()
+    if traces is not None:
+        traces.close()
+    return ended
+
+
+def address_of(listener: socket.socket, *, tls: bool) -> str:
+    """Where a server is reached that listens there."""
+    at, port = listener.getsockname()[:2]
+    return f"{'https' if tls else 'http'}://{f'[{at}]' if ':' in at else at}:{port}"
 
 
 def _leave(note: Callable[[str], None]) -> None:
@@ -176,8 +236,11 @@ async def _live(
     note: Callable[[str], None],
     tls: tuple[Path, Path] | None,
 ) -> None:
-    secured: dict[str, Any] = {"ssl_certfile": tls[0], "ssl_keyfile": tls[1]} if tls else {}
-    server = _Uvicorn(uvicorn.Config(**config(door), **secured, lifespan="off", log_level="error"))
+    _more_files()
+    more: dict[str, Any] = {"ssl_certfile": tls[0], "ssl_keyfile": tls[1]} if tls else {}
+    if isinstance(listener, _Shared):
+        more["backlog"] = 1  # connections that are taken at once
+    server = _Uvicorn(uvicorn.Config(**{**config(door), **more}, lifespan="off", log_level="error"))
     loop = asyncio.get_running_loop()
 
     def end() -> None:
@@ -188,6 +251,8 @@ async def _live(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
+    if application.work is not None:
+        _join(application, application.work, note, end)
     # What is there now stays; to look through it again and again would cost as much as the requests.
     gc.collect()
     gc.freeze()
@@ -206,35 +271,73 @@ async def _live(
             await tending
 
 
+def _join(application: Application, own: Work, note: Callable[[str], None], end: Callable[[], None]) -> None:
+    """Let a worker do what its keeper asks of it: in the event loop, whose thread is another one."""
+    loop = asyncio.get_running_loop()
+    looks = set[asyncio.Task[None]]()
+
+    def call(what: Callable[..., object], *given: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the worker ends
+            loop.call_soon_threadsafe(what, *given)
+
+    async def look(done: Callable[[], None]) -> None:
+        try:
+            await _look_at_all(application, note, {})
+        except Exception:  # the next look comes within a second
+            log.exception("a look for other versions failed; the server goes on")
+        finally:
+            done()
+
+    def begin(done: Callable[[], None]) -> None:
+        task = asyncio.create_task(look(done))
+        looks.add(task)
+        task.add_done_callback(looks.discard)
+
+    def leave() -> None:
+        """At once, as after a second signal: what is answered from now on would stand in no log."""
+        for _ in range(2):
+            end()
+
+    own.left = lambda: call(leave)
+    own.look = lambda done: call(begin, done)
+    own.compare = lambda labels: call(application.compare, labels)
+    own.numbers = application.own_numbers
+
+
 async def _tend(application: Application, note: Callable[[str], None]) -> None:
     """Look for newer versions, and roll the log, as long as the server lives."""
     told: dict[str, str] = {}
     while True:
         await asyncio.sleep(LOOK)
         try:
-            for served in [arm for routed in application.services.values() for arm in routed.arms]:
-                name = f"{served.name} ({served.route})" if served.route else served.name
-                # asked first: whatever was erased by then has its newer version, if it comes to have one
-                before, erased = served.now, await application.aside.do(served.erased)
-                epoch, newer = await application.aside.do(_look, served)
-                if served.forgot(epoch):
-                    application.of_late.clear()
-                if newer:
-                    await renew(application, served, note)
-                elif not served.waits:
-                    told.pop(name, None)
-                elif served.waits == told.get(name):  # two looks: a run may be in the middle of it
-                    note(f"{name}: {served.waits}")
-                    told[name] = ""
-                elif name not in told:
-                    told[name] = served.waits
-                silent = erased and served.now is before
-                if silent and not served.silent:
-                    note(f"{name}: version {served.now.version} was erased, and nothing answers in its place.")
-                served.silent = silent
+            await _look_at_all(application, note, told)
             await application.aside.do(application.predictions.tend)
         except Exception:  # the server goes on answering with what it has
             log.exception("tending failed; the server goes on")
+
+
+async def _look_at_all(application: Application, note: Callable[[str], None], told: dict[str, str]) -> None:
+    """Change to newer versions where there are any. `told`: by service, what the look before found in its way."""
+    for served in [arm for routed in application.services.values() for arm in routed.arms]:
+        name = f"{served.name} ({served.route})" if served.route else served.name
+        # asked first: whatever was erased by then has its newer version, if it comes to have one
+        before, erased = served.now, await application.aside.do(served.erased)
+        epoch, newer = await application.aside.do(_look, served)
+        if served.forgot(epoch):
+            application.of_late.clear()
+        if newer:
+            await renew(application, served, note)
+        elif not served.waits:
+            told.pop(name, None)
+        elif served.waits == told.get(name):  # two looks: a run may be in the middle of it
+            note(f"{name}: {served.waits}")
+            told[name] = ""
+        elif name not in told:
+            told[name] = served.waits
+        silent = erased and served.now is before
+        if silent and not served.silent:
+            note(f"{name}: version {served.now.version} was erased, and nothing answers in its place.")
+        served.silent = silent
 
 
 def _look(served: Served) -> tuple[str | None, bool]:

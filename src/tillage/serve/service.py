@@ -16,7 +16,8 @@ from typing import Any
 import polars as pl
 
 from tillage.core.errors import InputMissing, TillageError, Unavailable, UsageError, unknown_name
-from tillage.core.step import Fitted
+from tillage.core.keyed import SUBKEY, KeyedMap
+from tillage.core.step import Fitted, Map
 from tillage.flow.plan import Service
 from tillage.flow.run import Project
 from tillage.flow.score import Answers, Way, answers, needed, way
@@ -78,6 +79,8 @@ class Loaded:
     """`canary` or `shadow` beside the service's own model."""
     keep: tuple[str, ...] = ()
     """Columns of requests that the log keeps."""
+    redact: Map | None = None
+    """What these pass before they are written."""
     hand_over: HandOver | None = None
     """When a prediction goes to a person."""
     linkage: Linkage = field(default_factory=Linkage)
@@ -198,16 +201,22 @@ class Served:
             task,
             linkage=link,
             route=self.route,
-            keep=self._kept(taken),
+            keep=self._kept(taken, model),
+            redact=self._redacting(),
             hand_over=over,
         )
 
-    def _kept(self, taken: Way) -> tuple[str, ...]:
+    def _kept(self, taken: Way, model: Fitted) -> tuple[str, ...]:
         """The columns that the service keeps of its requests; UsageError for one that none can bring."""
-        known = taken.schema
+        known = [c for c in taken.schema if c != model.state.get("target")]
         if absent := [c for c in self.service.keep if c not in known]:
             raise UsageError(f"'keep' of service '{self.name}': {unknown_name('column', absent[0], known)}")
         return self.service.keep
+
+    def _redacting(self) -> Map | None:
+        """The step that what is kept passes, with the project's key where it asks for one."""
+        step = self.service.redact
+        return step.with_key(self.project.store.keys.subkey(SUBKEY)) if isinstance(step, KeyedMap) else step
 
     def _otherwise(self, model: Version) -> str:
         """A table on the way of a row that the store holds as another plan made it; empty when there is none.

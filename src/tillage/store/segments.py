@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -73,12 +73,12 @@ class Log:
         delay: float = DELAY,
         group: int = GROUP,
         guard: Callable[[], AbstractContextManager[None]] = nullcontext,
-        before: Callable[[], bytes] = bytes,
+        before: Callable[[], Sequence[bytes]] = tuple,
     ) -> None:
         """`first`: the least number that a segment may have; the next one is greater than all that are there.
 
         `guard`: held while a group is written, so that another process may take the segment away between two groups;
-        `before`: asked at each group for a record that is to stand before it (empty: there is none).
+        `before`: asked at each group for records that are to stand before it.
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder, self.delay, self.group = folder, delay, group
@@ -188,7 +188,7 @@ class Log:
     def _settle(self, buffer: list[bytes], promised: list[Future[None]]) -> None:
         with self._disk:  # a roll must not take the file away meanwhile; who appends does not wait for the disk
             try:
-                group = [self._before(), *buffer]
+                group = [*self._before(), *buffer]
                 data = b"".join(_HEAD.pack(len(r), zlib.crc32(r)) + r for r in group if r)
                 with self._guard():
                     if not self.path.exists():  # it was brought into the table by someone who held the guard
