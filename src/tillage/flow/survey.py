@@ -5,11 +5,12 @@ An object whose stamp is unchanged is not opened; one with a new stamp and the o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tillage.core.errors import ConfigurationError, GateFailed, InputMissing, Problem, unknown_name
+from tillage.core.errors import GateFailed, InputMissing, UnknownColumns
 from tillage.core.step import Source
 from tillage.flow.following import Following, Looked, look
 from tillage.flow.plan import Table
@@ -30,6 +31,8 @@ class Known:
     state: Any
     fresh: bool = False
     """It must be read: it is new, or its content or the plan's way to read it changed."""
+    again: bool = False
+    """It is to be read for the sake of its quarantined records alone."""
 
 
 @dataclass
@@ -94,11 +97,10 @@ def survey(
         live.append(Known(number, found.path, found.stamp, checksum, source.observe(root, found.path), fresh=True))
     live.sort(key=lambda k: k.path)
     for k in live:
-        k.fresh = k.fresh or (k.ordinal in force and k.path not in waiting)
+        k.again = not k.fresh and k.ordinal in force and k.path not in waiting
+        k.fresh = k.fresh or k.again
     columns = source.column_types([k.state for k in live])
-    absent = [Problem(unknown_name("column", c, columns)) for c in table_of(stage).key if columns and c not in columns]
-    if absent:
-        raise ConfigurationError(absent, fix=f"Mend 'key' of table '{stage.target}', or the files.")
+    refuse_key(table_of(stage), columns)
     retype = [
         c
         for c in {**columns, **(last.columns if last else {})}
@@ -108,7 +110,7 @@ def survey(
         retype = [c for c, was in zip(columns, last.columns, strict=True) if c != was]
     if retype and last is not None:
         for k in live:
-            k.fresh = True
+            k.fresh, k.again = True, False
     if waiting and (retype or reread):
         raise GateFailed(
             f"Table '{stage.target}' has to be read again, but {', '.join(waiting)} changed after records of it were "
@@ -117,6 +119,13 @@ def survey(
         )
     told = source.notes([k.state for k in live]) if isinstance(source, Following) else ()
     return Survey(live, list(unclaimed.values()), columns, retype, (*told, *looked.notes), waiting)
+
+
+def refuse_key(table: Table, columns: Mapping[str, str]) -> None:
+    """Raise UnknownColumns where a key names columns that the source does not have."""
+    absent = [c for c in table.key if columns and c not in columns]
+    if absent:
+        raise UnknownColumns("key", absent, columns, f"Mend 'key' of table '{table.name}', or the files.")
 
 
 def _looked(source: Source, store: Store, stage: Stage, root: Path, held: int) -> Looked:
