@@ -24,6 +24,7 @@ from tillage.core.step import BadRecord, Batch
 from tillage.flow.ahead import Ahead
 from tillage.flow.bad_records import bad_row
 from tillage.flow.chunking import chunk_rows, fitting
+from tillage.flow.following import Following, Held
 from tillage.flow.mending import LOST
 from tillage.flow.progress import Listener, Progress, silent
 from tillage.flow.quarantine import PART as QUARANTINE
@@ -75,6 +76,8 @@ class SourceRun:
         self.draft = Draft(stage.name, "source", stage.fingerprint(), columns={}, facts=facts)
         self.paths = {k.ordinal: k.path for k in [*found.live, *found.gone]}
         self.forgotten = Tombstones(store, stage.name)
+        self.screened: set[str] = set()
+        """Objects of which records were kept out, since they are of someone who was forgotten."""
         self.touched = 0
         self.examples: list[str] = []
         total = sum(int(k.state.get("records", 0)) for k in found.fresh)
@@ -100,10 +103,12 @@ class SourceRun:
     def run(self) -> Reading:
         """Read what is fresh, drop what is gone, settle who wins; the draft is None when nothing changed."""
         found = self.found
+        for k in found.live:
+            k.fresh = k.fresh and not (k.again and self._still_bad(k))
         sources = self._source_statements()
         if not found.fresh and not found.gone and self.last is not None:
             self._judge(self.last.counts)  # the limit may have been lowered since
-            return Reading(None, 0, sources)
+            return Reading(None, self.touched, sources)
         if self.rewrite:
             self.draft.ended = [
                 c.id for part in self.store.parts(self.stage.name) for c in self.store.chunks(self.stage.name, part)
@@ -112,6 +117,8 @@ class SourceRun:
             self._leave(k)
         for k in found.fresh:
             self._read(k)
+        if self._mask():
+            sources = self._source_statements()
         self._cut(final=True)
         self.numbered = len(self.written)
         if self.table.key:
@@ -146,6 +153,20 @@ class SourceRun:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
+    def _still_bad(self, k: Known) -> bool:
+        """Whether just those records of an object cannot be read that could not: then nothing of it is written anew."""
+        told = ["record", "byte_start", "byte_end", "stage", "reason", "column", "message"]
+        chunks = self.store.chunks_of_origin(self.stage.name, QUARANTINE, k.ordinal)
+        was = [
+            row for c in chunks for row in self.store.read(c).filter(pl.col(OBJECT) == k.ordinal).select(told).rows()
+        ]
+        now: list[tuple[Any, ...]] = []
+        for batch in source_of(self.stage).read(self.root, k.path, self.found.columns):
+            self.touched += batch.rows.height
+            bad = self.forgotten.readable(self._with_keys(batch, k).bad, k.checksum)
+            now += sealed(bad, self.table.name, k.path, k.ordinal, self.store.keys).select(told).rows()
+        return sorted(was) == sorted(now)
+
     def _read(self, k: Known) -> None:
         before = self._rows_of(k.ordinal) if k.ordinal in self.held else None
         held: list[pl.DataFrame] = []
@@ -162,8 +183,11 @@ class SourceRun:
                 rows = rows.hstack([self._by_content(rows.select(self.columns), k.path, occurrences)])
             elif before is not None or self.forgotten.by_row:
                 rows = self._identified(rows)
+            here = rows.height
             rows = self.forgotten.screen(rows, k.checksum)
             bad = self.forgotten.readable(keyed.bad, k.checksum)
+            if rows.height < here or len(bad) < len(keyed.bad):
+                self.screened.add(k.path)
             self._set_aside(bad, k)
             if before is not None:
                 seen.append(rows[ID])
@@ -172,6 +196,16 @@ class SourceRun:
             self.listen(self.progress)
         if before is not None:
             self._compare(k, before, pl.concat(seen) if seen else ids(), held)
+
+    def _mask(self) -> bool:
+        """Let no object be named by a value of a row that a tombstone has kept out; whether any was."""
+        source, live = source_of(self.stage), self.found.live
+        if not self.screened or not isinstance(source, Following):
+            return False
+        held = source.masked([Held(k.path, k.stamp, k.state) for k in live], self.screened)
+        for k, now in zip(live, held, strict=True):
+            k.path, k.stamp, k.state = now.path, now.stamp, now.state
+        return True
 
     def _compare(self, k: Known, before: pl.DataFrame, here: pl.Series, held: list[pl.DataFrame]) -> None:
         """End the reading of a changed object: drop what it lost, note what stands elsewhere in it now."""
@@ -508,8 +542,9 @@ class SourceRun:
             stamp = dump(k.stamp)
             if old is not None and not k.fresh:
                 if old != (k.path, stamp):
-                    query = "UPDATE sources SET path = ?, stamp = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL"
-                    out.append((query, (k.path, stamp, name, k.ordinal)))
+                    query = "UPDATE sources SET path = ?, stamp = ?, state = ? "
+                    query += "WHERE stage = ? AND ordinal = ? AND ended IS NULL"
+                    out.append((query, (k.path, stamp, dump(k.state), name, k.ordinal)))
                 continue
             if old is not None:
                 out.append(
