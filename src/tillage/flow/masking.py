@@ -15,6 +15,7 @@ import polars as pl
 from tillage.core.rows import ID, only
 from tillage.flow.following import Following, Held
 from tillage.flow.stages import Stage
+from tillage.flow.tombstones import stages_of
 from tillage.store.catalog import dump, load
 from tillage.store.locate import holding
 from tillage.store.purge import QUARANTINE
@@ -30,7 +31,8 @@ def masks(store: Store, stages: Mapping[str, Stage], gone: pl.Series) -> list[St
     out: list[Statement] = []
     for stage in stages.values():
         if isinstance(stage.step, Following):
-            out += _masked(store, stage, stage.step, _objects_of(store, stage.name, gone))
+            for name in stages_of(stage.name):
+                out += _masked(store, name, stage.step, _objects_of(store, name, gone))
     return out
 
 
@@ -40,20 +42,21 @@ def _objects_of(store: Store, stage: str, gone: pl.Series) -> set[int]:
     for part in (ROWS, LEFT, QUARANTINE):
         every = store.every_chunk(stage, part)
         for chunk in every if part == QUARANTINE else holding(store, stage, gone, part, every):
-            rows = store.objects.get_frame(chunk.object, chunk.checksum, [ID, OBJECT])
-            found |= set(only(rows, gone)[OBJECT].to_list())
+            if store.origins(chunk):  # by another plan a stage of this name may have held what steps had made
+                rows = store.objects.get_frame(chunk.object, chunk.checksum, [ID, OBJECT])
+                found |= set(only(rows, gone)[OBJECT].to_list())
     return found
 
 
-def _masked(store: Store, stage: Stage, source: Following, objects: Collection[int]) -> list[Statement]:
+def _masked(store: Store, stage: str, source: Following, objects: Collection[int]) -> list[Statement]:
     if not objects:
         return []
-    rows = store.catalog.rows("SELECT * FROM sources WHERE stage = ? ORDER BY path", stage.name)
+    rows = store.catalog.rows("SELECT * FROM sources WHERE stage = ? ORDER BY path", stage)
     held = [Held(r["path"], load(r["stamp"]), load(r["state"])) for r in rows]
     named = {h.path for h, r in zip(held, rows, strict=True) if r["ordinal"] in objects}
     query = "UPDATE sources SET path = ?, stamp = ?, state = ? WHERE stage = ? AND ordinal = ? AND added = ?"
     return [
-        (query, (now.path, dump(now.stamp), dump(now.state), stage.name, r["ordinal"], r["added"]))
+        (query, (now.path, dump(now.stamp), dump(now.state), stage, r["ordinal"], r["added"]))
         for now, was, r in zip(source.masked(held, named), held, rows, strict=True)
         if now != was
     ]

@@ -30,7 +30,7 @@ from tillage.flow.progress import Listener, Progress, silent
 from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.flow.quarantine import sealed
 from tillage.flow.stages import Stage
-from tillage.flow.survey import Known, Survey, held_objects, source_of, table_of
+from tillage.flow.survey import Known, Survey, held_objects, read_before, source_of, table_of
 from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import dump
 from tillage.store.digests import content_hashes
@@ -68,14 +68,15 @@ class SourceRun:
         self.store, self.stage, self.root, self.found = store, stage, root, found
         self.table = table_of(stage)
         self.last: Version | None = store.latest(stage.name)
-        self.rewrite = self.last is None or bool(found.retype) or self.last.fingerprint == LOST
+        other = self.last is not None and read_before(store, stage.name) is None  # by another plan, of another stage
+        self.rewrite = self.last is None or other or bool(found.retype) or self.last.fingerprint == LOST
         self.columns = list(found.columns)
         self.held = set() if self.rewrite else set(held_objects(store, stage.name))
         """Objects whose rows the table shows now."""
         facts = {"types": found.columns, **({"notes": list(found.notes)} if found.notes else {})}
         self.draft = Draft(stage.name, "source", stage.fingerprint(), columns={}, facts=facts)
         self.paths = {k.ordinal: k.path for k in [*found.live, *found.gone]}
-        self.forgotten = Tombstones(store, stage.name)
+        self.forgotten = Tombstones(store, stage.name, self.table.key)
         self.screened: set[str] = set()
         """Objects of which records were kept out, since they are of someone who was forgotten."""
         self.touched = 0
@@ -482,7 +483,7 @@ class SourceRun:
         schema = self.schema
         if schema is not None:
             draft.columns = {c: str(t) for c, t in schema.items() if not c.startswith("_")}
-        elif self.last is not None:
+        elif self.last is not None and not self.rewrite:
             draft.columns = self.last.columns
         else:
             draft.columns = dict(self.found.columns)

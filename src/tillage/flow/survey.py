@@ -17,7 +17,7 @@ from tillage.flow.plan import Table
 from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import load
-from tillage.store.tables import LEFT, Store
+from tillage.store.tables import LEFT, Store, Version
 
 
 @dataclass
@@ -72,11 +72,11 @@ def survey(
             live.append(Known(before.ordinal, found.path, found.stamp, before.checksum, before.state))
         else:
             strangers.append((found, before))
-    last = store.latest(stage.name)
+    last = read_before(store, stage.name)
     movable = bool(table_of(stage).key) and not store.chunks(stage.name, LEFT)
     by_checksum = {k.checksum: k for k in unclaimed.values()} if movable else {}
     ordinal = 1 + max((k.ordinal for k in _ever(store, stage.name)), default=-1)
-    forgotten = Tombstones(store, stage.name)
+    forgotten = Tombstones(store, stage.name, table_of(stage).key)
     waiting: list[str] = []
     for found, before in strangers:
         checksum = source.checksum(root, found.path)
@@ -119,6 +119,12 @@ def survey(
         )
     told = source.notes([k.state for k in live]) if isinstance(source, Following) else ()
     return Survey(live, list(unclaimed.values()), columns, retype, (*told, *looked.notes), waiting)
+
+
+def read_before(store: Store, stage: str) -> Version | None:
+    """The newest version of a stage, if a source was read for it: with other steps the table's name was another's."""
+    last = store.latest(stage)
+    return last if last is not None and "types" in last.facts else None
 
 
 def refuse_key(table: Table, columns: Mapping[str, str]) -> None:

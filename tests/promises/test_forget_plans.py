@@ -1,0 +1,125 @@
+"""What was forgotten stays away when the plan is edited: other steps, another key, a table of another name.
+
+Tokens of the person are looked for in every file of the store, as `canary.scan` does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.flow.world import KEY, differences, digests
+from tests.promises.canary import PERSON, TOKEN, scan
+
+from tillage.core.errors import GateFailed
+from tillage.face.rooms import project
+from tillage.flow.run import Project
+from tillage.promises import forget
+from tillage.store.verify import verify
+
+TABLE = "project: p\ntables:\n  people: {{collect: {{files: '*.csv'}}, max_quarantine: 1, subject: who{}}}\n"
+STEPS = ", steps: [{derive: {columns: {m: n * 2}}}]"
+MORE = ", steps: [{drop_duplicates: {columns: [n]}}]"
+CHECKED = ", expect: [{column: n, max: 99}]"
+BAD = f"4,{PERSON},short {TOKEN} row,x"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+
+
+def planned(root: Path, rest: str) -> Path:
+    root.mkdir(exist_ok=True)
+    (root / "tillage.yaml").write_text(TABLE.format(rest), encoding="utf-8")
+    return root
+
+
+def write(root: Path, *lines: str, name: str = "a.csv") -> None:
+    (root / name).write_text("\n".join(["id,who,n", *lines]) + "\n", encoding="utf-8")
+
+
+def never(root: Path, rest: str) -> Project:
+    """A project of the same plan that never saw the person."""
+    planned(root, rest)
+    write(root, "1,ann,5", "3,cyd,7")
+    return project(root)
+
+
+@pytest.mark.parametrize("before", [", key: id", STEPS + ", key: id", ""])
+@pytest.mark.parametrize("after", [", key: id", MORE + ", key: id", CHECKED + ", key: id", ""])
+def test_an_edited_plan_brings_nobody_back(tmp_path: Path, before: str, after: str) -> None:
+    root = planned(tmp_path / "with", before)
+    write(root, "1,ann,5", f"2,{PERSON},6", "3,cyd,7", BAD)
+    with project(root) as p:
+        p.run()
+        forget(p, "people", subject=[PERSON])
+        assert scan(p.store.root) == []
+    planned(root, after)
+    with project(root) as p, never(tmp_path / "never", after) as other:
+        p.run()
+        other.run()
+        assert scan(p.store.root) == []
+        if ("key" in before) == ("key" in after):
+            assert differences(digests(p), digests(other)) == []
+        assert sorted(p.read("people")["id"]) == [1, 3]
+        assert p.run().changed == []
+        assert verify(p.store).findings == ()
+
+
+@pytest.mark.parametrize("steps", ["", STEPS])
+def test_another_key_brings_nobody_back(tmp_path: Path, steps: str) -> None:
+    root = planned(tmp_path, ", key: id")
+    write(root, "1,ann,5", f"2,{PERSON},6", "3,cyd,7")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", key=["2"])
+    planned(root, ", key: [id, n]" + steps)
+    with project(root) as p:
+        p.run()
+        assert sorted(p.read("people")["id"]) == [1, 3]
+        write(root, "1,ann,5", f"2,{PERSON},9", "3,cyd,8", "4,dan,8")
+        p.run()
+        assert sorted(p.read("people")["id"]) == [1, 3, 4]
+        assert scan(p.store.root) == []
+        forget(p, "people", key=["4", "8"])
+    planned(root, ", key: id" + steps)
+    with project(root) as p:
+        p.run()
+        assert sorted(p.read("people")["id"]) == [1, 3]
+        (root / "a.csv").write_text("id,who\n1,ann\n4,dan\n")
+        with pytest.raises(GateFailed, match=r"forgotten by their key \(id, n\), and what is read now has no 'n'"):
+            p.run()
+        assert sorted(p.read("people")["id"]) == [1, 3]
+
+
+@pytest.mark.parametrize(("before", "after"), [("", STEPS), (STEPS, ""), (CHECKED, STEPS), (STEPS, CHECKED)])
+def test_the_stage_that_a_source_had_before_is_forgotten_too(tmp_path: Path, before: str, after: str) -> None:
+    """What was set aside there, too, and is at the source no more."""
+    root = planned(tmp_path, ", key: id" + before)
+    write(root, "1,ann,5", f"2,{PERSON},6", BAD, f"5,{TOKEN}other,8")
+    with project(root) as p:
+        p.run()
+    planned(root, ", key: id" + after)
+    write(root, "1,ann,5", f"2,{PERSON},6", f"5,{TOKEN}other,8")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", subject=[PERSON, f"{TOKEN}other"])
+        assert scan(p.store.root) == []
+        assert p.run().changed == []
+        assert verify(p.store).findings == ()
+
+
+def test_steps_come_and_go(tmp_path: Path) -> None:
+    """A table stands on its source alone, on steps, and on its source again: each time as a rebuild would."""
+    root = planned(tmp_path, ", key: id")
+    for n, rest in enumerate((", key: id", STEPS + ", key: id", ", key: id", CHECKED + ", key: id", ", key: id")):
+        write(root, "1,ann,5", f"{10 + n},bob,6", f"1,zoe,{n}", name="a.csv")
+        planned(root, rest)
+        with project(root) as p:
+            p.run()
+            with Project(p.plan.model_copy(update={"store": tmp_path / f"new{n}"}), p.registry) as fresh:
+                fresh.run()
+                assert differences(digests(p), digests(fresh)) == []
+            assert p.run().changed == []
+            assert verify(p.store).findings == ()
