@@ -12,6 +12,7 @@ from tests.flow.world import KEY, differences, digests
 from tests.promises.canary import PERSON, TOKEN, scan
 
 from tillage.core.errors import GateFailed
+from tillage.face.main import ended
 from tillage.face.rooms import project
 from tillage.flow.run import Project
 from tillage.promises import forget
@@ -123,3 +124,32 @@ def test_steps_come_and_go(tmp_path: Path) -> None:
                 assert differences(digests(p), digests(fresh)) == []
             assert p.run().changed == []
             assert verify(p.store).findings == ()
+
+
+def test_a_table_that_no_plan_has_any_more_awaits_a_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = planned(tmp_path, STEPS + ", key: id")
+    write(root, "1,ann,5", f"2,{PERSON},6", BAD)
+    with project(root) as p:
+        p.run()
+    text = (root / "tillage.yaml").read_text().replace("people:", "persons:")
+    (root / "tillage.yaml").write_text(text + "  more: {from: persons}\n")
+    with project(root) as p:
+        p.run()
+        told, receipt = forget(p, "persons", subject=[PERSON])
+        assert [(c["table"], c["rows"]) for c in told["undecided"]] == [("people", 3)]
+        assert receipt["undecided"] == 3
+        assert scan(p.store.root) != []
+    for command in (["gc", "--keep", "1"], ["gc", "--abandoned"]):
+        assert scan(root / ".tillage") != []
+        assert ended([*command, "--plan", str(root)]) == 0
+    assert "Not in the plan: people." in capsys.readouterr().out
+    assert scan(root / ".tillage") == []
+    with project(root) as p:
+        assert p.store.stages() == ["more", "persons", "persons/source"]
+        assert verify(p.store).findings == ()
+        assert p.run().changed == []
+        assert p.abandoned() == []
+        forget(p, "persons", key=["1"])
+        assert p.read("more").height == 0

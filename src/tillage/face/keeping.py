@@ -83,6 +83,9 @@ def _verify_receipt(screen: Screen, file: Path, key: str | None, plan: Path | No
 def gc(
     *,
     keep: Annotated[int, typer.Option("--keep", min=1, metavar="N", help="Versions of each table to keep.")] = KEEP,
+    abandoned: Annotated[
+        bool, typer.Option("--abandoned", help="Remove whole tables and models, too, that the plan has no more.")
+    ] = False,
     plan: PlanFile = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -94,8 +97,12 @@ def gc(
 
     screen = Screen(as_json)
     with open_project(plan, ran=True) as project, hold(project.store.root / "locks", [STORE_LOCK], wait=wait):
-        found = collect(project.store, keep)
+        gone = project.abandoned() if abandoned else []
+        found = collect(project.store, keep, gone)
+    targets = sorted({stage.partition("/")[0] for stage in gone} - {*project.plan.tables, *project.plan.models})
+    if abandoned:
+        screen.line(f"Not in the plan: {', '.join(targets) or 'nothing that there is'}.")
     screen.line(
         f"Removed {many(found.versions, 'version')} and {many(found.files, 'file')}, {many(found.bytes, 'byte')}."
     )
-    screen.result({"schema": "tillage.gc/1", "keep": keep, **asdict(found)})
+    screen.result({"schema": "tillage.gc/1", "keep": keep, "abandoned": targets, **asdict(found)})

@@ -428,6 +428,10 @@ class Project:
     def _of_target(self, target: str) -> list[Stage]:
         return [s for s in self.stages.values() if s.target == target]
 
+    def abandoned(self) -> list[str]:
+        """The stages of the store that the plan has no more; a server's log is of no plan."""
+        return [name for name in self.store.stages() if name not in self.stages and not name.startswith("@")]
+
     def maps(self, table: str) -> tuple[Map, ...]:
         """The Maps that a row passes from its source to a table; steps that look across rows, and those that make rows
         up for training, are not among them."""

@@ -122,6 +122,20 @@ def undecided(project: Project, closure: Closure) -> list[dict[str, Any]]:
         if stage.kind == "source" and table is not None and may_hold_copies(table):
             out += _same_key(project, stage, table, closure, values)
     out += _merged(project, closure)
+    out += _abandoned(project)
+    return out
+
+
+def _abandoned(project: Project) -> list[dict[str, Any]]:
+    """Tables that collected by an earlier plan: what in them is whose, this plan cannot say."""
+    out = []
+    mine = {name for stage in project.stages for name in stages_of(stage)}
+    for name in project.abandoned():
+        chunks = [c for part in (ROWS, LEFT, QUARANTINE) for c in project.store.every_chunk(name, part)]
+        if name not in mine and any(project.store.origins(c) for c in chunks):
+            why = "no plan has this table any more, so nobody looked there (`tillage gc --abandoned` removes it)"
+            rows = sum(c.rows for c in chunks if c.ended is None)
+            out.append({"table": stages_of(name)[0], "why": why, "rows": rows, "ids": []})
     return out
 
 
