@@ -1,4 +1,5 @@
-"""What was forgotten stays away when the plan is edited: other steps, another key, a table of another name.
+"""What was forgotten stays away when the plan is edited (other steps, another key, a table of another name) or a file
+is moved.
 
 Tokens of the person are looked for in every file of the store, as `canary.scan` does.
 """
@@ -15,7 +16,8 @@ from tillage.core.errors import GateFailed
 from tillage.face.main import ended
 from tillage.face.rooms import project
 from tillage.flow.run import Project
-from tillage.promises import forget
+from tillage.promises import forget, release_object
+from tillage.store.gc import collect
 from tillage.store.verify import verify
 
 TABLE = "project: p\ntables:\n  people: {{collect: {{files: '*.csv'}}, max_quarantine: 1, subject: who{}}}\n"
@@ -153,3 +155,44 @@ def test_a_table_that_no_plan_has_any_more_awaits_a_decision(
         assert p.abandoned() == []
         forget(p, "persons", key=["1"])
         assert p.read("more").height == 0
+
+
+@pytest.mark.parametrize("rotated", [False, True], ids=["renamed", "rotated"])
+def test_a_file_that_is_renamed_and_changed_is_not_read(tmp_path: Path, rotated: bool) -> None:
+    """Its checksum is another and so is its name; that it is the same file, its inode tells."""
+    root = planned(tmp_path, "")
+    write(root, "1,ann,5", f"2,{PERSON},6")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", subject=[PERSON])
+        with (root / "a.csv").open("a") as file:
+            file.write("3,cyd,7\n")
+        (root / "a.csv").rename(root / "b.csv")
+        if rotated:
+            write(root, "4,dan,8")
+        waits = ["people: a.csv", "people: b.csv"] if rotated else ["people: b.csv"]
+        for _ in range(2):
+            assert p.run().waiting == waits
+            assert p.read("people")["id"].to_list() == [1]
+        assert scan(p.store.root) == []
+        text = (root / "b.csv").read_text().replace(f"2,{PERSON},6\n", "")
+        (root / "b.csv").write_text(text)
+        assert release_object(p, "people", "a.csv" if rotated else "b.csv") == 1
+        assert p.run().waiting == []
+        assert sorted(p.read("people")["id"]) == [1, 3, *[4] * rotated]
+        assert scan(p.store.root) == []
+
+
+def test_marks_know_their_file_after_gc(tmp_path: Path) -> None:
+    root = planned(tmp_path, "")
+    write(root, "1,ann,5", f"2,{PERSON},6")
+    write(root, "3,cyd,7", name="c.csv")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", subject=[PERSON])
+        (root / "a.csv").unlink()
+        p.run()
+        collect(p.store, 1)
+        write(root, "1,ann,9", f"2,{PERSON},6")
+        assert p.run().waiting == ["people: a.csv"]
+        assert scan(p.store.root) == []

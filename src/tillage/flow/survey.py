@@ -6,12 +6,12 @@ An object whose stamp is unchanged is not opened; one with a new stamp and the o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tillage.core.errors import GateFailed, InputMissing, UnknownColumns
-from tillage.core.step import Source
+from tillage.core.step import Found, Source
 from tillage.flow.following import Following, Looked, look
 from tillage.flow.plan import Table
 from tillage.flow.stages import Stage
@@ -80,10 +80,12 @@ def survey(
     waiting: list[str] = []
     for found, before in strangers:
         checksum = source.checksum(root, found.path)
-        if not table_of(stage).key and forgotten.awaits(found.path, checksum):
+        moved = None if before is not None or table_of(stage).key else _moved(found, old)
+        if not table_of(stage).key and forgotten.awaits((moved or found).path, checksum):
             waiting.append(found.path)
-            if before is not None:
-                live.append(before)
+            stays = before or (unclaimed.pop(moved.path, None) if moved is not None else None)
+            if stays is not None:
+                live.append(replace(stays, path=found.path))
             continue
         same = before if before is not None and before.checksum == checksum else None
         if before is None and checksum in by_checksum:
@@ -119,6 +121,12 @@ def survey(
         )
     told = source.notes([k.state for k in live]) if isinstance(source, Following) else ()
     return Survey(live, list(unclaimed.values()), columns, retype, (*told, *looked.notes), waiting)
+
+
+def _moved(found: Found, old: Mapping[str, Known]) -> Known | None:
+    """The file that a new name stands for, if it had another: a log that is rotated, and was written to before."""
+    inode = found.stamp.get("inode")
+    return next((k for k in old.values() if inode is not None and k.stamp.get("inode") == inode), None)
 
 
 def read_before(store: Store, stage: str) -> Version | None:

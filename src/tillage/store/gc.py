@@ -65,7 +65,8 @@ def collect(store: Store, keep: int = KEEP, abandoned: Collection[str] = ()) -> 
                 store.catalog.write_many(f"DELETE FROM {table} WHERE chunk = ?", [(c,) for c in dead])  # noqa: S608
             store.catalog.write_many("DELETE FROM chunks WHERE id = ?", [(c,) for c in dead])
             store.catalog.write(
-                "DELETE FROM sources WHERE stage = ? AND ended IS NOT NULL AND ended <= ?",
+                "DELETE FROM sources WHERE stage = ? AND ended IS NOT NULL AND ended <= ? "
+                "AND checksum NOT IN (SELECT checksum FROM tombstones)",  # they say which file the marks are of
                 stage,
                 mine[0] if mine else 0,
             )
