@@ -262,7 +262,13 @@ def test_damage_is_found_and_told(store: Store) -> None:
     (store.root / "objects" / ".half.tmp").write_bytes(b"x")
     assert verify(store).orphans == 1
     assert verify(store).findings == ()
-    for counts in ({"rows": 3}, {"dropped": {"old": 2}}, {"dropped": {"new": 1}}, {"merged": 1}):
+    for counts in (
+        {"rows": 3},
+        {"dropped": {"old": 2}},
+        {"dropped": {"new": 1}},
+        {"merged": 1},
+        {"quarantined": {"bad": 1}},
+    ):
         store.catalog.write("UPDATE versions SET counts = json_patch(counts, ?)", json.dumps(counts))
         assert len(verify(store).findings) == 1, counts
         store.catalog.write("UPDATE versions SET counts = ?", json.dumps(draft.counts))
