@@ -18,6 +18,7 @@ from tillage.collect import Files, read_file
 from tillage.collect.cache import Cache, Parsed
 from tillage.core import BadData, BadRecord, ConfigurationError, Denied, InputMissing
 from tillage.core.state import decode, encode
+from tillage.face.rooms import project
 
 
 def write(root: Path, **texts: str) -> None:
@@ -90,6 +91,34 @@ def test_nothing_there_says_what_is(tmp_path: Path, pattern: str, hint: str) -> 
     (tmp_path / "data" / "x.csv").write_text("a\n")
     with pytest.raises(InputMissing, match=hint):
         Files(path=pattern).scan(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.zip", "loop.csv"])
+def test_a_link_to_what_is_not_there_is_a_file_that_cannot_be_read(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is counted and told, and read once there is something behind it."""
+    monkeypatch.setenv("TILLAGE_KEY", "5" * 64)
+    write(tmp_path, a_csv="id,n\n1,5\n")
+    (tmp_path / "kept").mkdir()
+    target = name if name.startswith("loop") else f"kept/{name}"
+    (tmp_path / name).symlink_to(target)
+    pattern = f"['*.csv', '*{Path(name).suffix}']"
+    (tmp_path / "tillage.yaml").write_text(f"project: p\ntables: {{t: {{collect: {{files: {pattern}}}, key: id}}}}\n")
+    with project(tmp_path) as p:
+        told = p.summary(p.run())["tables"]["t"]
+        assert (told["rows"], told["in"], told["quarantined"]) == (1, 2, {"dangling_link": 1})
+        at = p.store.latest("t")
+        assert at is not None
+        found = p.set_aside(at, 9)
+        assert found is not None
+        assert found[1][0]["message"] == f"It is a link to '{target}', which is not there."
+        assert p.run().changed == []
+        if target.endswith("b.csv"):
+            (tmp_path / target).write_text("id,n\n2,6\n")
+            p.run()
+            assert p.read("t").sort("id")["id"].to_list() == [1, 2]
+            assert p.summary()["tables"]["t"]["quarantined"] == {}
 
 
 def test_a_file_that_vanished(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tests.collect.site import Handler, Page, site
 from tests.flow.world import KEY, differences, digests
 
 from tillage.collect import Files, http_files
-from tillage.collect.remote import Elsewhere
+from tillage.collect.remote import Elsewhere, Trust
 from tillage.core.errors import Denied, InputMissing, Unavailable
 from tillage.face.main import ended
 from tillage.face.rooms import project
@@ -116,9 +116,9 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
         yield made
 
 
-def plan(root: Path, path: str) -> None:
+def plan(root: Path, path: str, *, trust_times: bool = False) -> None:
     root.mkdir(exist_ok=True)
-    source = f"path: '{path}', allow_private: [127.0.0.1]"
+    source = f"path: '{path}', allow_private: [127.0.0.1]" + ", trust_times: true" * trust_times
     (root / "tillage.yaml").write_text(
         f"project: far\ntables:\n  t: {{collect: {{files: {{{source}}}}}, key: id, max_quarantine: 1}}\n"
     )
@@ -135,7 +135,7 @@ def test_only_what_changed_is_read(served: Served, tmp_path: Path, monkeypatch: 
     served.write("in/b c%.csv", b"id,name\n3,c\n", age=7200)
     served.write("in/readme.md", b"no table")
     root = tmp_path / "plan"
-    plan(root, f"{served.url}/in/*.csv")
+    plan(root, f"{served.url}/in/*.csv", trust_times=True)
     with project(root) as p:
         p.run()
         assert rows(p) == [(1, "a"), (2, "b"), (3, "c")]
@@ -157,6 +157,25 @@ def test_only_what_changed_is_read(served: Served, tmp_path: Path, monkeypatch: 
         with Project(p.plan.model_copy(update={"store": root / "new"}), p.registry) as fresh:
             fresh.run()
             assert differences(digests(p), digests(fresh)) == []
+
+
+def test_a_file_put_back_with_its_old_time_and_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tag tells it, and no time: only what is read does. Nothing is written where that is as it was."""
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+    served = Served(tmp_path / "served")
+    with python_server(served):
+        served.write("a.csv", CSV)
+        plan(tmp_path / "plan", f"{served.url}/a.csv")
+        before = (served.folder / "a.csv").stat()
+        with project(tmp_path / "plan") as p:
+            p.run()
+            served.read()
+            assert p.run().touched == {"t": 0}
+            assert served.read() == ["/a.csv"]
+            served.write("a.csv", CSV.replace(b"b", b"c"))
+            os.utime(served.folder / "a.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+            p.run()
+            assert rows(p) == [(1, "a"), (2, "c")]
 
 
 def test_folders_and_single_files(served: Served, tmp_path: Path) -> None:
@@ -182,7 +201,7 @@ def test_a_fresh_time_of_change_says_nothing(tmp_path: Path) -> None:
     served = Served(tmp_path)
     served.write("a.csv", CSV, age=1)
     with python_server(served):
-        far = Elsewhere(allowed=HERE)
+        far = Elsewhere(trust=Trust(HERE, times=True))
         (one,) = far.find(f"{served.url}/a.csv")
         assert set(one.stamp) == {"sha256"}
         served.write("a.csv", CSV, age=3600)
@@ -193,7 +212,7 @@ def test_a_fresh_time_of_change_says_nothing(tmp_path: Path) -> None:
 def test_tags() -> None:
     """A strong tag spares the fetching, a weak one does not, and a server that knows no HEAD is asked for all."""
     with site({"/a.csv": Page(CSV, headers={"ETag": '"1"'})}) as web_site:
-        far = Elsewhere(allowed=HERE)
+        far = Elsewhere(trust=Trust(HERE))
         web_site.heads = True
         assert [f.stamp for f in far.find(f"{web_site.url}/a.csv")] == [{"size": len(CSV), "etag": '"1"'}]
         web_site.pages["/a.csv"] = Page(CSV, headers={"Content-MD5": "abc=="})
@@ -267,14 +286,14 @@ def test_networks_inside_are_refused(tmp_path: Path) -> None:
         for target in (mapped + "/a.csv", "http://169.254.169.254/latest/meta-data/"):
             outer.pages["/a.csv"] = Page(status=302, headers={"Location": target})
             with pytest.raises(Denied, match=r"inside our network"):
-                Elsewhere(allowed=HERE).find(f"{outer.url}/a.csv")
+                Elsewhere(trust=Trust(HERE)).find(f"{outer.url}/a.csv")
         assert inner.asked == []
         outer.pages["/a.csv"] = Page(status=302, headers={"Location": "file:///etc/passwd"})
         with pytest.raises(Unavailable, match="cannot be"):
-            Elsewhere(allowed=HERE).find(f"{outer.url}/a.csv")
+            Elsewhere(trust=Trust(HERE)).find(f"{outer.url}/a.csv")
         outer.pages["/a.csv"] = Page(status=302, headers={"Location": "/a.csv"})
         with pytest.raises(Unavailable, match="cannot be"):
-            Elsewhere(allowed=HERE).find(f"{outer.url}/a.csv")
+            Elsewhere(trust=Trust(HERE)).find(f"{outer.url}/a.csv")
         assert outer.paths().count("/a.csv") <= 3 + 1 + http_files.REDIRECTS + 1
 
 
@@ -286,7 +305,7 @@ def test_what_a_server_is_told_stays_with_it(tmp_path: Path, monkeypatch: pytest
         first.pages["/a.csv"] = Page(CSV)
         first.pages["/moved.csv"] = Page(status=302, headers={"Location": f"{other.url}/a.csv"})
         monkeypatch.setitem(conf, "http", {"headers": {"Authorization": "Bearer hush"}})
-        far = Elsewhere(allowed=HERE)
+        far = Elsewhere(trust=Trust(HERE))
         assert far.content(f"{first.url}/a.csv").head == CSV
         assert far.content(f"{first.url}/moved.csv").head == CSV
         assert [headers.get("Authorization") for *_, headers in first.asked] == ["Bearer hush"] * 2
@@ -299,7 +318,7 @@ def test_what_a_server_is_told_stays_with_it(tmp_path: Path, monkeypatch: pytest
 )
 def test_answers_that_are_no_file(status: int, error: type[Exception], said: str) -> None:
     with site({"/a.csv": Page(status=status)}) as web_site, pytest.raises(error, match=said):
-        Elsewhere(allowed=HERE).content(f"{web_site.url}/a.csv")
+        Elsewhere(trust=Trust(HERE)).content(f"{web_site.url}/a.csv")
 
 
 def test_a_busy_server_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,12 +326,12 @@ def test_a_busy_server_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_files, "time", SimpleNamespace(sleep=waited.append))
     busy = Page(status=429, headers={"Retry-After": "7"})
     with site({"/a.csv": lambda n: busy if n < 3 else Page(CSV)}) as web_site:
-        assert Elsewhere(allowed=HERE).content(f"{web_site.url}/a.csv").head == CSV
+        assert Elsewhere(trust=Trust(HERE)).content(f"{web_site.url}/a.csv").head == CSV
         assert waited == [7, 7]
     with site({"/a.csv": Page(status=503), "/b.csv": Page(status=503, headers={"Retry-After": "3600"})}) as web_site:
         for name in ("a.csv", "b.csv"):
             with pytest.raises(Unavailable, match="has no time for us"):
-                Elsewhere(allowed=HERE).content(f"{web_site.url}/{name}")
+                Elsewhere(trust=Trust(HERE)).content(f"{web_site.url}/{name}")
         assert waited[2:] == [1, 1], "an hour is not waited for"
 
 
@@ -324,9 +343,11 @@ def test_only_what_lies_in_the_folder_is_linked() -> None:
     page = "".join(f'<A HREF="{link}">{link}</A>' for link in links)
     found = {"a.csv", "b.csv", "c.csv", "d.csv", "%6a.csv", "http-k.csv"}
     with site({"/in/": Page(page), **{f"/in/{unquote(name)}": Page(CSV) for name in found}}) as web_site:
-        told = Elsewhere(allowed=HERE).find(f"{web_site.url}/in/*.csv")
+        told = Elsewhere(trust=Trust(HERE)).find(f"{web_site.url}/in/*.csv")
         assert {one.path.rpartition("/")[2] for one in told} == found
-        assert len(Elsewhere(allowed=HERE).find(f"{web_site.url}/in/j*.csv")) == 1, "names are matched as they read"
+        assert len(Elsewhere(trust=Trust(HERE)).find(f"{web_site.url}/in/j*.csv")) == 1, (
+            "names are matched as they read"
+        )
 
 
 def test_what_was_packed_on_the_way_is_unpacked_with_care() -> None:
@@ -337,7 +358,7 @@ def test_what_was_packed_on_the_way_is_unpacked_with_care() -> None:
         (found,) = files.scan(Path())
         state = files.observe(Path(), found.path)
         assert state["columns"] == {"id": "int64", "name": "text"}
-        assert Elsewhere(allowed=HERE).size(found.path) == len(packed)
+        assert Elsewhere(trust=Trust(HERE)).size(found.path) == len(packed)
         assert web_site.asked[0][2]["Accept-Encoding"] == "identity"
 
 
@@ -380,6 +401,6 @@ def test_the_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_query_is_part_of_the_address() -> None:
     with site({"/get?name=a": Page(CSV)}) as web_site:
-        far = Elsewhere(allowed=HERE)
+        far = Elsewhere(trust=Trust(HERE))
         (found,) = far.find(f"{web_site.url}/get?name=a")
         assert far.content(found.path).head == CSV

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from tests.flow.world import KEY, differences, digests
 
 from tillage.collect import Files, remote
-from tillage.collect.remote import Elsewhere
+from tillage.collect.remote import Elsewhere, Trust
 from tillage.core import Denied, InputMissing, Unavailable
 from tillage.face.rooms import project
 from tillage.flow.run import Project
@@ -106,8 +106,9 @@ def ftp(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 def plan(root: Path, path: object, **more: object) -> None:
     listed = f"[{', '.join(path)}]" if isinstance(path, list) else path
     root.mkdir(exist_ok=True)
+    source = f"path: '{listed}', allow_private: [127.0.0.1]"
     (root / "tillage.yaml").write_text(
-        f"project: far\ntables:\n  t: {{collect: {{files: {{path: '{listed}'}}}}, key: id, max_quarantine: 1}}\n"
+        f"project: far\ntables:\n  t: {{collect: {{files: {{{source}}}}}, key: id, max_quarantine: 1}}\n"
     )
 
 
@@ -163,8 +164,40 @@ def test_names_are_addresses(ftp: tuple[str, Path], tmp_path: Path) -> None:
     (ftp[1] / "in" / "a.csv").write_bytes(CSV)
     (ftp[1] / "in" / ".hidden.csv").write_bytes(CSV)
     put("memory://box/deep/b.csv", CSV)
-    found = {f.path for f in Files(path=(f"{ftp[0]}/in/*", "memory://box/**/*.csv")).scan(tmp_path)}
+    paths = (f"{ftp[0]}/in/*", "memory://box/**/*.csv")
+    found = {f.path for f in Files(path=paths, allow_private=("127.0.0.1",)).scan(tmp_path)}
     assert found == {f"{ftp[0]}/in/a.csv", "memory://box/deep/b.csv"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_host_inside_is_refused_before_it_is_connected_to(
+    ftp: tuple[str, Path], host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ftp[1] / "in" / "a.csv").write_bytes(CSV)
+    address = f"{ftp[0].replace('127.0.0.1', host)}/in/a.csv"
+    met = list[object]()
+    monkeypatch.setattr(socket, "create_connection", lambda at, *_, **__: met.append(at))
+    for scheme in ("ftp", "sftp", "smb", "webhdfs"):
+        with pytest.raises(Denied, match=r"inside our network\. If that is meant, allow it: allow_private: \["):
+            Elsewhere().find(address.replace("ftp:", f"{scheme}:"))
+    assert met == []
+
+
+def test_the_host_that_was_judged_is_the_one_that_is_met(
+    ftp: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may stand for another address a moment later."""
+    (ftp[1] / "in" / "a.csv").write_bytes(CSV)
+    asked, ask = list[object](), socket.getaddrinfo
+
+    def once(host: Any, *more: Any, **also: Any) -> Any:
+        asked.append(host)
+        return ask("127.0.0.1" if host == "data.example" else host, *more, **also)
+
+    monkeypatch.setattr(socket, "getaddrinfo", once)
+    far = Elsewhere(trust=Trust(("127.0.0.1",)))
+    assert far.content(f"{ftp[0].replace('127.0.0.1', 'data.example')}/in/a.csv").head == CSV
+    assert asked.count("data.example") == 1
 
 
 def test_a_tag_spares_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,8 +278,9 @@ def test_some_addresses_do_not_belong_into_a_plan(path: str, said: str) -> None:
 def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
+        path = f"ftp://127.0.0.1:{closed.getsockname()[1]}/*.csv"
         with pytest.raises(Unavailable, match=r"cannot be reached"):
-            Files(path=f"ftp://127.0.0.1:{closed.getsockname()[1]}/*.csv").scan(tmp_path)
+            Files(path=path, allow_private=("127.0.0.1",)).scan(tmp_path)
     with pytest.raises(InputMissing, match=r"No file matches 'memory://box/\*\.csv'\."):
         Files(path="memory://box/*.csv").scan(tmp_path)
     with pytest.raises(InputMissing, match="is not there"):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.collect.servers import PASSWORD, connected
 from tests.collect.shop import MARIADB, Shop
+from tests.promises.canary import TOKEN, scan
 
 from tillage.collect import Sql
 from tillage.core.errors import ConfigurationError, Denied, InputMissing
@@ -22,6 +23,7 @@ from tillage.face.rooms import project
 from tillage.flow.planner import intents
 from tillage.promises import forget
 from tillage.promises.tracing import trace, trace_record
+from tillage.store.verify import verify
 
 
 def fill(shop: Shop) -> None:
@@ -110,6 +112,63 @@ def test_what_is_forgotten_does_not_come_back(shop: Shop) -> None:
         shop.run(folder)
         assert 2 not in [row[0] for row in shop.rows(folder)]
         assert 50 + len(rest) in [row[0] for row in shop.rows(folder)]
+
+
+def test_a_cursor_names_nobody_who_was_forgotten(shop: Shop) -> None:
+    """Who had the greatest value: it is on no record, its row stays away, and all that comes later is read, once."""
+    shop.do(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, mail VARCHAR(40), n INTEGER)",
+        f"INSERT INTO orders VALUES (1, 'ann@x.org', 5), (2, 'bob@x.org', 6), (3, '{TOKEN}@x.org', 7)",
+    )
+    folder = shop.plan("table: orders, cursor: mail", "key: id")
+
+    def told() -> tuple[int, int]:
+        now, _ = shop.run()
+        assert scan(folder / ".tillage") == []
+        return now["version"], now["touched"]
+
+    shop.run()
+    assert "catalog table sources" in scan(folder / ".tillage")
+    with project(folder) as opened:
+        forget(opened, "orders", key=["3"])
+    assert scan(folder / ".tillage") == []
+    assert told()[1] == 0
+    shop.do("INSERT INTO orders VALUES (4, 'zzz1@x.org', 8)")
+    assert told()[1] == 1
+    assert [row[0] for row in shop.rows()] == [1, 2, 4]
+    assert told()[1] == 0
+    shop.do(f"UPDATE orders SET mail = 'zzz2{TOKEN}' WHERE id = 3")  # the person's again, and again the greatest
+    told()
+    assert told()[1] == 0
+    shop.do("INSERT INTO orders VALUES (5, 'zzz3@x.org', 9)", "UPDATE orders SET n = 80 WHERE id = 4")
+    told()
+    assert [row[0] for row in shop.rows()] == [1, 2, 4, 5]
+    shop.do("DELETE FROM orders WHERE id = 3", "INSERT INTO orders VALUES (6, 'zzz4@x.org', 9)")
+    told()
+    assert [row[0] for row in shop.rows()] == [1, 2, 4, 5, 6]
+    assert told()[1] == 0
+    shop.plan("table: orders, cursor: mail, types: {n: text}", "key: id")  # all stretches are read again
+    told()
+    assert [row[2] for row in shop.rows()] == ["5", "6", "80", "9", "9"]
+    with project(folder) as opened:
+        assert verify(opened.store).findings == ()
+
+
+def test_a_bound_that_is_gone_at_the_source(shop: Shop) -> None:
+    """The forgotten row was taken out there, too: nothing is missed, though what stood beside it is read again."""
+    shop.do(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, mail VARCHAR(40))",
+        f"INSERT INTO orders VALUES (1, 'ann@x.org'), (2, '{TOKEN}@x.org'), (7, NULL)",
+    )
+    folder = shop.plan("table: orders, cursor: mail", "key: id")
+    shop.run()
+    with project(folder) as opened:
+        forget(opened, "orders", key=["2"])
+    shop.do("DELETE FROM orders WHERE id = 2", "INSERT INTO orders VALUES (3, 'aaa@x.org'), (4, 'zzz@x.org')")
+    shop.run()
+    assert [row[0] for row in shop.rows()] == [1, 3, 4, 7]
+    assert shop.run()[0]["touched"] == 0
+    assert scan(folder / ".tillage") == []
 
 
 def test_a_record_is_its_key(shop: Shop) -> None:

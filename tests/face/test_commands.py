@@ -287,11 +287,19 @@ def test_show_tells_the_profile_that_a_plan_asks_for(tmp_path: Path, tell: Tell,
     assert ask("show", "bare", "--plan", tmp_path)["reports"] == {}
 
 
-def test_replay_that_changes_nothing_does_not_send_to_run(garden: Path, tell: Tell) -> None:
+def test_replay_that_changes_nothing_does_not_send_to_run(garden: Path, tell: Tell, ask: Ask) -> None:
+    """Nor does it write a version, also where records of the file wait behind others of their key."""
     more = garden / "data/more.csv"
     more.write_text("id,text,topic\n1001,a new note,pests\n1002,broken\n")
+    (garden / "data/zzz.csv").write_text("id,text,topic\n1001,the last word,pests\n1003,a,b,c\n")
     tell("run")
-    assert tell("replay", "notes")[1] == "None came back; 1 of 1 still in quarantine (short_row 1).\n"
+    before = ask("show", "notes")["version"]
+    assert ask("show")["tables"]["notes"]["dropped"] == {"superseded": 1}
+    still = "None came back; 2 of 2 still in quarantine (long_row 1, short_row 1).\n"
+    assert tell("replay", "notes")[1] == still
+    assert ask("show", "notes")["version"] == before
+    (garden / "data/zzz.csv").unlink()
+    tell("run")
     more.write_text("id,text,topic\n1001,another note,pests\n1002,broken\n")
     assert "What the table feeds waits for `tillage run`." in tell("replay", "notes")[1]
 

@@ -365,7 +365,7 @@ def test_everything_is_said_at_once_and_in_order() -> None:
         ("a: " + "[" * 10_000, "nested deeper than 50"),
         ("a: &a x\nb: [" + ", ".join(["*a"] * 101) + "]", "more than 100 aliases"),
         ("a: &a [*a]", "This value holds itself"),
-        ("project: " + "x" * 1_000_001, "larger than 1 MB"),
+        ("project: " + "x" * 1_000_001, "larger than 1 MB, which no plan is. Name the file of the plan with --plan"),
         ("a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 31)), "100000 values"),
         ("a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 60)), "nested deeper than 50"),
         ("project: " + "9" * 5000, "cannot be read as int"),
@@ -385,6 +385,13 @@ def test_a_plan_is_loaded_from_its_folder_or_file(tmp_path: Path) -> None:
     assert plan == load(tmp_path, REGISTRY)
     assert (plan.root, plan.store) == (tmp_path, tmp_path / ".tillage")
     assert plan.tables == read(GOOD).tables
+
+
+def test_a_file_that_is_too_large_is_told_so_wherever_it_is_cut(tmp_path: Path) -> None:
+    for before in range(3):
+        (tmp_path / "tillage.yaml").write_text("p" * before + "字" * 400_000, "utf-8")
+        with pytest.raises(ConfigurationError, match="larger than 1 MB, which no plan is"):
+            load(tmp_path, REGISTRY)
 
 
 def test_no_plan_and_no_text(tmp_path: Path) -> None:
@@ -455,7 +462,7 @@ def plans(draw: st.DrawFn) -> Plan:
                 chosen = draw(st.lists(st.sampled_from(earlier), min_size=1, max_size=2, unique=True))
                 settings["inputs"] = tuple((name if len(chosen) > 1 else "rows", name) for name in chosen)
         else:
-            settings |= {"source": draw(sources), "key": draw(st.lists(texts, max_size=3).map(tuple))}
+            settings |= {"source": draw(sources), "key": draw(st.lists(texts, max_size=3, unique=True).map(tuple))}
         tables[name] = Table(name=name, **settings)
     own = draw(st.sampled_from(sorted(tables)))
     others = sorted(tables.keys() - {own})

@@ -9,6 +9,7 @@ import pytest
 from tests.flow.world import KEY
 from tillage.core.errors import BadData, ConfigurationError
 from tillage.face.rooms import project
+from tillage.flow.planner import intents
 
 PLAN = """\
 project: columns
@@ -112,6 +113,49 @@ def test_a_model_with_nothing_to_learn_from_is_refused(tmp_path: Path, learner: 
     with project(tmp_path) as p:
         p.check(look=True)
         p.run()
+
+
+TOLD = [
+    ('{files: "data/*.csv"}, key: id', '{files: {path: "data/*.csv", types: {kid: text}}}, key: id',
+     "'types' of table 'notes': No column is called 'kid'. Did you mean 'kind'?", (3, 57)),
+    ("key: id", "key: [id, wo]", "'key' of table 'notes': No column is called 'wo'. Did you mean 'who'?", (3, 53)),
+    ("key: id", "key: id, subject: hwo", "'subject' of table 'notes': no row has a column 'hwo': nobody would be found "
+     "by it. Did you mean 'who'?", (3, 61)),
+]  # fmt: skip
+"""What a source is told of columns that it does not have."""
+
+
+@pytest.mark.parametrize(("old", "new", "said", "place"), TOLD, ids=["types", "key", "subject"])
+@pytest.mark.parametrize("ran", [True, False])
+def test_a_column_that_a_source_does_not_have(
+    root: Path, old: str, new: str, said: str, place: tuple[int, int], ran: bool
+) -> None:
+    if ran:
+        with project(root) as p:
+            p.run()
+    changed(root, old, new)
+    with project(root) as p:
+        for ask in (lambda: p.check(look=True), p.run):
+            with pytest.raises(ConfigurationError) as caught:
+                ask()
+            assert [(x.message, x.line, x.column) for x in caught.value.problems] == [(said, *place)]
+        if "subject" not in new:
+            with pytest.raises(ConfigurationError) as caught:
+                intents(p)
+            assert [(x.message, x.line, x.column) for x in caught.value.problems] == [(said, *place)]
+        assert (p.store.latest("notes") is not None) == ran
+
+
+def test_a_subject_may_stand_in_what_a_table_is_made_from(root: Path) -> None:
+    changed(root, "      - drop_dup", "      - select: {columns: [id, text, topic]}\n      - drop_dup")
+    text = (
+        (root / "tillage.yaml").read_text("utf-8").replace("    from: notes\n", "    from: notes\n    subject: who\n")
+    )
+    (root / "tillage.yaml").write_text(text.replace("group: who", "seed: 1"), "utf-8")
+    with project(root) as p:
+        p.check(look=True)
+        p.run()
+        assert p.run().changed == []
 
 
 def test_what_a_changed_source_may_bring_is_not_refused(root: Path) -> None:

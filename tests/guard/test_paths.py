@@ -9,6 +9,7 @@ import pytest
 
 from tillage.core import Denied, UsageError
 from tillage.guard import checked_name, inside, matches, open_inside
+from tillage.guard.paths import is_dangling
 
 
 @pytest.mark.parametrize("name", ["a", "0", "notes-2_x", "a" * 64])
@@ -70,11 +71,16 @@ def test_links_inside_are_followed_and_those_that_lead_out_are_named(root: Path)
         matches(root, "sub/far/*.csv")
 
 
-def test_only_plain_files_match(root: Path) -> None:
+def test_only_plain_files_match_and_links_to_what_is_not_there(root: Path) -> None:
     os.mkfifo(root / "pipe.csv")
     (root / "folder.csv").mkdir()
     (root / "broken.csv").symlink_to(root / "nothing")
-    assert [p.name for p in matches(root, "*.csv")] == ["[x].csv", "a.csv"]
+    (root / "of-folder.csv").symlink_to(root / "sub")
+    assert [p.name for p in matches(root, "*.csv")] == ["[x].csv", "a.csv", "broken.csv"]
+    assert [p.name for p in (root / n for n in ("a.csv", "broken.csv", "of-folder.csv")) if is_dangling(p)] == [
+        "broken.csv"
+    ]
+    assert matches(root, "none.csv") == []
 
 
 @pytest.mark.parametrize("pattern", ["../*.csv", "sub/../../secret.csv", "/etc/passwd", ""])

@@ -180,6 +180,55 @@ def test_a_gate_that_fails_by_an_erasure(tmp_path: Path) -> None:
         is_gone(p)
 
 
+LEARNT = """\
+  good:
+    from: orders
+    steps: [{fill_missing: {columns: [city], with: most_frequent}}]
+    expect: [{column: amount, max: 1000}]
+  next: {from: good, steps: [{derive: {columns: {double: "amount * 2"}}}]}
+"""
+
+
+def test_a_gate_whose_rows_may_say_something_of_them_does_not_publish_what_fails(tmp_path: Path) -> None:
+    """Neither what fails its expectations is shown, nor what a step had learnt from the person: so nothing is."""
+    root = planned(tmp_path, LEARNT)
+    write(root, "a.csv", *others(0, 6), "20,u1,,7", *(f"{900 + n},{PERSON},{TOKEN}city,7" for n in range(3)))
+    with project(root) as p:
+        p.run()
+        assert p.read("good").filter(pl.col("id") == 20)["city"].to_list() == [f"{TOKEN}city"]
+        p.summary(digest=True)
+        write(root, "b.csv", "50,u1,c2,5000")
+        assert p.run().failed == ["good"]
+        told, receipt = forget(p, "orders", subject=[PERSON])
+        assert scan(p.store.root) == []
+        assert told["notes"][0].startswith("good has no version now: its expectations fail without these rows")
+        assert receipt["tables"]["good"][0] is not None
+        assert receipt["tables"]["good"][1] is None
+        assert set(p.summary()["tables"]) == {"orders"}
+        for name in ("good", "next"):
+            with pytest.raises(InputMissing, match="was erased"):
+                p.read(name)
+        assert p.run().failed == ["good"]
+        is_gone(p)
+        (root / "o" / "b.csv").unlink()
+        assert p.run().failed == []
+        assert sorted(p.read("next")["id"]) == [*range(6), 20]
+        assert verify(p.store).findings == ()
+
+
+def test_a_receipt_names_the_versions_that_it_erased_and_no_others(tmp_path: Path) -> None:
+    root = planned(tmp_path, LEARNT.replace("1000", "9999"))
+    write(root, "a.csv", *others(0, 6), f"900,{PERSON},{TOKEN}city,7", "901,u9,,8", f"902,{TOKEN}too,c1,9")
+    with project(root) as p:
+        p.run()
+        _, one = forget(p, "orders", subject=[PERSON])
+        _, two = forget(p, "orders", subject=[f"{TOKEN}too"])
+        assert one["versions_erased"]
+        for stage, numbers in two["versions_erased"].items():
+            assert not set(numbers) & set(one["versions_erased"].get(stage, ())), stage
+        is_gone(p)
+
+
 def test_an_earlier_state_that_a_gate_still_shows(tmp_path: Path) -> None:
     plan = """\
   good: {from: orders, steps: [{derive: {columns: {m: "amount + 1"}}}], expect: [{column: amount, max: 1000}]}
@@ -265,6 +314,7 @@ def test_what_cannot_be_made_without_them_has_no_version(tmp_path: Path, capsys:
     write(root, "a.csv", *(f"{n},u{n},c{n},{n * n}" for n in range(4)), f"900,{PERSON},c8,777")
     with project(root) as p:
         p.run()
+        p.summary(digest=True)  # so that the receipt has digests to compare
         told, _ = forget(p, "orders", subject=[PERSON])
         assert len(told["notes"]) == 1
         assert "t/1-kmeans could not be made without these rows" in told["notes"][0]

@@ -13,9 +13,10 @@ from tests.flow.world import KEY
 
 from tillage.core.errors import TillageError, VerifyFailed
 from tillage.core.keys import Keyring
+from tillage.face.main import ended
 from tillage.face.rooms import project
 from tillage.flow.receipt import public_key
-from tillage.promises import forget, receipts, verify_receipt
+from tillage.promises import faulty_receipts, forget, receipts, verify_receipt
 from tillage.promises.receipt import row_committed
 
 PLAN = """\
@@ -85,6 +86,33 @@ def changed(value: Any) -> Any:
     return [*value, "more"] if isinstance(value, list) else {**value, "more": 1}
 
 
+@pytest.mark.parametrize("harm", ["changed", "taken out", "another's"])
+def test_the_store_is_verified_with_its_receipts(
+    tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+    (tmp_path / "a.csv").write_text("id,n\n" + "".join(f"{n},{n}\n" for n in range(20)))
+    (tmp_path / "tillage.yaml").write_text(PLAN)
+    with project(tmp_path) as p:
+        p.run()
+        for which in ("3", "4", "5"):
+            forget(p, "copy", key=[which])
+        assert faulty_receipts(p.store) == ()
+        assert ended(["verify", "--plan", str(tmp_path)]) == 0
+        with p.store.catalog.transaction():
+            if harm == "changed":
+                p.store.catalog.write("UPDATE receipts SET signed = replace(signed, 'letters', 'ladders')")
+            elif harm == "taken out":
+                p.store.catalog.write("DELETE FROM receipts WHERE number = 2")
+            else:
+                p.store.catalog.write("UPDATE receipts SET signed = (SELECT signed FROM receipts WHERE number = 1)")
+        faults = {"changed": ["1", "2", "3"], "taken out": ["3"], "another's": ["2", "3"]}[harm]
+        assert [f.object for f in faulty_receipts(p.store)] == [f"receipt {n}" for n in faults]
+    capsys.readouterr()
+    assert ended(["verify", "--plan", str(tmp_path)]) == 70
+    assert f"DAMAGED  receipt {faults[0]}: The receipt is not valid: " in capsys.readouterr().out
+
+
 def test_every_field_is_covered(chain: list[dict[str, Any]]) -> None:
     receipt = chain[1]
     assert len(receipt) == 20
@@ -135,7 +163,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_command(*words: str) -> int:
-    from tillage.face.main import ended
 
     return ended(list(words))
 

@@ -76,9 +76,9 @@ def test_a_store_of_the_first_schema_is_brought_to_this_one(tmp_path: Path) -> N
             store.catalog.write(statement)
     store.close()
     again = Store(tmp_path)
-    assert again.catalog.meta("schema") == "3"
+    assert again.catalog.meta("schema") == "4"
     [erasure] = again.catalog.rows("SELECT * FROM erasures")
-    assert tuple(erasure) == (1, "t", 1, 2, f"{(1 << 128) - 2:032x}", "then")
+    assert tuple(erasure) == (1, "t", 1, 2, f"{(1 << 128) - 2:032x}", "then", 1)
     assert [found["_id"].to_list() for _, found in locate(again, "t", ids([4]))] == [[4]]
     assert verify(again).findings == ()
     again.close()
@@ -86,7 +86,7 @@ def test_a_store_of_the_first_schema_is_brought_to_this_one(tmp_path: Path) -> N
 
 def test_another_schema_is_refused(catalog: Catalog, path: Path) -> None:
     catalog.set_meta("schema", "99")
-    with pytest.raises(Unavailable, match=r"schema 99, and this Tillage knows 3\..*Use the Tillage version") as error:
+    with pytest.raises(Unavailable, match=r"schema 99, and this Tillage knows 4\..*Use the Tillage version") as error:
         Catalog(path)
     assert error.value.exit_code == 69
 

@@ -208,7 +208,7 @@ def test_what_leads_back_to_the_digest_before_is_on_record(store: Store) -> None
     total = sum(row_sum(rows) for chunk in store.chunks("t", ROWS) if (rows := store.read(chunk)).height)
     purge(store, {"t": ids([spread(2)])})
     [row] = store.catalog.rows("SELECT * FROM erasures")
-    assert (row["epoch"], row["stage"], row["version"], row["rows"]) == (1, "t", 1, 1)
+    assert (row["epoch"], row["stage"], row["version"], row["last"], row["rows"]) == (1, "t", 1, 1, 1)
     left = sum(row_sum(store.read(chunk)) for chunk in store.chunks("t", ROWS))
     assert (left + int(row["lost"], 16)) % MODULUS == total % MODULUS
     assert store.digest("t") != before
@@ -216,6 +216,22 @@ def test_what_leads_back_to_the_digest_before_is_on_record(store: Store) -> None
     first(other, 3, 1)
     assert store.digest("t") == other.digest("t")
     other.close()
+
+
+def test_what_is_on_record_of_erasures_grows_as_they_do(store: Store) -> None:
+    """A line for each version would be n lines for the n-th of n versions, one of which came with each erasure."""
+    first(store, *range(12))
+    lines = []
+    for n in range(10):
+        draft = Draft("t", "next", "f", columns={"text": "String"}, counts=store.versions("t")[-1].counts)
+        draft.remove(store.chunks("t")[0], ids([spread(n)]))
+        draft.counts = {**draft.counts, "rows": draft.counts["rows"] - 1, "in": draft.counts["in"] - 1}
+        store.commit(draft)
+        purge(store, {"t": ids([spread(n)])}, vacuum=False)
+        lines.append(len(store.catalog.rows("SELECT * FROM erasures WHERE epoch = ?", n + 1)))
+    assert lines == [1] * 10
+    [last] = store.catalog.rows("SELECT version, last FROM erasures WHERE epoch = 10")
+    assert tuple(last) == (1, 10)
 
 
 def test_damage_is_found_and_told(store: Store) -> None:
@@ -246,7 +262,13 @@ def test_damage_is_found_and_told(store: Store) -> None:
     (store.root / "objects" / ".half.tmp").write_bytes(b"x")
     assert verify(store).orphans == 1
     assert verify(store).findings == ()
-    for counts in ({"rows": 3}, {"dropped": {"old": 2}}, {"dropped": {"new": 1}}, {"merged": 1}):
+    for counts in (
+        {"rows": 3},
+        {"dropped": {"old": 2}},
+        {"dropped": {"new": 1}},
+        {"merged": 1},
+        {"quarantined": {"bad": 1}},
+    ):
         store.catalog.write("UPDATE versions SET counts = json_patch(counts, ?)", json.dumps(counts))
         assert len(verify(store).findings) == 1, counts
         store.catalog.write("UPDATE versions SET counts = ?", json.dumps(draft.counts))

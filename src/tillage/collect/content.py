@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from tillage.collect.unpack import Packing, Unreadable, packing, unpacked
-from tillage.core.errors import Denied, InputMissing
+from tillage.core.errors import Denied, InputMissing, TillageError
 
-__all__ = ["BLOCK", "Content", "Unreadable", "stamped"]
+__all__ = ["BLOCK", "Content", "Unreadable", "opening", "stamped"]
 
 BLOCK = 4 << 20
 """Bytes read at once."""
@@ -44,15 +44,8 @@ class Content:
     @classmethod
     def open(cls, path: Path, identity: tuple[str | int, ...] | None = None) -> Content:
         """Read the head of a file; raises InputMissing, Denied, or Unreadable for a damaged archive."""
-        try:
-            with path.open("rb") as file:
-                return cls._read(
-                    file, path, identity or stamped(path, os.fstat(file.fileno())), lambda: path.open("rb")
-                )
-        except FileNotFoundError as error:
-            raise InputMissing(f"{path} is not there.", fix="Check the path; it may have been moved.") from error
-        except PermissionError as error:
-            raise Denied(f"{path} may not be read.", fix=f"Run: chmod u+r {path}") from error
+        with opening(path), path.open("rb") as file:
+            return cls._read(file, path, identity or stamped(path, os.fstat(file.fileno())), lambda: path.open("rb"))
 
     @classmethod
     def member(cls, again: Callable[[], BinaryIO], identity: tuple[str | int, ...]) -> Content:
@@ -141,6 +134,19 @@ class Content:
             if size > most:
                 return None
         return b"".join(parts)
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """What the system says of a file that cannot be opened, as what it means for the run."""
+    try:
+        yield
+    except TillageError:
+        raise
+    except FileNotFoundError as error:
+        raise InputMissing(f"{path} is not there.", fix="Check the path; it may have been moved.") from error
+    except PermissionError as error:
+        raise Denied(f"{path} may not be read.", fix=f"Run: chmod u+r {path}") from error
 
 
 def stamped(place: Path, info: os.stat_result) -> tuple[str | int, ...]:

@@ -23,11 +23,11 @@ from tillage.collect.formats import Format, opened
 from tillage.collect.log import template
 from tillage.collect.piece import Limits, Reader, Way
 from tillage.collect.records import bad_record
-from tillage.collect.remote import checked, is_address
+from tillage.collect.remote import Trust, checked, is_address
 from tillage.collect.rows import batches, from_parsed, no_rows, observed
 from tillage.collect.types import ClashError, Column, union
 from tillage.collect.unpack import Unreadable
-from tillage.core.errors import BadData, ConfigurationError, InputMissing, Problem, unknown_name
+from tillage.core.errors import BadData, ConfigurationError, InputMissing, UnknownColumns
 from tillage.core.state import State
 from tillage.core.step import BadRecord, Batch, Found, Source
 from tillage.flow.pipeline import reader
@@ -76,7 +76,12 @@ class Files(Source):
     max_field: int = Field(1_000_000, ge=1, le=16_000_000, description="Longest field that is read, in bytes.")
     max_columns: int = Field(20_000, ge=1, description="Most columns that a file may have.")
     allow_private: tuple[str, ...] = Field(
-        (), description="Networks inside, as 10.1.0.0/16, that http addresses may lead to; all others are refused."
+        (), description="Networks inside, as 10.1.0.0/16, that addresses may lead to; all others are refused."
+    )
+    trust_times: bool = Field(
+        False,
+        description="Whether a web server's time of change that is a minute old stands for a content without a tag; "
+        "else such a file is fetched at each look.",
     )
 
     @field_validator("allow_private")
@@ -127,11 +132,11 @@ class Files(Source):
 
     def scan(self, root: Path) -> list[Found]:
         """The files that are there now; nothing is opened but the directories of zip archives."""
-        return places.find(root, (self.path,) if isinstance(self.path, str) else self.path, self.allow_private)
+        return places.find(root, (self.path,) if isinstance(self.path, str) else self.path, self._trust)
 
     def checksum(self, root: Path, path: str) -> str:
         """SHA-256 of the bytes, in hexadecimal."""
-        return places.checksum(root, path, self.allow_private)
+        return places.checksum(root, path, self._trust)
 
     def observe(self, root: Path, path: str) -> State:
         """What the file needs: `columns` (name to type), `order`, `records`, and how it is written.
@@ -141,7 +146,7 @@ class Files(Source):
         """
         try:
             places.refused(root, path)
-            content = places.content(root, path, self.allow_private)
+            content = places.content(root, path, self._trust)
             reader = self._reader(content, path)
             seen, records, kept = observed(reader, self.types)
         except Unreadable as failure:
@@ -174,9 +179,9 @@ class Files(Source):
         if readable and not merged:
             return dict(self.types)  # JSON without a record names no column; what is declared is known all the same
         if readable:
-            problems = [Problem(unknown_name("column", name, merged)) for name in self.types if name not in merged]
-            if problems:
-                raise ConfigurationError(problems, fix="Mend 'types' of the source.")
+            absent = [name for name in self.types if name not in merged]
+            if absent:
+                raise UnknownColumns("types", absent, merged, "Mend 'types' of the source.")
         return {name: self.types.get(name, column.final()) for name, column in merged.items()}
 
     def read(self, root: Path, path: str, schema: Mapping[str, str]) -> Iterator[Batch]:
@@ -190,14 +195,14 @@ class Files(Source):
             kept = self._kept(root, path)
             ready = from_parsed(kept, schema, self.types) if kept is not None else None
             if ready is None:
-                reader = self._reader(places.content(root, path, self.allow_private), path)
+                reader = self._reader(places.content(root, path, self._trust), path)
                 ready = (batch for piece in reader.pieces() for batch in batches(piece, schema, self.types))
             for batch in ready:
                 empty = False
                 yield batch
         except Unreadable as failure:
             bad = bad_record(-1, 0, 0, stage="open", reason=failure.reason, message=failure.message, raw=b"")
-            yield no_rows(schema, [bad.model_copy(update={"byte_end": places.size(root, path, self.allow_private)})])
+            yield no_rows(schema, [bad.model_copy(update={"byte_end": places.size(root, path, self._trust)})])
         else:
             if empty:
                 yield no_rows(schema, [])
@@ -238,6 +243,10 @@ class Files(Source):
             return pl.concat(rows)
         return bad_record(0, 0, len(raw), stage="split", reason="empty_record", message="It is blank.", raw=raw)
 
+    @property
+    def _trust(self) -> Trust:
+        return Trust(self.allow_private, self.trust_times)
+
     def _way(self) -> Way:
         return Way(
             encoding=self.encoding,
@@ -251,7 +260,7 @@ class Files(Source):
 
     def _kept(self, root: Path, path: str) -> Parsed | None:
         """What `observe` kept of the object, if it is still the same."""
-        identity = places.identity(root, path, self.allow_private)
+        identity = places.identity(root, path, self._trust)
         return None if identity is None else _parsed.take(identity[0], (identity, self._settings()))
 
     def _settings(self) -> str:

@@ -2,8 +2,9 @@
 
 A web server has no globs, so one is matched against the links of the page that shows a folder (as nginx, Apache and
 Python's http.server make it); links to other folders or hosts are none of it. A file's tag is its strong ETag or its
-MD5; where there is none, its time of change counts, once it is a minute older than the answer that tells it: RFC 9110
-(8.8.2.2) lets that stand for the content, and within the minute it does not.
+MD5; where there is none, it is fetched at each look, for a file may be put back with its old time and size. Who says
+`trust_times` lets the time of change count, once it is a minute older than the answer that tells it: RFC 9110 (8.8.2.2)
+has that stand for the content, and within the minute it does not.
 An address, or a redirect, can name a server inside our network. So each connection's own IP address is judged when its
 socket is made, at redirects again, and only networks that the plan allows are reached besides the public ones.
 Passwords and signatures do not stand in plans: `FSSPEC_HTTPS='{"headers": {"Authorization": "Bearer ..."}}'` sends
@@ -24,7 +25,7 @@ from typing import IO, Any
 from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 
 from tillage.core.errors import Denied, InputMissing, TillageError, Unavailable
-from tillage.guard.hosts import Network, may_reach
+from tillage.guard.hosts import Network, inside, may_reach
 
 SCHEMES = ("http", "https")
 SECONDS = 3600
@@ -117,11 +118,11 @@ def found(system: Any, pattern: str) -> list[str]:
     return sorted(set(_below(system, start, parts[fixed:])))
 
 
-def looked(system: Any, addresses: Sequence[str]) -> list[dict[str, Any] | None]:
+def looked(system: Any, addresses: Sequence[str], *, trust_times: bool = False) -> list[dict[str, Any] | None]:
     """What each file's server says of it: `size`, and `etag`, `md5` or `modified` where one of them can be relied on.
 
-    None where the server has no answer to such a question (HEAD), or says nothing to rely on. Raises InputMissing,
-    Denied, Unavailable.
+    None where the server has no answer to such a question (HEAD), or says nothing to rely on; times are relied on where
+    `trust_times` says so. Raises InputMissing, Denied, Unavailable.
     """
 
     async def each() -> list[dict[str, Any] | None]:
@@ -129,7 +130,7 @@ def looked(system: Any, addresses: Sequence[str]) -> list[dict[str, Any] | None]
 
         async def one(address: str) -> dict[str, Any] | None:
             async with turns:
-                return await _head(system, address)
+                return await _head(system, address, trust_times=trust_times)
 
         return list(await asyncio.gather(*map(one, addresses)))
 
@@ -151,7 +152,7 @@ def fetch(system: Any, address: str, out: IO[bytes]) -> int | None:
     return _done(system, whole)  # type: ignore[no-any-return]
 
 
-async def _head(system: Any, address: str) -> dict[str, Any] | None:
+async def _head(system: Any, address: str, *, trust_times: bool) -> dict[str, Any] | None:
     session = await system.set_session()
     async with session.head(system.encode_url(address), allow_redirects=True, **system.kwargs) as answer:
         if answer.status in (405, 501):
@@ -163,6 +164,8 @@ async def _head(system: Any, address: str) -> dict[str, Any] | None:
         return {"size": size, "etag": told["ETag"]}
     if told.get("Content-MD5"):
         return {"size": size, "md5": told["Content-MD5"]}
+    if not trust_times:
+        return None
     try:
         age = (parsedate_to_datetime(told["Date"]) - parsedate_to_datetime(told["Last-Modified"])).total_seconds()
     except (KeyError, ValueError, TypeError):
@@ -263,10 +266,7 @@ def _tried(system: Any, task: Any) -> Any:
         while inner is not None:
             if INSIDE in str(inner):
                 address = str(inner).rpartition(INSIDE)[2].split("]")[0].split("'")[0]
-                raise Denied(
-                    f"The address leads to {address}, which is inside our network.",
-                    fix=f"If that is meant, allow it: allow_private: [{address}]",
-                ) from error
+                raise inside(address) from error
             inner = inner.__cause__ or getattr(inner, "os_error", None)
         raise
 

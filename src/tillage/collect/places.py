@@ -7,31 +7,32 @@ again, its checksum whether it changed. An archive that must be refused is one o
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from tillage.collect import members
-from tillage.collect.content import Content, stamped
-from tillage.collect.remote import elsewhere, is_address
+from tillage.collect.content import Content, opening, stamped
+from tillage.collect.remote import NO_TRUST, Trust, elsewhere, is_address
 from tillage.collect.unpack import Unreadable
 from tillage.core.errors import ConfigurationError, InputMissing
 from tillage.core.step import Found
-from tillage.guard.paths import inside, matches
+from tillage.guard.paths import inside, is_dangling, matches
 
 
-def find(root: Path, patterns: tuple[str, ...], allowed: tuple[str, ...] = ()) -> list[Found]:
+def find(root: Path, patterns: tuple[str, ...], trust: Trust = NO_TRUST) -> list[Found]:
     """The objects that match, by name; of an archive its directory is read. Raises InputMissing when there is none.
 
-    `allowed`, here and below: networks inside that http addresses may lead to.
+    `trust`, here and below: how far addresses are trusted.
     """
     found: dict[str, Found] = {}
     base = str(root.absolute())
     for pattern in patterns:
         if is_address(pattern):
-            found |= {one.path: one for one in elsewhere(allowed).find(pattern)}
+            found |= {one.path: one for one in elsewhere(trust).find(pattern)}
             continue
         for file, wanted in _matching(Path(base), pattern.removeprefix("file://")):
-            info = file.stat()
+            info = _status(file)
             stamp = {
                 "size": info.st_size,
                 "mtime_ns": info.st_mtime_ns,
@@ -45,13 +46,14 @@ def find(root: Path, patterns: tuple[str, ...], allowed: tuple[str, ...] = ()) -
     return [found[name] for name in sorted(found)]
 
 
-def content(root: Path, path: str, allowed: tuple[str, ...] = ()) -> Content:
+def content(root: Path, path: str, trust: Trust = NO_TRUST) -> Content:
     """The object's bytes; raises InputMissing, Denied, Unavailable, or Unreadable for a damaged archive."""
     if is_address(path):
-        return elsewhere(allowed).content(path)
+        return elsewhere(trust).content(path)
     place = _place(root, path)
     inner = members.within(place)
     if inner is None:
+        _refuse_dangling(root, path)
         return Content.open(place)
     archive, name = inner
     identity = stamped(place, archive.stat())
@@ -60,21 +62,21 @@ def content(root: Path, path: str, allowed: tuple[str, ...] = ()) -> Content:
     return Content.member(lambda: members.opened(archive, name), identity)  # type: ignore[arg-type, return-value]
 
 
-def identity(root: Path, path: str, allowed: tuple[str, ...] = ()) -> tuple[str | int, ...] | None:
+def identity(root: Path, path: str, trust: Trust = NO_TRUST) -> tuple[str | int, ...] | None:
     """What `content` would give as identity, without reading the object; None where it is not there."""
     if is_address(path):
-        return elsewhere(allowed).identity(path)
+        return elsewhere(trust).identity(path)
     place = _place(root, path)
     try:
         return stamped(place, (members.within(place) or (place,))[0].stat())
-    except FileNotFoundError:
+    except OSError:  # whoever opens it is told what is the matter
         return None
 
 
-def checksum(root: Path, path: str, allowed: tuple[str, ...] = ()) -> str:
+def checksum(root: Path, path: str, trust: Trust = NO_TRUST) -> str:
     """SHA-256 of the object's bytes (of a member: unpacked), in hexadecimal; of the archive where it is damaged."""
     if is_address(path):
-        return elsewhere(allowed).checksum(path)
+        return elsewhere(trust).checksum(path)
     place = _place(root, path)
     inner = members.within(place)
     if inner is not None:
@@ -87,18 +89,20 @@ def checksum(root: Path, path: str, allowed: tuple[str, ...] = ()) -> str:
             place = archive
         else:
             return made.hexdigest()
-    with place.open("rb") as file:
+    if is_dangling(named := Path(root, path)):
+        return hashlib.sha256(b"link\0" + os.fsencode(named.readlink())).hexdigest()
+    with opening(place), place.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def size(root: Path, path: str, allowed: tuple[str, ...] = ()) -> int:
+def size(root: Path, path: str, trust: Trust = NO_TRUST) -> int:
     """The object's bytes, as it is stored."""
     if is_address(path):
-        return elsewhere(allowed).size(path)
+        return elsewhere(trust).size(path)
     place = _place(root, path)
     inner = members.within(place)
     if inner is None:
-        return place.stat().st_size
+        return 0 if is_dangling(Path(root, path)) else place.stat().st_size
     entry = members.members(inner[0]).get(inner[1])
     return entry.file_size if entry is not None else 0
 
@@ -107,8 +111,25 @@ def refused(root: Path, path: str) -> None:
     """Raise Unreadable for a zip archive that may not be opened; one that may is no object itself."""
     if path.lower().endswith(members.SUFFIX) and not is_address(path):
         place = _place(root, path)
+        _refuse_dangling(root, path)
         if members.is_zip(place):
             members.members(place)
+
+
+def _status(file: Path) -> os.stat_result:
+    """What the system says of a file; of a link to what is not there, what it says of the link."""
+    try:
+        return file.stat()
+    except OSError:
+        with opening(file):
+            return file.lstat()
+
+
+def _refuse_dangling(root: Path, path: str) -> None:
+    """Raise Unreadable for a link to what is not there."""
+    named = Path(root, path)
+    if is_dangling(named):
+        raise Unreadable("dangling_link", f"It is a link to {str(named.readlink())!r}, which is not there.")
 
 
 def _place(root: Path, path: str) -> Path:

@@ -30,11 +30,15 @@ from tillage.collect.content import Content
 from tillage.collect.http_files import SCHEMES, checked_http, fetch, found, http_settings, looked
 from tillage.core.errors import Denied, InputMissing, TillageError, Unavailable
 from tillage.core.step import Found
-from tillage.guard.hosts import networks
+from tillage.guard.hosts import networks, resolved
 
 ROOM = 1 << 30
 """Bytes of fetched files that are kept until they are read."""
 
+HOSTS = ("ftp", "sftp", "ssh", "smb", "webhdfs")
+"""Schemes, beside those of the web, whose addresses name a host to connect to."""
+
+_FRESH = {"use_listings_cache": False, "skip_instance_cache": True}
 _TAGS = ("ETag", "etag", "e_tag", "md5Hash", "content_md5", "Content-MD5", "generation", "version_id", "VersionId")
 _MAGIC = re.compile(r"[*?\[]")
 _WEB = tuple(f"{scheme}://" for scheme in SCHEMES)
@@ -69,6 +73,18 @@ def checked(address: str) -> str:
     return address
 
 
+@dataclass(frozen=True)
+class Trust:
+    """How far a plan trusts addresses: `networks` inside that they may lead to; `times`: whether a web server's time of
+    change, once it is a minute old, stands for the content where there is no tag."""
+
+    networks: tuple[str, ...] = ()
+    times: bool = False
+
+
+NO_TRUST = Trust()
+
+
 @dataclass
 class _Copy:
     """A fetched file and its SHA-256."""
@@ -82,11 +98,11 @@ class _Copy:
 class Elsewhere:
     """Files at addresses, as this process sees them; each was fetched after the last listing that named it.
 
-    `allowed`: networks inside that http addresses may lead to.
+    `trust`: how far what they lead to and say is trusted.
     """
 
     room: int = ROOM
-    allowed: tuple[str, ...] = ()
+    trust: Trust = NO_TRUST
     _systems: dict[tuple[str, str], Any] = field(default_factory=dict)
     _copies: dict[str, _Copy] = field(default_factory=dict)
     _checksums: dict[str, str] = field(default_factory=dict)
@@ -112,7 +128,7 @@ class Elsewhere:
         for address in addresses:
             self._drop(address)
         try:
-            told = looked(system, addresses)
+            told = looked(system, addresses, trust_times=self.trust.times)
         except InputMissing:
             if addresses == [pattern]:
                 return []
@@ -200,11 +216,27 @@ class Elsewhere:
         if key not in self._systems and parts.scheme in SCHEMES:
             from fsspec import filesystem
 
-            self._systems[key] = filesystem(parts.scheme, **http_settings(networks(self.allowed)))
+            self._systems[key] = filesystem(parts.scheme, **http_settings(networks(self.trust.networks)))
+        if key not in self._systems and parts.scheme in HOSTS:
+            self._systems[key] = self._judged(address)
         if key not in self._systems:
-            self._systems[key], _ = url_to_fs(address, use_listings_cache=False, skip_instance_cache=True)
+            self._systems[key], _ = url_to_fs(address, **_FRESH)
         system = self._systems[key]
         return system, system._strip_protocol(address)
+
+    def _judged(self, address: str) -> Any:
+        """The file system of a host that the plan may lead to.
+
+        FTP is given the address that was judged, since a name may mean another one a moment later; what a server says
+        of its own address is not followed (ftplib).
+        """
+        from fsspec import filesystem, get_filesystem_class
+
+        parts = urlsplit(address)
+        found = resolved(parts.hostname or "", networks(self.trust.networks))
+        given = get_filesystem_class(parts.scheme)._get_kwargs_from_urls(address)
+        pinned = {"host": found} if parts.scheme == "ftp" else {}
+        return filesystem(parts.scheme, **{**given, **pinned}, **_FRESH)
 
 
 def _copy(system: Any, path: str, out: IO[bytes]) -> object:
@@ -302,13 +334,13 @@ def _address(pattern: str, path: str, name: str) -> str:
     return f"{parts.scheme}://{host}{name.lstrip('/')}"
 
 
-_views: dict[tuple[str, ...], Elsewhere] = {}
+_views: dict[Trust, Elsewhere] = {}
 
 
-def elsewhere(allowed: tuple[str, ...] = ()) -> Elsewhere:
-    """This process's view of addresses elsewhere, for a source that may reach these networks inside.
+def elsewhere(trust: Trust = NO_TRUST) -> Elsewhere:
+    """This process's view of addresses elsewhere, for a source that trusts them so far.
 
-    >>> elsewhere(("127.0.0.1",)) is elsewhere(("127.0.0.1",)), elsewhere().allowed
-    (True, ())
+    >>> elsewhere(Trust(("127.0.0.1",))) is elsewhere(Trust(("127.0.0.1",))), elsewhere().trust.times
+    (True, False)
     """
-    return _views.setdefault(allowed, Elsewhere(allowed=allowed))
+    return _views.setdefault(trust, Elsewhere(trust=trust))

@@ -10,10 +10,9 @@ temporary files (a file without a name) while it is read.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import pairwise
@@ -23,6 +22,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from tillage.collect.address import address_of, check_address
+from tillage.collect.cursor import STARTS, is_mask, is_what, masked, named, number, window
 from tillage.collect.database import BY_VALUE, ConnectionLostError, Database, Row, Shape, table_parts
 from tillage.collect.db_duckdb import DuckDb
 from tillage.collect.db_mysql import MySql
@@ -33,7 +33,7 @@ from tillage.collect.piece import Limits, check_names
 from tillage.collect.rows import batches, no_rows
 from tillage.collect.spool import Spool
 from tillage.collect.types import ClashError, Column, union
-from tillage.core.errors import ConfigurationError, Problem, Unavailable, unknown_name
+from tillage.core.errors import ConfigurationError, Problem, Unavailable, UnknownColumns, unknown_name
 from tillage.core.state import State
 from tillage.core.step import Batch, Found
 from tillage.flow.following import Following, Held, Looked
@@ -47,7 +47,6 @@ KEPT = 8
 """Answers that are kept until they are read."""
 
 ORDERED = {"int64", "float64", "date", "datetime", "text", BY_VALUE}
-_WINDOW = re.compile(r"/\d{6,} (\{.*\})$")
 _spools: OrderedDict[str, Spool] = OrderedDict()
 
 
@@ -127,6 +126,10 @@ class Sql(Following):
         """With a cursor an updated row comes again."""
         return bool(self.cursor)
 
+    def masked(self, held: Sequence[Held], named: Collection[str]) -> list[Held]:
+        """The objects with digests in place of the cursor's values; a whole table is named by none."""
+        return masked(held, named, self._label) if self.cursor else list(held)
+
     def notes(self, states: Sequence[State]) -> tuple[str, ...]:
         """What a cursor does not see, and which columns are read as something else than they are there."""
         out = []
@@ -152,23 +155,46 @@ class Sql(Following):
         if shape.type not in ORDERED:
             raise ConfigurationError(f"'{shape.name}' ({shape.declared}) cannot be a cursor.", fix="Mend 'cursor'.")
         found = [Found(path=h.path, stamp=h.stamp) for h in held]
-        last = _window(held[-1].path)["to"] if held else None
-        if held and last is None:  # the table was empty
+        if held and window(held[-1].path)["to"] is None:  # the table was empty
             found.pop()
             held = held[:-1]
         name, relation = database.quoted(shape.name), self._relation(database)
-        start: dict[str, Any] = {}
+        at, last = self._last(database, shape, held)
+        bounds: dict[str, Any] = {}
         top = last
         if last is None or self._any(database, f"{relation} WHERE {name} > {shape.bound}", [last]):
             top = self._top(database, shape, relation)
         if last is not None:
-            same = self._ties(database, shapes, shape, last) == tuple(held[-1].state.get("ties", ()))
+            ties = held[at].state.get("ties", ())
+            same = at == len(held) - 1 and is_what(ties, self._ties(database, shapes, shape, last))
             if same and top == last:
                 return found
-            start = {"after" if same else "from": last}
-        window = json.dumps({**start, "to": top}, ensure_ascii=False)
-        number = 1 + (int(found[-1].path.removeprefix(f"{self._label}/").split(" ")[0]) if found else 0)
-        return [*found, Found(path=f"{self._label}/{number:06d} {window}", stamp={"window": window})]
+            bound = window(held[at].path)["to"]  # as it stands on record
+            bounds = {"after" if same else "from": bound}
+            top = bound if top == last else top
+        following = 1 + (number(found[-1].path, self._label) if found else 0)
+        path, stamp = named(self._label, following, {**bounds, "to": top})
+        return [*found, Found(path=path, stamp=stamp)]
+
+    def _last(self, database: Database, shape: Shape, held: Sequence[Held]) -> tuple[int, Any]:
+        """The object that ends with the greatest bound that is known, and the bound; (-1, None) when there is none."""
+        bounds = [window(h.path)["to"] for h in held]
+        floor = next((n for n in reversed(range(len(bounds))) if not is_mask(bounds[n])), -1)
+        least = bounds[floor] if floor >= 0 else None
+        for value in self._values(database, shape, least) if floor < len(bounds) - 1 else ():
+            for at in range(len(bounds) - 1, floor, -1):
+                if is_what(bounds[at], value):
+                    return at, value
+        return floor, least
+
+    def _values(self, database: Database, shape: Shape, least: Any = None) -> Iterator[Any]:
+        """The values of the cursor from the greatest down, those beyond `least` alone if it is given."""
+        name = database.quoted(shape.name)
+        beyond = f"{name} IS NOT NULL" if least is None else f"{name} > {shape.bound}"
+        inner = f"SELECT DISTINCT {name} FROM {self._relation(database)} WHERE {beyond}"  # noqa: S608 - quoted
+        query = f"SELECT {shape.select} FROM ({inner}) AS t ORDER BY t.{name} DESC"  # noqa: S608 - quoted
+        for rows in database.rows(query, [] if least is None else [least], lambda: 256):
+            yield from (row[0] for row in rows)
 
     def _any(self, database: Database, where: str, values: list[Any]) -> bool:
         asked = database.rows(f"SELECT 1 FROM {where} LIMIT 1", values, lambda: 1)  # noqa: S608 - quoted
@@ -227,9 +253,9 @@ class Sql(Following):
             )
         except ClashError as clash:
             raise ConfigurationError(f"The values do not go together: {clash}.", fix="Declare 'types'.") from clash
-        problems = [Problem(unknown_name("column", name, merged)) for name in self.types if name not in merged]
-        if problems:
-            raise ConfigurationError(problems, fix="Mend 'types' of the source.")
+        absent = [name for name in self.types if name not in merged]
+        if absent:
+            raise UnknownColumns("types", absent, merged, "Mend 'types' of the source.")
         return {name: self.types.get(name, column.final()) for name, column in merged.items()}
 
     def read(self, root: Path, path: str, schema: Mapping[str, str]) -> Iterator[Batch]:
@@ -298,20 +324,20 @@ class Sql(Following):
         by_name = {s.name: s for s in shapes}
         columns, where, values = [s.select for s in shapes], [], list[Any]()
         if self.cursor:
-            window, shape = _window(path), by_name[self.cursor]
-            name = database.quoted(self.cursor)
-            if window["to"] is None:
-                where.append(f"{name} IS NULL")
+            shape = by_name[self.cursor]
+            name, bounds = database.quoted(self.cursor), self._known(database, shape, window(path))
+            if bounds.get("to") is None:
+                where += [f"{name} IS NULL"] if "to" in bounds else []
                 columns.append("NULL")
             else:
                 columns.append(f"{name} = {shape.bound}")
                 within = f"{name} <= {shape.bound}"
-                values += [window["to"], window["to"]]
-                where.append(f"({within} OR {name} IS NULL)" if len(window) == 1 else within)
-            for bound, sign in (("after", ">"), ("from", ">=")):
-                if bound in window:
+                values += [bounds["to"], bounds["to"]]
+                where.append(f"({within} OR {name} IS NULL)" if len(bounds) == 1 else within)
+            for word, sign in STARTS:
+                if word in bounds:
                     where.append(f"{name} {sign} {shape.bound}")
-                    values.append(window[bound])
+                    values.append(bounds[word])
         names = [database.quoted(k) for k in key]
         if after is not None:
             where.append(f"({', '.join(names)}) > ({', '.join(by_name[k].bound for k in key)})")
@@ -319,6 +345,15 @@ class Sql(Following):
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         query = f"SELECT {', '.join(columns)} FROM {self._relation(database)}{condition} ORDER BY {', '.join(names)}"  # noqa: S608
         return database.rows(query, values, spool.size)
+
+    def _known(self, database: Database, shape: Shape, bounds: dict[str, Any]) -> dict[str, Any]:
+        """The bounds of a stretch as values; without one that is found no more, so that it holds too much rather than
+        too little: of a row that comes twice the later stretch has the last word."""
+        known = {word: bound for word, bound in bounds.items() if not is_mask(bound)}
+        for word in bounds.keys() - known:
+            found = next((v for v in self._values(database, shape) if is_what(bounds[word], v)), None)
+            known |= {} if found is None else {word: found}
+        return known
 
     def _last_key(self, rows: list[Row], shapes: list[Shape], key: tuple[str, ...], before: Row | None) -> Row:
         """The key of the last row; raises ConfigurationError for keys that do not tell rows apart."""
@@ -439,15 +474,6 @@ class _Ties:
 
     def told(self) -> tuple[int, str]:
         return self._count, f"{self._sum:032x}"
-
-
-def _window(path: str) -> dict[str, Any]:
-    """The bounds of the cursor that an object's name ends with."""
-    match = _WINDOW.search(path)
-    if match is None:
-        return {"to": None}
-    bounds: dict[str, Any] = json.loads(match[1])
-    return bounds
 
 
 def _declared(shapes: Sequence[Shape]) -> list[list[str]]:

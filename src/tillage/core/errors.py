@@ -145,6 +145,21 @@ class UnknownName(ConfigurationError, KeyError):
     __str__ = TillageError.__str__  # KeyError would print the repr
 
 
+class UnknownColumns(ConfigurationError):
+    """A source was told of columns that none of its objects has: one problem a column, in the order of `names`.
+
+    >>> error = UnknownColumns("types", ["zpi"], ["name", "zip"], "Mend 'types' of the source.")
+    >>> print(error)
+    No column is called 'zpi'. Did you mean 'zip'? Mend 'types' of the source.
+    """
+
+    def __init__(self, setting: str, names: Iterable[str], known: Iterable[str], fix: str = "") -> None:
+        """`setting`: the word of the plan that names them."""
+        self.setting, self.names = setting, tuple(names)
+        there = list(known)
+        super().__init__([Problem(unknown_name("column", name, there)) for name in self.names], fix)
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is not there.
 

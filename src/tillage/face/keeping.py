@@ -28,7 +28,8 @@ def verify(
     plan: PlanFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read everything back: checksums, counts. Exits 70 when something is not what was written."""
+    """Read everything back: checksums, counts, receipts. Exits 70 when something is not what was written."""
+    from tillage.promises import faulty_receipts
     from tillage.store.verify import verify as read_back
 
     screen = Screen(as_json)
@@ -37,22 +38,23 @@ def verify(
         return
     with open_project(plan, ran=True) as project:
         found = read_back(project.store)
+        findings = (*found.findings, *faulty_receipts(project.store))
     value = {
         "schema": "tillage.verify/1",
-        "ok": not found.findings,
+        "ok": not findings,
         "objects": found.objects,
         "bytes": found.bytes,
         "orphans": found.orphans,
-        "findings": [asdict(f) for f in found.findings],
+        "findings": [asdict(f) for f in findings],
     }
-    for finding in found.findings:
+    for finding in findings:
         place = finding.stage + (f" v{finding.version}" if finding.version else "")
         where = ", ".join(p for p in (place, finding.object) if p)
         screen.line(f"DAMAGED  {where}: {finding.message}", style="bold red")
     size = f"{many(found.objects, 'object')}, {many(found.bytes, 'byte')}"
-    if found.findings:
+    if findings:
         screen.say(
-            f"{many(len(found.findings), 'finding')} in {size}. Restore these files from a backup, or delete them: "
+            f"{many(len(findings), 'finding')} in {size}. Restore these files from a backup, or delete them: "
             "`tillage run` makes the newest versions again, and reads the source again where it must."
         )
     else:
@@ -60,7 +62,7 @@ def verify(
     if found.orphans:
         screen.line(f"Of no version: {many(found.orphans, 'file')}; `tillage gc` removes them.")
     screen.result(value)
-    if found.findings:
+    if findings:
         raise typer.Exit(DAMAGED)
 
 
@@ -83,6 +85,9 @@ def _verify_receipt(screen: Screen, file: Path, key: str | None, plan: Path | No
 def gc(
     *,
     keep: Annotated[int, typer.Option("--keep", min=1, metavar="N", help="Versions of each table to keep.")] = KEEP,
+    abandoned: Annotated[
+        bool, typer.Option("--abandoned", help="Remove whole tables and models, too, that the plan has no more.")
+    ] = False,
     plan: PlanFile = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -94,8 +99,12 @@ def gc(
 
     screen = Screen(as_json)
     with open_project(plan, ran=True) as project, hold(project.store.root / "locks", [STORE_LOCK], wait=wait):
-        found = collect(project.store, keep)
+        gone = project.abandoned() if abandoned else []
+        found = collect(project.store, keep, gone)
+    targets = sorted({stage.partition("/")[0] for stage in gone} - {*project.plan.tables, *project.plan.models})
+    if abandoned:
+        screen.line(f"Not in the plan: {', '.join(targets) or 'nothing that there is'}.")
     screen.line(
         f"Removed {many(found.versions, 'version')} and {many(found.files, 'file')}, {many(found.bytes, 'byte')}."
     )
-    screen.result({"schema": "tillage.gc/1", "keep": keep, **asdict(found)})
+    screen.result({"schema": "tillage.gc/1", "keep": keep, "abandoned": targets, **asdict(found)})

@@ -17,7 +17,7 @@ from tillage.core.errors import ConfigurationError, InputMissing, Problem
 from tillage.core.step import Fold, Map, Source, Step
 from tillage.flow.parameters import make, nearest
 from tillage.flow.plan import Canary, Card, Evaluation, Model, Plan, Service, Split, Table
-from tillage.flow.positions import MAX_BYTES, Node, Place, read
+from tillage.flow.positions import MAX_BYTES, Node, Place, read, too_large
 from tillage.flow.reading import Reading, as_name, capital
 from tillage.flow.registry import Registry
 from tillage.flow.stages import beside_of, needed_tables
@@ -101,6 +101,8 @@ def load(path: Path, registry: Registry) -> Plan:
             data = stream.read(MAX_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError):
         raise InputMissing(f"There is no plan at {path}.", fix="Run `tillage try FILE --target COLUMN`.") from None
+    if len(data) > MAX_BYTES:  # it was cut there, perhaps within a character
+        raise too_large(str(path))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -191,7 +193,7 @@ class _PlanReading(Reading):
         return Table.model_construct(
             name=name,
             source=source,
-            key=self.texts(given["key"], f"'key' of {what}") if "key" in given else (),
+            key=self.names(given["key"], f"'key' of {what}") if "key" in given else (),
             subject=settings.subject,
             inputs=self.inputs(given["from"], what, tables, steps) if "from" in given else (),
             steps=tuple(step for step in steps if step is not None),
@@ -400,7 +402,7 @@ class _PlanReading(Reading):
         where = f"'evaluate' of {what}"
         given = self.fields(node, where, Evaluation.model_fields)
         form = self.form(_EvaluationForm, given, node, where)
-        lists = {key: self.texts(given[key], f"'{key}' of {where}") for key in ("slices", "sensitive") if key in given}
+        lists = {key: self.names(given[key], f"'{key}' of {where}") for key in ("slices", "sensitive") if key in given}
         for key, other in (("sensitive", "favourable"), ("favourable", "sensitive")):
             if key in given and other not in given:
                 self.wrong(f"'{key}' of {where} needs '{other}' beside it.", node.keys[key])
@@ -488,7 +490,7 @@ class _PlanReading(Reading):
                 self.wrong(f"{capital(what)} needs '{key}'.", node.place)
         model = self.reference(given["model"], "model", models, f"'model' of {what}") if "model" in given else None
         table = self.reference(given["from"], "table", tables, f"'from' of {what}") if "from" in given else None
-        keep = self.texts(given["keep"], f"'keep' of {what}") if "keep" in given else ()
+        keep = self.names(given["keep"], f"'keep' of {what}") if "keep" in given else ()
         redact = self.redact(given["redact"], keep, what) if "redact" in given else None
         canary = self.canary(given["canary"], what, model, models) if "canary" in given else None
         shadow = self.beside(given["shadow"], f"'shadow' of {what}", model, models) if "shadow" in given else None

@@ -16,6 +16,7 @@ import polars as pl
 
 from tillage.core.errors import BadData, TillageError
 from tillage.core.rows import ID, REASON, only, without
+from tillage.flow.masking import masks
 from tillage.flow.receipt import signed
 from tillage.flow.results import Refit
 from tillage.flow.seen import Held, Seen
@@ -118,8 +119,15 @@ def carry_through(
         _ask_former(seen, stages, name, former)
         under = seen.influence(name)
         began = erasure.before.get(name, 0)
+        if stage.kind == "gate" and under and not passes(stage):
+            notes.append(
+                f"{name} has no version now: its expectations fail without these rows, and what it showed may say "
+                "something of them."
+            )
+            ready.remove(name)
+            continue
         try:
-            draft = _draft(store, stage, seen, erasure, under, bring, passes)
+            draft = _draft(store, stage, seen, erasure, bring, passes)
         except TillageError as error:
             if stage.kind != "learn" and not isinstance(error, BadData):
                 raise
@@ -155,14 +163,12 @@ def _ready(store: Store, stages: Mapping[str, Stage]) -> list[str]:
     return ready
 
 
-def _draft(
-    store: Store, stage: Stage, seen: Seen, erasure: Erasure, under: bool, bring: Bring, passes: Passes
-) -> Draft | None:
+def _draft(store: Store, stage: Stage, seen: Seen, erasure: Erasure, bring: Bring, passes: Passes) -> Draft | None:
     last = store.latest(stage.name)
     done = last is not None and last.version > erasure.before.get(stage.name, 0)
     if stage.kind == "source":
         return rows_out(store, stage.name, seen.held)
-    if stage.kind == "gate" and not under and not passes(stage):
+    if stage.kind == "gate" and not passes(stage):
         return _held_back(store, stage, seen)
     pinned = stage.pin is not None or (stage.kind == "result" and not stage.follows)
     if not pinned or last is None:
@@ -283,11 +289,18 @@ def _purge(
     doomed = seen.doom(erasure.before)
     doomed.objects |= _beside(store, erasure)
     told = {**erasure.told, "refitted": refitted, "notes": notes}
+    masking = masks(store, stages, pl.concat([erasure.gone, erasure.past]))
     commitments = _commitments(told["salt"], pl.concat([erasure.gone, *erasure.beside.values()]))
 
     def within(epoch: int) -> None:
-        value = {**told, "epoch": epoch, "rows": commitments, "erased_versions": _numbers(doomed.versions)}
+        now = {
+            stage: [n for n in numbers if store.version(stage, n).facts.get("erased") == epoch]
+            for stage, numbers in doomed.versions.items()
+        }
+        value = {**told, "epoch": epoch, "rows": commitments, "erased_versions": _numbers(now)}
         store.catalog.write("INSERT INTO receipts (erased, signed) VALUES (?, '')", dump(value))
+        for query, values in masking:
+            store.catalog.write(query, *values)
 
     number = _already(store, erasure)
     if number is None:
@@ -330,7 +343,7 @@ def _told_after(store: Store) -> tuple[int, dict[str, Any]]:
     if row is None:
         raise TypeError("an erasure ended without its record")
     value: dict[str, Any] = load(row["erased"])
-    value["tables_after"] = {n: store.digest(n) if was else None for n, was in value["tables_before"].items()}
+    value["tables_after"] = {n: _digest_now(store, n) if was else None for n, was in value["tables_before"].items()}
     value["models_after"] = {name: model_digest(store, name) for name in value["models_before"]}
     return int(row["number"]), value
 
@@ -359,6 +372,12 @@ def known_digest(store: Store, stage: str) -> str | None:
     )
     chunks, known = (int(row[0]), int(row[1])) if row else (0, 0)
     return store.digest(stage) if known * 2 >= chunks else None
+
+
+def _digest_now(store: Store, stage: str) -> str | None:
+    """The digest of a table's newest version; None where it has none any more."""
+    last = store.latest(stage)
+    return None if last is None or "erased" in last.facts else store.digest(stage)
 
 
 def model_digest(store: Store, model: str) -> str | None:

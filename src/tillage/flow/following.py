@@ -9,7 +9,7 @@ last win, so that objects can follow one another like the pages of a log.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,6 +54,11 @@ class Following(Source):
     def notes(self, states: Sequence[State]) -> tuple[str, ...]:
         """What is to be known of the rows, from the states of all live objects: what is not seen, what is changed."""
         return ()
+
+    def masked(self, held: Sequence[Held], named: Collection[str]) -> list[Held]:
+        """The objects as they stay on record once rows are forgotten that stood in those `named`: no name, stamp or
+        state may show a value of a row. `follow` and `read` are given what this returned."""
+        return list(held)
 
     def needs_key(self) -> bool:
         """Whether a record can come again in another object, so that its table must name a key."""

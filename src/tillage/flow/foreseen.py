@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tillage.core.errors import Problem, TillageError
+from tillage.core.errors import ConfigurationError, Problem, TillageError, UnknownColumns
 from tillage.core.rows import ID
 from tillage.core.step import Found, Group, Map
 from tillage.flow.following import Following, look
@@ -24,7 +24,7 @@ from tillage.flow.schema import recorded
 from tillage.flow.score import PREDICTION
 from tillage.flow.stacking import common_shape
 from tillage.flow.stages import Pinned, Stage, beside_of, features, hidden
-from tillage.flow.survey import known, source_of
+from tillage.flow.survey import known, refuse_key, source_of, table_of
 from tillage.store.index import KEY
 from tillage.store.tables import Store
 
@@ -34,6 +34,7 @@ LOOK_BYTES = 4 << 20
 Columns = dict[str, str]
 Fingerprint = Callable[[Stage], str]
 Chains = Callable[[Stage], dict[str, tuple[Map, ...]]]
+AskColumns = Callable[[str], Mapping[str, str] | None]
 
 
 class Foreseen:
@@ -43,13 +44,15 @@ class Foreseen:
         self,
         store: Store,
         stages: Mapping[str, Stage],
-        root: Path,
+        plan: Plan,
         fingerprint: Fingerprint,
         chains: Chains,
         *,
         look: bool,
     ) -> None:
-        self.store, self.stages, self.root, self.look = store, stages, root, look
+        self.store, self.stages, self.plan, self.root, self.look = store, stages, plan, plan.root, look
+        self.problems: list[Problem] = []
+        """What sources were told of columns that they do not have."""
         self._fingerprint, self._chains = fingerprint, chains
         self._found: dict[str, Columns | None] = {}
         self._stands: dict[str, bool] = {}
@@ -61,6 +64,9 @@ class Foreseen:
             try:
                 last = self.store.latest(name)
                 self._found[name] = last.columns if last and self.stands(name) else self._worked_out(stage)
+            except UnknownColumns as error:
+                self.problems += placed(self.plan, stage.target, error).problems
+                self._found[name] = None
             except (TillageError, OSError, pl.exceptions.PolarsError):  # the run meets it too, and says what it is
                 self._found[name] = None
         return self._found[name]
@@ -118,8 +124,36 @@ class Foreseen:
         if not found or sum(int(f.stamp.get("size", LOOK_BYTES + 1)) for f in found) > LOOK_BYTES:
             return None
         kinds = source.column_types([source.observe(self.root, f.path) for f in found])
+        refuse_key(table_of(stage), kinds)
         rows = next(iter(source.read(self.root, found[0].path, kinds)), None)
         return _named(rows.rows.schema) if rows is not None and kinds else None
+
+
+def placed(plan: Plan, table: str, error: UnknownColumns) -> ConfigurationError:
+    """The error with the places in the plan of the columns that it is about."""
+    held, setting = plan.tables[table], error.setting
+    problems = []
+    for name, problem in zip(error.names, error.problems, strict=True):
+        said = f"'{setting}' of table '{table}': {problem.message}"
+        if setting == "key":
+            problems.append(problem_at(plan, said, ("tables", table, "key"), item=held.key.index(name)))
+        else:
+            step = held.source.name() if held.source is not None else ""
+            problems.append(problem_at(plan, said, ("tables", table, "collect", step, setting), key=name))
+    return ConfigurationError(problems, fix=error.fix)
+
+
+def unknown_subject(plan: Plan, table: Table, stages: Mapping[str, Stage], columns: AskColumns) -> Iterator[Problem]:
+    """A subject that no row of a table, nor of those that it is made from, has: nobody could be found by it."""
+    if not table.subject:
+        return
+    own = [s for s in stages.values() if s.target == table.name and s.kind not in ("result", "learn")]
+    near = dict.fromkeys(name for s in own for name in (*s.inputs.values(), s.name))
+    known = [columns(name) for name in near if stages[name].kind not in ("result", "learn")]
+    if all(there and table.subject not in there for there in known):
+        every = list(dict.fromkeys(c for there in known for c in there or ()))
+        what = f"'subject' of table '{table.name}': no row has a column '{table.subject}': nobody would be found by it."
+        yield problem_at(plan, nearest(what, table.subject, every), ("tables", table.name, "subject"))
 
 
 def missing_columns(plan: Plan, model: Model, columns: Mapping[str, str], table: str) -> Iterator[Problem]:

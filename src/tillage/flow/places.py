@@ -12,11 +12,13 @@ from tillage.flow.plan import Plan
 from tillage.flow.positions import Node, read
 
 
-def problem_at(plan: Plan, message: str, *paths: tuple[str | int, ...], item: int | None = None) -> Problem:
+def problem_at(
+    plan: Plan, message: str, *paths: tuple[str | int, ...], item: int | None = None, key: str | None = None
+) -> Problem:
     """The problem with file, line and column of the value at the first of `paths` that is there (or nearest to it).
 
-    `item`: number of the item, where that value is a list. Without a place where the plan came from no file, or the
-    file cannot be read any more.
+    `item`: number of the item, where that value is a list; `key`: the key itself, where it is a mapping. Without a
+    place where the plan came from no file, or the file cannot be read any more.
 
     >>> problem_at(Plan(project="p", root=Path("."), store=Path(".")), "No.", ("models", "m")).line
     0
@@ -25,6 +27,8 @@ def problem_at(plan: Plan, message: str, *paths: tuple[str | int, ...], item: in
     if tree is None:
         return Problem(message)
     node = next((node for path in paths if (node := _exactly(tree, path)) is not None), tree.find(paths[0]))
+    if key is not None and key in node.keys:
+        return Problem(message, plan.file, *node.keys[key])
     return Problem(message, plan.file, *node.find(() if item is None else (item,)).place)
 
 

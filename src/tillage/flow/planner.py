@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tillage.core.errors import UnknownColumns
 from tillage.flow.following import Following, look
+from tillage.flow.foreseen import placed
 from tillage.flow.results import is_learnt_alike
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
@@ -36,7 +38,10 @@ def _source(project: Project, stage: Stage) -> Intent:
         return _followed(project, stage)
     last = project.store.latest(stage.name)
     reread = last is not None and last.fingerprint != project.fingerprint(stage)
-    seen = survey(project.store, stage, project.plan.root, reread=reread)
+    try:
+        seen = survey(project.store, stage, project.plan.root, reread=reread)
+    except UnknownColumns as error:
+        raise placed(project.plan, stage.target, error) from error
     rows = sum(int(k.state.get("records", 0)) for k in seen.fresh)
     reasons = []
     if last is None:

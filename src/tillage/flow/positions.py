@@ -105,7 +105,7 @@ def read(text: str, file: str) -> tuple[Node, list[Problem]]:
     ((2, 8), {'key': 'id', 'steps': ['normalize']}, [])
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise ConfigurationError([Problem(f"The file is larger than {MAX_BYTES // 1_000_000} MB.", file)])
+        raise too_large(file)
     try:
         composer = _Composer(text)
         try:
@@ -124,6 +124,19 @@ def read(text: str, file: str) -> tuple[Node, list[Problem]]:
     _check_size(root, file)
     problems: list[Problem] = []
     return _Builder(file, problems).build(root), problems
+
+
+def too_large(file: str) -> ConfigurationError:
+    """The error about a file that no plan is.
+
+    >>> str(too_large("data.csv")).partition(". ")[0]
+    'data.csv  The file is larger than 1 MB, which no plan is'
+    """
+    message = (
+        f"The file is larger than {MAX_BYTES // 1_000_000} MB, which no plan is. Name the file of the plan with "
+        "--plan; long lists of values belong into files that a table collects."
+    )
+    return ConfigurationError([Problem(message, file)])
 
 
 class _Composer(yaml.SafeLoader):

@@ -63,6 +63,16 @@ class Reading:
             self.wrong(f"{what} must be text, got {node.written()}.", node.place)
         return None
 
+    def names(self, node: Node, what: str) -> tuple[str, ...]:
+        """Texts, as `texts` reads them, each of which stands once."""
+        found = self.texts(node, what)
+        items = node.value if isinstance(node.value, tuple) else ()
+        said = [item.value for item in items]
+        for at, item in enumerate(items):
+            if isinstance(item.value, str) and item.value in said[:at]:
+                self.wrong(f"{capital(what)} names '{item.value}' twice: name it once.", item.place)
+        return found
+
     def texts(self, node: Node, what: str) -> tuple[str, ...]:
         """A text or a list of texts, not empty."""
         if not isinstance(node.value, tuple):

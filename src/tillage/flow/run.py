@@ -20,6 +20,7 @@ from tillage.core.errors import (
     ConfigurationError,
     InputMissing,
     Problem,
+    UnknownColumns,
     UnknownName,
     UsageError,
     VerifyFailed,
@@ -31,7 +32,14 @@ from tillage.flow.compact import compact
 from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
 from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfinished
-from tillage.flow.foreseen import Foreseen, missing_columns, unknown_references, unscorable
+from tillage.flow.foreseen import (
+    Foreseen,
+    missing_columns,
+    placed,
+    unknown_references,
+    unknown_subject,
+    unscorable,
+)
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
@@ -201,19 +209,29 @@ class Project:
         """
         names = list(self.stages if wanted is None else wanted)
         refuse_missing(self.store, self.stages, self.plan, names)
-        columns = Foreseen(self.store, self.stages, self.plan.root, self.fingerprint, self.chains, look=look)
+        columns = Foreseen(self.store, self.stages, self.plan, self.fingerprint, self.chains, look=look)
         targets = {self.stages[name].target for name in names}
-        self._refuse_columns(targets, columns.of)
-        problems: list[Problem] = []
+        found: list[Problem] = []
+        if look:
+            for name in (n for n in names if self.stages[n].kind == "source"):
+                columns.of(name)
+            found += columns.problems
+            for held in (t for name, t in self.plan.tables.items() if name in targets):
+                found += unknown_subject(self.plan, held, self.stages, columns.of)
         for table in (t for name, t in self.plan.tables.items() if name in targets and t.score):
             there = columns.before_scoring(table)
-            problems += unscorable(self.plan, table, there) if there is not None else ()
-        if problems:
-            raise ConfigurationError(problems)
+            found += unscorable(self.plan, table, there) if there is not None else ()
+        self._refuse_columns(targets, columns.of, found)
 
-    def _refuse_columns(self, targets: Container[str], columns: Callable[[str], dict[str, str] | None]) -> None:
-        """Raise ConfigurationError with every column that a model or a reference of the targets asks for in vain."""
-        problems: list[Problem] = []
+    def _refuse_columns(
+        self,
+        targets: Container[str],
+        columns: Callable[[str], dict[str, str] | None],
+        found: Sequence[Problem] = (),
+    ) -> None:
+        """Raise ConfigurationError with every column that a model or a reference of the targets asks for in vain, and
+        with what was `found` before."""
+        problems = list(found)
         for held in (t for name, t in self.plan.tables.items() if name in targets):
             problems += unknown_references(self.plan, held, columns)
         for model in (m for name, m in self.plan.models.items() if name in targets):
@@ -221,6 +239,16 @@ class Project:
                 there = columns(table)
                 if there is not None:
                     problems += missing_columns(self.plan, model, there, table)
+        if problems:
+            raise ConfigurationError(problems)
+
+    def _refuse_subject(self, stage: Stage, draft: Draft | None) -> None:
+        """Raise ConfigurationError where a table names a subject that none of its rows has, before it is published."""
+
+        def columns(name: str) -> dict[str, str] | None:
+            return draft.columns if draft is not None and name == stage.name else self._columns(name)
+
+        problems = list(unknown_subject(self.plan, self.plan.tables[stage.name], self.stages, columns))
         if problems:
             raise ConfigurationError(problems)
 
@@ -286,6 +314,8 @@ class Project:
             error.at(f"{'Model' if stage.target in self.plan.models else 'Table'} '{stage.target}'")
             raise
         outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + done.touched
+        if stage.name in self.plan.tables:
+            self._refuse_subject(stage, done.draft)
         if done.draft is None and not done.sources:
             return
         with self.store.catalog.transaction():
@@ -304,7 +334,10 @@ class Project:
             last = store.latest(stage.name)
             reread = last is not None and last.fingerprint != fingerprint
             force = self._quarantined(stage) if stage.target in replay else frozenset()
-            found = survey(store, stage, self.plan.root, reread=reread, force=force)
+            try:
+                found = survey(store, stage, self.plan.root, reread=reread, force=force)
+            except UnknownColumns as error:
+                raise placed(self.plan, stage.target, error) from error
             if found.retype:
                 moved = ", ".join(found.retype)
                 outcome.notes.append(
@@ -406,6 +439,10 @@ class Project:
 
     def _of_target(self, target: str) -> list[Stage]:
         return [s for s in self.stages.values() if s.target == target]
+
+    def abandoned(self) -> list[str]:
+        """The stages of the store that the plan has no more; a server's log is of no plan."""
+        return [name for name in self.store.stages() if name not in self.stages and not name.startswith("@")]
 
     def maps(self, table: str) -> tuple[Map, ...]:
         """The Maps that a row passes from its source to a table; steps that look across rows, and those that make rows

@@ -24,12 +24,13 @@ from tillage.core.step import BadRecord, Batch
 from tillage.flow.ahead import Ahead
 from tillage.flow.bad_records import bad_row
 from tillage.flow.chunking import chunk_rows, fitting
+from tillage.flow.following import Following, Held
 from tillage.flow.mending import LOST
 from tillage.flow.progress import Listener, Progress, silent
 from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.flow.quarantine import sealed
 from tillage.flow.stages import Stage
-from tillage.flow.survey import Known, Survey, held_objects, source_of, table_of
+from tillage.flow.survey import Known, Survey, held_objects, read_before, source_of, table_of
 from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import dump
 from tillage.store.digests import content_hashes
@@ -67,14 +68,17 @@ class SourceRun:
         self.store, self.stage, self.root, self.found = store, stage, root, found
         self.table = table_of(stage)
         self.last: Version | None = store.latest(stage.name)
-        self.rewrite = self.last is None or bool(found.retype) or self.last.fingerprint == LOST
+        other = self.last is not None and read_before(store, stage.name) is None  # by another plan, of another stage
+        self.rewrite = self.last is None or other or bool(found.retype) or self.last.fingerprint == LOST
         self.columns = list(found.columns)
         self.held = set() if self.rewrite else set(held_objects(store, stage.name))
         """Objects whose rows the table shows now."""
         facts = {"types": found.columns, **({"notes": list(found.notes)} if found.notes else {})}
         self.draft = Draft(stage.name, "source", stage.fingerprint(), columns={}, facts=facts)
         self.paths = {k.ordinal: k.path for k in [*found.live, *found.gone]}
-        self.forgotten = Tombstones(store, stage.name)
+        self.forgotten = Tombstones(store, stage.name, self.table.key)
+        self.screened: set[str] = set()
+        """Objects of which records were kept out, since they are of someone who was forgotten."""
         self.touched = 0
         self.examples: list[str] = []
         total = sum(int(k.state.get("records", 0)) for k in found.fresh)
@@ -100,10 +104,12 @@ class SourceRun:
     def run(self) -> Reading:
         """Read what is fresh, drop what is gone, settle who wins; the draft is None when nothing changed."""
         found = self.found
+        for k in found.live:
+            k.fresh = k.fresh and not (k.again and self._still_bad(k))
         sources = self._source_statements()
         if not found.fresh and not found.gone and self.last is not None:
             self._judge(self.last.counts)  # the limit may have been lowered since
-            return Reading(None, 0, sources)
+            return Reading(None, self.touched, sources)
         if self.rewrite:
             self.draft.ended = [
                 c.id for part in self.store.parts(self.stage.name) for c in self.store.chunks(self.stage.name, part)
@@ -112,6 +118,8 @@ class SourceRun:
             self._leave(k)
         for k in found.fresh:
             self._read(k)
+        if self._mask():
+            sources = self._source_statements()
         self._cut(final=True)
         self.numbered = len(self.written)
         if self.table.key:
@@ -146,6 +154,20 @@ class SourceRun:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
+    def _still_bad(self, k: Known) -> bool:
+        """Whether just those records of an object cannot be read that could not: then nothing of it is written anew."""
+        told = ["record", "byte_start", "byte_end", "stage", "reason", "column", "message"]
+        chunks = self.store.chunks_of_origin(self.stage.name, QUARANTINE, k.ordinal)
+        was = [
+            row for c in chunks for row in self.store.read(c).filter(pl.col(OBJECT) == k.ordinal).select(told).rows()
+        ]
+        now: list[tuple[Any, ...]] = []
+        for batch in source_of(self.stage).read(self.root, k.path, self.found.columns):
+            self.touched += batch.rows.height
+            bad = self.forgotten.readable(self._with_keys(batch, k).bad, k.checksum)
+            now += sealed(bad, self.table.name, k.path, k.ordinal, self.store.keys).select(told).rows()
+        return sorted(was) == sorted(now)
+
     def _read(self, k: Known) -> None:
         before = self._rows_of(k.ordinal) if k.ordinal in self.held else None
         held: list[pl.DataFrame] = []
@@ -162,8 +184,11 @@ class SourceRun:
                 rows = rows.hstack([self._by_content(rows.select(self.columns), k.path, occurrences)])
             elif before is not None or self.forgotten.by_row:
                 rows = self._identified(rows)
+            here = rows.height
             rows = self.forgotten.screen(rows, k.checksum)
             bad = self.forgotten.readable(keyed.bad, k.checksum)
+            if rows.height < here or len(bad) < len(keyed.bad):
+                self.screened.add(k.path)
             self._set_aside(bad, k)
             if before is not None:
                 seen.append(rows[ID])
@@ -172,6 +197,16 @@ class SourceRun:
             self.listen(self.progress)
         if before is not None:
             self._compare(k, before, pl.concat(seen) if seen else ids(), held)
+
+    def _mask(self) -> bool:
+        """Let no object be named by a value of a row that a tombstone has kept out; whether any was."""
+        source, live = source_of(self.stage), self.found.live
+        if not self.screened or not isinstance(source, Following):
+            return False
+        held = source.masked([Held(k.path, k.stamp, k.state) for k in live], self.screened)
+        for k, now in zip(live, held, strict=True):
+            k.path, k.stamp, k.state = now.path, now.stamp, now.state
+        return True
 
     def _compare(self, k: Known, before: pl.DataFrame, here: pl.Series, held: list[pl.DataFrame]) -> None:
         """End the reading of a changed object: drop what it lost, note what stands elsewhere in it now."""
@@ -448,7 +483,7 @@ class SourceRun:
         schema = self.schema
         if schema is not None:
             draft.columns = {c: str(t) for c, t in schema.items() if not c.startswith("_")}
-        elif self.last is not None:
+        elif self.last is not None and not self.rewrite:
             draft.columns = self.last.columns
         else:
             draft.columns = dict(self.found.columns)
@@ -508,8 +543,9 @@ class SourceRun:
             stamp = dump(k.stamp)
             if old is not None and not k.fresh:
                 if old != (k.path, stamp):
-                    query = "UPDATE sources SET path = ?, stamp = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL"
-                    out.append((query, (k.path, stamp, name, k.ordinal)))
+                    query = "UPDATE sources SET path = ?, stamp = ?, state = ? "
+                    query += "WHERE stage = ? AND ordinal = ? AND ended IS NULL"
+                    out.append((query, (k.path, stamp, dump(k.state), name, k.ordinal)))
                 continue
             if old is not None:
                 out.append(

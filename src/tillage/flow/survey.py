@@ -5,18 +5,19 @@ An object whose stamp is unchanged is not opened; one with a new stamp and the o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tillage.core.errors import ConfigurationError, GateFailed, InputMissing, Problem, unknown_name
-from tillage.core.step import Source
+from tillage.core.errors import GateFailed, InputMissing, UnknownColumns
+from tillage.core.step import Found, Source
 from tillage.flow.following import Following, Looked, look
 from tillage.flow.plan import Table
 from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import load
-from tillage.store.tables import LEFT, Store
+from tillage.store.tables import LEFT, Store, Version
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Known:
     state: Any
     fresh: bool = False
     """It must be read: it is new, or its content or the plan's way to read it changed."""
+    again: bool = False
+    """It is to be read for the sake of its quarantined records alone."""
 
 
 @dataclass
@@ -69,18 +72,20 @@ def survey(
             live.append(Known(before.ordinal, found.path, found.stamp, before.checksum, before.state))
         else:
             strangers.append((found, before))
-    last = store.latest(stage.name)
+    last = read_before(store, stage.name)
     movable = bool(table_of(stage).key) and not store.chunks(stage.name, LEFT)
     by_checksum = {k.checksum: k for k in unclaimed.values()} if movable else {}
     ordinal = 1 + max((k.ordinal for k in _ever(store, stage.name)), default=-1)
-    forgotten = Tombstones(store, stage.name)
+    forgotten = Tombstones(store, stage.name, table_of(stage).key)
     waiting: list[str] = []
     for found, before in strangers:
         checksum = source.checksum(root, found.path)
-        if not table_of(stage).key and forgotten.awaits(found.path, checksum):
+        moved = None if before is not None or table_of(stage).key else _moved(found, old)
+        if not table_of(stage).key and forgotten.awaits((moved or found).path, checksum):
             waiting.append(found.path)
-            if before is not None:
-                live.append(before)
+            stays = before or (unclaimed.pop(moved.path, None) if moved is not None else None)
+            if stays is not None:
+                live.append(replace(stays, path=found.path))
             continue
         same = before if before is not None and before.checksum == checksum else None
         if before is None and checksum in by_checksum:
@@ -94,11 +99,10 @@ def survey(
         live.append(Known(number, found.path, found.stamp, checksum, source.observe(root, found.path), fresh=True))
     live.sort(key=lambda k: k.path)
     for k in live:
-        k.fresh = k.fresh or (k.ordinal in force and k.path not in waiting)
+        k.again = not k.fresh and k.ordinal in force and k.path not in waiting
+        k.fresh = k.fresh or k.again
     columns = source.column_types([k.state for k in live])
-    absent = [Problem(unknown_name("column", c, columns)) for c in table_of(stage).key if columns and c not in columns]
-    if absent:
-        raise ConfigurationError(absent, fix=f"Mend 'key' of table '{stage.target}', or the files.")
+    refuse_key(table_of(stage), columns)
     retype = [
         c
         for c in {**columns, **(last.columns if last else {})}
@@ -108,7 +112,7 @@ def survey(
         retype = [c for c, was in zip(columns, last.columns, strict=True) if c != was]
     if retype and last is not None:
         for k in live:
-            k.fresh = True
+            k.fresh, k.again = True, False
     if waiting and (retype or reread):
         raise GateFailed(
             f"Table '{stage.target}' has to be read again, but {', '.join(waiting)} changed after records of it were "
@@ -117,6 +121,25 @@ def survey(
         )
     told = source.notes([k.state for k in live]) if isinstance(source, Following) else ()
     return Survey(live, list(unclaimed.values()), columns, retype, (*told, *looked.notes), waiting)
+
+
+def _moved(found: Found, old: Mapping[str, Known]) -> Known | None:
+    """The file that a new name stands for, if it had another: a log that is rotated, and was written to before."""
+    inode = found.stamp.get("inode")
+    return next((k for k in old.values() if inode is not None and k.stamp.get("inode") == inode), None)
+
+
+def read_before(store: Store, stage: str) -> Version | None:
+    """The newest version of a stage, if a source was read for it: with other steps the table's name was another's."""
+    last = store.latest(stage)
+    return last if last is not None and "types" in last.facts else None
+
+
+def refuse_key(table: Table, columns: Mapping[str, str]) -> None:
+    """Raise UnknownColumns where a key names columns that the source does not have."""
+    absent = [c for c in table.key if columns and c not in columns]
+    if absent:
+        raise UnknownColumns("key", absent, columns, f"Mend 'key' of table '{table.name}', or the files.")
 
 
 def _looked(source: Source, store: Store, stage: Stage, root: Path, held: int) -> Looked:

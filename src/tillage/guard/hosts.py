@@ -7,9 +7,12 @@ must pass. Sources: RFC 6890 (special addresses), RFC 4291 2.5.5 (IPv4 inside IP
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
+
+from tillage.core.errors import Denied, Unavailable
 
 Network: TypeAlias = "IPv4Network | IPv6Network"
 
@@ -40,6 +43,42 @@ def may_reach(address: str, allowed: Iterable[Network] = ()) -> bool:
     if any(real.version == network.version and real in network for network in allowed):
         return True
     return real.is_global and not real.is_multicast and not real.is_reserved
+
+
+def resolved(host: str, allowed: Iterable[Network] = ()) -> str:
+    """An address that a host's name stands for, once all of them have been judged.
+
+    Raises Denied where one leads inside, Unavailable for a name that stands for none.
+
+    >>> resolved("127.0.0.1", networks(["127.0.0.0/8"]))
+    '127.0.0.1'
+    >>> resolved("127.0.0.1")
+    Traceback (most recent call last):
+    tillage.core.errors.Denied: The address leads to 127.0.0.1, which is inside our network. If that is meant, ...
+    """
+    try:
+        found = [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError) as error:
+        raise Unavailable(
+            f"No address is known of the host '{host}'.", fix="Check the name and the network."
+        ) from error
+    known = tuple(allowed)
+    for address in found:
+        if not may_reach(address, known):
+            raise inside(address)
+    return found[0]
+
+
+def inside(address: str) -> Denied:
+    """The refusal of an address inside our network.
+
+    >>> inside("10.0.0.1").exit_code
+    77
+    """
+    return Denied(
+        f"The address leads to {address}, which is inside our network.",
+        fix=f"If that is meant, allow it: allow_private: [{address}]",
+    )
 
 
 def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -7,6 +7,7 @@ Cost: one lstat a path component.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -68,7 +69,8 @@ def matches(root: Path, pattern: str) -> list[Path]:
 
     Paths are returned below `root` as they are named there. Hidden names match only a pattern that begins with a dot;
     `**` does not go through links. A file that exists under the very text of the pattern is that file. Folders, pipes
-    and devices never match. Raises Denied for `..`, an absolute pattern, and a match that is a link out of `root`.
+    and devices never match; a link to what is not there does, so that nobody misses it in silence (`is_dangling`).
+    Raises Denied for `..`, an absolute pattern, and a match that is a link out of `root`.
 
     >>> matches(Path("/nowhere"), "*.csv")
     []
@@ -77,8 +79,8 @@ def matches(root: Path, pattern: str) -> list[Path]:
     if not parts or PurePosixPath(pattern).is_absolute() or ".." in parts:
         raise Denied(f"{pattern!r} leads out of {root}.", fix="Write a path below the folder, without '..'.")
     literal = root / pattern
-    found = [literal] if _is_file(literal) else sorted(set(_expand(root, parts)))
-    files = [path for path in found if _is_file(path)]
+    found = [literal] if _is_match(literal) else sorted(set(_expand(root, parts)))
+    files = [path for path in found if _is_match(path)]
     checked: set[Path] = set()
     for path in files:
         if path.is_symlink():
@@ -128,6 +130,27 @@ def _open_at(folder: int, part: str, flags: int, path: str | Path) -> int:
         raise Denied(
             f"{str(path)!r} cannot be opened safely at {part!r}: {error.strerror}.", fix="Replace the link by the file."
         ) from error
+
+
+def is_dangling(path: Path) -> bool:
+    """Whether a path is a link to what is not there, or to itself.
+
+    >>> is_dangling(Path("/nowhere"))
+    False
+    """
+    try:
+        if not path.is_symlink():
+            return False
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
+def _is_match(path: Path) -> bool:
+    return _is_file(path) or is_dangling(path)
 
 
 def _is_file(path: Path) -> bool:

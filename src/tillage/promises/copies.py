@@ -19,6 +19,7 @@ from tillage.flow.plan import Table
 from tillage.flow.quarantine import opened
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
+from tillage.flow.tombstones import stages_of
 from tillage.promises.closure import Closure, may_hold_copies
 from tillage.store.catalog import load
 from tillage.store.purge import QUARANTINE
@@ -44,20 +45,21 @@ class Named:
 
 def quarantined(project: Project, stage: Stage, closure: Closure) -> Named:
     """The quarantined records of a source that name a subject, or hold a key of the rows whole."""
+    store = project.store
     keys = [values for values in closure.keys.get(stage.name, ()) if all(values)]
-    chunks = project.store.every_chunk(stage.name, QUARANTINE)
+    chunks = [c for name in stages_of(stage.name) for c in store.every_chunk(name, QUARANTINE)]
     if not (closure.subjects or keys) or not chunks:
         return Named(ids(), [], [], 0)
     search = Search(closure.subjects, keys)
-    places: dict[int, list[tuple[str, str]]] = {}
-    for row in project.store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage.name):
+    places: dict[tuple[str, int], list[tuple[str, str]]] = {}
+    for row in store.catalog.rows("SELECT * FROM sources WHERE stage IN (?, ?)", *stages_of(stage.name)):
         codec = str((load(row["state"]) or {}).get("encoding") or "utf-8")
-        places.setdefault(row["ordinal"], []).append((row["checksum"], codec))
+        places.setdefault((row["stage"], row["ordinal"]), []).append((row["checksum"], codec))
     found: dict[int, tuple[str, int, bytes]] = {}
     unopened = 0
-    for name, checksum in {(c.object, c.checksum) for c in chunks}:
-        for record in project.store.objects.get_frame(name, checksum).iter_rows(named=True):
-            known = places.get(record["_object"], [])
+    for own, name, checksum in {(c.stage, c.object, c.checksum) for c in chunks}:
+        for record in store.objects.get_frame(name, checksum).iter_rows(named=True):
+            known = places.get((own, record["_object"]), [])
             raw = _raw(project, stage, record)
             if raw is None:
                 unopened += 1
@@ -120,6 +122,20 @@ def undecided(project: Project, closure: Closure) -> list[dict[str, Any]]:
         if stage.kind == "source" and table is not None and may_hold_copies(table):
             out += _same_key(project, stage, table, closure, values)
     out += _merged(project, closure)
+    out += _abandoned(project)
+    return out
+
+
+def _abandoned(project: Project) -> list[dict[str, Any]]:
+    """Tables that collected by an earlier plan: what in them is whose, this plan cannot say."""
+    out = []
+    mine = {name for stage in project.stages for name in stages_of(stage)}
+    for name in project.abandoned():
+        chunks = [c for part in (ROWS, LEFT, QUARANTINE) for c in project.store.every_chunk(name, part)]
+        if name not in mine and any(project.store.origins(c) for c in chunks):
+            why = "no plan has this table any more, so nobody looked there (`tillage gc --abandoned` removes it)"
+            rows = sum(c.rows for c in chunks if c.ended is None)
+            out.append({"table": stages_of(name)[0], "why": why, "rows": rows, "ids": []})
     return out
 
 

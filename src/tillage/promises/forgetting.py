@@ -25,7 +25,7 @@ from tillage.flow.run import PACE, Project
 from tillage.flow.seen import Held, Seen
 from tillage.flow.source import OBJECT, PLACES, RECORD
 from tillage.flow.stages import Stage
-from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks
+from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks, stages_of
 from tillage.promises.answers import STAGE, Answers, answers, collecting, rows_of
 from tillage.promises.closure import Closure, Question, also, close
 from tillage.promises.copies import Named, quarantined, undecided
@@ -34,7 +34,7 @@ from tillage.store.catalog import load
 from tillage.store.handed_out import handed_out
 from tillage.store.index import KEY
 from tillage.store.locate import holding
-from tillage.store.tables import ROWS
+from tillage.store.tables import ROWS, Store
 
 SCHEMA = "tillage.forget/1"
 
@@ -191,7 +191,7 @@ def _marks(project: Project, found: Found) -> list[Mark]:
             continue
         held = found.closure.sources.get(stage.name, ids())
         if stage.table.key:
-            marks += row_marks(keys, stage.name, held)
+            marks += row_marks(keys, stage.name, held, stage.table.key)
         elif len(held):
             marks += place_marks(keys, stage.name, _places(project, stage, held))
         bad = found.named.get(stage.name)
@@ -203,14 +203,17 @@ def _marks(project: Project, found: Found) -> list[Mark]:
 
 def _places(project: Project, stage: Stage, held: pl.Series) -> set[tuple[str, int]]:
     """(checksum of the object, record) of rows, in every state of their objects that is on record."""
-    store = project.store
-    objects = store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage.name)
+    return set().union(*(_places_in(project.store, name, held) for name in stages_of(stage.name)))
+
+
+def _places_in(store: Store, stage: str, held: pl.Series) -> set[tuple[str, int]]:
+    objects = store.catalog.rows("SELECT * FROM sources WHERE stage = ?", stage)
     moved: dict[int, dict[int, int]] = {}
-    for chunk in store.chunks(stage.name, PLACES):
+    for chunk in store.chunks(stage, PLACES) if objects else ():
         rows = only(store.read(chunk), held)
         moved.setdefault(chunk.page, {}).update(zip(rows[ID].to_list(), rows[RECORD].to_list(), strict=True))
     out: set[tuple[str, int]] = set()
-    for chunk in holding(store, stage.name, held, ROWS):
+    for chunk in (c for c in holding(store, stage, held, ROWS) if objects and store.origins(c)):
         rows = only(store.objects.get_frame(chunk.object, chunk.checksum, [ID, OBJECT, RECORD]), held)
         for row, ordinal, record in rows.rows():
             for known in objects:

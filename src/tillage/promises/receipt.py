@@ -13,8 +13,10 @@ from typing import Any
 
 from tillage.core.errors import VerifyFailed
 from tillage.flow.receipt import SCHEMA, canonical
+from tillage.flow.receipt import public_key as key_of
 from tillage.store.catalog import load
 from tillage.store.tables import Store
+from tillage.store.verify import Finding
 
 _FIELDS = {
     "schema": str,
@@ -51,6 +53,29 @@ def receipts(store: Store) -> list[dict[str, Any]]:
     """
     rows = store.catalog.rows("SELECT signed FROM receipts WHERE signed != '' ORDER BY number")
     return [load(row["signed"]) for row in rows]
+
+
+def faulty_receipts(store: Store) -> tuple[Finding, ...]:
+    """What is wrong with the receipts that a store has issued: one that was changed, or that a later one misses.
+
+    >>> import tempfile, pathlib
+    >>> store = Store(pathlib.Path(tempfile.mkdtemp()))
+    >>> faulty_receipts(store)
+    ()
+    >>> store.close()
+    """
+    found = []
+    issued = store.catalog.rows("SELECT number, signed FROM receipts WHERE signed != '' ORDER BY number")
+    own, before = key_of(store.keys) if issued else "", ""
+    for number, signed in issued:
+        try:
+            value = verify_receipt(signed, own)
+            if (value["number"], value["previous"]) != (number, before):
+                raise _invalid("it does not follow the one before it, which was changed or taken out")
+        except VerifyFailed as error:
+            found.append(Finding("", 0, f"receipt {number}", error.message))
+        before = sha256(canonical(load(signed))).hexdigest()
+    return tuple(found)
 
 
 def verify_receipt(data: bytes | str, public_key: str | None = None) -> dict[str, Any]:

@@ -131,8 +131,8 @@ class Items:
         return Item(f"{name}@{version}", kind, f"{name} version {version}", facts, name, version)
 
     def _erased(self, stage: str, version: int) -> int:
-        query = "SELECT sum(rows) FROM erasures WHERE stage = ? AND version = ?"
-        found = self.store.catalog.row(query, stage, version)
+        query = "SELECT sum(rows) FROM erasures WHERE stage = ? AND version <= ? AND last >= ?"
+        found = self.store.catalog.row(query, stage, version, version)
         return int(found[0] or 0) if found else 0
 
     def saw(self, thread: Thread, name: str, version: int) -> list[tuple[str, int]]:

@@ -245,12 +245,13 @@ class _Asked:
             if last and self.places.version(stage.name, last) is not None:
                 where = f"tillage trace {name} {said} --version {self._showing(name, stage.name, last)}"
                 return InputMissing(f"The row {said} has left table '{name}' since.", fix=f"Run `{where}`.")
+        own = f"{name}/"
         erased = store.catalog.row(
-            "SELECT sum(rows), max(created) FROM erasures WHERE stage = ? OR stage LIKE ?", name, f"{name}/%"
+            "SELECT max(created) FROM erasures WHERE stage = ? OR substr(stage, 1, ?) = ?", name, len(own), own
         )
         if erased and erased[0]:
-            message = f"Table '{name}' neither holds nor ever dropped a row {said}; {erased[0]:,} of its rows were "
-            message += f"erased (last on {str(erased[1])[:10]}), and an erased row leaves no thread."
+            message = f"Table '{name}' neither holds nor ever dropped a row {said}; rows of it were erased "
+            message += f"(last on {str(erased[0])[:10]}), and an erased row leaves no thread."
             return InputMissing(message, fix=f"`tillage show {name} --rows 5` prints rows that it has.")
         return InputMissing(
             f"Table '{name}' neither holds nor ever dropped a row {said}.",

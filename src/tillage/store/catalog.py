@@ -18,7 +18,7 @@ from typing import Any
 
 from tillage.core.errors import TillageError, Unavailable, VerifyFailed
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _RUNS = """
 CREATE TABLE runs (id INTEGER PRIMARY KEY, stage TEXT NOT NULL, part TEXT NOT NULL, chunks TEXT NOT NULL);
@@ -59,7 +59,7 @@ CREATE TABLE tombstones (
     PRIMARY KEY (stage, mark)) WITHOUT ROWID;
 CREATE TABLE receipts (number INTEGER PRIMARY KEY, erased TEXT NOT NULL, signed TEXT NOT NULL);
 CREATE TABLE erasures (epoch INTEGER NOT NULL, stage TEXT NOT NULL, version INTEGER NOT NULL,
-    rows INTEGER NOT NULL, lost TEXT NOT NULL, created TEXT NOT NULL,
+    rows INTEGER NOT NULL, lost TEXT NOT NULL, created TEXT NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (epoch, stage, version)) WITHOUT ROWID;
 """ + _RUNS.lstrip()
 
@@ -69,6 +69,10 @@ _UPGRADES = {
 ALTER TABLE erasures RENAME COLUMN old TO lost;
 UPDATE erasures SET lost = less(lost, new);
 ALTER TABLE erasures DROP COLUMN new;
+""",
+    "3": """
+ALTER TABLE erasures ADD COLUMN last INTEGER NOT NULL DEFAULT 0;
+UPDATE erasures SET last = version;
 """,
 }
 """By the schema that a store has: what brings it to the next. Locators are made again when they are asked for."""

@@ -6,7 +6,7 @@ It waits for running work (runs hold the store's lock shared), so every file wit
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +35,21 @@ class Collected:
     bytes: int
 
 
-def collect(store: Store, keep: int = KEEP) -> Collected:
-    """Keep the newest `keep` versions of each stage, tagged ones, and those that kept results were made from."""
+def collect(store: Store, keep: int = KEEP, abandoned: Collection[str] = ()) -> Collected:
+    """Keep the newest `keep` versions of each stage, tagged ones, and those that kept results were made from.
+
+    Of `abandoned` stages nothing is kept, whatever was made from them, and no deleted value stays in a free page.
+    """
     reach("gc.begin")
-    kept = kept_versions(store, keep)
+    kept = kept_versions(store, keep) | {stage: set[int]() for stage in abandoned}
     with store.catalog.transaction():
         versions = 0
+        for stage in abandoned:
+            store.catalog.write("UPDATE chunks SET ended = added WHERE stage = ? AND ended IS NULL", stage)
+            for table in ("sources", "tags"):
+                store.catalog.write(f"DELETE FROM {table} WHERE stage = ?", stage)  # noqa: S608
+        if abandoned:
+            store.catalog.set_meta(PURGING, store.catalog.meta(PURGING) or "[]")  # owed: the vacuum
         for stage in store.stages():
             mine = sorted(kept[stage])
             gone = [v.version for v in store.versions(stage) if v.version not in kept[stage]]
@@ -56,7 +65,8 @@ def collect(store: Store, keep: int = KEEP) -> Collected:
                 store.catalog.write_many(f"DELETE FROM {table} WHERE chunk = ?", [(c,) for c in dead])  # noqa: S608
             store.catalog.write_many("DELETE FROM chunks WHERE id = ?", [(c,) for c in dead])
             store.catalog.write(
-                "DELETE FROM sources WHERE stage = ? AND ended IS NOT NULL AND ended <= ?",
+                "DELETE FROM sources WHERE stage = ? AND ended IS NOT NULL AND ended <= ? "
+                "AND checksum NOT IN (SELECT checksum FROM tombstones)",  # they say which file the marks are of
                 stage,
                 mine[0] if mine else 0,
             )

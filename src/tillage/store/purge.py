@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
+from itertools import groupby
 from typing import Any
 
 import polars as pl
@@ -230,6 +231,16 @@ class Rewriting:
             if any(stays):
                 yield Shown(versions, lost if all(stays) else lost.filter(pl.Series(stays)))
 
+    def _spans(self) -> Iterator[tuple[str, int, int, int, int]]:
+        """Versions one after another that lost the same: (stage, first, last, rows, sum of their hashes). A line for
+        each version would make the lines of n forgettings n times as many as there are versions."""
+        for stage, counts in self._counts.items():
+            sums = {version: self._sums.get((stage, version)) for version in sorted(counts)}
+            for lost, span in groupby(sums, sums.__getitem__):
+                if lost is not None:
+                    first, *more = span
+                    yield stage, first, more[-1] if more else first, *lost
+
     def record(self, epoch: int) -> None:
         """Put the new objects in the place of the old ones, with the counts and sums that follow; in a transaction."""
         catalog, now = self.store.catalog, datetime.now(UTC).isoformat(timespec="seconds")
@@ -241,8 +252,8 @@ class Rewriting:
             "UPDATE versions SET epoch = ? WHERE stage = ? AND version = ?", [(epoch, *at) for at in self._sums]
         )
         catalog.write_many(
-            "INSERT INTO erasures VALUES (?, ?, ?, ?, ?, ?)",
-            [(epoch, *at, n, f"{total:032x}", now) for at, (n, total) in self._sums.items()],
+            "INSERT INTO erasures VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(epoch, stage, first, n, f"{lost:032x}", now, last) for stage, first, last, n, lost in self._spans()],
         )
         catalog.write_many(
             "UPDATE chunks SET object = ?, checksum = ?, size = ?, rows = ? WHERE object = ?",
@@ -276,6 +287,8 @@ def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> 
     for stage, numbers in versions.items():
         for number in numbers:
             facts = store.version(stage, number).facts
+            if "erased" in facts:
+                continue
             kept = {k: facts[k] for k in ("kind", "digest") if k in facts}
             store.catalog.write(
                 "UPDATE versions SET epoch = ?, facts = ?, columns = '{}' WHERE stage = ? AND version = ?",

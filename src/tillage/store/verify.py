@@ -13,6 +13,7 @@ from tillage.core.errors import VerifyFailed
 from tillage.core.rows import MERGED, PARENT
 from tillage.store.frames import is_frame
 from tillage.store.gc import PURGING, owned_objects
+from tillage.store.purge import QUARANTINE
 from tillage.store.tables import LEFT, ROWS, Chunk, Store, Version
 
 TRIES = 5
@@ -85,7 +86,7 @@ def _read_back(store: Store) -> Verified:
     for stage in store.stages():
         newest = store.latest(stage)
         if newest is not None and not any(
-            c.object in damaged for part in (ROWS, LEFT) for c in store.chunks(stage, part)
+            c.object in damaged for part in (ROWS, LEFT, QUARANTINE) for c in store.chunks(stage, part)
         ):
             findings += _recount(store, newest)
     orphans = len(set(store.objects.files()) - owned_objects(store))
@@ -109,6 +110,13 @@ def _recount(store: Store, version: Version) -> Iterator[Finding]:
     rows = store.count(version.stage, ROWS)
     if rows != counts["rows"]:
         yield Finding(version.stage, version.version, "", f"{rows:,} rows are there, {counts['rows']:,} were counted.")
+    aside: dict[str, int] = {}
+    for frame in store.frames(version.stage, QUARANTINE, columns=["reason"]):
+        for reason, n in frame["reason"].value_counts().rows():
+            aside[reason] = aside.get(reason, 0) + n
+    if aside != counts["quarantined"]:
+        said = f"The quarantine holds {aside}, {counts['quarantined']} were counted."
+        yield Finding(version.stage, version.version, "", said)
     taken: dict[str, int] = {}
     for frame in store.frames(version.stage, LEFT):
         own = frame.filter(frame[PARENT].is_null()) if PARENT in frame.columns else frame
