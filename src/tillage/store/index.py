@@ -6,14 +6,14 @@ deltas weigh an eighth of the pages they are folded in. Keys are uniform 128-bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
-from tillage.core.rows import ID, high, only
+from tillage.core.rows import ID, drop_columns, high, only
 from tillage.store.objects import Stored
 from tillage.store.tables import Chunk, Draft, NewChunk, Store
 
@@ -59,6 +59,15 @@ class Index:
             else pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
         )
 
+    def whole(self, keys: pl.Series) -> bool:
+        """Whether `read` of these keys would read every page there is."""
+        return bool(self.pages) and self._page(keys, self.pages).n_unique() == self.pages
+
+    def of(self, rows: pl.Series) -> pl.DataFrame:
+        """All entries of the rows with these ids, which are looked for on every page."""
+        found = [only(entries, rows) for entries in _joined((self._entries(c) for c in self.chunks), AT_ONCE)]
+        return pl.concat(found, how="diagonal_relaxed")
+
     def change(self, draft: Draft, added: pl.DataFrame, removed: pl.DataFrame) -> None:
         """Take `removed` entries out and put `added` in, as part of `draft`.
 
@@ -102,8 +111,9 @@ class Index:
         pages = 1
         while pages < MOST_PAGES and pages * PAGE_ROWS < whole.height:
             pages *= 2
-        order = whole[KEY].arg_sort()
-        numbers = self._page(whole[KEY].gather(order), pages).to_numpy()
+        numbers = self._page(whole[KEY], pages).to_numpy()
+        order = np.argsort((numbers - pages).astype(np.uint16), kind="stable")  # within a page as they came
+        numbers = numbers[order]
         begins = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
         for start, end in pairwise([*begins, whole.height]):
             # Taken page by page: a sorted copy of all would be held beside what is there.
@@ -154,9 +164,16 @@ class Overlay:
     0
     """
 
-    def __init__(self, entries: pl.DataFrame | None = None) -> None:
+    def __init__(self, entries: pl.DataFrame | None = None, recalled: Sequence[str] = ()) -> None:
+        """`recalled`: columns that `read` leaves out."""
         self.entries = entries if entries is not None else pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
+        self.recalled = tuple(recalled)
 
     def read(self, keys: pl.Series) -> pl.DataFrame:
         """All entries under `keys`."""
-        return self.entries.join(keys.unique().rename(KEY).to_frame(), on=KEY, how="semi")
+        found = self.entries.join(keys.unique().rename(KEY).to_frame(), on=KEY, how="semi")
+        return drop_columns(found, *self.recalled)
+
+    def recall(self, rows: pl.Series) -> pl.DataFrame:
+        """All entries of the rows with these ids, whole."""
+        return only(self.entries, rows)
