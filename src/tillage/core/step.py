@@ -250,6 +250,13 @@ class Keyed(Protocol):
         """
         ...
 
+    def keys_of(self, rows: pl.Series) -> pl.Series | None:
+        """The keys under which the rows with these ids stand; None where to tell would cost more than to recall them.
+
+        So a chain may be followed to its end before anything is recalled, and rows be recalled at once.
+        """
+        ...
+
 
 class Whole(Step):
     """Everything at once. A step that can follow changes declares `entries` and `change`."""

@@ -421,12 +421,15 @@ def _revise(run: KeyedRun, step: Whole, source: str, older: pl.DataFrame) -> Non
         for chunk, near in candidates(run.store, run.stage.name, standing[ID], ROWS, living=True)
         if chunk.id not in run.draft.ended
     ]
+    gone = []
     for chunk, rows in shown_among(run.store, pairs, _parent(run)):
         going = _still(run, chunk.id, rows)
         run.draft.remove(chunk, going[ID])
         run.counts.count_rows(going, run.stage, sign=-1)
         run.touched += rows.height
-        _enter(run, step, leaving.join(going.select(ID, *_parent(run)), on=ID))
+        gone.append(going.select(ID, *_parent(run)))
+    if gone:
+        _enter(run, step, leaving.join(pl.concat(gone), on=ID))
     for chunk, was in entered:
         now = was.select(ID, pl.col(REASON).alias("_was"), pl.col(INTO).alias("_where")).join(older, on=ID)
         moved = now.filter(pl.col(REASON).ne_missing(pl.col("_was")) | pl.col(INTO).ne_missing(pl.col("_where")))

@@ -43,11 +43,19 @@ class Asked:
         for chunk, near in pairs:
             here = only(self.store.read(chunk, self.version), near)
             self._rows += here.height
-            if here.height:
-                found.append(self.step.entries(cleaned(self.stage, here)))
+            found.append(_apart(here))
         if found:
-            return pl.concat(found)
+            return self.step.entries(cleaned(self.stage, pl.concat(found, how="diagonal_relaxed")))
         return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
+
+    def keys_of(self, rows: pl.Series) -> pl.Series | None:
+        """The keys under which these rows stand, where the whole index has been read; else None."""
+        return self.index.of(rows)[KEY].unique() if self.index.at_hand() else None
+
+
+def _apart(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same few rows; as they come, their texts would hold all texts of the chunk in memory."""
+    return rows.with_columns(pl.Series(c.name, c.to_list(), c.dtype) for c in rows.iter_columns() if c.dtype == pl.String)
 
 
 def cleaned(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:

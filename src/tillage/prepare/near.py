@@ -18,7 +18,7 @@ import polars as pl
 import polars_hash as plh
 from numpy.typing import NDArray
 
-from tillage.core.rows import ID, drop_columns, high, wide
+from tillage.core.rows import ID, drop_columns, high, only, wide
 from tillage.core.step import Keyed
 from tillage.prepare.columns import require_type
 from tillage.prepare.touched import KEY, Decide, changed
@@ -101,7 +101,7 @@ class Near:
         none = drop_columns(added.clear(), TEXT)
         standing = [none]
         while len(keys):
-            found = read(state, keys, none).unique(ID, maintain_order=True)
+            found = around(state, keys, none)
             standing.append(found)
             graph.recall(state, strangers(found, graph.contents)[ID])
             wider = graph.component_of(touched)
@@ -309,6 +309,19 @@ def whole(entries: pl.DataFrame) -> pl.DataFrame:
 def buckets_of(entries: pl.DataFrame) -> pl.DataFrame:
     """The entries that stand for buckets: `_content` and `_key`."""
     return entries.filter(pl.col(KEY) != pl.col(CONTENT)).select(CONTENT, KEY)
+
+
+def around(state: Keyed, keys: pl.Series, like: pl.DataFrame) -> pl.DataFrame:
+    """The rows under these keys, one entry each; where keys can be told, those under their own keys too, and so on."""
+    found, asked = read(state, keys, like).unique(ID, maintain_order=True), keys
+    fresh = found[ID]
+    while len(fresh) and (more := state.keys_of(fresh)) is not None:
+        wider = more.filter(~more.is_in(asked.implode()))
+        asked = pl.concat([asked, wider])
+        here = read(state, wider, like).unique(ID, maintain_order=True)
+        fresh = here.filter(~pl.col(ID).is_in(found[ID].implode()))[ID]
+        found = pl.concat([found, only(here, fresh)])
+    return found
 
 
 def strangers(found: pl.DataFrame, known: pl.Series) -> pl.DataFrame:

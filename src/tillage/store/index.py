@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from tillage.core.rows import ID, drop_columns, high, only
+from tillage.core.rows import ID, drop_columns, high, only, without
 from tillage.store.objects import Stored
 from tillage.store.tables import Chunk, Draft, NewChunk, Store
 
@@ -63,10 +63,15 @@ class Index:
         """Whether `read` of these keys would read every page there is."""
         return bool(self.pages) and self._page(keys, self.pages).n_unique() == self.pages
 
+    def at_hand(self) -> bool:
+        """Whether every page has been read and is held."""
+        return bool(self.chunks) and all(chunk.id in self._held for chunk in self.chunks)
+
     def of(self, rows: pl.Series) -> pl.DataFrame:
         """All entries of the rows with these ids, which are looked for on every page."""
-        found = [only(entries, rows) for entries in _joined((self._entries(c) for c in self.chunks), AT_ONCE)]
-        return pl.concat(found, how="diagonal_relaxed")
+        wanted = rows.unique().rename(ID).to_frame()
+        frames = _joined((self._entries(c) for c in self.chunks), AT_ONCE)
+        return pl.concat([entries.join(wanted, on=ID, how="semi") for entries in frames], how="diagonal_relaxed")
 
     def change(self, draft: Draft, added: pl.DataFrame, removed: pl.DataFrame) -> None:
         """Take `removed` entries out and put `added` in, as part of `draft`.
@@ -88,10 +93,17 @@ class Index:
             draft.added.append(NewChunk(self.part, self._put(draft, added, DELTA), DELTA))
 
     def _remove(self, draft: Draft, removed: pl.DataFrame) -> None:
-        pages = set(self._page(removed[KEY], self.pages).unique().to_list()) if self.pages else set()
         for chunk in self.chunks:
-            if chunk.page == DELTA or chunk.page in pages:
-                draft.remove(chunk, only(self._entries(chunk), removed[ID].unique())[ID].unique())
+            if chunk.page == DELTA:
+                here = only(self._entries(chunk), removed[ID].unique())[ID].unique()
+                draft.remove(chunk, here)
+                removed = without(removed, here)
+        if removed.height and self.pages:  # what is in no delta is in its page, which need not be read for it
+            by_page = removed.select(ID, self._page(removed[KEY], self.pages).alias("page")).unique()
+            going = {int(page): rows[ID] for (page,), rows in by_page.partition_by("page", as_dict=True).items()}
+            for chunk in self.chunks:
+                if chunk.page in going:
+                    draft.remove(chunk, going[chunk.page])
 
     def _gather(self, draft: Draft, chunks: list[Chunk], added: pl.DataFrame) -> pl.DataFrame:
         """End these chunks; what they show beside `added`."""
@@ -177,3 +189,7 @@ class Overlay:
     def recall(self, rows: pl.Series) -> pl.DataFrame:
         """All entries of the rows with these ids, whole."""
         return only(self.entries, rows)
+
+    def keys_of(self, rows: pl.Series) -> pl.Series | None:
+        """The keys under which these rows stand, if columns are recalled."""
+        return only(self.entries, rows)[KEY] if self.recalled else None
