@@ -1,6 +1,6 @@
 """Texts as arrays of code points with a byte of properties each, so that whole columns are counted without a loop.
 
-Texts are laid one behind the other, each closed by a line feed, in blocks of about half a million characters: 4 bytes a
+Texts are laid one behind the other, each closed by a line feed, in blocks of about a million characters: 4 bytes a
 character for the code points and 1 for the properties, at 8 nanoseconds a character. Where all are ASCII the bytes are
 the code points, at 1 nanosecond. The properties are those of this Python's Unicode tables: characters that are assigned
 later count as parts of words, and as nothing else.
@@ -26,7 +26,7 @@ SPACE, HAN, LETTER, WORD = 1, 2, 4, 8
 control or format character, so that a run which holds one is a word."""
 
 LINE_FEED = 10
-BLOCK = 1 << 19
+BLOCK = 1 << 20
 """Characters of a block; a longer text is a block by itself."""
 
 _LAST = 0x323B0
