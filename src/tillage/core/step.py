@@ -240,7 +240,21 @@ class Keyed(Protocol):
     """
 
     def read(self, keys: pl.Series) -> pl.DataFrame:
-        """All entries under these keys as they stood before this change."""
+        """All entries under these keys as they stood before this change, without the columns that are `recalled`."""
+        ...
+
+    def recall(self, rows: pl.Series) -> pl.DataFrame:
+        """All entries of the rows with these ids, made of the rows as they stood before this change, whole.
+
+        What it costs are the chunks that hold them.
+        """
+        ...
+
+    def keys_of(self, rows: pl.Series) -> pl.Series | None:
+        """The keys under which the rows with these ids stand; None where to tell would cost more than to recall them.
+
+        So a chain may be followed to its end before anything is recalled, and rows be recalled at once.
+        """
         ...
 
 
@@ -261,6 +275,10 @@ class Whole(Step):
         """
         raise TypeError(f"{type(self).__name__} does not follow changes")
 
+    def recalled(self) -> tuple[str, ...]:
+        """Columns of entries that the index leaves out: heavy ones, which `Keyed.recall` makes of the rows again."""
+        return ()
+
     def decides_by_key(self) -> bool:
         """Whether a merged row shares a key with its keeper; else a chain of rows may lead from one to the other."""
         return True
@@ -268,7 +286,8 @@ class Whole(Step):
     def change(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
         """Decisions (`_id`, `_reason`, `_into`) on every added row and every other whose decision may differ now.
 
-        `added` and `removed` are entries; the runner keeps the index itself up to date.
+        `added` and `removed` are entries, those removed with or without the columns that are recalled; the runner keeps
+        the index itself up to date.
         """
         raise TypeError(f"{type(self).__name__} does not follow changes")
 

@@ -14,19 +14,21 @@ import polars as pl
 import polars_hash as plh
 
 from tillage.core.keys import hash_text
-from tillage.core.rows import ID, INTO, PARENT, REASON, high, low, only, without
+from tillage.core.rows import ID, INTO, PARENT, REASON, distinct, drop_columns, high, ids, low, only, without
 from tillage.core.step import Algebraic, Group, Whole
 from tillage.flow.chunking import chunk_rows
 from tillage.flow.counts import Counts
 from tillage.flow.engine import Engine
 from tillage.flow.maps import ledger
 from tillage.flow.progress import Listener, Progress
+from tillage.flow.recall import Asked, cleaned
+from tillage.flow.showing import shown_among
 from tillage.flow.schema import recorded
 from tillage.flow.stacking import refuse_twice
 from tillage.flow.stages import Stage
 from tillage.store.digests import content_hashes
 from tillage.store.index import KEY, Index
-from tillage.store.locate import locate
+from tillage.store.locate import LARGEST_RUN, Entries, Run, candidates, locate
 from tillage.store.objects import Stored
 from tillage.store.tables import LEFT, ROWS, Changes, Chunk, Draft, NewChunk, Store, Version
 
@@ -52,6 +54,10 @@ class KeyedRun:
         self.counts = Counts(self.last.counts if self.last else None)
         self.touched = 0
         self.left: list[pl.DataFrame] = []
+        self.arrived: list[tuple[Chunk, pl.DataFrame]] = []
+        """The ids of the rows that came, by chunk, once they have been read."""
+        self.noted = Entries(0)
+        """The ids of all rows in those chunks, for the locator."""
         if self.last is None:
             self.draft.ended = [c.id for part in store.parts(stage.name) for c in store.chunks(stage.name, part)]
         self.changes: dict[str, Changes] = {}
@@ -82,17 +88,23 @@ class KeyedRun:
 
     def rows_in(self, port: str) -> Iterator[pl.DataFrame]:
         """The rows that came by a port."""
-        for _, rows in self.store.added_rows(self.changes[port]):
+        for chunk in self.changes[port].new:
+            every = self.store.objects.get_frame(chunk.object, chunk.checksum)
+            rows = without(every, self.store.removed(chunk, self.changes[port].until))
             self.touched += rows.height
             self.progress.done += rows.height
             self.listen(self.progress)
-            yield self.clean(rows)
+            if self.stage.kind == "whole":
+                self.arrived.append((chunk, rows[[ID, *_parent(self)]]))
+                if len(self.arrived) <= LARGEST_RUN:
+                    self.noted.add(every[ID])
+            yield cleaned(self.stage, rows)
 
     def rows_out(self, port: str) -> Iterator[pl.DataFrame]:
         """The rows that went by a port, as they stood."""
         for _, rows in self.store.removed_rows(self.changes[port]):
             self.touched += rows.height
-            yield self.clean(rows)
+            yield cleaned(self.stage, rows)
 
     def index(self, name: str = INDEX) -> Index:
         """An index of the stage as it stands, or an empty one."""
@@ -100,6 +112,11 @@ class KeyedRun:
         if self.last is None:
             index.chunks, index.pages = [], 0
         return index
+
+    def located(self) -> Run | None:
+        """Where the rows are that came, by the objects' names: those that a Whole shows by reference."""
+        objects = [chunk.object for chunk, _ in self.arrived]
+        return (self.noted.sorted(), objects) if 0 < len(objects) <= LARGEST_RUN else None
 
     def put(self, part: str, rows: pl.DataFrame, **place: Any) -> None:
         """Add a chunk of rows to the draft."""
@@ -112,10 +129,6 @@ class KeyedRun:
             self.put(LEFT, pl.concat(self.left))
         self.draft.counts = self.counts.value()
         return self.draft, self.touched
-
-    def clean(self, rows: pl.DataFrame) -> pl.DataFrame:
-        drop = ["_object", "_record", KEY]
-        return rows.drop([*drop, PARENT] if self.stage.first else drop, strict=False)
 
 
 def run_group(store: Store, stage: Stage, fingerprint: str, listen: Listener) -> tuple[Draft | None, int]:
@@ -277,33 +290,49 @@ def _replace(run: KeyedRun, old: pl.DataFrame, new: pl.DataFrame) -> None:
 
 def run_whole(
     store: Store, stage: Stage, fingerprint: str, engine: Engine, listen: Listener
-) -> tuple[Draft | None, int]:
-    """Follow the change where the step can; else compute everything and keep the difference."""
+) -> tuple[Draft | None, int, Run | None]:
+    """Follow the change where the step can; else compute everything and keep the difference.
+
+    The draft, the rows read, and where the rows are that came, if they stay where they are.
+    """
     step = stage.step
     if not isinstance(step, Whole):
         raise TypeError(stage.name)
     run = KeyedRun(store, stage, fingerprint, listen)
     if run.nothing():
-        return None, 0
+        return None, 0, None
     if not step.incremental:
-        return _compute(run, step)
+        return *_compute(run, step), None
     source = stage.inputs["rows"]
     _follow_input(run)
+    asked = Asked(store, stage, step, run.index(), run.last.inputs.get(source, 0) if run.last else 0)
     came = list(engine.each(step.entries, run.rows_in("rows")))
-    went = list(engine.each(step.entries, run.rows_out("rows")))
+    went = _entries_out(run, step, asked.index, came) or list(engine.each(step.entries, run.rows_out("rows")))
     if came or went:
-        shape = (came or went)[0].clear()
-        added, removed = pl.concat([shape, *came]), pl.concat([shape, *went])
+        added, removed = pl.concat(came or [went[0].clear()]), pl.concat(went or [came[0].clear()])
         came.clear()  # what is under way then is the heaviest of a run
         went.clear()
-        index = run.index()
-        decisions = step.change(index, added, removed)
-        run.touched += index.touched
-        index.change(run.draft, added, removed)
+        decisions = step.change(asked, added, removed)
+        run.touched += asked.touched
+        added, removed = (drop_columns(entries, *step.recalled()) for entries in (added, removed))
+        asked.index.change(run.draft, added, removed)
         _decide(run, step, source, decisions, added)
     newest = store.latest(source)
     run.draft.columns = newest.columns if newest else {}
-    return run.ended()
+    return *run.ended(), run.located()
+
+
+def _entries_out(run: KeyedRun, step: Whole, index: Index, came: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """The entries of the rows that went, from the index, where all of it will be read for those that came; else none.
+
+    So the rows need not be read, whose heavy columns no entry holds.
+    """
+    changes = run.changes["rows"]
+    if not changes.removed or changes.gone or not came or not step.recalled():
+        return []
+    if not index.whole(pl.concat([entries[KEY] for entries in came])):
+        return []
+    return [index.of(pl.concat([gone for _, gone in changes.removed]))]
 
 
 def run_gate(store: Store, stage: Stage, fingerprint: str, listen: Listener) -> tuple[Draft | None, int]:
@@ -338,25 +367,25 @@ def _follow_input(run: KeyedRun) -> None:
     shown: dict[int | None, list[Chunk]] = {}
     for chunk in run.store.chunks(run.stage.name, ROWS):
         shown.setdefault(chunk.source, []).append(chunk)
-    going: list[pl.Series] = []
+    going = [run.store.read(chunk, changes.since, [ID])[ID] for chunk in changes.gone]
+    every = pl.concat([*going, *(gone for _, gone in changes.removed)])
+    run.touched += len(every)
+    run.counts.leave(len(every))
+    left = locate(run.store, run.stage.name, every, LEFT)
+    for chunk, entries in left:
+        run.draft.remove(chunk, entries[ID])
+        run.counts.count_left(entries, run.stage, sign=-1)
+        run.touched += entries.height
+    before = distinct([ids(), *(entries[ID] for _, entries in left)])
     for chunk in changes.gone:
-        going.append(run.store.read(chunk, changes.since, [ID])[ID])
         for own in shown.get(chunk.id, []):
             run.counts.count_rows(run.store.read(own, columns=_parent(run)), run.stage, sign=-1)
             run.draft.ended.append(own.id)
     for chunk, gone in changes.removed:
-        going.append(gone)
-        for own in shown.get(chunk.id, []):
-            rows = only(run.store.read(own, columns=_parent(run)), gone)
+        rest = without(gone.to_frame(), before)  # each is in one of the chunks that were made of its own
+        for own, rows in shown_among(run.store, [(own, rest[ID]) for own in shown.get(chunk.id, [])], _parent(run)):
             run.counts.count_rows(rows, run.stage, sign=-1)
             run.draft.remove(own, rows[ID])
-    every = pl.concat(going)
-    run.touched += len(every)
-    run.counts.leave(len(every))
-    for chunk, entries in locate(run.store, run.stage.name, every, LEFT):
-        run.draft.remove(chunk, entries[ID])
-        run.counts.count_left(entries, run.stage, sign=-1)
-        run.touched += entries.height
 
 
 def _decide(run: KeyedRun, step: Whole, source: str, decisions: pl.DataFrame, added: pl.DataFrame) -> None:
@@ -365,10 +394,7 @@ def _decide(run: KeyedRun, step: Whole, source: str, decisions: pl.DataFrame, ad
         return
     leaving = decisions.filter(pl.col(REASON).is_not_null())
     changes = run.changes["rows"]
-    placed = [
-        rows.with_columns(pl.lit(chunk.id).alias("_chunk"))
-        for chunk, rows in run.store.added_rows(changes, _parent(run))
-    ]
+    placed = [rows.with_columns(pl.lit(chunk.id).alias("_chunk")) for chunk, rows in run.arrived]
     arrived = pl.concat(placed) if placed else pl.DataFrame(schema={ID: pl.UInt128, "_chunk": pl.Int32})
     out = leaving.join(arrived, on=ID)
     by_chunk = {int(str(c)): f for (c,), f in out.partition_by("_chunk", as_dict=True).items()}
@@ -387,19 +413,28 @@ def _decide(run: KeyedRun, step: Whole, source: str, decisions: pl.DataFrame, ad
 
 def _revise(run: KeyedRun, step: Whole, source: str, older: pl.DataFrame) -> None:
     """Rows that were there before and whose decision may differ now."""
+    entered = [(chunk, _still(run, chunk.id, e)) for chunk, e in locate(run.store, run.stage.name, older[ID], LEFT)]
     leaving = older.filter(pl.col(REASON).is_not_null())
-    for chunk, rows in locate(run.store, run.stage.name, leaving[ID], ROWS, _parent(run)):
+    standing = without(leaving, distinct([ids(), *(entries[ID] for _, entries in entered)]))
+    pairs = [
+        (chunk, near)
+        for chunk, near in candidates(run.store, run.stage.name, standing[ID], ROWS, living=True)
+        if chunk.id not in run.draft.ended
+    ]
+    gone = []
+    for chunk, rows in shown_among(run.store, pairs, _parent(run)):
         going = _still(run, chunk.id, rows)
         run.draft.remove(chunk, going[ID])
         run.counts.count_rows(going, run.stage, sign=-1)
         run.touched += rows.height
-        _enter(run, step, leaving.join(going.select(ID, *_parent(run)), on=ID))
-    for chunk, entries in locate(run.store, run.stage.name, older[ID], LEFT):
-        was = _still(run, chunk.id, entries)
+        gone.append(going.select(ID, *_parent(run)))
+    if gone:
+        _enter(run, step, leaving.join(pl.concat(gone), on=ID))
+    for chunk, was in entered:
         now = was.select(ID, pl.col(REASON).alias("_was"), pl.col(INTO).alias("_where")).join(older, on=ID)
         moved = now.filter(pl.col(REASON).ne_missing(pl.col("_was")) | pl.col(INTO).ne_missing(pl.col("_where")))
         changed = only(was, moved[ID])
-        run.touched += entries.height
+        run.touched += was.height
         run.draft.remove(chunk, changed[ID])
         run.counts.count_left(changed, run.stage, sign=-1)
         still_out = older.join(changed.select(ID, *_parent(run)), on=ID).filter(pl.col(REASON).is_not_null())
@@ -439,7 +474,7 @@ def _compute(run: KeyedRun, step: Whole) -> tuple[Draft, int]:
     """Everything at once; unchanged rows keep their chunks, so what follows sees the difference alone."""
     inputs = {}
     for port, source in run.stage.inputs.items():
-        frames = [run.clean(f) for f in run.store.frames(source)]
+        frames = [cleaned(run.stage, f) for f in run.store.frames(source)]
         nothing = pl.DataFrame(schema={ID: pl.UInt128, **recorded(_columns(run, port))})
         inputs[port] = pl.concat(frames, how="diagonal_relaxed") if frames else nothing
         run.touched += inputs[port].height

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from tillage.core.errors import TillageError
 from tillage.core.keys import hash_text
-from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, RESERVED, only, without
+from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, RESERVED, drop_columns, only, without
 from tillage.core.state import State, decode, encode
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.flow.algebraic_law import in_parts
@@ -441,13 +441,15 @@ def _change(step: Whole, given: Rows, random: Random) -> Iterator[str]:
     if not step.incremental:
         return
     rows = given["rows"]
-    table, index = rows.clear(), Overlay(step.entries(rows).clear())
+    table, index = rows.clear(), Overlay(step.entries(rows).clear(), step.recalled())
     known: dict[int, tuple[str | None, int | None]] = {}
     for batch in range(BATCHES):
         came, went = _batch(rows, table, random)
         added, removed = step.entries(came), step.entries(went)
+        if batch % 2:
+            removed = drop_columns(removed, *step.recalled())
         decided = step.change(index, added, removed)
-        index = Overlay(pl.concat([without(index.entries, removed[ID]), added]))
+        index = Overlay(pl.concat([without(index.entries, removed[ID]), added]), step.recalled())
         table = pl.concat([without(table, went[ID]), came])
         known = {i: d for i, d in known.items() if i not in set(went[ID])} | _decisions(decided)
         wanted = _decisions(step.compute({"rows": table}))

@@ -20,6 +20,7 @@ from tillage.flow.counts import Counts
 from tillage.flow.engine import Engine
 from tillage.flow.progress import Listener, Progress
 from tillage.flow.schema import recorded
+from tillage.flow.showing import shown_among
 from tillage.flow.stacking import TWICE, Shape, common_shape, fitted, standing_twice
 from tillage.flow.stages import Stage
 from tillage.store.catalog import dump
@@ -231,14 +232,38 @@ def _take_out(store: Store, stage: Stage, draft: Draft, changes: Changes, counts
         counts.leave(chunk.rows - len(store.removed(chunk, changes.since)))
     for chunk, gone in changes.removed:
         counts.leave(len(gone))
-        for own in derived.get(chunk.id, []):
-            rows = store.read(own, columns=[] if own.part == ROWS and not stage.children else None)
+        made = derived.get(chunk.id, [])
+        if not stage.children:
+            touched += _take_shown(store, stage, draft, counts, made, gone)
+            continue
+        for own in made:
+            rows = store.read(own)
             touched += rows.height
             going = only(rows, gone)
-            if stage.children and PARENT in rows.columns:
+            if PARENT in rows.columns:
                 going = _with_descendants(rows, gone, store.read(chunk, changes.until, [ID])[ID])
             draft.remove(own, going[ID])
             _uncount(counts, own, going, stage)
+    return touched
+
+
+def _take_shown(
+    store: Store, stage: Stage, draft: Draft, counts: Counts, made: Sequence[Chunk], gone: pl.Series
+) -> int:
+    """Take rows out of what was made of the one chunk that showed them; the rows read."""
+    touched = 0
+    rest = gone.rename(ID).to_frame()
+    for own in (c for c in made if c.part == LEFT):
+        entries = store.read(own)
+        touched += entries.height
+        going = only(entries, gone)
+        draft.remove(own, going[ID])
+        _uncount(counts, own, going, stage)
+        rest = without(rest, going[ID])
+    for own, going in shown_among(store, [(c, rest[ID]) for c in made if c.part == ROWS]):
+        touched += going.height
+        draft.remove(own, going[ID])
+        _uncount(counts, own, going, stage)
     return touched
 
 

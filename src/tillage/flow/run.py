@@ -59,7 +59,7 @@ from tillage.flow.survey import survey
 from tillage.flow.tombstones import Mark
 from tillage.store.catalog import dump
 from tillage.store.gc import erase_replaced
-from tillage.store.locate import note
+from tillage.store.locate import Run, note
 from tillage.store.locks import hold
 from tillage.store.tables import Draft, Store, Version
 
@@ -294,7 +294,7 @@ class Project:
             fingerprint = self.fingerprint(stage)
             if refit is None and self._stands(stage, fingerprint):
                 return None
-            return self._make(stage, fingerprint, refit)[0]
+            return self._make(stage, fingerprint, refit).draft
 
         def passes(gate: Stage) -> bool:
             return self._passes(gate, outcome)
@@ -361,18 +361,18 @@ class Project:
         if self._stands(stage, fingerprint) and not refit:
             return Reading(None, 0)
         again = stage.name in refit or stage.target in refit or stage.name.partition("-")[2] in refit
-        draft, touched = self._make(stage, fingerprint, Refit() if again and stage.kind == "result" else None)
-        return Reading(draft, touched)
+        return self._make(stage, fingerprint, Refit() if again and stage.kind == "result" else None)
 
-    def _make(self, stage: Stage, fingerprint: str, refit: Refit | None) -> tuple[Draft | None, int]:
+    def _make(self, stage: Stage, fingerprint: str, refit: Refit | None) -> Reading:
         """The draft of a stage that is made of others, and the rows read for it."""
         store, listen = self.store, self.listen
+        located: Run | None = None
         if stage.kind == "map":
             draft, touched = run_maps(store, stage, self.chains(stage), fingerprint, self.engine, listen)
         elif stage.kind == "group":
             draft, touched = run_group(store, stage, fingerprint, listen)
         elif stage.kind == "whole":
-            draft, touched = run_whole(store, stage, fingerprint, self.engine, listen)
+            draft, touched, located = run_whole(store, stage, fingerprint, self.engine, listen)
         elif stage.kind == "gate":
             draft, touched = run_gate(store, stage, fingerprint, listen)
         elif stage.kind == "result":
@@ -380,7 +380,7 @@ class Project:
         else:
             registry, engine = self.registry, self.engine
             draft, touched = run_learn(store, stage, self.plan, fingerprint, registry, engine, listen, refit)
-        return draft, touched
+        return Reading(draft, touched, run=located)
 
     def _stands(self, stage: Stage, fingerprint: str) -> bool:
         """Its last version saw just what its inputs show now."""

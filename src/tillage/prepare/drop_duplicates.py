@@ -2,7 +2,7 @@
 
 Exact duplicates are rows under one 128-bit hash of their columns: one pass, 32 bytes of state a row (hash and `_id`).
 A change costs the rows that share a hash with what came or went. Near duplicates cost some 25 microseconds a kilobyte
-of text and keep the text and about 0.6 kB besides; a change costs the clusters that it reaches (`prepare/near.py`).
+of text and keep about 0.5 kB a row; a change costs the clusters that it reaches (`prepare/near.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tillage.core.rows import ID, INTO, MERGED, REASON, leave, user_columns
 from tillage.core.step import Keyed, Whole
 from tillage.prepare.columns import require
-from tillage.prepare.near import Near
+from tillage.prepare.near import TEXT, Near
 from tillage.prepare.touched import KEY, content_keys, follow
 
 _ORDER = "order"
@@ -118,6 +118,10 @@ class DropDuplicates(Whole):
         columns = sorted(self.columns or user_columns(rows))
         keys = content_keys(rows, columns)
         return rows.select(ID, keys.alias(KEY), *order)
+
+    def recalled(self) -> tuple[str, ...]:
+        """The texts of near duplicates."""
+        return () if self._near() is None else (TEXT,)
 
     def decides_by_key(self) -> bool:
         """Near duplicates are merged along chains."""

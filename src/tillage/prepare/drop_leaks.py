@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from tillage.core.rows import ID, INTO, REASON, leave, user_columns
 from tillage.core.step import Keyed, Whole
 from tillage.prepare.columns import require
-from tillage.prepare.near import CONTENT, Near
+from tillage.prepare.near import CONTENT, TEXT, Near
 from tillage.prepare.near_leaks import IS_TEST, OTHER, NearLeaks
 from tillage.prepare.normalize import normalize_text
 from tillage.prepare.split import LEAK, TEST
@@ -93,6 +93,10 @@ class DropLeaks(Whole):
     def _compared(self, rows: pl.DataFrame) -> list[str]:
         unseen = {self.column, *self.ignore}
         return sorted(set(self.columns) or {c for c in user_columns(rows) if c not in unseen})
+
+    def recalled(self) -> tuple[str, ...]:
+        """The texts of near leaks."""
+        return (TEXT,) if self.similarity < 1 else ()
 
     def change(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
         """Decisions on the added rows, and on training rows that a test row came to, or ceased to, equal."""

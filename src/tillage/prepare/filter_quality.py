@@ -171,7 +171,7 @@ class FilterQuality(Map):
         for listed, which in ((self.stop_words, ~chinese), (self.chinese_stop_words, chinese)):
             asked = marks.open & which
             if self.min_stop_words and asked.any():
-                different = _stop_words(block, texts, asked, listed)
+                different = _stop_words(texts, asked, listed, self.min_stop_words)
                 marks.below("min_stop_words", different, self.min_stop_words, asked)
 
     def _repetition(self, marks: _Marks, block: Block, runs: Tokens, texts: pl.Series) -> None:
@@ -234,16 +234,37 @@ def _spread(values: pl.Series, which: Which) -> Numbers:
     return out
 
 
-def _stop_words(block: Block, texts: pl.Series, asked: Which, listed: tuple[str, ...]) -> Numbers:
+def _stop_words(texts: pl.Series, asked: Which, listed: tuple[str, ...], least: int) -> Numbers:
     """How many different ones of the listed words a text has, whatever their case; Han ones anywhere, others whole.
 
-    Texts that are not asked about have any number.
+    A text that has `least` of them may be told as having so many; texts that are not asked about have any number.
     """
-    plain = {word for word in listed if _PLAIN.match(word)}
-    found: Numbers = distinct_words(block, tuple(plain)) if plain else np.zeros(len(texts), dtype=np.int64)
-    others = [word for word in dict.fromkeys(listed) if word not in plain]
-    some = texts.filter(pl.Series(asked))
-    for word in others:
+    found = np.zeros(len(texts), dtype=np.int64)
+    found[asked] = _written_plainly(texts.filter(pl.Series(asked)), listed, least)
+    unsure = asked & (found < least)
+    if not unsure.any():
+        return found
+    some = texts.filter(pl.Series(unsure))
+    plain = tuple({word for word in listed if _PLAIN.match(word)})
+    counts = [distinct_words(block, plain) for block in blocks(some)] if plain else [np.zeros(len(some), dtype=np.int64)]
+    exact = np.concatenate(counts)
+    for word in (word for word in dict.fromkeys(listed) if word not in plain):
         pattern = word if _HAN.match(word) else rf"(?i)(?:^|\P{{L}}){pl.escape_regex(word)}(?:\P{{L}}|$)"
-        found += _spread(some.str.contains(pattern, literal=pattern == word), asked).astype(np.int64)
+        exact += some.str.contains(pattern, literal=pattern == word).to_numpy()
+    found[unsure] = exact
+    return found
+
+
+def _written_plainly(texts: pl.Series, listed: tuple[str, ...], least: int) -> Numbers:
+    """How many different ones of the words a text has between blanks, in small letters; asked no further than `least`.
+
+    Most prose has two of the first few so, which are found at the speed of memory, each within its first lines.
+    """
+    found = np.zeros(len(texts), dtype=np.int64)
+    left = np.arange(len(texts))
+    for word in (word for word in dict.fromkeys(listed) if _PLAIN.match(word)):
+        if not len(left):
+            break
+        found[left] += texts.gather(left).str.contains(f" {word} ", literal=True).to_numpy()
+        left = left[found[left] < least]
     return found

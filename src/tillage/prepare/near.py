@@ -4,6 +4,7 @@ Equal texts are one **content**. Each row has an entry under its content, with t
 its content; contents that share a bucket are compared exactly, and those similar enough are linked. Duplicates are the
 connected components of these links. Whether two contents are linked depends on those two alone, so a change can leave
 all components that it does not reach as they are. An entry is 48 bytes, and ten of them a row at similarity 0.8.
+Texts are not kept beside their buckets: the few that a change asks for are read from the rows that bear them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import polars as pl
 import polars_hash as plh
 from numpy.typing import NDArray
 
-from tillage.core.rows import ID, high, wide
+from tillage.core.rows import ID, drop_columns, high, only, wide
 from tillage.core.step import Keyed
 from tillage.prepare.columns import require_type
 from tillage.prepare.touched import KEY, Decide, changed
@@ -92,25 +93,23 @@ class Near:
 
         The index is asked again as long as a component grows: the buckets of contents that came or went, the texts of
         other contents found there, the buckets of those that are linked, and so on. A row stands in every bucket of
-        its content, so that texts, the heavy part, are read of contents that are not known yet only.
+        its content, so that texts, the heavy part, are recalled of contents that are not known yet, by one row each.
         """
-        graph = Graph(self)
-        moved = pl.concat([added, removed])
-        graph.add(whole(moved), buckets_of(moved))
+        graph = Graph.of_change(self, state, added, removed)
         reached = touched = graph.contents
         keys = pl.concat([graph.keys_of(touched), touched.filter(touched == _NULL_KEY)])
-        standing = [added.clear()]
+        none = drop_columns(added.clear(), TEXT)
+        standing = [none]
         while len(keys):
-            found = read(state, keys, added).unique(ID, maintain_order=True)
+            found = around(state, keys, none)
             standing.append(found)
-            fresh = found.filter(~pl.col(CONTENT).is_in(graph.contents.implode()))[CONTENT].unique()
-            graph.add(read(state, fresh, added), None)
+            graph.recall(state, strangers(found, graph.contents)[ID])
             wider = graph.component_of(touched)
             keys = graph.keys_of(wider.filter(~wider.is_in(reached.implode())))
             reached = wider
         before = pl.concat(standing).unique(ID).filter(pl.col(CONTENT).is_in(reached.implode()))
         stayed = before.join(removed.select(ID, CONTENT).unique(), on=[ID, CONTENT], how="anti")
-        after = pl.concat([stayed, whole(added)])
+        after = pl.concat([stayed, drop_columns(whole(added), TEXT)])
         return changed(decide(graph.labelled(before)), decide(graph.labelled(after)), added[ID])
 
 
@@ -135,19 +134,34 @@ class Graph:
     whole: pl.DataFrame | None = None
     """The labels of all contents, until others come."""
 
+    @classmethod
+    def of_change(cls, rule: Near, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> Graph:
+        """The contents of rows that came or went; those that went alone are recalled where they come without texts."""
+        graph = cls(rule)
+        graph.add(whole(added), buckets_of(added))
+        if TEXT in removed.columns:
+            graph.add(whole(removed), buckets_of(removed))
+        else:
+            graph.recall(state, strangers(whole(removed), graph.contents)[ID])
+        return graph
+
     @property
     def contents(self) -> pl.Series:
         """The known contents; a content's place among them is its number."""
         return self.texts[CONTENT]
 
-    def add(self, texts: pl.DataFrame, found: pl.DataFrame | None) -> None:
-        """Take in contents that are not known yet; their buckets are computed when they are not given."""
+    def recall(self, state: Keyed, rows: pl.Series) -> None:
+        """Take in the contents of these rows, which nothing is known of yet."""
+        if len(rows):
+            entries = state.recall(rows)
+            self.add(whole(entries), buckets_of(entries))
+
+    def add(self, texts: pl.DataFrame, found: pl.DataFrame) -> None:
+        """Take in contents, those that are not known yet, and their buckets."""
         texts = texts.select(CONTENT, TEXT)
         fresh = texts.unique(CONTENT, maintain_order=True)
         if self.texts.height:
             fresh = fresh.join(self.texts, on=CONTENT, how="anti", maintain_order="left")
-        if found is None:
-            texts, found = fresh, _computed(fresh, self.rule.bands)
         self.whole = self.whole if fresh.is_empty() else None
         self.texts = pl.concat([self.texts, fresh])
         self.buckets = pl.concat([self.buckets, found])
@@ -180,7 +194,7 @@ class Graph:
         """These entries under the number of their component, among the contents of these entries alone."""
         labels = self._labels(texts[CONTENT].unique())
         joined = texts.join(labels, on=CONTENT, how="left", maintain_order="left")
-        return joined.with_columns(pl.col("label").alias(KEY)).drop("label", CONTENT, TEXT)
+        return drop_columns(joined.with_columns(pl.col("label").alias(KEY)), "label", CONTENT, TEXT)
 
     def _labels(self, among: pl.Series) -> pl.DataFrame:
         """`_content` and `label`, the number of the first content of its component."""
@@ -287,14 +301,6 @@ def connect(members: Places, sizes: Places, alike: Callable[[int, int], bool]) -
     return {n: root(n) for n in parent}
 
 
-def _computed(texts: pl.DataFrame, bands: Bands) -> pl.DataFrame:
-    """The buckets of contents: `_content` and `_key`."""
-    some = texts.filter(pl.col(CONTENT) != _NULL)
-    hashes = pl.Series(buckets(some[TEXT], bands, lowered=True).reshape(-1))
-    contents = some.select(CONTENT)[np.repeat(np.arange(some.height), bands.bands)]
-    return contents.with_columns(wide(_ZERO, pl.lit(hashes)).alias(KEY))
-
-
 def whole(entries: pl.DataFrame) -> pl.DataFrame:
     """The entries that stand for rows."""
     return entries.filter(pl.col(KEY) == pl.col(CONTENT))
@@ -303,6 +309,25 @@ def whole(entries: pl.DataFrame) -> pl.DataFrame:
 def buckets_of(entries: pl.DataFrame) -> pl.DataFrame:
     """The entries that stand for buckets: `_content` and `_key`."""
     return entries.filter(pl.col(KEY) != pl.col(CONTENT)).select(CONTENT, KEY)
+
+
+def around(state: Keyed, keys: pl.Series, like: pl.DataFrame) -> pl.DataFrame:
+    """The rows under these keys, one entry each; where keys can be told, those under their own keys too, and so on."""
+    found, asked = read(state, keys, like).unique(ID, maintain_order=True), keys
+    fresh = found[ID]
+    while len(fresh) and (more := state.keys_of(fresh)) is not None:
+        wider = more.filter(~more.is_in(asked.implode()))
+        asked = pl.concat([asked, wider])
+        here = read(state, wider, like).unique(ID, maintain_order=True)
+        fresh = here.filter(~pl.col(ID).is_in(found[ID].implode()))[ID]
+        found = pl.concat([found, only(here, fresh)])
+    return found
+
+
+def strangers(found: pl.DataFrame, known: pl.Series) -> pl.DataFrame:
+    """Of entries those with contents that are not known, one each."""
+    fresh = found.filter(~pl.col(CONTENT).is_in(known.implode()))
+    return fresh.unique(CONTENT, keep="first", maintain_order=True)
 
 
 def read(state: Keyed, keys: pl.Series, like: pl.DataFrame) -> pl.DataFrame:

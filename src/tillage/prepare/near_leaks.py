@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tillage.core.rows import ID, INTO, REASON
+from tillage.core.rows import ID, INTO, REASON, drop_columns
 from tillage.core.step import Keyed
-from tillage.prepare.near import CONTENT, TEXT, Graph, Near, buckets_of, read, whole
+from tillage.prepare.near import CONTENT, TEXT, Graph, Near, buckets_of, read, strangers, whole
 from tillage.prepare.touched import KEY, changed
 
 IS_TEST = "is_test"
@@ -48,21 +48,20 @@ class NearLeaks:
 
     def follow(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
         """Decisions on the added rows, and on the training rows that a test row came near to, or ceased to be near."""
-        graph = Graph(self.rule)
-        moved = pl.concat([added, removed])
-        graph.add(whole(moved), buckets_of(moved))
-        frontier, standing, judged = graph.contents, [added.clear()], graph.contents
+        graph = Graph.of_change(self.rule, state, added, removed)
+        none = drop_columns(added.clear(), TEXT)
+        frontier, standing, judged = graph.contents, [none], graph.contents
         for step in range(_STEPS):
-            found = read(state, pl.concat([graph.keys_of(frontier), frontier]).unique(), added).unique(ID)
+            found = read(state, pl.concat([graph.keys_of(frontier), frontier]).unique(), none).unique(ID)
             standing.append(found)
-            fresh = found.filter(~pl.col(CONTENT).is_in(graph.contents.implode()))[CONTENT].unique()
-            graph.add(whole(read(state, fresh, added)), None)
-            frontier = fresh
+            fresh = strangers(found, graph.contents)
+            graph.recall(state, fresh[ID])
+            frontier = fresh[CONTENT]
             if step == 0:
                 judged = graph.contents
         before = pl.concat(standing).unique(ID)
         stayed = before.join(removed.select(ID, CONTENT).unique(), on=[ID, CONTENT], how="anti")
-        after = pl.concat([stayed, whole(added)])
+        after = pl.concat([stayed, drop_columns(whole(added), TEXT)])
         among = pl.col(CONTENT).is_in(judged.implode())
         return changed(self._decided(graph, before, among), self._decided(graph, after, among), added[ID])
 

@@ -16,6 +16,7 @@ from tillage.core.keys import hash_text
 from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, high, ids, low, without
 from tillage.core.step import Group, Whole
 from tillage.flow.keyed import INDEX, PORT
+from tillage.flow.recall import Asked
 from tillage.flow.stages import Stage
 from tillage.promises.trace_places import Places, pairs, rows_in
 from tillage.store.index import DELTA, KEY, Index
@@ -104,7 +105,10 @@ def otherwise(places: Places, stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
     none = pl.DataFrame(schema={ID: pl.UInt128, REASON: pl.String, INTO: pl.UInt128})
     if _beside(places, stage, removed).is_empty():  # `change` sees rows by their keys alone, and nobody shares these
         return none
-    decided = step.change(Index(places.store, stage.name, INDEX), removed.clear(), removed)
+    newest = places.store.latest(stage.name)
+    seen = newest.inputs.get(stage.inputs["rows"], 0) if newest else 0
+    asked = Asked(places.store, stage, step, Index(places.store, stage.name, INDEX), seen)
+    decided = step.change(asked, removed.clear(), removed)
     return without(decided.select(none.columns), removed[ID].unique())
 
 

@@ -6,14 +6,14 @@ deltas weigh an eighth of the pages they are folded in. Keys are uniform 128-bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
-from tillage.core.rows import ID, high, only
+from tillage.core.rows import ID, drop_columns, high, only, without
 from tillage.store.objects import Stored
 from tillage.store.tables import Chunk, Draft, NewChunk, Store
 
@@ -59,6 +59,20 @@ class Index:
             else pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
         )
 
+    def whole(self, keys: pl.Series) -> bool:
+        """Whether `read` of these keys would read every page there is."""
+        return bool(self.pages) and self._page(keys, self.pages).n_unique() == self.pages
+
+    def at_hand(self) -> bool:
+        """Whether every page has been read and is held."""
+        return bool(self.chunks) and all(chunk.id in self._held for chunk in self.chunks)
+
+    def of(self, rows: pl.Series) -> pl.DataFrame:
+        """All entries of the rows with these ids, which are looked for on every page."""
+        wanted = rows.unique().rename(ID).to_frame()
+        frames = _joined((self._entries(c) for c in self.chunks), AT_ONCE)
+        return pl.concat([entries.join(wanted, on=ID, how="semi") for entries in frames], how="diagonal_relaxed")
+
     def change(self, draft: Draft, added: pl.DataFrame, removed: pl.DataFrame) -> None:
         """Take `removed` entries out and put `added` in, as part of `draft`.
 
@@ -79,10 +93,17 @@ class Index:
             draft.added.append(NewChunk(self.part, self._put(draft, added, DELTA), DELTA))
 
     def _remove(self, draft: Draft, removed: pl.DataFrame) -> None:
-        pages = set(self._page(removed[KEY], self.pages).unique().to_list()) if self.pages else set()
         for chunk in self.chunks:
-            if chunk.page == DELTA or chunk.page in pages:
-                draft.remove(chunk, only(self._entries(chunk), removed[ID].unique())[ID].unique())
+            if chunk.page == DELTA:
+                here = only(self._entries(chunk), removed[ID].unique())[ID].unique()
+                draft.remove(chunk, here)
+                removed = without(removed, here)
+        if removed.height and self.pages:  # what is in no delta is in its page, which need not be read for it
+            by_page = removed.select(ID, self._page(removed[KEY], self.pages).alias("page")).unique()
+            going = {int(page): rows[ID] for (page,), rows in by_page.partition_by("page", as_dict=True).items()}
+            for chunk in self.chunks:
+                if chunk.page in going:
+                    draft.remove(chunk, going[chunk.page])
 
     def _gather(self, draft: Draft, chunks: list[Chunk], added: pl.DataFrame) -> pl.DataFrame:
         """End these chunks; what they show beside `added`."""
@@ -102,8 +123,9 @@ class Index:
         pages = 1
         while pages < MOST_PAGES and pages * PAGE_ROWS < whole.height:
             pages *= 2
-        order = whole[KEY].arg_sort()
-        numbers = self._page(whole[KEY].gather(order), pages).to_numpy()
+        numbers = self._page(whole[KEY], pages).to_numpy()
+        order = np.argsort((numbers - pages).astype(np.uint16), kind="stable")  # within a page as they came
+        numbers = numbers[order]
         begins = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
         for start, end in pairwise([*begins, whole.height]):
             # Taken page by page: a sorted copy of all would be held beside what is there.
@@ -154,9 +176,20 @@ class Overlay:
     0
     """
 
-    def __init__(self, entries: pl.DataFrame | None = None) -> None:
+    def __init__(self, entries: pl.DataFrame | None = None, recalled: Sequence[str] = ()) -> None:
+        """`recalled`: columns that `read` leaves out."""
         self.entries = entries if entries is not None else pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
+        self.recalled = tuple(recalled)
 
     def read(self, keys: pl.Series) -> pl.DataFrame:
         """All entries under `keys`."""
-        return self.entries.join(keys.unique().rename(KEY).to_frame(), on=KEY, how="semi")
+        found = self.entries.join(keys.unique().rename(KEY).to_frame(), on=KEY, how="semi")
+        return drop_columns(found, *self.recalled)
+
+    def recall(self, rows: pl.Series) -> pl.DataFrame:
+        """All entries of the rows with these ids, whole."""
+        return only(self.entries, rows)
+
+    def keys_of(self, rows: pl.Series) -> pl.Series | None:
+        """The keys under which these rows stand, if columns are recalled."""
+        return only(self.entries, rows)[KEY] if self.recalled else None

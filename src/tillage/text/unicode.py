@@ -1,6 +1,6 @@
 """Texts as arrays of code points with a byte of properties each, so that whole columns are counted without a loop.
 
-Texts are laid one behind the other, each closed by a line feed, in blocks of about half a million characters: 4 bytes a
+Texts are laid one behind the other, each closed by a line feed, in blocks of about a million characters: 4 bytes a
 character for the code points and 1 for the properties, at 8 nanoseconds a character. Where all are ASCII the bytes are
 the code points, at 1 nanosecond. The properties are those of this Python's Unicode tables: characters that are assigned
 later count as parts of words, and as nothing else.
@@ -26,12 +26,17 @@ SPACE, HAN, LETTER, WORD = 1, 2, 4, 8
 control or format character, so that a run which holds one is a word."""
 
 LINE_FEED = 10
-BLOCK = 1 << 19
+BLOCK = 1 << 20
 """Characters of a block; a longer text is a block by itself."""
 
 _LAST = 0x323B0
 """The tables end here (CJK extension H); beyond are variation selectors, tags and private use."""
 _HAN = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
+_PAGE = 0x1000
+"""Code points of the table that are made at once."""
+_TAGS = 0xE0000
+_UNKNOWN = 0x80
+"""Stands in the table for what has not been asked for."""
 _NO_WORD = {"Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Zs", "Zl", "Zp", "Cc", "Cf"}
 
 Codes = npt.NDArray[np.uint32] | npt.NDArray[np.uint8]
@@ -54,23 +59,40 @@ class Block:
         return np.diff(np.searchsorted(places, self.starts)).astype(np.int64)
 
 
-@lru_cache(maxsize=1)
-def properties() -> Bits:
-    """The properties of each code point, made once: 50 milliseconds.
-
-    >>> [int(properties()[ord(c)]) for c in " a!\u53d1"]
-    [1, 12, 0, 14]
-    """
-    table = np.full(0x110000, WORD, dtype=np.uint8)
-    for code in range(_LAST):
+def _properties_from(first: int) -> Bits:
+    """The properties of a page of code points."""
+    table = np.full(_PAGE, WORD, dtype=np.uint8)
+    for code in range(first, min(first + _PAGE, _LAST)):
         sign = chr(code)
         space = SPACE if sign.isspace() else 0
         word = 0 if space or unicodedata.category(sign) in _NO_WORD else WORD
-        table[code] = space | word | (LETTER if sign.isalpha() else 0)
-    for first, last in _HAN:
-        table[first : last + 1] |= HAN
-    table[0xE0000:0xE0080] = 0  # tags take no room
+        table[code - first] = space | word | (LETTER if sign.isalpha() else 0)
+    for begin, last in _HAN:
+        table[max(begin - first, 0) : max(last + 1 - first, 0)] |= HAN
+    if first == _TAGS:
+        table[:0x80] = 0  # tags take no room
     return table
+
+
+@lru_cache(maxsize=1)
+def _known() -> Bits:
+    """A table of properties that is filled as its pages are asked for."""
+    return np.full(0x110000, _UNKNOWN, dtype=np.uint8)
+
+
+def properties_of(codes: npt.NDArray[np.uint32]) -> Bits:
+    """The properties of each of these; pages of the table that they need are made then, some 1 millisecond each.
+
+    >>> [int(n) for n in properties_of(np.array([32, 0x53D1], dtype=np.uint32))]
+    [1, 14]
+    """
+    table = _known()
+    bits: Bits = table[codes]
+    if bits.max(initial=0) >= _UNKNOWN:
+        for page in np.unique(codes[bits >= _UNKNOWN] // _PAGE).tolist():
+            table[page * _PAGE : (page + 1) * _PAGE] = _properties_from(page * _PAGE)
+        bits = table[codes]
+    return bits
 
 
 def is_ascii(texts: pl.Series) -> pl.Series:
@@ -103,14 +125,14 @@ def blocks(texts: pl.Series) -> Iterator[Block]:
             yield Block(codes, bits, starts, data)
         else:
             codes = np.frombuffer(codes.tobytes().decode().encode("utf-32-le"), dtype=np.uint32)
-            yield Block(codes, properties()[codes], starts)
+            yield Block(codes, properties_of(codes), starts)
         at = until
 
 
 @lru_cache(maxsize=1)
 def _ascii_properties() -> bytes:
     """The properties of a byte of ASCII, by the same rules."""
-    return properties()[:256].tobytes()
+    return _properties_from(0)[:256].tobytes()
 
 
 # ---- joiners

@@ -1,0 +1,64 @@
+"""What a Whole may ask while it follows a change: its index, and the entries of rows made anew, heavy columns and all.
+
+The index leaves out what weighs (texts); the few rows that a change asks for are read where they stand in the input.
+Where a chunk or two would hold them the locator says which; more are looked for in every chunk, since the ids must be
+read to find them anyway.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tillage.core.rows import ID, PARENT, drop_columns, only
+from tillage.core.step import Whole
+from tillage.flow.stages import Stage
+from tillage.store.index import KEY, Index
+from tillage.store.locate import candidates
+from tillage.store.tables import ROWS, Store
+
+
+class Asked:
+    """The state of a Whole as `tillage.core.step.Keyed` has it; `version`: of the input, which the index was made of."""
+
+    def __init__(self, store: Store, stage: Stage, step: Whole, index: Index, version: int) -> None:
+        self.store, self.stage, self.step, self.index, self.version = store, stage, step, index, version
+        self._rows = 0
+
+    @property
+    def touched(self) -> int:
+        """Entries and rows read so far."""
+        return self.index.touched + self._rows
+
+    def read(self, keys: pl.Series) -> pl.DataFrame:
+        """All entries under these keys, without the columns that are recalled."""
+        return self.index.read(keys)
+
+    def recall(self, rows: pl.Series) -> pl.DataFrame:
+        """All entries of the rows with these ids, whole, as the input showed them at `version`."""
+        source = self.stage.inputs["rows"]
+        chunks = self.store.chunks(source, ROWS, self.version)
+        few = len(rows) < len(chunks)
+        pairs = candidates(self.store, source, rows, ROWS, chunks) if few else [(c, rows) for c in chunks]
+        found = []
+        for chunk, near in pairs:
+            here = only(self.store.read(chunk, self.version), near)
+            self._rows += here.height
+            found.append(_apart(here))
+        if found:
+            return self.step.entries(cleaned(self.stage, pl.concat(found, how="diagonal_relaxed")))
+        return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
+
+    def keys_of(self, rows: pl.Series) -> pl.Series | None:
+        """The keys under which these rows stand, where the whole index has been read; else None."""
+        return self.index.of(rows)[KEY].unique() if self.index.at_hand() else None
+
+
+def _apart(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same few rows; as they come, their texts would hold all texts of the chunk in memory."""
+    return rows.with_columns(pl.Series(c.name, c.to_list(), c.dtype) for c in rows.iter_columns() if c.dtype == pl.String)
+
+
+def cleaned(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows as a stage that looks across rows sees them: without the columns of the store's own."""
+    own = ("_object", "_record", KEY)
+    return drop_columns(rows, *own, PARENT) if stage.first else drop_columns(rows, *own)
