@@ -281,9 +281,11 @@ def told_of_target(root: Path, name: str, learner: str) -> dict[str, Any]:
         found = {part: report.get(part) for part in (*kept, "errors", "contributions")}
         found["compared"] = compare(project, "tall", "other")
         if learner == "tabular_classifier":
-            rows = to_label(stored(project, "tall"), registry(), 50).rows
-            found["label"] = [(f"{r['_id']:032x}", r["why"], r["given"], r["suggested"], r["doubt"]) for r in
-                              rows.iter_rows(named=True)]  # fmt: skip
+            worth = to_label(stored(project, "tall"), registry(), 50)
+            found["label"] = [
+                (f"{r['_id']:032x}", r["why"], r["given"], r["suggested"], r["doubt"])
+                for r in worth.rows.select("_id").hstack(worth.told).iter_rows(named=True)
+            ]
     return found
 
 

@@ -82,7 +82,7 @@ def test_flipped_labels_are_found_with_precision(folder: Path) -> None:
     with Project(load(folder, registry()), registry()) as project:
         found = to_label(stored(project, "topic"), registry(), 1000)
         sides = project.store.frame("topic/1")
-    doubted = found.rows.filter(pl.col("given").is_not_null())
+    doubted = found.rows.hstack(found.told).filter(pl.col("given").is_not_null())
     assert doubted.height == found.suspected
     assert set(doubted["_id"]) <= set(sides.filter(pl.col(SIDE) == "train")["_id"]), "no test row is looked at"
     right = (doubted["flipped"] == "true").to_numpy()
@@ -96,10 +96,10 @@ def test_flipped_labels_are_found_with_precision(folder: Path) -> None:
 def test_rows_that_tear_the_model_come_first(folder: Path) -> None:
     with Project(load(folder, registry()), registry()) as project:
         found = to_label(stored(project, "topic"), registry(), 1000)
-    bare = found.rows.filter(pl.col("given").is_null())
+    bare = found.rows.filter(found.told["given"].is_null())
     assert bare.height == found.unlabelled == 60
     assert (bare["n"].head(20).to_numpy() >= COUNT + 30).mean() > 0.8, "rows of both topics"
-    assert found.rows["given"].is_null().to_list()[:4] == [False, True, False, True], "by turns"
+    assert found.told["given"].is_null().to_list()[:4] == [False, True, False, True], "by turns"
 
 
 def test_the_files_hold_what_a_person_needs(written: Path) -> None:

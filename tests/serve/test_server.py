@@ -385,7 +385,11 @@ def test_a_label_must_be_one_value(server: Server) -> None:
     for label in (None, [1], {"a": 1}):
         status, value, _ = server.ask("POST", "/feedback", {"id": name, "label": label})
         assert (status, value["field"]) == (400, "label")
-    assert server.ask("POST", "/feedback", b'{"id": "%s", "label": NaN}' % name.encode())[0] == 400
+    for number in (b"NaN", b"Infinity", b"-Infinity", b"1e999"):
+        body = b'{"id": "%s", "label": %s}' % (name.encode(), number)
+        status, value, _ = server.ask("POST", "/feedback", body)
+        assert (status, value["field"]) == (400, "label"), number
+    assert server.ask("POST", "/feedback", {"id": name, "label": 1e300})[0] == 200
 
 
 def test_a_label_without_end_is_refused(server: Server) -> None:

@@ -61,7 +61,7 @@ def label(
     with replacing(files["jsonl"]) as temporary:
         shown.write_ndjson(temporary)
     with replacing(files["page"]) as temporary:
-        temporary.write_text(page(model, found, shown, keys or ["row_id"], seen), encoding="utf-8")
+        temporary.write_text(page(model, found, keys, seen), encoding="utf-8")
     screen.line(
         f"{many(found.suspected, 'label')} doubted of {found.looked:,} training rows; "
         f"{many(found.unlabelled, 'row')} without a label; {shown.height:,} to look at",
@@ -69,7 +69,7 @@ def label(
     )
     for file in files.values():
         screen.line(f"Written: {file}")
-    if not keys:
+    if not keys and shown.height:
         screen.say(f"'{table}' has no key of its own, so labels cannot be joined to its rows: give it a `key`.")
     screen.line(f"Label on the page, or fill '{NEW}' in the CSV; docs/evaluation.md says how labels come back.")
     told = {"suspected": found.suspected, "looked": found.looked, "unlabelled": found.unlabelled}
@@ -86,25 +86,45 @@ def _keys(plan: Plan, table: str) -> tuple[str, ...]:
 
 
 def _shown(found: ToLabel, keys: list[str], seen: list[str]) -> pl.DataFrame:
-    """The rows as the files hold them: key, why, labels, an empty column for the new one, and what the model reads."""
+    """The rows as the files hold them: key, why, labels, an empty column for the new one, and what the model reads.
+
+    A key keeps its name, and what is told of a row of that name is called `label_NAME`; a column that the model reads
+    is called `input_NAME` where its name is taken. Raises UsageError for a key that is called as the new label.
+    """
     import polars as pl
 
+    from tillage.core.errors import UsageError
     from tillage.face.showing import json_value
 
+    if NEW in keys:
+        raise UsageError(
+            f"The key '{NEW}' is called as the column in which labels come back.",
+            fix=f"Call the key otherwise: give the table a step `rename: {{columns: {{{NEW}: OTHER}}}}`.",
+        )
     rows = found.rows
-    ids = pl.Series("row_id", [f"{value:032x}" for value in rows["_id"]], dtype=pl.String)
-    if not rows.height:
-        return pl.DataFrame({"row_id": ids}).with_columns(pl.lit(None, pl.String).alias(NEW))
+    ids = [f"{value:032x}" for value in rows["_id"]]
     plain = [
         rows[c] if not rows.schema[c].is_nested() and rows.schema[c] != pl.Binary
-        else pl.Series(c, [str(json_value(v)) for v in rows[c]])
+        else pl.Series(c, [str(json_value(v)) for v in rows[c]], dtype=pl.String)
         for c in seen
     ]  # fmt: skip
-    told = [rows[c] for c in ("why", "given", "suggested", "doubt")]
-    return pl.DataFrame([ids, *(rows[c] for c in keys), *told, pl.Series(NEW, [None] * rows.height, pl.String), *plain])
+    told = [pl.Series("row_id", ids, dtype=pl.String), *found.told]
+    taken = {*keys, NEW}
+    named = [each.alias(_apart("label", each.name, taken)) for each in told]
+    named[1:1] = [rows[c] for c in keys]
+    named.append(pl.Series(NEW, [None] * rows.height, dtype=pl.String))
+    return pl.DataFrame([*named, *(each.alias(_apart("input", each.name, taken)) for each in plain)])
 
 
-def page(model: str, found: ToLabel, shown: pl.DataFrame, keys: list[str], seen: list[str]) -> str:
+def _apart(kind: str, name: str, taken: set[str]) -> str:
+    """The name, or one that none of those `taken` is; from now on it is one of them."""
+    while name in taken:
+        name = f"{kind}_{name}"
+    taken.add(name)
+    return name
+
+
+def page(model: str, found: ToLabel, keys: list[str], seen: list[str]) -> str:
     """The page to label on: all text is data, the script is ours and named by its hash, and it asks no network."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -114,26 +134,38 @@ def page(model: str, found: ToLabel, shown: pl.DataFrame, keys: list[str], seen:
     script = (here / "label.js").read_text(encoding="utf-8")
     style = (here / "label.css").read_text(encoding="utf-8")
     environment = Environment(loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined)
+    inputs = found.rows.select(seen).iter_rows()
+    known = found.rows.select(keys).iter_rows() if keys else ((f"{row_id:032x}",) for row_id in found.rows["_id"])
     rows = [
         {
-            "name": f"row{at}",
-            "key": json.dumps([str(row[c]) for c in keys], ensure_ascii=False),
-            "why": row["why"],
-            "suggested": row["suggested"],
-            "cells": [{"name": c, "value": str("" if row[c] is None else row[c])[:_LONGEST]} for c in seen],
+            "name": f"{row_id:032x}",  # by which choices are put back after a reload: to the same rows
+            "key": json.dumps([str(value) for value in key], ensure_ascii=False),
+            "why": why,
+            "suggested": suggested,
+            "cells": [{"name": c, "value": _cell(value)} for c, value in zip(seen, cells, strict=True)],
         }
-        for at, row in enumerate(shown.iter_rows(named=True))
+        for row_id, key, why, suggested, cells in zip(
+            found.rows["_id"], known, found.told["why"], found.told["suggested"], inputs, strict=True
+        )
     ]
     return environment.get_template("label.html.j2").render(
         model=model,
         rows=rows,
         classes=found.classes,
-        columns=json.dumps(keys, ensure_ascii=False),
+        columns=json.dumps(keys or ["row_id"], ensure_ascii=False),
         style=Markup(style),
         style_hash=Markup(_hash(style)),
         script=Markup(script),
         script_hash=Markup(_hash(script)),
     )
+
+
+def _cell(value: object) -> str:
+    """What the page shows of a value; an ellipsis says that there is more of it."""
+    from tillage.face.showing import json_value
+
+    text = "" if value is None else value if isinstance(value, str) else str(json_value(value))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 
 def _hash(text: str) -> str:

@@ -24,16 +24,21 @@ from tillage.flow.registry import Registry
 from tillage.flow.stages import SIDE
 from tillage.measure.label_errors import suspected
 
-WHY, GIVEN, SUGGESTED, DOUBT = "why", "given", "suggested", "doubt"
+TOLD = ("why", "given", "suggested", "doubt")
+_WHY, _GIVEN, _SUGGESTED, _DOUBT = _OURS = tuple(f"_{name}" for name in TOLD)
+"""What is told of a row stands beside its own columns, which may be called `why` as well."""
 _LEARN, _LOOK = 10_000, 50_000
 """Rows that the linear model learns from, and rows without a label that are looked at, at most."""
 
 
 @dataclass(frozen=True)
 class ToLabel:
-    """`rows`: `_id`, `why`, `given`, `suggested`, `doubt` (0 to 1) and the columns of the table; the first first."""
+    """Rows to look at, the first first, and for each of them what is told of it."""
 
     rows: pl.DataFrame
+    """`_id` and the columns of the table."""
+    told: pl.DataFrame
+    """`why`, `given`, `suggested` and `doubt` (0 to 1) of the same rows, in the same order."""
     classes: list[str]
     suspected: int
     """Labels that are doubted, of `looked` training rows."""
@@ -64,11 +69,13 @@ def to_label(judged: Judged, registry: Registry, most: int) -> ToLabel:
         if frame.height
     ]
     if not both:
-        rows = pl.DataFrame(schema={ID: pl.UInt128, WHY: pl.String})
+        texts = dict.fromkeys(_OURS[:-1], pl.String)
+        rows = pl.DataFrame(schema={ID: pl.UInt128, **texts, _DOUBT: pl.Float64})
     else:
         rows = pl.concat(both, how="diagonal_relaxed").sort("_place", "_kind").drop("_place", "_kind").head(most)
     classes = [str(c) for c in judged.fitted.state["classes"]]
-    return ToLabel(rows, classes, doubted.height, looked, unlabelled)
+    told_of = rows.select(pl.col(ours).alias(name) for ours, name in zip(_OURS, TOLD, strict=True))
+    return ToLabel(rows.drop(_OURS), told_of, classes, doubted.height, looked, unlabelled)
 
 
 def _doubted(judged: Judged, registry: Registry) -> tuple[pl.DataFrame, int]:
@@ -86,11 +93,11 @@ def _doubted(judged: Judged, registry: Registry) -> tuple[pl.DataFrame, int]:
     found = suspected(shares, at)
     chosen = rows[found.places.tolist()]
     told_of = {
-        WHY: [f"the label is doubted: {classes[s]} {shares[p, s]:.2f}, {classes[at[p]]} {shares[p, at[p]]:.2f}"
+        _WHY: [f"the label is doubted: {classes[s]} {shares[p, s]:.2f}, {classes[at[p]]} {shares[p, at[p]]:.2f}"
               for p, s in zip(found.places, found.suggested, strict=True)],
-        GIVEN: label[found.places.tolist()],
-        SUGGESTED: [classes[s] for s in found.suggested],
-        DOUBT: found.margin,
+        _GIVEN: label[found.places.tolist()],
+        _SUGGESTED: [classes[s] for s in found.suggested],
+        _DOUBT: found.margin,
     }  # fmt: skip
     return chosen.with_columns(pl.Series(name, values) for name, values in told_of.items()), rows.height
 
@@ -126,12 +133,12 @@ def _torn(judged: Judged, registry: Registry) -> tuple[pl.DataFrame, int]:
     ]
     doubt = np.where(unlike, 0.5 + torn / 2, torn / 2)
     found = rows.with_columns(
-        pl.Series(WHY, why),
-        pl.lit(None, pl.String).alias(GIVEN),
-        said["prediction"].alias(SUGGESTED),
-        pl.Series(DOUBT, doubt),
+        pl.Series(_WHY, why),
+        pl.lit(None, pl.String).alias(_GIVEN),
+        said["prediction"].alias(_SUGGESTED),
+        pl.Series(_DOUBT, doubt),
     )
-    return found.sort([DOUBT, ID], descending=[True, False]), rows.height
+    return found.sort([_DOUBT, ID], descending=[True, False]), rows.height
 
 
 def _matrix(shares: pl.DataFrame, classes: list[str]) -> Any:

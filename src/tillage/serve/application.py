@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from json import loads
+from math import isfinite
 from typing import Any
 
 from starlette.routing import Match, Route
@@ -330,8 +331,8 @@ class Application:
             raise Refused(400, "It must be the id of a prediction: 32 hexadecimal digits.", field=f"{where}id")
         if not self.predictions.ids.given(name):
             raise Refused(404, "It is no id that this project gave to a prediction.", field=f"{where}id")
-        if label is None or isinstance(label, list | dict) or label != label:  # noqa: PLR0124 - NaN
-            raise Refused(400, "It must be a text, a number, true or false.", field=f"{where}label")
+        if label is None or isinstance(label, list | dict) or (isinstance(label, float) and not isfinite(label)):
+            raise Refused(400, "It must be a text, a finite number, true or false.", field=f"{where}label")
         if len(text(label) or "") > LONGEST_LABEL:
             raise Refused(400, f"It has more than {LONGEST_LABEL:,} characters.", field=f"{where}label")
         require_text({"label": [label]}, lambda _, column: f"{where}{column}")
