@@ -22,8 +22,8 @@ from tillage.flow.engine import Engine
 from tillage.flow.maps import ledger
 from tillage.flow.progress import Listener, Progress
 from tillage.flow.recall import Asked, cleaned
-from tillage.flow.showing import shown_among
 from tillage.flow.schema import recorded
+from tillage.flow.showing import shown_among
 from tillage.flow.stacking import refuse_twice
 from tillage.flow.stages import Stage
 from tillage.store.digests import content_hashes

@@ -18,7 +18,7 @@ from tillage.store.tables import ROWS, Store
 
 
 class Asked:
-    """The state of a Whole as `tillage.core.step.Keyed` has it; `version`: of the input, which the index was made of."""
+    """The state of a Whole as `core.step.Keyed` has it; `version`: of the input, which the index was made of."""
 
     def __init__(self, store: Store, stage: Stage, step: Whole, index: Index, version: int) -> None:
         self.store, self.stage, self.step, self.index, self.version = store, stage, step, index, version
@@ -55,7 +55,9 @@ class Asked:
 
 def _apart(rows: pl.DataFrame) -> pl.DataFrame:
     """The same few rows; as they come, their texts would hold all texts of the chunk in memory."""
-    return rows.with_columns(pl.Series(c.name, c.to_list(), c.dtype) for c in rows.iter_columns() if c.dtype == pl.String)
+    return rows.with_columns(
+        pl.Series(c.name, c.to_list(), c.dtype) for c in rows.iter_columns() if c.dtype == pl.String
+    )
 
 
 def cleaned(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:

@@ -29,10 +29,10 @@ def shown_among(
     every = pl.concat([pl.DataFrame(schema={ID: pl.UInt128}), *(rows for _, rows in near)])[ID]
     twice = every.filter(every.is_duplicated()).unique()
     found = []
-    for chunk, rows in near:
-        doubtful = only(rows, twice)[ID] if len(twice) else twice
-        if len(doubtful):
-            rows = pl.concat([without(rows, doubtful), only(store.read(chunk, columns=()), doubtful)])
+    for chunk, likely in near:
+        doubtful = only(likely, twice)[ID] if len(twice) else twice
+        read = [only(store.read(chunk, columns=()), doubtful)] if len(doubtful) else []
+        rows = pl.concat([without(likely, doubtful), *read])
         if rows.height:
             found.append((chunk, rows))
     return found
