@@ -81,6 +81,8 @@ class Keeper:
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="keeper")
         self._lock = Lock()
         self._note, self._noted = note, dict[str, float]()
+        self._is_over = False
+        """A signal came."""
         self._ending = Event()
         self._deaths: deque[float] = deque()
         self.names: list[str] = []
@@ -94,14 +96,15 @@ class Keeper:
     def live(self, listening: Callable[[list[str]], None]) -> int:
         """Until SIGTERM or Ctrl-C; the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._ending.set())
+            signal.signal(number, self._told_to_end)
         tending = Thread(target=self._tend, daemon=True)
         try:
             if not self._all_ready():
-                return self._first_code()
+                return 0 if self._is_over else self._first_code()
             listening(self.names)
             tending.start()
-            while not self._ending.wait(0.1):
+            while not self._is_over:
+                time.sleep(0.05)
                 if not self._revive():
                     return self._first_code()
             return 0
@@ -110,11 +113,16 @@ class Keeper:
             if tending.is_alive():
                 tending.join(1)
 
+    def _told_to_end(self, *_: object) -> None:
+        """Only a flag: a handler that waited for a lock could wait for what it has interrupted."""
+        self._is_over = True
+
     def _all_ready(self) -> bool:
         until = time.monotonic() + STARTING
         while not all(w.ready.is_set() for w in self._workers):
-            if self._ending.wait(0.02) or time.monotonic() > until:
+            if self._is_over or time.monotonic() > until:
                 return False
+            time.sleep(0.02)
             if any(w.process.poll() is not None for w in self._workers):
                 return False
         return True
