@@ -31,8 +31,8 @@ def shown_among(
     found = []
     for chunk, likely in near:
         doubtful = only(likely, twice)[ID] if len(twice) else twice
-        read = [only(store.read(chunk, columns=()), doubtful)] if len(doubtful) else []
-        rows = pl.concat([without(likely, doubtful), *read])
+        certain = [only(store.read(chunk, columns=()), doubtful)] if len(doubtful) else []
+        rows = pl.concat([without(likely, doubtful), *certain])
         if rows.height:
             found.append((chunk, rows))
     return found
