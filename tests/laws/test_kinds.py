@@ -28,7 +28,7 @@ from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
 from tests.text import tiny_encoder
 from tillage.augment import AddAudioNoise, AddImageNoise, CropImage, FlipImage, ShiftAudio
-from tillage.collect import Files, Predictions, Sql, Web
+from tillage.collect import Files, Kafka, Predictions, Sql, Web
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.evaluate import (
     BaselineModel,
@@ -236,6 +236,7 @@ GIVEN: dict[str, Case] = {
 
 EXCLUDED: dict[str, str] = {
     "files": "a Source reads folders, not frames: test_files faces it",
+    "kafka": "a Source reads topics, not frames: test_topics_of_kafka faces it",
     "predictions": "a Source reads what a server answered: test_a_server faces it",
     "sql": "a Source reads databases, not frames: test_databases faces it",
     "web": "a Source reads sites, not frames: test_sites faces it",
@@ -450,6 +451,20 @@ def test_sites(tmp_path: Path) -> None:
     with site({**pages, "/3": Page(b"\xff\xfe\x00")}) as at:
         source = Web(urls=at.url + "/0", depth=3, rate=1000, allow_private=("127.0.0.0/8",))
         assert [str(b) for b in check_step(source, tmp_path)] == []
+
+
+def test_topics_of_kafka(tmp_path: Path) -> None:
+    from tests.collect.cluster import cluster  # skips where the library is not installed
+
+    with cluster() as brokers:
+        brokers.send("a", {"id": 1, "n": 0.5}, b"{bad", None, {"id": 2}, b'{"id": "\xe5\x8f\x91"}')
+        brokers.send("a", {"id": 3}, partition=3, key="k")
+        brokers.send("b", {"id": 4, "more": [1]})
+        for more in ({"topics": "a"}, {"topics": ("b", "a"), "meta": ("key", "deleted", "offset")}, {"topics": "b"}):
+            source = Kafka.model_validate({"servers": brokers.servers, **more})
+            assert [str(b) for b in check_step(source, tmp_path)] == []
+        types = source.column_types([source.observe(tmp_path, f.path) for f in source.scan(tmp_path)])
+        assert types == {"id": "int64", "more": "text"}
 
 
 def test_each_kind_has_laws_and_each_law_says_what_it_is() -> None:

@@ -1,6 +1,8 @@
 from .files import Files as Files
 from .files import files as files
 from .files import read_file as read_file
+from .kafka import Kafka as Kafka
+from .kafka import kafka as kafka
 from .predictions import Predictions as Predictions
 from .predictions import predictions as predictions
 from .sql import Sql as Sql

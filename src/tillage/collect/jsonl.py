@@ -9,7 +9,7 @@ records of one plain shape are read together (`plain_json`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,7 @@ from tillage.collect.content import Content
 from tillage.collect.encoding import Encoding
 from tillage.collect.piece import Limits, Piece, check_names, too_many_columns
 from tillage.collect.plain_json import plain_rows
-from tillage.collect.records import Cut, blocks, line_cuts
+from tillage.collect.records import Block, Cut, blocks, line_cuts
 from tillage.collect.unpack import Unreadable
 from tillage.core.step import BadRecord
 
@@ -242,6 +242,53 @@ def _stripped(buffer: bytes, lo: int, hi: int) -> tuple[int, int]:
     return (lo + left, lo + len(piece.rstrip(_WHITE))) if left < len(piece) else (lo, lo)
 
 
+class Objects:
+    """Objects of one file or stream, stretch by stretch; `path` names it in errors."""
+
+    def __init__(self, path: str, limits: Limits) -> None:
+        self._path, self._limits = path, limits
+        self._known: set[str] = set()
+
+    def piece(self, block: Block, identity: Hashable = None, *, plain: bool = True) -> Piece:
+        """The records of a block, an object each; `plain`: each is known to stand on a line of its own.
+
+        Raises ConfigurationError for names that cannot be columns.
+        """
+        rows = plain_rows(block, self._one, self._limits.max_field, identity) if plain else None
+        if rows is not None:
+            self._names([dict.fromkeys(rows.columns)])
+            return Piece(rows, block.numbers, frozenset(), block.fail, [])
+        found: list[dict[str, Any]] = []
+        bad: list[BadRecord] = []
+        gone: list[int] = []
+        for i, (lo, hi) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
+            try:
+                found.append(self._one(block.data[lo:hi]))
+            except _RefusedError as refused:
+                gone.append(i)
+                bad.append(block.fail(i, "parse", refused.reason, str(refused)))
+        kept = block.without(gone) if gone else block
+        frame, raw = columns(found, self._names(found))
+        return Piece(frame, kept.numbers, raw, kept.fail, sorted(block.bad + bad, key=lambda b: b.record))
+
+    def _one(self, record: bytes) -> dict[str, Any]:
+        return parse_object(record, self._limits.max_field)
+
+    def _names(self, rows: list[dict[str, Any]]) -> list[str]:
+        """The keys of these rows in the order in which they come."""
+        names: dict[str, None] = {}
+        for keys in dict.fromkeys(map(tuple, rows)):
+            names.update(dict.fromkeys(keys))
+            if len(names) > self._limits.max_columns:
+                raise too_many_columns(len(names), self._path, self._limits)
+        fresh = [name for name in names if name not in self._known]
+        check_names(fresh, self._path, self._limits)
+        if len(self._known) + len(fresh) > self._limits.max_columns:
+            raise too_many_columns(len(self._known) + len(fresh), self._path, self._limits)
+        self._known.update(fresh)
+        return list(names)
+
+
 class JsonReader:
     """One file of JSON lines, or of one JSON array of objects."""
 
@@ -253,44 +300,9 @@ class JsonReader:
 
     def pieces(self) -> Iterator[Piece]:
         """See `piece.Reader`."""
-        known: set[str] = set()
+        objects = Objects(self._path, self._limits)
         for block in blocks(self._content, self._encoding, Elements() if self._array else Lines()):
-            identity = self._content.identity or None
-            plain = None if self._array else plain_rows(block, self._one, self._limits.max_field, identity)
-            if plain is not None:
-                self._names([dict.fromkeys(plain.columns)], known)
-                yield Piece(plain, block.numbers, frozenset(), block.fail, [])
-                continue
-            rows: list[dict[str, Any]] = []
-            bad: list[BadRecord] = []
-            gone: list[int] = []
-            for i, (lo, hi) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
-                try:
-                    rows.append(parse_object(block.data[lo:hi], self._limits.max_field))
-                except _RefusedError as refused:
-                    gone.append(i)
-                    bad.append(block.fail(i, "parse", refused.reason, str(refused)))
-            kept = block.without(gone) if gone else block
-            names = self._names(rows, known)
-            frame, raw = columns(rows, names)
-            yield Piece(frame, kept.numbers, raw, kept.fail, sorted(block.bad + bad, key=lambda b: b.record))
-
-    def _one(self, record: bytes) -> dict[str, Any]:
-        return parse_object(record, self._limits.max_field)
-
-    def _names(self, rows: list[dict[str, Any]], known: set[str]) -> list[str]:
-        """The keys of these rows in the order in which they come."""
-        names: dict[str, None] = {}
-        for keys in dict.fromkeys(map(tuple, rows)):
-            names.update(dict.fromkeys(keys))
-            if len(names) > self._limits.max_columns:
-                raise too_many_columns(len(names), self._path, self._limits)
-        fresh = [name for name in names if name not in known]
-        check_names(fresh, self._path, self._limits)
-        known.update(fresh)
-        if len(known) > self._limits.max_columns:
-            raise too_many_columns(len(known), self._path, self._limits)
-        return list(names)
+            yield objects.piece(block, self._content.identity or None, plain=not self._array)
 
 
 def columns(rows: list[dict[str, Any]], names: list[str]) -> tuple[pl.DataFrame, frozenset[str]]:

@@ -118,13 +118,13 @@ def blocks(content: Content, encoding: Encoding, cutter: Cutter, skip: int = 0) 
         cut = cutter(data, final, False)
         if not final and len(data) - cut.consumed >= LONGEST:
             if len(cut.starts):
-                yield _block(data, cut, number, offset, encoding)
+                yield block_of(data, cut, number, offset, encoding)
                 number += len(cut.starts)
                 offset += len(original(data[: cut.consumed], encoding.codec))
                 data = data[cut.consumed :]
             cut = cutter(data, final, True)
         if len(cut.starts):
-            yield _block(data, cut, number, offset, encoding)
+            yield block_of(data, cut, number, offset, encoding)
             number += len(cut.starts)
         rest = data[cut.consumed :]
         if encoding.codec != "utf-8" and cut.consumed:
@@ -172,7 +172,8 @@ def _line_end(block: bytes) -> int:
     return min(found, default=-1)
 
 
-def _block(data: bytes, cut: Cut, first: int, offset: int, encoding: Encoding) -> Block:
+def block_of(data: bytes, cut: Cut, first: int, offset: int, encoding: Encoding) -> Block:
+    """The records that were cut, numbered from `first` on; those that are broken, or no text, are set aside."""
     broken = dict(cut.broken)
     if not encoding.clean:
         broken |= dict.fromkeys(_not_text(data, cut), ("bad_encoding", f"The record is not {encoding.codec}."))

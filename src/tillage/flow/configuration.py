@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tillage.core.errors import ConfigurationError, InputMissing, Problem
 from tillage.core.step import Fold, Map, Source, Step
+from tillage.flow.following import identified
 from tillage.flow.parameters import make, nearest
 from tillage.flow.plan import Canary, Card, Evaluation, Model, Plan, Service, Split, Table
 from tillage.flow.positions import MAX_BYTES, Node, Place, read, too_large
@@ -188,12 +189,14 @@ class _PlanReading(Reading):
         source = self.source(given["collect"], what) if "collect" in given else None
         if "key" in given and "collect" not in given:
             self.wrong(f"'key' of {what} belongs to the table that collects; rows keep their ids.", node.keys["key"])
+        own = self.names(given["key"], f"'key' of {what}") if "key" in given else ()
+        source, key = identified(source, own)
         steps = self.steps(given["steps"], what) if "steps" in given else ()
         score = self.reference(given["score"], "model", models, f"'score' of {what}") if "score" in given else None
         return Table.model_construct(
             name=name,
             source=source,
-            key=self.names(given["key"], f"'key' of {what}") if "key" in given else (),
+            key=key,
             subject=settings.subject,
             inputs=self.inputs(given["from"], what, tables, steps) if "from" in given else (),
             steps=tuple(step for step in steps if step is not None),

@@ -3,22 +3,29 @@
 Files say by themselves what is there; a site answers "unchanged" only to one who names what it has. Such a source is
 handed its objects as they were last read, and gives those that are there now; one that it gives back with the same
 stamp is not opened. It may give a new object for what came since: of one key's records those of the object that sorts
-last win, so that objects can follow one another like the pages of a log.
+last win, so that objects can follow one another like the pages of a log. What a stream gave may be gone there when it
+is asked for again (`Expired`): then the rows that were made of it stay, and are all there is.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from tillage.core.errors import ConfigurationError
-from tillage.core.step import Found, Source, State
+import polars as pl
+
+from tillage.core.errors import ConfigurationError, InputMissing
+from tillage.core.step import Batch, Found, Source, State
 from tillage.flow.stages import Stage
 from tillage.store.catalog import load
 from tillage.store.tables import Store
+
+
+class Expired(InputMissing):
+    """An object that was read cannot be had again, as is the way of streams; its rows stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,29 @@ class Following(Source):
         """Whether a record can come again in another object, so that its table must name a key."""
         return False
 
+    def identified(self) -> tuple[Self, tuple[str, ...]]:
+        """The source as a table without a key of its own reads it, and the columns that identify a row of it then."""
+        return self, ()
+
+    def recast(self, rows: pl.DataFrame, records: pl.Series, schema: Mapping[str, str]) -> Batch:
+        """Rows that were made of an object which has expired, and their record numbers, in the types of `schema`."""
+        raise TypeError(f"{type(self).__name__} has no objects that expire")
+
+    def settled(self, root: Path, paths: Sequence[str]) -> None:
+        """What it gave is in the store: the objects at these paths, newly read. It may tell those who sent it."""
+
     def scan(self, root: Path) -> list[Found]:
         """What is there for one who has nothing yet."""
         return self.follow(root, ()).found
+
+
+def identified(source: Source | None, key: tuple[str, ...]) -> tuple[Source | None, tuple[str, ...]]:
+    """The source of a table and its key: the one that the plan names, or else the source's own.
+
+    >>> identified(None, ("id",))
+    (None, ('id',))
+    """
+    return source.identified() if isinstance(source, Following) and not key else (source, key)
 
 
 def look(source: Source, store: Store, stage: Stage, root: Path) -> Looked:

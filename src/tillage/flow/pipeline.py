@@ -27,6 +27,7 @@ from tillage.core.errors import ConfigurationError, UsageError
 from tillage.core.rows import ID, INTO, PARENT, REASON, split_left
 from tillage.core.step import Fitted, Fold, Map, Source, Step
 from tillage.flow.configuration import STORE, folder_name
+from tillage.flow.following import identified
 from tillage.flow.parameters import explain, obvious_field
 from tillage.flow.plan import NAME, Evaluation, Model, Plan, Split, Table
 
@@ -159,10 +160,11 @@ class Rows:
         rows = self._apart()
         if rows.source is None and not rows.inputs:
             raise UsageError("These rows come from nowhere.", fix="Begin with a source: tl.collect.files(...).")
+        source, key = identified(rows.source, rows.key)
         return Table(
             name=rows._name(),
-            source=rows.source,
-            key=rows.key,
+            source=source,
+            key=key,
             subject=rows.subject,
             inputs=tuple((port or given._name(), given._name()) for port, given in rows.inputs),
             steps=rows.steps,

@@ -32,6 +32,7 @@ from tillage.flow.compact import compact
 from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
 from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfinished
+from tillage.flow.following import Following
 from tillage.flow.foreseen import (
     Foreseen,
     missing_columns,
@@ -324,6 +325,8 @@ class Project:
                 outcome.changed.append(stage.name)
             for query, values in done.sources:
                 self.store.catalog.write(query, *values)
+        if isinstance(stage.step, Following):
+            stage.step.settled(self.plan.root, done.fresh)
         if done.run is not None:
             note(self.store, stage.name, done.run)
 

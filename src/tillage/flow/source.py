@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from tillage.core.step import BadRecord, Batch
 from tillage.flow.ahead import Ahead
 from tillage.flow.bad_records import bad_row
 from tillage.flow.chunking import chunk_rows, fitting
-from tillage.flow.following import Following, Held
+from tillage.flow.following import Expired, Following, Held
+from tillage.flow.kept import kept_aside, kept_rows
 from tillage.flow.mending import LOST
 from tillage.flow.progress import Listener, Progress, silent
 from tillage.flow.quarantine import PART as QUARANTINE
@@ -56,6 +58,9 @@ class Reading:
 
     run: Run | None = None
     """Where the rows just written are, for the locator, by the objects' names."""
+
+    fresh: tuple[str, ...] = ()
+    """Paths of the objects that were read."""
 
 
 class SourceRun:
@@ -105,7 +110,7 @@ class SourceRun:
         """Read what is fresh, drop what is gone, settle who wins; the draft is None when nothing changed."""
         found = self.found
         for k in found.live:
-            k.fresh = k.fresh and not (k.again and self._still_bad(k))
+            k.fresh = self.rewrite or (k.fresh and not (k.again and self._still_bad(k)))
         sources = self._source_statements()
         if not found.fresh and not found.gone and self.last is not None:
             self._judge(self.last.counts)  # the limit may have been lowered since
@@ -127,7 +132,7 @@ class SourceRun:
             self._settle()
         self._finish()
         self._judge(self.draft.counts)
-        return Reading(self.draft, self.touched, sources, self._run())
+        return Reading(self.draft, self.touched, sources, self._run(), tuple(k.path for k in found.fresh))
 
     def cost(self) -> int:
         """The records read so far, good and bad: what a reading that is refused has cost."""
@@ -162,20 +167,26 @@ class SourceRun:
             row for c in chunks for row in self.store.read(c).filter(pl.col(OBJECT) == k.ordinal).select(told).rows()
         ]
         now: list[tuple[Any, ...]] = []
-        for batch in source_of(self.stage).read(self.root, k.path, self.found.columns):
+        batches = self._batches(k)
+        if batches is None:
+            return True
+        for batch in batches:
             self.touched += batch.rows.height
             bad = self.forgotten.readable(self._with_keys(batch, k).bad, k.checksum)
             now += sealed(bad, self.table.name, k.path, k.ordinal, self.store.keys).select(told).rows()
         return sorted(was) == sorted(now)
 
     def _read(self, k: Known) -> None:
+        batches = self._batches(k)
+        if batches is None:
+            return
         before = self._rows_of(k.ordinal) if k.ordinal in self.held else None
         held: list[pl.DataFrame] = []
         seen: list[pl.Series] = []
         occurrences: dict[int, int] = {}
         self._clear(k.ordinal, QUARANTINE)
         self._clear(k.ordinal, LEFT)
-        for batch in source_of(self.stage).read(self.root, k.path, self.found.columns):
+        for batch in batches:
             self.touched += batch.rows.height
             self.progress.done += batch.rows.height
             keyed = self._with_keys(batch, k)
@@ -207,6 +218,23 @@ class SourceRun:
         for k, now in zip(live, held, strict=True):
             k.path, k.stamp, k.state = now.path, now.stamp, now.state
         return True
+
+    def _batches(self, k: Known) -> Iterator[Batch] | None:
+        """The records of an object; where it has expired, those that were made of it: None if these can just stay."""
+        source = source_of(self.stage)
+        batches = source.read(self.root, k.path, self.found.columns)
+        try:
+            first = [next(batches)]
+        except StopIteration:
+            first = []
+        except Expired:
+            if not isinstance(source, Following) or k.ordinal not in held_objects(self.store, self.stage.name):
+                raise
+            if not self.rewrite:
+                return None
+            self.quarantined += kept_aside(self.store, self.stage.name, k.ordinal)
+            return kept_rows(self.store, self.stage.name, source, k.ordinal, self.found.columns)
+        return chain(first, batches)
 
     def _compare(self, k: Known, before: pl.DataFrame, here: pl.Series, held: list[pl.DataFrame]) -> None:
         """End the reading of a changed object: drop what it lost, note what stands elsewhere in it now."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from tillage.core.errors import GateFailed, InputMissing, UnknownColumns
 from tillage.core.step import Found, Source
-from tillage.flow.following import Following, Looked, look
+from tillage.flow.following import Expired, Following, Looked, look
 from tillage.flow.plan import Table
 from tillage.flow.stages import Stage
 from tillage.flow.tombstones import Tombstones
@@ -79,7 +79,13 @@ def survey(
     forgotten = Tombstones(store, stage.name, table_of(stage).key)
     waiting: list[str] = []
     for found, before in strangers:
-        checksum = source.checksum(root, found.path)
+        try:
+            checksum = source.checksum(root, found.path)
+        except Expired:
+            if before is None:
+                raise
+            live.append(replace(before, stamp=found.stamp))
+            continue
         moved = None if before is not None or table_of(stage).key else _moved(found, old)
         if not table_of(stage).key and forgotten.awaits((moved or found).path, checksum):
             waiting.append(found.path)
