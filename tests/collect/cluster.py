@@ -1,16 +1,13 @@
-"""Kafka for the tests: the brokers that librdkafka has built in, on this machine, and a table that reads them."""
+"""Kafka for the tests: the brokers that librdkafka has built in, on this machine."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tillage.face.rooms import project
 
 kafka = pytest.importorskip("confluent_kafka")
 
@@ -42,27 +39,3 @@ def cluster(brokers: int = 1) -> Iterator[Cluster]:
     producer = kafka.Producer({"test.mock.num.brokers": brokers, "linger.ms": 0, "log_level": 0})
     found = producer.list_topics(timeout=10).brokers.values()
     yield Cluster(producer, ",".join(f"{b.host}:{b.port}" for b in found))
-
-
-class Told:
-    """What a run made of a table: its rows without ids, what was counted, the notes."""
-
-    def __init__(self, root: Path, table: str = "t") -> None:
-        with project(root) as opened:
-            outcome = opened.run()
-            self.notes = outcome.notes
-            self.table: dict[str, Any] = opened.summary(outcome, digest=True)["tables"][table]
-            frame = opened.read(table).drop("_id")
-            self.columns = frame.columns
-            self.kinds = dict(zip(frame.columns, map(str, frame.dtypes), strict=True))
-            self.rows = sorted(frame.rows(), key=repr)
-            at = opened.store.latest(table)
-            assert at is not None
-            self.bad = [(one["reason"], one["message"]) for one in (opened.set_aside(at, 100) or (0, []))[1]]
-
-
-def plan(root: Path, source: str, more: str = "max_quarantine: 1") -> Path:
-    """A plan in a folder of its own, whose table `t` collects from `source`."""
-    root.mkdir(exist_ok=True)
-    (root / "tillage.yaml").write_text(f"project: s\ntables: {{t: {{collect: {{{source}}}, {more}}}}}\n")
-    return root

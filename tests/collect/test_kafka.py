@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.collect.cluster import Cluster, Told, cluster, kafka, plan
+from tests.collect.cluster import Cluster, cluster, kafka
+from tests.collect.told import Told, plan
 from tests.flow.world import KEY
 
 from tillage.collect import Kafka
