@@ -55,8 +55,14 @@ def test_the_plans_of_the_page_on_sources_are_plans(tmp_path: Path) -> None:
     for n, text in enumerate(plans):
         (tmp_path / f"{n}.yaml").write_text(text)
         read.append(load(tmp_path / f"{n}.yaml", registry()))
-    assert [sorted(plan.tables) for plan in read] == [["orders", "paid", "visits"], ["news", "pages"]]
-    assert {table.source.name() for plan in read for table in plan.tables.values() if table.source} == {"sql", "web"}
+    assert [sorted(plan.tables) for plan in read] == [
+        ["orders", "paid", "visits"],
+        ["news", "pages"],
+        ["clicks", "customers", "orders"],
+        ["readings"],
+    ]
+    names = {table.source.name() for plan in read for table in plan.tables.values() if table.source}
+    assert names == {"kafka", "mqtt", "sql", "web"}
 
 
 def test_the_architecture_fits_on_two_pages() -> None:

@@ -1,8 +1,7 @@
 """What a source may be handed from afar: the web and SQL rows of the list of eighty inputs, each with what must become
 of it, against real servers on this machine.
 
-Web, 9 rows; SQL and streams, 9 rows, of which four are of streams (three of Kafka, one of MQTT): these belong to the
-sources that read streams, and are counted here as not yet there.
+Web, 9 rows; SQL and streams, 9 rows, of which four are of streams: three of Kafka, one of MQTT.
 """
 
 from __future__ import annotations
@@ -17,14 +16,13 @@ from typing import Any
 import pytest
 from tests.collect.servers import PASSWORD, Server, connected
 from tests.collect.site import Page, Site, article, bomb, dripping, site
+from tests.collect.told import Told, plan
 from tests.flow.world import KEY
 
 from tillage.core.errors import ConfigurationError
 from tillage.face.rooms import project
 
 LIMIT = 100_000
-LATER = ("Kafka: poison message", "Kafka: tombstone", "Kafka: rebalance in a batch", "MQTT: retained, doubled messages")
-"""Rows of the list that wait for the sources that read streams."""
 
 
 @dataclass
@@ -273,5 +271,104 @@ def test_sql(name: str, server: Server, tmp_path: Path, monkeypatch: pytest.Monk
     SQL[name](Orders(server, tmp_path, monkeypatch))
 
 
+# ---- streams
+
+
+def poison(brokers: Any, run: Callable[[str], Told]) -> None:
+    """It is set aside, and the next run begins behind it."""
+    brokers.send("poison", {"n": 1}, b"{bad", {"n": 2})
+    source = f"kafka: {{servers: '{brokers.servers}', topics: poison}}"
+    got = run(source)
+    assert ([row[0] for row in got.rows], got.table["quarantined"]) == ([1, 2], {"bad_json": 1})
+    brokers.send("poison", {"n": 3})
+    assert (run(source).table["rows"], run(source).table["in"]) == (3, 4)
+
+
+def tombstone(brokers: Any, run: Callable[[str], Told]) -> None:
+    brokers.send("tombstone", {"n": 1}, None, key="k")
+    got = run(f"kafka: {{servers: '{brokers.servers}', topics: tombstone}}")
+    assert (len(got.rows), got.table["in"]) == (1, 1)
+    assert got.notes == ["t: without a value (tombstones): 1 message, counted; they delete nothing"]
+
+
+def rebalance(brokers: Any, run: Callable[[str], Told]) -> None:
+    """Another consumer of our group's name comes and goes while a run reads: nothing is lost, nothing doubled."""
+    from tests.collect.cluster import kafka
+
+    from tillage.collect.kafka_client import KafkaClient
+
+    for partition in range(4):
+        brokers.send("rebalance", *({"n": 10 * partition + n} for n in range(10)), partition=partition)
+    whole, others = KafkaClient.read, list[Any]()
+
+    def disturbed(self: KafkaClient, windows: Any) -> Iterator[Any]:
+        settings = {"bootstrap.servers": brokers.servers, "group.id": "tillage", "auto.offset.reset": "earliest"}
+        others.append(kafka.Consumer({**settings, "log_level": 0}))
+        others[0].subscribe(["rebalance"])
+        for given in whole(self, windows):
+            yield given
+            if len(others) == 1:
+                got = None
+                while got is None:
+                    got = others[0].poll(0.1)
+                others[0].commit(got, asynchronous=False)
+                others[0].close()
+                others.append(None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KafkaClient, "read", disturbed)
+        got = run(f"kafka: {{servers: '{brokers.servers}', topics: rebalance}}")
+    assert sorted(row[0] for row in got.rows) == list(range(40))
+    assert len(others) == 2
+
+
+def doubled(there: Any, run: Callable[[str], Told]) -> None:
+    """What the broker retains, and what a sender sent twice, is one row by its id."""
+    there.send("doubled/a", b'{"id": 1, "v": 1}', retain=True)
+    source = f"mqtt: {{server: '{there.server}', topics: 'doubled/#', session: doubled, window: 0.5}}"
+    while len(run(source).rows) < 1:
+        pass
+    there.send("doubled/a", b'{"id": 2, "v": 2}', b'{"id": 2, "v": 2}', b'{"id": 1, "v": 1}')
+    while (got := run(source)).table["in"] < 4:
+        pass
+    assert (got.rows, got.table["dropped"]) == ([(1, 1), (2, 2)], {"superseded": 2})
+
+
+KAFKA: dict[str, Callable[[Any, Callable[[str], Told]], None]] = {
+    "poison message": poison,
+    "tombstone": tombstone,
+    "rebalance in a batch": rebalance,
+}
+MQTT: dict[str, Callable[[Any, Callable[[str], Told]], None]] = {"retained and doubled messages": doubled}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Told]:
+    """A run of a table `t` that collects from a source; the key is `id` where the source has one."""
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+
+    def of(source: str) -> Told:
+        key = "key: id, " if "mqtt" in source else ""
+        return Told(plan(tmp_path, source, f"{key}max_quarantine: 1"))
+
+    return of
+
+
+@pytest.mark.parametrize("name", KAFKA)
+def test_kafka(name: str, run: Callable[[str], Told]) -> None:
+    from tests.collect.cluster import cluster  # skips where the library is not installed
+
+    with cluster() as brokers:
+        KAFKA[name](brokers, run)
+
+
+@pytest.mark.parametrize("name", MQTT)
+def test_mqtt(name: str, run: Callable[[str], Told]) -> None:
+    from tests.collect.mqtt_broker import broker  # skips where the library is not installed
+
+    with broker("nats") as there:
+        MQTT[name](there, run)
+
+
 def test_the_rows_of_the_list_are_all_here() -> None:
-    assert (len(WEB), len(SQL) + len(LATER)) == (9, 9)
+    assert (len(WEB), len(SQL) + len(KAFKA) + len(MQTT)) == (9, 9)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -56,37 +57,46 @@ def at(there: Broker, topic: str, tmp_path: Path) -> Callable[..., Path]:
     return made
 
 
+def until(root: Path, messages: int) -> Told:
+    """Runs, until so many messages were collected; a broker takes the time that the machine leaves it."""
+    end = time.monotonic() + 60
+    while (got := Told(root)).table["in"] < messages:
+        assert time.monotonic() < end, got.table
+    return got
+
+
 def test_what_the_broker_kept_and_what_comes_is_read_once(there: Broker, topic: str, at: Callable[..., Path]) -> None:
     """The first run makes the session; from then on nothing is missed, and equal messages are as many as there were."""
     there.send(f"{topic}/kept", b'{"v": 0}', retain=True)
-    first = Told(at("meta: [topic, qos, retained]"))
+    first = until(at("meta: [topic, qos, retained]"), 1)
     assert first.columns == ["v", "mqtt_topic", "mqtt_qos", "mqtt_retained"]
     assert first.rows == [(0, f"{topic}/kept", 1, True)]
     there.send(f"{topic}/a", b'{"v": 1}', b'{"v": 1}')
     there.send(f"{topic}/b", b'{"v": 2}')
-    second = Told(at("meta: [topic, qos, retained]"))
+    second = until(at("meta: [topic, qos, retained]"), 4)
     assert [(row[0], row[1]) for row in second.rows] == [
         (0, f"{topic}/kept"), (1, f"{topic}/a"), (1, f"{topic}/a"), (2, f"{topic}/b"),
     ]  # fmt: skip
-    assert second.table["touched"] == 3
     third = Told(at("meta: [topic, qos, retained]"))
-    assert (third.rows, third.table["version"], third.table["touched"]) == (second.rows, 2, 0)
+    assert (third.rows, third.table["version"], third.table["touched"]) == (second.rows, second.table["version"], 0)
 
 
 def test_a_run_takes_more_than_a_broker_hands_out_by_itself(there: Broker, topic: str, at: Callable[..., Path]) -> None:
     """Mosquitto stops at 20 that are not acknowledged, unless it is told that more may be."""
     Told(at())
     there.send(f"{topic}/a", *(f'{{"v": {n}}}'.encode() for n in range(200)))
-    assert sorted(row[0] for row in Told(at(window=1.5)).rows) == list(range(200))
+    got = Told(at(window=5))
+    assert len(got.rows) > 20
+    assert sorted(row[0] for row in until(at(), 200).rows) == list(range(200))
 
 
 def test_what_was_sent_or_retained_twice_is_one_row_by_its_id(
     there: Broker, topic: str, at: Callable[..., Path]
 ) -> None:
     there.send(f"{topic}/a", b'{"id": 1, "v": 1}', retain=True)
-    Told(at(more="key: id"))
+    until(at(more="key: id"), 1)
     there.send(f"{topic}/a", b'{"id": 2, "v": 2}', b'{"id": 2, "v": 2}', b'{"id": 1, "v": 1}')
-    got = Told(at(more="key: id"))
+    got = until(at(more="key: id"), 4)
     assert got.rows == [(1, 1), (2, 2)]
     assert (got.table["in"], got.table["dropped"]) == (4, {"superseded": 2})
 
@@ -98,17 +108,17 @@ def test_what_is_retained_comes_once_though_the_topics_change(
     there.send(f"{topic}/a", b'{"v": 1}', retain=True)
     there.send(f"{topic}-b", b'{"v": 2}', retain=True)
     root = at()
-    assert Told(root).rows == [(1,)]
+    assert until(root, 1).rows == [(1,)]
     more = (root / "tillage.yaml").read_text().replace(f"topics: '{topic}/#'", f"topics: ['{topic}/#', '{topic}-b']")
     (root / "tillage.yaml").write_text(more)
-    assert Told(root).rows == [(1,), (2,)]
+    assert until(root, 2).rows == [(1,), (2,)]
     assert Told(root).rows == [(1,), (2,)]
 
 
 def test_poison_is_set_aside_and_acknowledged(there: Broker, topic: str, at: Callable[..., Path]) -> None:
     Told(at())
     there.send(f"{topic}/a", b'{"v": 1}', b"{bad", b"\xff", b'{"mqtt_topic": 1}', b"")
-    got = Told(at())
+    got = until(at(), 4)
     assert got.rows == [(1,)]
     assert {(reason, message.partition(":")[0]) for reason, message in got.bad} == {
         (reason, f"{topic}/a") for reason in ("bad_json", "bad_encoding", "bad_name")
@@ -123,10 +133,10 @@ def test_what_a_run_refuses_is_handed_over_again(there: Broker, topic: str, at: 
     (root / "tillage.yaml").write_text((root / "tillage.yaml").read_text().replace(", max_quarantine: 1", ""))
     there.send(f"{topic}/a", *[b"{bad"] * 12, b'{"v": 1}')
     with pytest.raises(BadData, match="cannot be read"):
-        Told(root)
+        until(root, 100)
     died(root)
     there.send(f"{topic}/a", b'{"v": 2}')
-    got = Told(at(window=1.5))
+    got = until(at(), 14)
     assert (got.rows, got.table["quarantined"]) == ([(1,), (2,)], {"bad_json": 12})
 
 
@@ -159,7 +169,8 @@ def test_killed_before_the_commit_nothing_is_lost(
     )
     assert dead.returncode == -signal.SIGKILL, dead.stderr
     there.send(f"{topic}/a", b'{"v": 1}')
-    assert [row[0] for row in Told(at(window=1.8)).rows] == [1, 1, 1, 1, 2]
+    assert [row[0] for row in until(at(), 5).rows] == [1, 1, 1, 1, 2]
+    assert Told(at(window=1.8)).table["touched"] == 0
 
 
 def test_dead_between_commit_and_acknowledgement_nothing_is_doubled(
@@ -170,9 +181,9 @@ def test_dead_between_commit_and_acknowledgement_nothing_is_doubled(
     there.send(f"{topic}/a", *[b'{"v": 1}'] * 3, b'{"v": 2}')
     with monkeypatch.context() as patch:
         patch.setattr(Mqtt, "settled", lambda self, root, paths: died(root))
-        assert [row[0] for row in Told(at()).rows] == [1, 1, 1, 2]
+        assert [row[0] for row in until(at(window=1.8), 4).rows] == [1, 1, 1, 2]
     there.send(f"{topic}/a", b'{"v": 1}')
-    again = Told(at(window=1.8))
+    again = until(at(), 5)
     assert [row[0] for row in again.rows] == [1, 1, 1, 1, 2]
     assert Told(at(window=1.8)).table["touched"] == 0  # and now the broker knows
 
@@ -184,12 +195,9 @@ def test_dead_twice_between_commit_and_acknowledgement(
     Told(at())
     monkeypatch.setattr(Mqtt, "settled", lambda self, root, paths: died(root))
     monkeypatch.setattr(mqtt_source.MqttClient, "acknowledge", lambda self, delivery: None)
-    there.send(f"{topic}/a", b'{"v": 1}')
-    Told(at())
-    there.send(f"{topic}/a", b'{"v": 2}')
-    Told(at(window=1.8))
-    there.send(f"{topic}/a", b'{"v": 3}')
-    assert [row[0] for row in Told(at(window=1.8)).rows] == [1, 2, 3]
+    for n in range(1, 4):
+        there.send(f"{topic}/a", f'{{"v": {n}}}'.encode())
+        assert [row[0] for row in until(at(window=1.8), n).rows] == list(range(1, n + 1))
 
 
 def test_a_connection_that_is_lost_meanwhile_doubles_nothing(
@@ -217,7 +225,7 @@ def test_a_connection_that_is_lost_meanwhile_doubles_nothing(
 def test_a_session_that_the_broker_forgot_is_a_loss(there: Broker, topic: str, at: Callable[..., Path]) -> None:
     Told(at())
     there.send(f"{topic}/a", b'{"v": 1}')
-    Told(at())
+    until(at(), 1)
     other = client(there.port, topic, clean_session=True)  # takes our name, and ends the session
     other.disconnect()
     other.loop_stop()
@@ -227,10 +235,10 @@ def test_a_session_that_the_broker_forgot_is_a_loss(there: Broker, topic: str, a
             Told(at())
     got = Told(at("lost: accept"))
     assert got.rows == [(1,)]
-    note = f"the broker forgot the session '{topic}' before batch 3: messages were lost"
+    note = f"the broker forgot the session '{topic}' before batch {got.table['version']}: messages were lost"
     assert f"t: {note}" in got.notes
     there.send(f"{topic}/a", b'{"v": 3}')
-    again = Told(at("lost: accept"))
+    again = until(at("lost: accept"), 2)
     assert again.rows == [(1,), (3,)]
     with project(at("lost: accept")) as opened:
         assert note in opened.notes("t")
@@ -239,9 +247,9 @@ def test_a_session_that_the_broker_forgot_is_a_loss(there: Broker, topic: str, a
 def test_rows_stay_and_take_another_type(there: Broker, topic: str, at: Callable[..., Path]) -> None:
     Told(at())
     there.send(f"{topic}/a", b'{"v": 1}', b"{bad")
-    Told(at())
+    until(at(), 2)
     there.send(f"{topic}/a", b'{"v": "x"}')
-    got = Told(at())
+    got = until(at(), 3)
     assert (got.rows, got.table["quarantined"]) == ([("1",), ("x",)], {"bad_json": 1})
     told = Told(at("types: {v: int64}"))
     assert (told.rows, told.table["quarantined"]) == ([(1,)], {"bad_json": 1, "bad_value": 1})
@@ -250,11 +258,11 @@ def test_rows_stay_and_take_another_type(there: Broker, topic: str, at: Callable
 def test_a_forgotten_person_does_not_come_back(there: Broker, topic: str, at: Callable[..., Path]) -> None:
     Told(at())
     there.send(f"{topic}/a", b'{"who": "ada", "v": 1}', b'{"who": "bob", "v": 2}', b'{"who": "ada", "v": 1}')
-    Told(at(more="subject: who"))
+    until(at(more="subject: who"), 3)
     with project(at(more="subject: who")) as opened:
         forget(opened, "t", subject=["ada"])
     there.send(f"{topic}/a", b'{"who": "eve", "v": "x"}')
-    assert Told(at(more="subject: who")).rows == [("bob", "2"), ("eve", "x")]
+    assert until(at(more="subject: who"), 2).rows == [("bob", "2"), ("eve", "x")]
     assert Told(at("meta: [topic]", "subject: who")).rows == [("bob", "2", None), ("eve", "x", None)]
 
 

@@ -28,7 +28,7 @@ from tests.laws import reference as kinds
 from tests.laws.frames import EMPTY, frames, reference
 from tests.text import tiny_encoder
 from tillage.augment import AddAudioNoise, AddImageNoise, CropImage, FlipImage, ShiftAudio
-from tillage.collect import Files, Kafka, Predictions, Sql, Web
+from tillage.collect import Files, Kafka, Mqtt, Predictions, Sql, Web
 from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
 from tillage.evaluate import (
     BaselineModel,
@@ -237,6 +237,7 @@ GIVEN: dict[str, Case] = {
 EXCLUDED: dict[str, str] = {
     "files": "a Source reads folders, not frames: test_files faces it",
     "kafka": "a Source reads topics, not frames: test_topics_of_kafka faces it",
+    "mqtt": "a Source reads topics, not frames: test_topics_of_mqtt faces it",
     "predictions": "a Source reads what a server answered: test_a_server faces it",
     "sql": "a Source reads databases, not frames: test_databases faces it",
     "web": "a Source reads sites, not frames: test_sites faces it",
@@ -465,6 +466,20 @@ def test_topics_of_kafka(tmp_path: Path) -> None:
             assert [str(b) for b in check_step(source, tmp_path)] == []
         types = source.column_types([source.observe(tmp_path, f.path) for f in source.scan(tmp_path)])
         assert types == {"id": "int64", "more": "text"}
+
+
+def test_topics_of_mqtt(tmp_path: Path) -> None:
+    """Nothing is in a store here, so that the broker's messages stay what they are, however often they are read."""
+    from tests.collect.mqtt_broker import broker  # skips where the library is not installed
+
+    with broker("nats") as there:
+        source = Mqtt(server=there.server, topics="a/#", session="laws", window=0.3, meta=("topic", "received"))
+        source.scan(tmp_path)
+        there.send("a/b", b'{"id": 1}', b"{bad", b"", b'{"id": 2, "n": 0.5}')
+        while not source.scan(tmp_path) or source.observe(tmp_path, "000000001")["messages"] < 4:
+            pass
+        assert [str(b) for b in check_step(source, tmp_path)] == []
+        source.settled(tmp_path, ["000000001"])
 
 
 def test_each_kind_has_laws_and_each_law_says_what_it_is() -> None:
