@@ -25,6 +25,8 @@ class Tape(Following):
     """Changed, all that is there is read again."""
     ghost: str = ""
     """A batch that it names though it is not there."""
+    fickle: str = ""
+    """A batch that is overwritten after a look at it."""
 
     def follow(self, root: Path, held: Sequence[Held]) -> Looked:
         paths = {h.path for h in held} | _there(root).keys() | ({self.ghost} if self.ghost else set())
@@ -48,6 +50,8 @@ class Tape(Following):
         return {"id": "int64", "n": "text" if any(s["text"] for s in states) else "int64"}
 
     def read(self, root: Path, path: str, schema: Mapping[str, str]) -> Iterator[Batch]:
+        if path == self.fickle:
+            raise Expired(f"{path} was overwritten.")
         records = list(enumerate(self._batch(root, path)))
         good = [(at, i, n) for at, (i, n) in records if not (isinstance(n, str) and n.startswith("!"))]
         bad = [bad_row(at, "read", "broken", "It is broken.", "n", {"id": i, "n": n}) for at, (i, n) in records

@@ -22,12 +22,10 @@ class Table:
         self.root = root
         shutil.copy(Path(__file__).with_name("tape.py"), root / "tape.py")
 
-    def run(
-        self, *, again: int = 0, ghost: str = "", key: str = "", replay: bool = False, **tape: list[Any]
-    ) -> list[Any]:
+    def run(self, *, key: str = "", replay: bool = False, source: str = "again: 0", **tape: list[Any]) -> list[Any]:
         """The rows after a run with this on the tape."""
         (self.root / "tape.json").write_text(json.dumps(tape))
-        plan = f"{{collect: {{tape.Tape: {{again: {again}, ghost: '{ghost}'}}}}, {key}max_quarantine: 1}}"
+        plan = f"{{collect: {{tape.Tape: {{{source}}}}}, {key}max_quarantine: 1}}"
         (self.root / "tillage.yaml").write_text(f"project: s\ntables: {{t: {plan}}}\n")
         with project(self.root) as opened:
             self.plan = opened.plan
@@ -57,9 +55,9 @@ def test_what_expired_stays_when_all_is_read_again(table: Table) -> None:
     before = table.run(b=[[3, 3]])
     assert before == [(1, 1), (3, 3)]
     version = table.told["version"]
-    assert table.run(again=1, b=[[3, 3]]) == before
+    assert table.run(source="again: 1", b=[[3, 3]]) == before
     assert (table.told["quarantined"], table.bad) == ({"broken": 1}, [("a", "broken")])
-    assert table.run(again=2, b=[[3, 4]]) == [(1, 1), (3, 4)]  # what is there is read as it is now
+    assert table.run(source="again: 2", b=[[3, 4]]) == [(1, 1), (3, 4)]  # what is there is read as it is now
     assert table.told["version"] > version
 
 
@@ -82,7 +80,7 @@ def test_a_superseded_record_that_expired_comes_back_when_its_heir_leaves(table:
     table.run(a=[[1, 1]])
     table.run(b=[[1, 2], [4, 4]])
     table.run(c=[[3, "x"]], b=[[1, 2], [4, 4]])  # a is cast
-    assert table.run(again=1, c=[[3, "x"]], b=[[4, 4]]) == [(1, "1"), (3, "x"), (4, "4")]
+    assert table.run(source="again: 1", c=[[3, "x"]], b=[[4, 4]]) == [(1, "1"), (3, "x"), (4, "4")]
 
 
 def test_a_replay_leaves_what_expired(table: Table) -> None:
@@ -102,7 +100,10 @@ def test_the_forgotten_do_not_come_back_out_of_what_is_cast(table: Table) -> Non
 def test_what_never_was_in_the_table_cannot_have_expired(table: Table) -> None:
     table.run(a=[[1, 1]])
     with pytest.raises(InputMissing, match="c was overwritten"):
-        table.run(ghost="c")
+        table.run(source="ghost: c")
+    with pytest.raises(InputMissing, match="b was overwritten"):
+        table.run(source="fickle: b", b=[[2, 2]])
+    assert table.run(b=[[2, 2]]) == [(1, 1), (2, 2)]
 
 
 def test_a_source_is_told_when_its_objects_are_in_the_store(table: Table) -> None:
