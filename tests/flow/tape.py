@@ -15,7 +15,7 @@ from tillage.core.step import BadRecord, Batch, Found
 from tillage.flow.bad_records import bad_row
 from tillage.flow.following import Expired, Following, Held, Looked
 
-TYPES = {"int64": pl.Int64, "text": pl.String}
+TYPES = {"int64": pl.Int64(), "text": pl.String()}
 
 
 class Tape(Following):
@@ -61,7 +61,7 @@ class Tape(Following):
         yield Batch(rows, pl.Series([at for at, _, _ in good], dtype=pl.UInt64), bad)
 
     def recast(self, rows: pl.DataFrame, records: pl.Series, schema: Mapping[str, str]) -> Batch:
-        cast = rows.cast(_schema(schema), strict=False)
+        cast = rows.select(pl.col(name).cast(kind, strict=False) for name, kind in _schema(schema).items())
         lost = (cast["n"].is_null() & rows["n"].is_not_null()).to_list()
         bad: list[BadRecord] = [
             bad_row(record, "cast", "bad_value", "It is none.", "n", row)
@@ -83,5 +83,5 @@ def _there(root: Path) -> dict[str, Any]:
     return found
 
 
-def _schema(types: Mapping[str, str]) -> dict[str, Any]:
+def _schema(types: Mapping[str, str]) -> dict[str, pl.DataType]:
     return {name: TYPES[kind] for name, kind in types.items()}

@@ -24,7 +24,7 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from tillage.collect.messages import VALUE, Messages
-from tillage.collect.mqtt_client import Delivery, MqttClient, Server
+from tillage.collect.mqtt_client import UNDERWAY, Delivery, MqttClient, Server
 from tillage.collect.stream import Stream, beside, password
 from tillage.collect.types import dtype_of
 from tillage.core.errors import BadData, TillageError
@@ -58,8 +58,6 @@ class _Batch:
     taken: list[Delivery] = field(default_factory=list)
     retained: dict[str, str] = field(default_factory=dict)
     digest: Any = field(default_factory=sha256)
-    known: list[bytes] = field(default_factory=list)
-    """The marks of messages that were handed over again though they are in the store."""
     asked: bool = False
     """Whether topics were asked for on this connection, so that what the broker retains of them comes."""
     gap: bool = False
@@ -98,7 +96,7 @@ class Mqtt(Stream):
         description="The name under which the broker keeps messages for this table; nobody else may use it."
     )
     window: float = Field(2.0, ge=0.05, le=3600, description="Seconds that a run listens.")
-    most: int = Field(50_000, ge=1, le=65_535, description="Most messages that one run takes.")
+    most: int = Field(50_000, ge=1, le=UNDERWAY, description="Most messages that one run takes.")
     meta: tuple[Fact, ...] = Field((), description="Facts about a message that become columns: topic is mqtt_topic.")
     lost: Literal["stop", "accept"] = Field(
         "stop",
@@ -173,7 +171,7 @@ class Mqtt(Stream):
 
     def _listen(self, batch: _Batch, held: Sequence[Held]) -> None:
         """Take what comes for so many seconds, but for what is in the store already."""
-        stored = _marks(held[-1].state.get("handed", "")) if held else set()
+        stored = _stored(held)
         waiting = {_mark(one) for one in batch.taken}
         retained = {t: d for h in held for t, d in h.state.get("retained", {}).items()} | batch.retained
         fresh: list[Delivery] = []
@@ -186,7 +184,6 @@ class Mqtt(Stream):
             if one.again and mark in waiting:
                 continue  # the connection was lost and found; it is acknowledged with the rest
             if one.again and mark in stored:
-                batch.known.append(mark)  # should this acknowledgement be lost, too
                 batch.client.acknowledge(one)
                 continue
             kept = one.retained and (batch.asked or not one.qos)  # brokers mark what waited for us so, too
@@ -225,7 +222,7 @@ class Mqtt(Stream):
         """What the messages need, and by what they are known when the broker hands them over again."""
         state = super().observe(root, path)
         batch = _open[self._place(root)]
-        handed = b"".join([*batch.known, *(_mark(one) for one in batch.taken if one.qos)])
+        handed = b"".join(_mark(one) for one in batch.taken if one.qos)
         return {
             **state,
             "handed": b64encode(handed).decode(),
@@ -291,10 +288,15 @@ def _mark(one: Delivery) -> bytes:
     return sha256(f"{one.number}\0{one.topic}\0".encode() + one.payload).digest()[:MARK]
 
 
-def _marks(packed: str) -> set[bytes]:
-    """The marks that the state of an object holds."""
-    data = b64decode(packed)
-    return {data[at : at + MARK] for at in range(0, len(data), MARK)}
+def _stored(held: Sequence[Held]) -> set[bytes]:
+    """The marks of what was stored last, as many as a broker has numbers: some hand over again only after minutes."""
+    found: set[bytes] = set()
+    for one in reversed(held):
+        data = b64decode(one.state.get("handed", ""))
+        found |= {data[at : at + MARK] for at in range(0, len(data), MARK)}
+        if len(found) >= UNDERWAY or one.state.get("gap"):  # from there on numbers mean other messages
+            break
+    return found
 
 
 def _frame(some: Sequence[Delivery]) -> pl.DataFrame:

@@ -140,7 +140,8 @@ class MqttClient:
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
-        wishes = Properties(PacketTypes.CONNECT)
+        make: Any = Properties  # Paho gives it no types
+        wishes = make(PacketTypes.CONNECT)
         wishes.SessionExpiryInterval = 0 if anew else FOR_EVER
         wishes.ReceiveMaximum = UNDERWAY
         return wishes
@@ -159,8 +160,9 @@ class MqttClient:
     def _ask(self) -> None:
         options: Any = QOS
         if self._new:  # what is retained comes with a new subscription alone
-            kind = self._paho.SubscribeOptions
-            options = kind(QOS, retainHandling=kind.RETAIN_SEND_IF_NEW_SUB)
+            from paho.mqtt.subscribeoptions import SubscribeOptions
+
+            options = SubscribeOptions(QOS, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
         self._client.subscribe([(topic, options) for topic in self._topics])
 
     def next(self, seconds: float) -> Delivery | None:
