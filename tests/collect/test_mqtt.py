@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -261,6 +262,8 @@ def test_a_forgotten_person_does_not_come_back(there: Broker, topic: str, at: Ca
     until(at(more="subject: who"), 3)
     with project(at(more="subject: who")) as opened:
         forget(opened, "t", subject=["ada"])
+        states = [row[0] for row in opened.store.catalog.rows("SELECT state FROM sources")]
+        assert not any("handed" in text and json.loads(text)["handed"] for text in states)  # nor what it was known by
     there.send(f"{topic}/a", b'{"who": "eve", "v": "x"}')
     assert until(at(more="subject: who"), 2).rows == [("bob", "2"), ("eve", "x")]
     assert Told(at("meta: [topic]", "subject: who")).rows == [("bob", "2", None), ("eve", "x", None)]

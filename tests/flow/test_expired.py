@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.flow.world import KEY
-from tillage.core.errors import InputMissing
+from tillage.core.errors import InputMissing, VerifyFailed
 from tillage.face.rooms import project
 from tillage.promises import forget
 
@@ -104,6 +104,23 @@ def test_what_never_was_in_the_table_cannot_have_expired(table: Table) -> None:
     with pytest.raises(InputMissing, match="b was overwritten"):
         table.run(source="fickle: b", b=[[2, 2]])
     assert table.run(b=[[2, 2]]) == [(1, 1), (2, 2)]
+
+
+def test_what_expired_stays_when_a_lost_file_is_made_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of a batch that is still there; one of a batch that is not can come back from a backup alone."""
+    monkeypatch.setattr("tillage.store.objects.SMALL", 0)
+    table.run(a=[[1, 1], [7, "!x"]])
+    table.run(b=[[2, 2]])
+    with project(table.root) as opened:
+        _, second = [chunk.object for chunk in opened.store.chunks("t", "rows")]
+    (table.root / ".tillage/objects" / second).unlink()
+    assert table.run(b=[[2, 2]]) == [(1, 1), (2, 2)]
+    assert table.bad == [("a", "broken")]
+    with project(table.root) as opened:
+        for chunk in opened.store.chunks("t", "rows"):
+            (table.root / ".tillage/objects" / chunk.object).unlink()
+    with pytest.raises(VerifyFailed):
+        table.run(b=[[2, 2]])
 
 
 def test_a_source_is_told_when_its_objects_are_in_the_store(table: Table) -> None:

@@ -14,8 +14,8 @@ import re
 import time
 from base64 import b64decode, b64encode
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -199,6 +199,11 @@ class Mqtt(Stream):
             for one in fresh:
                 batch.digest.update(f"{one.topic}\0{one.received}\0{len(one.payload)}\0".encode() + one.payload)
             batch.taken += fresh
+
+    def masked(self, held: Sequence[Held], named: Collection[str]) -> list[Held]:
+        """Without the marks of messages and the topics of what was retained, in the objects named."""
+        gone = {"handed": "", "retained": {}}
+        return [replace(h, state={**h.state, **gone}) if h.path in named else h for h in held]
 
     def settled(self, root: Path, paths: Sequence[str]) -> None:
         """The rows are in the store: the broker may forget their messages."""

@@ -1,6 +1,6 @@
 """What a table has of an object that its source cannot give again, for a version that is written anew.
 
-Its rows, shown and superseded, in the types that the columns have now, and the records that were set aside, as they are.
+Its rows, shown and superseded, in the types that the columns have now; the records that were set aside, as they are.
 Cost: the chunks that hold them.
 """
 
@@ -16,9 +16,7 @@ from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.store.tables import LEFT, ROWS, Store
 
 
-def kept_rows(
-    store: Store, stage: str, source: Following, ordinal: int, columns: Mapping[str, str]
-) -> Iterator[Batch]:
+def kept_rows(store: Store, stage: str, source: Following, ordinal: int, columns: Mapping[str, str]) -> Iterator[Batch]:
     """The rows of an object with their record numbers; a cell that has no value in its new type is a bad record."""
     for rows in [*_of_object(store, stage, ROWS, ordinal), *_of_object(store, stage, LEFT, ordinal)]:
         yield source.recast(rows.select(c for c in rows.columns if c[0] != "_"), rows["_record"], columns)
