@@ -24,6 +24,7 @@ from tillage.core.errors import BadData, ConfigurationError, Denied, Unavailable
 from tillage.face.following import stamps
 from tillage.face.rooms import project, registry
 from tillage.flow.configuration import load, parse
+from tillage.flow.following import Expired
 from tillage.flow.planner import intents
 from tillage.promises import forget
 
@@ -122,6 +123,7 @@ def test_a_later_message_of_a_key_is_an_update(brokers: Cluster, topic: str, at:
             [(1, "x"), (2, "y\nz")],
             ["short_row", "unclosed_quote", "several_records", "empty_record", "bad_value", "bad_encoding"],
         ),
+        ("format: csv, columns: [a, b]", [b'1,"x""y"', b'2,"z', b"3,u"], [(1, 'x"y'), (3, "u")], ["unclosed_quote"]),
         (
             "format: csv, columns: [a, b], delimiter: tab",
             [b"1\tx", b"2\t", b"3\ty\tz"],
@@ -135,7 +137,7 @@ def test_a_later_message_of_a_key_is_an_update(brokers: Cluster, topic: str, at:
             ["bad_encoding", "nul_byte", "field_too_long"],
         ),
     ],
-    ids=["csv", "csv without quotes", "text"],
+    ids=["csv", "csv in lines", "csv without quotes", "text"],
 )
 def test_csv_and_text(
     settings: str,
@@ -224,6 +226,17 @@ def test_messages_that_were_removed_before_they_were_read_are_a_loss(
     with project(at("lost: accept")) as opened:  # and it is never forgotten
         (why,) = [one.why for one in intents(opened)]
         assert "removed by the brokers before they were read" in why
+
+
+def test_what_is_removed_between_look_and_reading_is_no_loss_in_silence(
+    brokers: Cluster, topic: str, tmp_path: Path
+) -> None:
+    brokers.send(topic, {"n": 1}, {"n": 2})
+    source = Kafka(servers=brokers.servers, topics=topic)
+    (found,) = source.scan(tmp_path)
+    brokers.bury(topic)
+    with pytest.raises(Expired, match="no longer hold all messages"):
+        source.checksum(tmp_path, found.path)
 
 
 def test_a_topic_that_was_made_anew_is_a_loss(brokers: Cluster, topic: str, at: Callable[..., Path]) -> None:
