@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.collect.mqtt_broker import KINDS, Broker, broker, client, wait_for
+from tests.collect.mqtt_broker import KINDS, Broker, broker, client, paho, wait_for
 from tests.collect.told import Told, plan
 from tests.flow.world import KEY
 
@@ -187,6 +187,26 @@ def test_dead_between_commit_and_acknowledgement_nothing_is_doubled(
     again = until(at(), 5)
     assert [row[0] for row in again.rows] == [1, 1, 1, 1, 2]
     assert Told(at(window=1.8)).table["touched"] == 0  # and now the broker knows
+
+
+def test_after_a_run_the_broker_keeps_nothing_of_what_is_stored(
+    there: Broker, topic: str, at: Callable[..., Path]
+) -> None:
+    """Whoever takes the session up gets the next message first."""
+    Told(at())
+    there.send(f"{topic}/a", b'{"v": 1}', b'{"v": 2}')
+    until(at(), 2)
+    got: list[bytes] = []
+    other = paho.Client(paho.CallbackAPIVersion.VERSION2, topic, clean_session=False)
+    other.on_message = lambda client, _, message: got.append(message.payload)
+    other.connect("127.0.0.1", there.port)
+    other.loop_start()
+    wait_for(other.is_connected)
+    there.send(f"{topic}/a", b"next")
+    wait_for(lambda: got)
+    other.disconnect()
+    other.loop_stop()
+    assert got == [b"next"]
 
 
 def test_dead_twice_between_commit_and_acknowledgement(
