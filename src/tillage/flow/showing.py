@@ -29,10 +29,10 @@ def shown_among(
     every = pl.concat([pl.DataFrame(schema={ID: pl.UInt128}), *(rows for _, rows in near)])[ID]
     twice = every.filter(every.is_duplicated()).unique()
     found = []
-    for chunk, likely in near:
-        doubtful = only(likely, twice)[ID] if len(twice) else twice
-        read = [only(store.read(chunk, columns=()), doubtful)] if len(doubtful) else []
-        rows = pl.concat([without(likely, doubtful), *read])
-        if rows.height:
-            found.append((chunk, rows))
+    for chunk, rows in near:
+        doubtful = only(rows, twice)[ID] if len(twice) else twice
+        read = only(store.read(chunk, columns=()), doubtful) if len(doubtful) else rows.clear()
+        shown = pl.concat([without(rows, doubtful), read]) if len(doubtful) else rows
+        if shown.height:
+            found.append((chunk, shown))
     return found
