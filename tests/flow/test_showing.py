@@ -1,7 +1,6 @@
 """Rows that are known to stand are found without reading a chunk, but where two chunks may show one.
 
-Mutations caught: removals of a chunk overlooked; an id that two chunks may show given to both, or to none; what the
-index recalls read as it stands now instead of as it stood.
+Mutations caught: removals of a chunk overlooked; an id that two chunks may show given to both, or to none.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def shown_among(
     found = []
     for chunk, rows in near:
         doubtful = only(rows, twice)[ID] if len(twice) else twice
-        read = only(store.read(chunk, columns=()), doubtful) if len(doubtful) else rows.clear()
-        shown = pl.concat([without(rows, doubtful), read]) if len(doubtful) else rows
+        sure = without(rows, doubtful)
+        shown = pl.concat([sure, only(store.read(chunk, columns=()), doubtful)]) if len(doubtful) else sure
         if shown.height:
             found.append((chunk, shown))
     return found
