@@ -48,6 +48,9 @@ tables:
 """
 """The made Chinese has no function words, so its four most frequent characters stand for them."""
 
+ENTRIES = 480
+"""Bytes of the index of near duplicates a document: ten entries of three hashes each."""
+
 FLOOR = ("none", "parse", "parse,ids", "parse,ids,source", "parse,ids,source,digest", "parse,ids,source,digest,durable")
 RUN = "python -m tillage.face.main run"
 
@@ -62,6 +65,8 @@ class Folder:
         files = str(max(2, documents // 10_000))
         if documents:
             python(BENCHMARKS / "corpus.py", root / "data", "--documents", str(documents), "--files", files)
+            more = ("--documents", str(max(1, documents // 100)), "--start", str(documents), "--files", "1")
+            python(BENCHMARKS / "corpus.py", root / "more", *more)
 
     def ours(self, *options: str) -> Side:
         """A first run, the store empty; with one worker, Polars has one thread too."""
@@ -70,6 +75,20 @@ class Folder:
             shutil.rmtree(self.root / ".tillage", ignore_errors=True)
             one = ("env", "POLARS_MAX_THREADS=1") if options else ()
             return run([*one, sys.executable, *TILLAGE, "run", *options], self.root)
+
+        return side
+
+    def appended(self) -> Side:
+        """A file with one document more for each hundred; the first run before it does not count."""
+
+        def side(turn: int) -> Used:
+            self.ours()(turn)
+            added = [Path(shutil.copy(path, self.root / "data")) for path in (self.root / "more").iterdir()]
+            try:
+                return run([sys.executable, *TILLAGE, "run"], self.root)
+            finally:
+                for path in added:
+                    path.unlink()
 
         return side
 
@@ -109,6 +128,11 @@ def make(peers: Path) -> None:
             run([str((peers / name / "bin" / "pip").absolute()), "install", "--quiet", *packages])
 
 
+def shares(some: list[Used], whole: list[Used], start: float) -> list[float]:
+    """What some cost, in hundredths of the whole, start-up taken from both."""
+    return [100 * (a.cpu - start) / (b.cpu - start) for a, b in zip(some, whole, strict=True)]
+
+
 def main() -> None:
     """Measure and tell."""
     parser = parser_of(__doc__, repetitions=3)
@@ -130,8 +154,10 @@ def main() -> None:
 def tell(figure: Figure, given: argparse.Namespace, whole: Folder, part: Folder, small: int) -> None:
     """Run all sides and judge them."""
     sides: dict[str, Side] = {"Tillage": whole.ours(), "Tillage, one worker": whole.ours("--workers", "1")}
+    sides["Tillage, 1 % more documents"] = whole.appended()
     sides |= {f"floor: {promises}": whole.floor(promises) for promises in FLOOR}
     commands = {"Tillage": RUN, "Tillage, one worker": f"POLARS_MAX_THREADS=1 {RUN} --workers 1"}
+    commands["Tillage, 1 % more documents"] = RUN
     commands |= {f"floor: {p}": f"python benchmarks/floor_text.py data floor --promises {p}" for p in FLOOR}
     missing = []
     polars = whole.peer("rensa", "text_polars_rensa.py", "0.8")
@@ -164,13 +190,13 @@ def tell(figure: Figure, given: argparse.Namespace, whole: Folder, part: Folder,
         figure.say()
         names = ", ".join(missing)
         figure.say(f"Not compared, for want of an environment: {names} (`--peers DIR --make-peers`).")
-    judge(figure, given, found, small)
+    judge(figure, given, found, small, start)
     figure.close()
 
 
-def judge(figure: Figure, given: argparse.Namespace, found: dict[str, list[Used]], small: int) -> None:
+def judge(figure: Figure, given: argparse.Namespace, found: dict[str, list[Used]], small: int, start: Used) -> None:
     """Beside what is asked for."""
-    ours = found["Tillage"]
+    ours, more = found["Tillage"], found["Tillage, 1 % more documents"]
     figure.judge("CPU to the floor", ratios(ours, found["floor: none"]), "x", limit=4)
     figure.judge("CPU to the floor with all promises", ratios(ours, found[f"floor: {FLOOR[-1]}"]), "x", limit=None)
     if "Polars and rensa" in found:
@@ -182,7 +208,13 @@ def judge(figure: Figure, given: argparse.Namespace, found: dict[str, list[Used]
             above = ratios(found[side], found[f"Tillage, {small:,}"])
             what = f"CPU at {small:,}, {name} to Tillage, start-up included"
             figure.judge(what, above, "x", limit=None if "plain" in name else 30, at_least=True)
+    figure.judge("1 % more documents: share of a first run's CPU", shares(more, ours, 0), " %", limit=3)
+    apart = shares(more, ours, start.cpu)
+    figure.judge("1 % more documents: share of a first run's CPU, start-up apart", apart, " %", limit=None)
     figure.judge("peak memory", [u.peak for u in ours], " MB", limit=None)
+    index = (2_000 if given.quick else 200_000) * ENTRIES / (1 << 20)
+    beyond = [u.peak - index for u in ours]
+    figure.judge(f"peak memory beyond {index:.0f} MB of signatures", beyond, " MB", limit=600)
     walls = [a.wall / b.wall for a, b in zip(found["Tillage, one worker"], ours, strict=True)]
     figure.judge("time, one worker to two", walls, "x", limit=1.7, at_least=True)
     before = found["floor: none"]

@@ -12,6 +12,7 @@ from tests.flow.test_changes_of_shape import Folder
 from tests.flow.world import KEY, small_chunks
 from tests.promises.test_trace import records
 from tillage.core.rows import ID
+from tillage.flow.recall import Asked
 from tillage.promises import trace
 from tillage.store.index import KEY as BY
 from tillage.store.index import Index
@@ -63,8 +64,35 @@ def test_every_edit_gives_what_a_rebuild_gives(tmp_path: Path, seed: int) -> Non
             shown = pl.concat([f.select(ID) for f in p.store.frames("notes")])[ID]
             kept = pl.concat(entries) if entries else pl.DataFrame(schema={ID: pl.UInt128, BY: pl.UInt128})
             assert set(kept[ID]) == set(shown)
+            assert "text" not in kept.columns
             assert not kept.select(ID, BY).is_duplicated().any()
     assert any(merged)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_one_row_and_many_follow_the_index_in_two_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: bool
+) -> None:
+    """One row recalls what it is near to; many read the whole index, and follow chains by keys."""
+    told: list[bool] = []
+
+    class Watched(Asked):
+        def keys_of(self, rows: pl.Series) -> pl.Series | None:
+            found = super().keys_of(rows)
+            told.append(found is not None)
+            return found
+
+    monkeypatch.setattr("tillage.flow.keyed.Asked", Watched)
+    folder = Folder(tmp_path / "f", PLAN)
+    words = [" ".join(f"w{n}" for n in range(at, at + LENGTH)) for at in range(0, 1200, 2)]
+    before = "".join(f"{n},{t},5\n" for n, t in enumerate(words))
+    folder.write("data/a.csv", "id,text,n\n" + before)
+    folder.same_as_a_rebuild()
+    told.clear()
+    more = words[300:301] if few else words[:600:2]
+    folder.write("data/b.csv", "id,text,n\n" + "".join(f"{n + 900},{t} x,{n % 9}\n" for n, t in enumerate(more)))
+    folder.same_as_a_rebuild()
+    assert told[0] is not few
 
 
 def test_a_trace_finds_copies_at_the_far_end_of_a_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

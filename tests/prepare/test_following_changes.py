@@ -34,6 +34,13 @@ class Index:
             return pl.DataFrame()
         return self.entries.filter(pl.col("_key").is_in(keys.implode()))
 
+    def recall(self, rows: pl.Series) -> pl.DataFrame:
+        assert self.entries is not None
+        return self.entries.filter(pl.col("_id").is_in(rows.implode()))
+
+    def keys_of(self, rows: pl.Series) -> pl.Series | None:
+        return None
+
     def absorb(self, added: pl.DataFrame, removed: pl.DataFrame) -> None:
         base = added.clear() if self.entries is None else self.entries
         self.entries = pl.concat([base.join(removed, on=["_id", "_key"], how="anti"), added])

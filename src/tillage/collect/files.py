@@ -163,6 +163,10 @@ class Files(Source):
             "empty": sorted(name for name, column in seen.columns.items() if column.empty),
         }
 
+    def side_by_side(self) -> bool:
+        """Files of this machine are observed side by side; who serves others is asked for one at a time."""
+        return not any(is_address(path) for path in ((self.path,) if isinstance(self.path, str) else self.path))
+
     def column_types(self, states: list[State]) -> dict[str, str]:
         """Column to type over all files, those declared where no file names one.
 

@@ -407,6 +407,10 @@ class Source(Step):
     def observe(self, root: Path, path: str) -> State:
         """The mergeable type state of the object: a dict of column to what its values need."""
 
+    def side_by_side(self) -> bool:
+        """Whether `observe` may be asked of several objects at once, on threads."""
+        return False
+
     @abstractmethod
     def column_types(self, states: list[State]) -> dict[str, str]:
         """Column to type name over all live objects (sorted by path); raises ConfigurationError when they clash."""

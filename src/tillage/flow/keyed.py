@@ -305,9 +305,15 @@ def run_whole(
         return *_compute(run, step), None
     source = stage.inputs["rows"]
     _follow_input(run)
-    asked = Asked(store, stage, step, run.index(), run.last.inputs.get(source, 0) if run.last else 0)
+    index, seen = run.index(), run.last.inputs.get(source, 0) if run.last else 0
     came = list(engine.each(step.entries, run.rows_in("rows")))
-    went = _entries_out(run, step, asked.index, came) or list(engine.each(step.entries, run.rows_out("rows")))
+    every = bool(came and step.recalled()) and index.whole(pl.concat([entries[KEY] for entries in came]))
+    asked = Asked(store, stage, step, index, seen, every=every)
+    out = run.changes["rows"].removed
+    if every and out and not run.changes["rows"].gone:  # no row need be read, whose heavy columns no entry keeps
+        went = [index.of(pl.concat([gone for _, gone in out]))]
+    else:
+        went = list(engine.each(step.entries, run.rows_out("rows")))
     if came or went:
         added, removed = pl.concat(came or [went[0].clear()]), pl.concat(went or [came[0].clear()])
         came.clear()  # what is under way then is the heaviest of a run
@@ -315,24 +321,11 @@ def run_whole(
         decisions = step.change(asked, added, removed)
         run.touched += asked.touched
         added, removed = (drop_columns(entries, *step.recalled()) for entries in (added, removed))
-        asked.index.change(run.draft, added, removed)
+        index.change(run.draft, added, removed)
         _decide(run, step, source, decisions, added)
     newest = store.latest(source)
     run.draft.columns = newest.columns if newest else {}
     return *run.ended(), run.located()
-
-
-def _entries_out(run: KeyedRun, step: Whole, index: Index, came: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """The entries of the rows that went, from the index, where all of it will be read for those that came; else none.
-
-    So the rows need not be read, whose heavy columns no entry holds.
-    """
-    changes = run.changes["rows"]
-    if not changes.removed or changes.gone or not came or not step.recalled():
-        return []
-    if not index.whole(pl.concat([entries[KEY] for entries in came])):
-        return []
-    return [index.of(pl.concat([gone for _, gone in changes.removed]))]
 
 
 def run_gate(store: Store, stage: Stage, fingerprint: str, listen: Listener) -> tuple[Draft | None, int]:

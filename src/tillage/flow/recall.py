@@ -18,10 +18,14 @@ from tillage.store.tables import ROWS, Store
 
 
 class Asked:
-    """The state of a Whole as `core.step.Keyed` has it; `version`: of the input, which the index was made of."""
+    """The state of a Whole, as `tillage.core.step.Keyed` has it; `version`: that of the input which the index knows."""
 
-    def __init__(self, store: Store, stage: Stage, step: Whole, index: Index, version: int) -> None:
+    def __init__(
+        self, store: Store, stage: Stage, step: Whole, index: Index, version: int, *, every: bool = False
+    ) -> None:
+        """`every`: the whole index will be read for this change."""
         self.store, self.stage, self.step, self.index, self.version = store, stage, step, index, version
+        self.every = every
         self._rows = 0
 
     @property
@@ -49,15 +53,14 @@ class Asked:
         return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
 
     def keys_of(self, rows: pl.Series) -> pl.Series | None:
-        """The keys under which these rows stand, where the whole index has been read; else None."""
-        return self.index.of(rows)[KEY].unique() if self.index.at_hand() else None
+        """The keys under which these rows stand, where the whole index is read for this change; else None."""
+        return self.index.of(rows)[KEY].unique() if self.every else None
 
 
 def _apart(rows: pl.DataFrame) -> pl.DataFrame:
     """The same few rows; as they come, their texts would hold all texts of the chunk in memory."""
-    return rows.with_columns(
-        pl.Series(c.name, c.to_list(), c.dtype) for c in rows.iter_columns() if c.dtype == pl.String
-    )
+    texts = [column for column in rows.iter_columns() if column.dtype == pl.String]
+    return rows.with_columns(pl.Series(column.name, column.to_list(), pl.String) for column in texts)
 
 
 def cleaned(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:

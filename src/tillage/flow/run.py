@@ -338,7 +338,7 @@ class Project:
             reread = last is not None and last.fingerprint != fingerprint
             force = self._quarantined(stage) if stage.target in replay else frozenset()
             try:
-                found = survey(store, stage, self.plan.root, reread=reread, force=force)
+                found = survey(store, stage, self.plan.root, reread=reread, force=force, engine=self.engine)
             except UnknownColumns as error:
                 raise placed(self.plan, stage.target, error) from error
             if found.retype:

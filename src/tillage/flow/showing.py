@@ -29,10 +29,10 @@ def shown_among(
     every = pl.concat([pl.DataFrame(schema={ID: pl.UInt128}), *(rows for _, rows in near)])[ID]
     twice = every.filter(every.is_duplicated()).unique()
     found = []
-    for chunk, likely in near:
-        doubtful = only(likely, twice)[ID] if len(twice) else twice
-        certain = [only(store.read(chunk, columns=()), doubtful)] if len(doubtful) else []
-        rows = pl.concat([without(likely, doubtful), *certain])
-        if rows.height:
-            found.append((chunk, rows))
+    for chunk, rows in near:
+        doubtful = only(rows, twice)[ID] if len(twice) else twice
+        sure = without(rows, doubtful)
+        shown = pl.concat([sure, only(store.read(chunk, columns=()), doubtful)]) if len(doubtful) else sure
+        if shown.height:
+            found.append((chunk, shown))
     return found

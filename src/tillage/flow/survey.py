@@ -12,6 +12,7 @@ from typing import Any
 
 from tillage.core.errors import GateFailed, InputMissing, UnknownColumns
 from tillage.core.step import Found, Source
+from tillage.flow.engine import Engine
 from tillage.flow.following import Expired, Following, Looked, look
 from tillage.flow.plan import Table
 from tillage.flow.stages import Stage
@@ -57,9 +58,18 @@ class Survey:
 
 
 def survey(
-    store: Store, stage: Stage, root: Path, *, reread: bool = False, force: frozenset[int] = frozenset()
+    store: Store,
+    stage: Stage,
+    root: Path,
+    *,
+    reread: bool = False,
+    force: frozenset[int] = frozenset(),
+    engine: Engine | None = None,
 ) -> Survey:
-    """Compare the source with the catalog; opens new and changed objects to learn their types, reads no row into it."""
+    """Compare the source with the catalog; opens new and changed objects to learn their types, reads no row into it.
+
+    `engine`: observes objects side by side where the source allows it.
+    """
     source = source_of(stage)
     old = {k.path: k for k in known(store, stage.name)}
     unclaimed = dict(old)
@@ -102,7 +112,15 @@ def survey(
             continue
         number = before.ordinal if before is not None else ordinal
         ordinal += before is None
-        live.append(Known(number, found.path, found.stamp, checksum, source.observe(root, found.path), fresh=True))
+        live.append(Known(number, found.path, found.stamp, checksum, None, fresh=True))
+    unseen = [k for k in live if k.fresh]
+
+    def observed(k: Known) -> Any:
+        return source.observe(root, k.path)
+
+    states = engine.each(observed, unseen) if engine is not None and source.side_by_side() else map(observed, unseen)
+    for k, state in zip(unseen, states, strict=True):
+        k.state = state
     live.sort(key=lambda k: k.path)
     for k in live:
         k.again = not k.fresh and k.ordinal in force and k.path not in waiting

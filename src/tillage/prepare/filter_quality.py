@@ -246,10 +246,7 @@ def _stop_words(texts: pl.Series, asked: Which, listed: tuple[str, ...], least: 
         return found
     some = texts.filter(pl.Series(unsure))
     plain = tuple({word for word in listed if _PLAIN.match(word)})
-    counts = (
-        [distinct_words(block, plain) for block in blocks(some)] if plain else [np.zeros(len(some), dtype=np.int64)]
-    )
-    exact = np.concatenate(counts)
+    exact = np.concatenate([distinct_words(block, plain) for block in blocks(some)])
     for word in (word for word in dict.fromkeys(listed) if word not in plain):
         pattern = word if _HAN.match(word) else rf"(?i)(?:^|\P{{L}}){pl.escape_regex(word)}(?:\P{{L}}|$)"
         exact += some.str.contains(pattern, literal=pattern == word).to_numpy()
