@@ -44,7 +44,7 @@ from tillage.flow.foreseen import (
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
-from tillage.flow.mending import mark_lost, missing
+from tillage.flow.mending import let_go, mark_lost, missing
 from tillage.flow.pins import fingerprint_with_pins, refuse_missing
 from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
@@ -300,7 +300,18 @@ class Project:
         def passes(gate: Stage) -> bool:
             return self._passes(gate, outcome)
 
-        return carry_through(self.store, self.stages, erasure, bring, passes, held)
+        noted: list[str] = []
+        let_gone: set[str] = set()
+        while True:
+            try:
+                return carry_through(self.store, self.stages, erasure, bring, passes, held, noted)
+            except VerifyFailed as error:  # no run could mend it: each ends the erasure first
+                name = error.object or str(getattr(error.__cause__, "object", ""))
+                if name in let_gone or not name:
+                    raise
+                let_gone.add(name)
+                noted += let_go(self.store, self.stages, name, lambda s: self._bring(s, outcome, (), ()))
+                held = None
 
     def _bring(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
         if stage.kind == "gate" and not all(v.passed for v in self._verdicts(stage)):
