@@ -525,6 +525,10 @@ class Project:
                 found[report.name()] = result if isinstance(result, dict) else {}
         return found
 
+    def is_now(self, at: Version) -> bool:
+        """Whether a version is of what the plan has under its name now: a table, or a model."""
+        return "rows" in at.counts if at.stage in self.plan.tables else "metrics" in at.facts or "erased" in at.facts
+
     # -- telling ----------------------------------------------------------------------------------------------------
 
     def summary(self, outcome: Outcome | None = None, *, digest: bool = False) -> dict[str, Any]:
@@ -533,7 +537,7 @@ class Project:
         tables = {}
         for name in self.plan.tables:
             at = self.store.latest(name)
-            if at is None or "erased" in at.facts:
+            if at is None or "erased" in at.facts or not self.is_now(at):
                 continue
             counts = of_table((v.counts for v in self._chain(name, at)), name)
             tables[name] = {
@@ -545,7 +549,7 @@ class Project:
         models = {}
         for name in self.plan.models:
             at = self.store.latest(name)
-            if at is not None and "erased" not in at.facts:
+            if at is not None and "erased" not in at.facts and self.is_now(at):
                 models[name] = {
                     "version": at.version,
                     "digest": at.facts["digest"] if digest else None,
