@@ -276,6 +276,26 @@ def test_replay_brings_records_back_after_a_fix(garden: Path, ask: Ask, tell: Te
     assert "no record in quarantine" in tell("replay", "notes")[1]
 
 
+def test_a_name_may_become_that_of_another_thing(tmp_path: Path, tell: Tell) -> None:
+    """A table whose name a model gets, and the other way round: before the next run there is none of it to show."""
+    (tmp_path / "a.csv").write_text("id,n,y\n" + "".join(f"{n},{n % 7},{'ab'[n % 2]}\n" for n in range(60)))
+    source = "project: p\ntables:\n  t: {collect: {files: a.csv}, key: id}\n"
+    table = source + "  m: {from: t, steps: [{derive: {columns: {z: n + 1}}}]}\n"
+    model = source + "models:\n  m: {learn: naive_bayes, from: t, input: n, target: y, split: {leak: false}}\n"
+    model = model.replace("input: n", "input: y")
+    plan, said = ("--plan", tmp_path), ["table", "model"]
+    for n, text in enumerate((table, model, table)):
+        (tmp_path / "tillage.yaml").write_text(text)
+        if n:
+            code, _, error = tell("show", "m", *plan)
+            assert code == 66
+            assert f"was made while that was the name of a {said[n - 1]}" in error
+            assert tell("show", *plan)[0] == 0
+        assert tell("run", *plan)[0] == 0
+        assert tell("show", "m", *plan)[0] == 0
+        assert tell("verify", *plan)[0] == 0
+
+
 def test_show_tells_the_profile_that_a_plan_asks_for(tmp_path: Path, tell: Tell, ask: Ask) -> None:
     (tmp_path / "a.csv").write_text("id,n\n1,4\n2,\n3,8\n")
     plan = "project: p\ntables:\n  raw: {collect: {files: a.csv}, key: id, profile: true}\n  bare: {from: raw}\n"

@@ -54,6 +54,12 @@ def show(
         at = project.store.latest(name) if version is None else project.store.version(name, version)
         if at is None:
             raise InputMissing(f"'{name}' has no version yet.", fix="Run `tillage run`.")
+        if not project.is_now(at):
+            was = "model" if name in project.plan.tables else "table"
+            raise InputMissing(
+                f"Version {at.version} of '{name}' was made while that was the name of a {was}.",
+                fix="Run `tillage run`, or name a later version.",
+            )
         if name in project.plan.tables:
             _table(screen, project, at, ROWS if rows is None else rows, digest)
         else:

@@ -98,17 +98,18 @@ def carry_through(
     bring: Bring,
     passes: Passes,
     held: Held | None = None,
+    noted: Sequence[str] = (),
 ) -> dict[str, Any]:
     """End an erasure; the caller holds the store alone. What was done, as the receipt tells it.
 
-    `held`: what is known of the objects that hold these rows.
+    `held`: what is known of the objects that hold these rows; `noted`: what the receipt is to say besides.
     """
     ready = _ready(store, stages)
     held = held or Held(store, erasure.gone, erasure.past)
     seen = Seen(store, stages, erasure.gone, erasure.past, ready, held)
     seen.standing = standing = set[str]()
     asked, former = _asked_for_earlier_rows(stages, ready), set[str]()
-    notes: list[str] = []
+    notes = list(noted)
     refitted: list[str] = []
     used = set[str]().union(*(stage.pinned() for stage in stages.values()))
     for name in list(ready):
@@ -174,6 +175,8 @@ def _draft(store: Store, stage: Stage, seen: Seen, erasure: Erasure, bring: Brin
     if not pinned or last is None:
         return bring(stage, None)
     source = stage.inputs["rows"]
+    if not done and _is_erased(store, source, last.inputs.get(source, 0)):  # nobody can say what it showed
+        return bring(stage, Refit(lost=True))
     if done or not seen.shows(source, last.inputs.get(source, 0)):
         return None
     if source in seen.influenced or (source in seen.regrouped and stage.pin is None):
@@ -222,6 +225,10 @@ def _learnt_otherwise(store: Store, name: str, began: int, seen: Seen) -> bool:
         return False
     was = {v.facts.get("digest") for v in store.versions(name) if v.version <= began and seen.saw(v.inputs)}
     return bool(was - {newest.facts.get("digest")})
+
+
+def _is_erased(store: Store, name: str, version: int) -> bool:
+    return any(v.version == version and "erased" in v.facts for v in store.versions(name))
 
 
 def _newest(store: Store, name: str) -> int:

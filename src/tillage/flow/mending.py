@@ -9,12 +9,13 @@ is met when it is read. Versions before the newest are not mended: what only the
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tillage.flow.stages import Stage
 from tillage.store.gc import forget_remembered, remembered
 from tillage.store.locate import drop_runs
+from tillage.store.purge import drop_damaged
 from tillage.store.tables import Store
 
 LOST = "lost"
@@ -59,6 +60,27 @@ def mark_lost(store: Store, stages: Mapping[str, Stage], lost: Iterable[str]) ->
     for name in names:
         store.objects.forget(name)
     return sorted({stages[name].target for name in owners})
+
+
+def let_go(store: Store, stages: Mapping[str, Stage], name: str, read_again: Callable[[Stage], None]) -> list[str]:
+    """Make an erasure possible that met a missing or damaged object: what was made from others goes whole, with its
+
+    earlier versions, and is made again; a source is `read_again`, and the versions that showed the object go. What was
+    let go of, in words; nothing where no stage stands on the object.
+    """
+    own = store.chunks_on(name)
+    mark_lost(store, stages, [name])
+    sources = {c.stage for c in own if c.stage in stages and stages[c.stage].kind == "source"}
+    for stage in sorted(sources):
+        if any(c.ended is None for c in own if c.stage == stage):
+            read_again(stages[stage])
+    derived = sorted({c.stage for c in own} - sources)
+    with store.catalog.transaction():
+        drop_damaged(store, [c for c in store.chunks_on(name) if c.stage in sources])
+        drop_damaged(store, [c for s in derived for part in store.parts(s) for c in store.every_chunk(s, part)])
+    store.objects.forget(name)
+    targets = sorted({s.partition("/")[0] for s in (*sources, *derived)})
+    return [f"A stored file of {t} was missing or damaged: earlier versions that needed it are gone." for t in targets]
 
 
 def _listed(root: Path) -> dict[str, int]:

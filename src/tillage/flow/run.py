@@ -44,7 +44,7 @@ from tillage.flow.foreseen import (
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
-from tillage.flow.mending import mark_lost, missing
+from tillage.flow.mending import let_go, mark_lost, missing
 from tillage.flow.pins import fingerprint_with_pins, refuse_missing
 from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
@@ -300,7 +300,18 @@ class Project:
         def passes(gate: Stage) -> bool:
             return self._passes(gate, outcome)
 
-        return carry_through(self.store, self.stages, erasure, bring, passes, held)
+        noted: list[str] = []
+        let_gone: set[str] = set()
+        while True:
+            try:
+                return carry_through(self.store, self.stages, erasure, bring, passes, held, noted)
+            except VerifyFailed as error:  # no run could mend it: each ends the erasure first
+                name = error.object or str(getattr(error.__cause__, "object", ""))
+                if name in let_gone or not name:
+                    raise
+                let_gone.add(name)
+                noted += let_go(self.store, self.stages, name, lambda s: self._bring(s, outcome, (), ()))
+                held = None
 
     def _bring(self, stage: Stage, outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
         if stage.kind == "gate" and not all(v.passed for v in self._verdicts(stage)):
@@ -514,6 +525,10 @@ class Project:
                 found[report.name()] = result if isinstance(result, dict) else {}
         return found
 
+    def is_now(self, at: Version) -> bool:
+        """Whether a version is of what the plan has under its name now: a table, or a model."""
+        return "rows" in at.counts if at.stage in self.plan.tables else "metrics" in at.facts or "erased" in at.facts
+
     # -- telling ----------------------------------------------------------------------------------------------------
 
     def summary(self, outcome: Outcome | None = None, *, digest: bool = False) -> dict[str, Any]:
@@ -522,7 +537,7 @@ class Project:
         tables = {}
         for name in self.plan.tables:
             at = self.store.latest(name)
-            if at is None or "erased" in at.facts:
+            if at is None or "erased" in at.facts or not self.is_now(at):
                 continue
             counts = of_table((v.counts for v in self._chain(name, at)), name)
             tables[name] = {
@@ -534,7 +549,7 @@ class Project:
         models = {}
         for name in self.plan.models:
             at = self.store.latest(name)
-            if at is not None and "erased" not in at.facts:
+            if at is not None and "erased" not in at.facts and self.is_now(at):
                 models[name] = {
                     "version": at.version,
                     "digest": at.facts["digest"] if digest else None,

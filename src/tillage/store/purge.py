@@ -270,6 +270,19 @@ class Shown:
     lost: pl.DataFrame
 
 
+def drop_damaged(store: Store, chunks: Iterable[Chunk]) -> None:
+    """Take chunks that cannot be read out of every version, in a transaction: those that showed them are erased, since
+    nobody can say what else they held."""
+    dropped = list(chunks)
+    versions: dict[str, set[int]] = {}
+    for chunk in dropped:
+        shown = {v.version for v in store.versions(chunk.stage) if v.version >= chunk.added}
+        versions.setdefault(chunk.stage, set()).update(n for n in shown if chunk.ended is None or n < chunk.ended)
+    debt = _drop_chunks(store, [chunk.id for chunk in dropped]).union(load(store.catalog.meta(PURGING) or "[]"))
+    store.catalog.set_meta(PURGING, dump(sorted(debt)))
+    _mark_erased(store, versions, int(store.catalog.meta("epoch") or 0) + 1)
+
+
 def _drop_chunks(store: Store, chunks: Iterable[int]) -> set[str]:
     """Take chunks out of every version; the objects that nobody stands on any more, their locators' among them."""
     numbers = set(chunks)
