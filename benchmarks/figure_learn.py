@@ -20,7 +20,7 @@ from child import Used, python, tillage
 from figure import Figure, arguments
 
 HERE = Path(__file__).parent
-EXACT = ("ridge", "gaussian_naive_bayes", "linear_discriminant")
+EXACT = ("ridge", "gaussian_naive_bayes", "linear_discriminant", "logistic_regression")
 FORECASTS = {"metro": "metro-interstate-traffic/metro.parquet", "beijing": "beijing-pm25-hourly/pollution.csv.gz"}
 HOTEL = "chnsenticorp-hotel-zh/ChnSentiCorp_htl_all.csv.gz"
 ADULT = "adult-census-income/adult_train.csv.gz"

@@ -16,7 +16,12 @@ import numpy as np
 import polars as pl
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-EXACT = {"ridge": "amount", "gaussian_naive_bayes": "high", "linear_discriminant": "high"}
+EXACT = {
+    "ridge": "amount",
+    "gaussian_naive_bayes": "high",
+    "linear_discriminant": "high",
+    "logistic_regression": "high",
+}
 
 PLAN = """\
 project: figure
@@ -34,6 +39,7 @@ models:
   ridge: {learn: ridge, from: rows, input: [x0, x1, kind], target: amount, split: {leak: false}}
   bayes: {learn: gaussian_naive_bayes, from: rows, input: [x0, x1, kind], target: high, split: {leak: false}}
   discriminant: {learn: linear_discriminant, from: rows, input: [x0, x1, kind], target: high, split: {leak: false}}
+  logistic: {learn: logistic_regression, from: rows, input: [x0, x1, kind], target: high, split: {leak: false}}
   words: {learn: naive_bayes, from: rows, input: text, target: high, split: {leak: false}}
   texts: {learn: text_classifier, from: rows, input: text, target: high, split: {leak: false}}
   classes: {learn: tabular_classifier, from: rows, input: [x0, x1, kind, text], target: high, split: {leak: false}}

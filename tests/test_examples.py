@@ -123,16 +123,39 @@ def test_data_have_their_licence(name: str) -> None:
 
 
 def test_disease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copy(laid("disease", tmp_path, monkeypatch) / "heart.csv", tmp_path / "data")
+    at = laid("disease", tmp_path, monkeypatch)
+    for name in ("heart.csv", "notes.csv"):
+        shutil.copy(at / name, tmp_path / "data")
     with project(tmp_path) as opened:
         opened.run()
-        report = opened.report("heart")
+        report, notes = opened.report("heart"), opened.report("illness")
         assert "num" not in opened.read("known").columns
+        clean = opened.read("clean")
     assert report["train"] + report["test"] + sum(report["left"].values()) == 303
     assert report["metrics"]["accuracy"] > report["baseline"]["accuracy"] + 0.1
     assert report["metrics"]["roc_auc"] > 0.85
     assert report["cross_validation"]["mean"]["accuracy"] > 0.75
     assert ended(["export", "heart", "--onnx", "heart.onnx"]) == 0
+    assert 800 < clean.height < 900, "who says the same twice counts once"
+    assert notes["train"] + notes["test"] + sum(notes["left"].values()) == clean.height
+    assert notes["metrics"]["accuracy"] > notes["baseline"]["accuracy"] + 0.6
+    assert notes["metrics"]["accuracy"] < 1, "some notes complain of two illnesses"
+    said = {"text": "It burns when I pass water and my water is cloudy.", "illness": "bladder infection"}
+    pl.DataFrame([{"id": 1, **said}]).write_csv("new.csv")
+    assert ended(["score", "illness", "--input", "new.csv", "--output", "out.csv"]) == 0
+    assert pl.read_csv("out.csv")["prediction"].to_list() == [said["illness"]]
+
+
+def test_the_notes_of_disease_are_what_their_script_makes(tmp_path: Path) -> None:
+    at = EXAMPLES / "disease" / "data"
+    shutil.copy(at / "make.py", tmp_path)
+    subprocess.run([sys.executable, "make.py"], cwd=tmp_path, check=True)
+    assert (tmp_path / "notes.csv").read_bytes() == (at / "notes.csv").read_bytes()
+    own = 'index,label,text\n0,Gout,"my toe, ""hot"""\n1,Flu,\u53d1\u70e7\n'
+    (tmp_path / "own.csv").write_text(own, encoding="utf-8")
+    subprocess.run([sys.executable, "make.py", "own.csv"], cwd=tmp_path, check=True)
+    rows = pl.read_csv(tmp_path / "notes.csv").rows()
+    assert rows == [(0, 'my toe, "hot"', "Gout"), (1, "\u53d1\u70e7", "Flu")]
 
 
 def test_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

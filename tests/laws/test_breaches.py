@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from tillage.core.step import Source
 from tillage.flow.following import Held, Looked
 from tillage.flow.laws import LAWS, check_step
 from tillage.govern import Profile
-from tillage.learn import TabularClassifier, TextClassifier
+from tillage.learn import LogisticRegression, TabularClassifier, TextClassifier
 from tillage.prepare import Aggregate, Derive, DropDuplicates, FillMissing
 
 
@@ -246,6 +247,13 @@ class Neighbourly(DropDuplicates):
         return super().entries(rows).with_columns(order=pl.int_range(pl.len()))
 
 
+class Hasty(LogisticRegression):
+    """It learns from the first chunk that comes."""
+
+    def compute_in_passes(self, rows: Callable[[], Iterator[pl.DataFrame]]) -> Any:
+        return super().compute_in_passes(lambda: islice(rows(), 1))
+
+
 class Rotating(TextClassifier):
     """Rows are dealt to the shards in turn, so that one that leaves moves the others."""
 
@@ -326,6 +334,7 @@ BROKEN = [
     Broken("Whole: rows", Dangling()),
     Broken("Whole: entries", Neighbourly.example()),
     Broken("Whole: change", Stale.example()),
+    Broken("MultiPass: cuts", Hasty(input=("n", "x"), target="city")),
     Broken("Sharded: apart", Rotating(input="text", target="city", min_rows=1)),
     Broken("Sharded: apart", Gossiping(input=("text", "day"), target="city")),
     Broken("Source: again", Wandering(path="*.csv")),

@@ -29,7 +29,7 @@ from tests.laws.frames import EMPTY, frames, reference
 from tests.text import tiny_encoder
 from tillage.augment import AddAudioNoise, AddImageNoise, CropImage, FlipImage, ShiftAudio
 from tillage.collect import Files, Kafka, Mqtt, Predictions, Sql, Web
-from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
+from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, MultiPass, Sharded, Source, Step, Whole
 from tillage.evaluate import (
     BaselineModel,
     ClassificationReport,
@@ -51,6 +51,7 @@ from tillage.learn import (
     GaussianNaiveBayes,
     ImageClassifier,
     LinearDiscriminant,
+    LogisticRegression,
     NaiveBayes,
     Ridge,
     StructuredPerceptron,
@@ -159,6 +160,7 @@ COLUMNS = ("text", "x", "city", "day")
 RIDGE = Ridge(target="n", input=COLUMNS, levels=4)
 GAUSSIAN = GaussianNaiveBayes(target="city", input=("text", "x", "n", "day"), levels=4)
 DISCRIMINANT = LinearDiscriminant(target="city", input=("text", "x", "n", "day"), levels=4)
+LOGISTIC = LogisticRegression(target="city", input=("text", "x", "n", "day"), levels=4)
 AHEAD = Forecaster(target="x", time="n", series="city", known=("text",), lags=(1, 3), trees=5, leaves=4)
 NUMBERS = TabularRegressor(target="n", input=("text", "x", "city", "day"), model="boosted_trees", trees=5)
 
@@ -193,6 +195,8 @@ GIVEN: dict[str, Case] = {
     "gaussian_naive_bayes_model": Case(trained(GAUSSIAN)),
     "linear_discriminant": Case(DISCRIMINANT),
     "linear_discriminant_model": Case(trained(DISCRIMINANT)),
+    "logistic_regression": Case(LOGISTIC, drawn=2),
+    "logistic_regression_model": Case(trained(LOGISTIC), drawn=4),
     "forecaster": Case(AHEAD, drawn=2),
     "forecaster_model": Case(trained(AHEAD), drawn=4),
     "text_classifier": Case(TEXTS, drawn=2),
@@ -315,7 +319,7 @@ def test_the_number_of_cases() -> None:
     """A case more or fewer is said here too, so that none goes missing unseen."""
     count = {kind.__name__: sum(isinstance(case.step, kind) for case in CASES.values()) for kind in KINDS}
     deep = 6 * bool(DEEP)
-    assert count == {"Map": 77 + deep, "Fold": 25, "Fit": 1, "Group": 7, "Whole": 32 + deep, "Source": 0}
+    assert count == {"Map": 78 + deep, "Fold": 25, "Fit": 1, "Group": 7, "Whole": 33 + deep, "Source": 0}
     assert len(IN_SHARDS) == 8 + deep
     assert len(MODELS) == 24
     assert sum(count.values()) == len(CASES)
@@ -483,9 +487,9 @@ def test_topics_of_mqtt(tmp_path: Path) -> None:
 
 
 def test_each_kind_has_laws_and_each_law_says_what_it_is() -> None:
-    assert set(LAWS) == {Step, Algebraic, Sharded, Following, *KINDS}
+    assert set(LAWS) == {Step, Algebraic, MultiPass, Sharded, Following, *KINDS}
     every = [law for laws in LAWS.values() for law in laws]
-    assert len({law.name for law in every}) == len(every) == 29
+    assert len({law.name for law in every}) == len(every) == 30
     assert all(law.says.endswith(".") for law in every)
 
 
@@ -494,5 +498,5 @@ def test_a_fitted_result_is_an_exported_class() -> None:
     named = [case for name, case in CASES.items() if name not in AGAIN and not name.endswith("_report")]
     results = [trained(case.step, case.bring) for case in named if isinstance(case.step, Fold | Whole)]
     fitted = [type(result) for result in results if isinstance(result, Fitted)]
-    assert len(fitted) == 25 + 3 * bool(DEEP)
+    assert len(fitted) == 26 + 3 * bool(DEEP)
     assert set(fitted) <= set(FOUND.values())

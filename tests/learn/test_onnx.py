@@ -13,7 +13,14 @@ import pytest
 
 from tillage.core.errors import UsageError
 from tillage.core.step import Fold
-from tillage.learn import GaussianNaiveBayes, LinearDiscriminant, Ridge, TabularClassifier, TabularRegressor
+from tillage.learn import (
+    GaussianNaiveBayes,
+    LinearDiscriminant,
+    LogisticRegression,
+    Ridge,
+    TabularClassifier,
+    TabularRegressor,
+)
 
 COUNT = 400
 FAMILIES = ("linear", "boosted_trees", "random_forest", "svm", "mlp")
@@ -145,6 +152,7 @@ def test_regressors_say_the_same(family: str) -> None:
 @pytest.mark.parametrize("learner", [
     GaussianNaiveBayes(target="two", input=EXACT), GaussianNaiveBayes(target="three", input=EXACT),
     LinearDiscriminant(target="two", input=EXACT), LinearDiscriminant(target="three", input=EXACT),
+    LogisticRegression(target="two", input=EXACT), LogisticRegression(target="three", input=EXACT),
     Ridge(target="y", input=EXACT),
 ], ids=lambda learner: f"{type(learner).__name__} {learner.target}")  # fmt: skip
 def test_exact_learners_say_the_same(learner: Any) -> None:

@@ -343,6 +343,21 @@ class Sharded(Whole):
         return self.join(states)
 
 
+class MultiPass(Whole):
+    """A Whole that looks at its rows in several passes, chunk by chunk, and holds a chunk at a time.
+
+    However the rows are cut and in whatever order they come, the result is the same to the last bit.
+    """
+
+    @abstractmethod
+    def compute_in_passes(self, rows: Callable[[], Iterator[pl.DataFrame]]) -> Any:
+        """The result; each call of `rows` reads all of them again."""
+
+    def compute(self, inputs: Mapping[str, pl.DataFrame]) -> Any:
+        """The result of rows that are held already."""
+        return self.compute_in_passes(lambda: iter((inputs["rows"],)))
+
+
 class Verdict(BaseModel):
     """What a check found: the measured value beside its limit, and why it matters."""
 

@@ -14,6 +14,9 @@ from tillage.flow.registry import Registry
 from tillage.flow.stages import SIDE, Stage, hidden
 from tillage.store.tables import ROWS, Store, Version
 
+_AT_ONCE = 32_768
+"""Rows that a model is asked about at once: what it makes of a row on the way may weigh many times the row."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -92,7 +95,14 @@ def told(fitted: Fitted, rows: pl.DataFrame, task: str) -> pl.DataFrame:
 
     None of the rows' own columns is among them: a user may call one of theirs `prediction` as well.
     """
-    said: pl.DataFrame = getattr(fitted, "apply_with_shares", fitted.apply)(rows)
+    apply = getattr(fitted, "apply_with_shares", fitted.apply)
+    if rows.height > _AT_ONCE:
+        parts = rows.iter_slices(_AT_ONCE)
+        return pl.concat([_told(apply(part), task, fitted) for part in parts], how="diagonal_relaxed")
+    return _told(apply(rows), task, fitted)
+
+
+def _told(said: pl.DataFrame, task: str, fitted: Fitted) -> pl.DataFrame:
     names = [ID, REASON, INTO, "prediction"]
     if task != "regression":
         names += ["confidence", *(["shares"] if hasattr(fitted, "apply_with_shares") else [])]

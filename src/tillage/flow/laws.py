@@ -22,7 +22,7 @@ from tillage.core.errors import TillageError
 from tillage.core.keys import hash_text
 from tillage.core.rows import ID, INTO, MERGED, PARENT, REASON, RESERVED, drop_columns, only, without
 from tillage.core.state import State, decode, encode
-from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, Sharded, Source, Step, Whole
+from tillage.core.step import Algebraic, Fit, Fitted, Fold, Group, Map, MultiPass, Sharded, Source, Step, Whole
 from tillage.flow.algebraic_law import in_parts
 from tillage.flow.comparison import canonical, cuts, difference, halves, outcome, shuffled
 from tillage.flow.following import Following
@@ -463,6 +463,17 @@ def _change(step: Whole, given: Rows, random: Random) -> Iterator[str]:
             return
 
 
+def _cut_anyhow(step: MultiPass, given: Rows, random: Random) -> Iterator[str]:
+    rows = given["rows"]
+    whole = outcome(lambda: step.compute(given))
+    for cut in cuts(rows.height, random):
+        mixed = shuffled(rows, random)
+        parts = [mixed[a:b] for a, b in pairwise(cut)]
+        if outcome(lambda: step.compute_in_passes(lambda: iter(parts))) != whole:  # noqa: B023
+            yield f"cut at {cut[:12]} it gives another result than uncut."
+            return
+
+
 def _batch(rows: pl.DataFrame, table: pl.DataFrame, random: Random) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(rows that come, rows that go): new ones, lost ones, and some that stay under another row's values."""
     here = set(table[ID])
@@ -528,6 +539,12 @@ WHOLE_LAWS = (
     Law("Whole: change", "`change` after any changes decides what `compute` decides.", _change),
 )
 
+MULTI_PASS_LAWS = (
+    Law(
+        "MultiPass: cuts", "However its rows are cut, and in whatever order they come, the result is one.", _cut_anyhow
+    ),
+)
+
 SHARDED_LAWS = (
     Law("Sharded: apart", "A shard knows its own rows alone, and a saved state serves like a fresh one.", apart),
 )
@@ -549,6 +566,7 @@ LAWS: Mapping[type[Step], tuple[Law, ...]] = {
     Group: GROUP_LAWS,
     Algebraic: ALGEBRAIC_LAWS,
     Whole: WHOLE_LAWS,
+    MultiPass: MULTI_PASS_LAWS,
     Sharded: SHARDED_LAWS,
     Source: SOURCE_LAWS,
     Following: FOLLOWING_LAWS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import polars as pl
 
 from tillage.core.errors import BadData
 from tillage.core.rows import ID
-from tillage.core.step import Fit, Fitted, Fold, Sharded, Whole
+from tillage.core.step import Fit, Fitted, Fold, MultiPass, Sharded, Whole
 from tillage.flow.engine import Engine
 from tillage.flow.evaluation import evaluate, left_out
 from tillage.flow.judged import Judged, told_its_group
@@ -49,6 +50,7 @@ def run_learn(
         return None, 0
     if stage.model is None:
         raise TypeError(stage.name)
+    _give_back()
     model = told_its_group(stage.model)
     learner = model.learner
     unseen = hidden(model, plan) - {getattr(learner, "group", None)}
@@ -106,17 +108,17 @@ def _fit(run: ResultRun, model: Model, train: Any) -> tuple[Fitted, Shards | Non
         result = learner.finish(run.fold(learner, train))
     elif isinstance(learner, Fit):
         result = learner.finish(run.fit(learner, train))
+    elif isinstance(learner, MultiPass):
+        seen = sum(train(f).height for f in run.frames())
+        if not seen:
+            raise _no_row(run)
+        run.touched += seen
+        result = learner.compute_in_passes(lambda: map(train, run.frames()))
     elif isinstance(learner, Whole):
         frames = [train(f) for f in run.frames()]
         rows = pl.concat(frames, how="diagonal_relaxed").sort(ID) if frames else pl.DataFrame()
         if rows.is_empty():
-            at = run.store.latest(run.source)
-            dropped = at.counts["dropped"] if at is not None else {}
-            gone = ", ".join(f"{n:,} left as {reason}" for reason, n in dropped.items())
-            raise BadData(
-                f"No row is left to train on{f': {gone}' if gone else ''}.",
-                fix="See `tillage show`: which step dropped them, and whether the target is empty.",
-            )
+            raise _no_row(run)
         if isinstance(learner, Sharded) and learner.in_shards():
             shards = learn_in_shards(run, learner, rows, features(model))
             result = shards.result
@@ -128,3 +130,20 @@ def _fit(run: ResultRun, model: Model, train: Any) -> tuple[Fitted, Shards | Non
     if not isinstance(result, Fitted):
         raise TypeError(f"{learner.name()} did not return a fitted Map")
     return result, shards
+
+
+def _give_back() -> None:
+    """Let the system have what reading sources left in Arrow's pool, before learning asks for memory of its own."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None:
+        arrow.default_memory_pool().release_unused()
+
+
+def _no_row(run: ResultRun) -> BadData:
+    at = run.store.latest(run.source)
+    dropped = at.counts["dropped"] if at is not None else {}
+    gone = ", ".join(f"{n:,} left as {reason}" for reason, n in dropped.items())
+    return BadData(
+        f"No row is left to train on{f': {gone}' if gone else ''}.",
+        fix="See `tillage show`: which step dropped them, and whether the target is empty.",
+    )

@@ -16,6 +16,8 @@ from .kmeans import Kmeans as Kmeans
 from .kmeans import KmeansClustered as KmeansClustered
 from .linear_discriminant import LinearDiscriminant as LinearDiscriminant
 from .linear_discriminant import LinearDiscriminantModel as LinearDiscriminantModel
+from .logistic_regression import LogisticRegression as LogisticRegression
+from .logistic_regression import LogisticRegressionModel as LogisticRegressionModel
 from .naive_bayes import NaiveBayes as NaiveBayes
 from .naive_bayes import NaiveBayesModel as NaiveBayesModel
 from .ridge import Ridge as Ridge

@@ -18,7 +18,7 @@ _HELD = 1 << 19
 """Rows times columns taken at once, which bounds the memory."""
 
 
-class FoldedColumns(ColumnLearner, Fold):
+class CellLearner(ColumnLearner):
     """A learner that reads the columns of a table by `cells.read_cells`."""
 
     levels: int = Field(
@@ -29,8 +29,12 @@ class FoldedColumns(ColumnLearner, Fold):
     )
 
 
+class FoldedColumns(CellLearner, Fold):
+    """One whose state is sums over the rows."""
+
+
 class MomentLearner(FoldedColumns):
-    """One whose state is the moments of `moments.py`."""
+    """One whose sums are the moments of `moments.py`."""
 
     def start(self) -> State:
         return no_moments()

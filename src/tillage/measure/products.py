@@ -47,7 +47,7 @@ def exact_products(flags: Numbers, numbers: Numbers) -> tuple[Numbers, Numbers, 
         known = flags[start : start + _SEGMENT]
         by_flag, by_digit = np.zeros((f, len(column)), np.int64), np.zeros((len(column), len(column)), np.int64)
         for at in range(0, len(known), _BLOCK):
-            ones, block = known[at : at + _BLOCK].astype(np.float64), digits[at : at + _BLOCK]
+            ones, block = (some[at : at + _BLOCK].astype(np.float64) for some in (known, digits))
             counts += (ones.T @ ones).astype(np.int64)
             by_flag += (ones.T @ block).astype(np.int64)
             by_digit += (block.T @ block).astype(np.int64)
@@ -76,10 +76,11 @@ def exact_moments(flags: Numbers, numbers: Numbers) -> tuple[Numbers, Numbers]:
         for i in range(shape[1]):
             mine = np.flatnonzero(column == i).tolist()
             for at, a in enumerate(mine):
-                sums[:, i] += _added(ones, digits[:, a]) * (1 << _BITS * int(place[a]))
+                one = digits[:, a].astype(np.float64)
+                sums[:, i] += _added(ones, one) * (1 << _BITS * int(place[a]))
                 for b in mine[at:]:
                     twice = (1 + (a < b)) << _BITS * int(place[a] + place[b])
-                    squares[:, i] += _added(ones, digits[:, a] * digits[:, b]) * twice
+                    squares[:, i] += _added(ones, one * digits[:, b]) * twice
     return sums, squares
 
 
@@ -92,7 +93,7 @@ def _added(ones: Numbers, values: Numbers) -> Numbers:
 
 
 def _digits(numbers: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """(rows, digits) of whole float64 below 2**_BITS in size, the column of each, its place; none that is all zero."""
+    """(rows, digits) of whole float32 below 2**_BITS in size, the column of each, its place; none that is all zero."""
     made: list[Numbers] = []
     column: list[int] = []
     place: list[int] = []
@@ -109,12 +110,12 @@ def _digits(numbers: Numbers) -> tuple[Numbers, Numbers, Numbers]:
         least = int(first.min()) if len(first) else 0
         width = int(first.max()) - least + 4 if len(first) else 0
         row = np.arange(len(first))
-        table = np.zeros((len(first), width))
+        table = np.zeros((len(first), width), np.float32)  # which holds 24 bits
         for k, part in enumerate(parts):
             table[row, first - least + k] = part * sign
         used = np.flatnonzero(table.any(axis=0))
         made.append(table[:, used])
         column += [i] * len(used)
         place += (used + least).tolist()
-    matrix = np.ascontiguousarray(np.hstack(made)) if made else np.zeros((len(numbers), 0))
+    matrix = np.ascontiguousarray(np.hstack(made)) if made else np.zeros((len(numbers), 0), np.float32)
     return matrix, np.array(column, np.int64), np.array(place, np.int64)
