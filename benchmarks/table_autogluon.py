@@ -37,7 +37,7 @@ def seal(folder: Path) -> None:
             raise PermissionError(f"the network is not to be used: {event} {found}")
         if event == "open" and isinstance(found[0], str | bytes) and isinstance(found[2], int) and found[2] & WRITING:
             path = os.path.realpath(os.fsdecode(found[0]))
-            if not path.startswith((inside, "/dev/")):
+            if not path.startswith(inside) and path != os.devnull:
                 raise PermissionError(f"'{path}' is outside the folder of this run")
 
     sys.addaudithook(refuse)
