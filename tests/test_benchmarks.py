@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -10,9 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import numpy as np
+import polars as pl
 import pytest
+from sklearn.metrics import roc_auc_score, root_mean_squared_error
 
 ROOT = Path(__file__).parents[1]
 FIGURES = sorted((ROOT / "benchmarks").glob("figure_*.py"))
@@ -30,7 +35,7 @@ def path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a script finds beside itself, for as long as a test runs."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     yield
-    for name in ("child", "figure"):
+    for name in ("child", "figure", "figure_tables", "table_autogluon", "table_beside", "table_score"):
         sys.modules.pop(name, None)
 
 
@@ -158,3 +163,116 @@ def test_the_floor_refuses_an_unknown_promise(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
         assert done.returncode == 2
         assert "unique needs ids" in done.stderr
+
+
+def small_sets(folder: Path) -> Path:
+    """Sets in the form of those that AutoGluon learns too, of few rows."""
+    hours = range(20)
+    files = {
+        "elec2-drift/elec.csv.gz": pl.DataFrame({"period": hours, "class": [0, 1] * 10}),
+        "beijing-pm25-hourly/pollution.csv.gz": pl.DataFrame(
+            {"No": hours, "hour": hours, "pm2.5": ["NA", "7"] * 10, "PRES": ["1021", *["1019.5"] * 19]}
+        ),
+        "ai4i-2020-predictive-maintenance/ai4i2020.csv": pl.DataFrame(
+            {"UDI": hours, "Product ID": hours, "wear": hours, "Machine failure": [0, 0, 0, 1] * 5}
+        ).with_columns(pl.lit(0).alias(mode) for mode in ("TWF", "HDF", "PWF", "OSF", "RNF")),
+    }
+    for name, frame in files.items():
+        (folder / name).parent.mkdir()
+        data = frame.write_csv().encode()
+        (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return folder
+
+
+def test_what_autogluon_is_compared_on_is_held_out_in_order_of_time(tmp_path: Path) -> None:
+    beside, data = load("table_beside"), small_sets(tmp_path)
+    train, held, target = beside.parts("elec2", data)
+    assert target == "class"
+    assert (train["period"].to_list(), held["period"].to_list()) == (list(range(16)), list(range(16, 20)))
+    train, held, target = beside.parts("beijing", data)
+    assert target == "pm2.5"
+    assert train.columns == held.columns == ["hour", "pm2.5", "PRES"]  # the number of the row is left out
+    assert [*train["hour"], *held["hour"]] == list(range(1, 20, 2))  # so are rows whose target is not known
+    assert train.schema["PRES"] == pl.Float64
+    train, held, target = beside.parts("ai4i", data)
+    assert train.columns == ["wear", "Machine failure"]  # neither identifiers nor what gives the target away
+    assert sorted([*train["wear"], *held["wear"]]) == list(range(20))
+    assert held[target].sum() == 1
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "rmse"])
+def test_two_learners_are_scored_on_the_same_rows(tmp_path: Path, metric: str) -> None:
+    beside = load("table_beside")
+    random = np.random.default_rng(7)
+    truth = random.integers(0, 2, 300) if metric == "roc_auc" else random.normal(size=300)
+    said = {"ours": truth + random.normal(0, 0.6, 300), "autogluon": truth + random.normal(0, 1.5, 300)}
+    (tmp_path / "facts.json").write_text(json.dumps({"target": "y", "metric": metric, "positive": "1"}))
+    pl.DataFrame({"y": truth}).write_parquet(tmp_path / "held.parquet")
+    for side, values in said.items():
+        pl.DataFrame({"said": values}).write_parquet(tmp_path / f"{side}.parquet")
+    found = beside.compare(tmp_path)
+    oracle = roc_auc_score if metric == "roc_auc" else root_mean_squared_error
+    for side, values in said.items():
+        assert found["score"][side] == pytest.approx(oracle(truth, values), abs=1e-12)
+        low, high = found["interval"][side]
+        assert low < found["score"][side] < high
+        drawn = [random.integers(0, 300, 300) for _ in range(400)]  # the same interval, plainly
+        plain = np.quantile([oracle(truth[rows], values[rows]) for rows in drawn], [0.025, 0.975])
+        assert [low, high] == pytest.approx(plain, abs=(high - low) / 4)
+    apart = found["score"]["ours"] - found["score"]["autogluon"]
+    assert found["score"]["difference"] == pytest.approx(apart)
+    low, high = found["interval"]["difference"]
+    assert low < apart < high
+    assert (low > 0) if metric == "roc_auc" else (high < 0)  # ours is plainly the better here
+    widths = {side: high - low for side, (low, high) in found["interval"].items()}
+    assert widths["difference"] < widths["ours"] + widths["autogluon"]
+
+
+def test_the_answer_of_a_peer_is_kept_for_as_long_as_the_rows_are_the_same(tmp_path: Path) -> None:
+    tables = load("figure_tables")
+    calls = tmp_path / "calls"
+    peer = tmp_path / "peer"
+    peer.write_text(
+        f'#!/bin/sh\necho "$2" >> {calls}\ntouch "$2/autogluon.parquet"\necho noise\necho \'{{"cpu": 3}}\'\n',
+        encoding="utf-8",
+    )
+    peer.chmod(0o755)
+    for name in ("train.parquet", "held.parquet", "facts.json"):
+        (tmp_path / name).write_text(name)
+    beside = tables.Beside(SimpleNamespace(note=lambda line: None), tmp_path, None)
+    first, at = beside.answer(tmp_path, peer)
+    assert json.loads(first.out) == {"cpu": 3}
+    assert beside.answer(tmp_path, peer) == (first, at)
+    assert calls.read_text().split() == [str(tmp_path)]
+    (tmp_path / "held.parquet").write_text("other rows")
+    beside.answer(tmp_path, peer)
+    assert calls.read_text().split() == [str(tmp_path)] * 2
+
+
+def test_a_peer_reaches_no_network_and_writes_in_its_folder_alone(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.write_text("kept")
+    tries = (
+        f"open({str(outside)!r}, 'w')",
+        f"os.open({str(outside)!r}, os.O_RDWR)",
+        "open('../beside', 'a')",
+        "socket.create_connection(('127.0.0.1', 9))",
+        "socket.getaddrinfo('localhost', 80)",
+    )
+    lines = [f"try:\n    {one}\nexcept PermissionError:\n    print('refused')" for one in tries]
+    allowed = f"open('file', 'w').close(); print(open({str(outside)!r}).read(), tempfile.mkdtemp())"
+    begin = (
+        "import os, pathlib, socket, sys, tempfile",
+        f"sys.path.insert(0, {str(ROOT / 'benchmarks')!r})",
+        "import table_autogluon",
+        f"table_autogluon.seal(pathlib.Path({str(inside)!r}))",
+    )
+    script = "\n".join((*begin, *lines, allowed))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *refused, said = done.stdout.splitlines()
+    assert refused == ["refused"] * len(tries)
+    assert said.startswith(f"kept {inside}/")
+    assert outside.read_text() == "kept"
+    assert not (tmp_path / "beside").exists()

@@ -17,7 +17,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tillage.core.errors import BadData
 from tillage.learn import TabularClassifier, TabularRegressor
+from tillage.learn.choosing import Held
 from tillage.learn.columns import ColumnWeights, as_numbers, learn_columns
+from tillage.learn.examples import Examples, folds_of
 
 
 def table(count: int, seed: int, classes: int = 2) -> pl.DataFrame:
@@ -203,3 +205,15 @@ def test_targets_that_are_not_finite_teach_nothing() -> None:
     assert both.fingerprint() == learner.compute({"rows": rows}).fingerprint()
     with pytest.raises(BadData, match="not numbers"):
         TabularRegressor(target="job").compute({"rows": rows})
+
+
+@pytest.mark.parametrize(("rows", "every", "asked"), [(5_000, False, 5), (5_001, False, 1), (5_001, True, 5)])
+def test_many_rows_are_asked_in_one_fold_of_five_alone(rows: int, every: bool, asked: int) -> None:
+    examples = Examples(np.zeros((rows, 1)), np.arange(rows, dtype=np.float64), 0)
+    folds = folds_of(pl.DataFrame({"_id": range(rows)}), examples.target, 0, None, 5)
+    parts = Held(folds, every).parts(examples)
+    held = np.concatenate([held for _, held in parts])
+    assert len(parts) == asked
+    assert len(np.unique(held)) == len(held) == pytest.approx(rows * asked / 5, abs=1)
+    for seen, held in parts:
+        assert sorted([*seen, *held]) == list(range(rows))

@@ -21,7 +21,7 @@ from tillage.learn.learner import Numbers, softmax
 
 FEWEST = 60
 """Rows below which nothing is chosen: the linear model stands, and 100 rounds."""
-MANY = 12_000
+MANY = 5_000
 FOLDS = 5
 LINEAR = 8_000
 _ROUNDS = 100
