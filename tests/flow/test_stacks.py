@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tests.flow.test_changes_of_shape import Folder
 from tests.flow.world import KEY
 from tillage.core.errors import ConfigurationError
+from tillage.flow.stacking import common_shape
 
 PLAN = """\
 project: stacks
@@ -33,6 +35,14 @@ def folder(tmp_path: Path, least: int, last: str) -> Folder:
     made = Folder(tmp_path / "f", PLAN.format(least=least, last=last))
     made.write("data/a.csv", ROWS)
     return made
+
+
+def test_integers_that_could_not_be_told_apart_are_not_stacked() -> None:
+    """2^63 and more has no Int64: a step of a project may make such a column."""
+    signed = {"a": pl.Schema({"n": pl.Int8()}), "b": pl.Schema({"n": pl.Int64()})}
+    assert common_shape(signed, "both") == {"n": pl.Int64()}
+    with pytest.raises(ConfigurationError, match="'n' is Int8 in 'a', UInt64 in 'b'"):
+        common_shape({**signed, "b": pl.Schema({"n": pl.UInt64()})}, "both")
 
 
 @pytest.mark.parametrize("last", [AGGREGATE, DUPLICATES])
