@@ -98,7 +98,7 @@ HOSTILE = {
     "a type of 100 bytes": array("<f100", [1], 0, 8),
     "outside": array("<i8", [1], 1, 8),
     "before": array("<i8", [1], -8, 8),
-    "counted from the end": array("<i1", [1], -2, 1) + b"1234",
+    "counted from the end": array("|i1", [1], -2, 1),
     "far outside": array("<i8", [1], 10**400, 8),
     "shape too large": array("<i8", [2], 0, 8),
     "shape huge": array("<i8", [10**30], 0, 8),
