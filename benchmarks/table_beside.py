@@ -103,7 +103,8 @@ def learn(folder: Path) -> dict[str, Any]:
 def scorer(metric: str, said: Numbers, truth: Numbers) -> Callable[[Numbers | None], float]:
     """The metric of the rows, each so many times."""
     if metric == "roc_auc":
-        return Ranked(said, truth > 0).roc_auc
+        ranked = Ranked(said, truth > 0)
+        return lambda times: float(ranked.roc_auc(times))
     squares = (said - truth) ** 2
     return lambda times: float(np.sqrt(squares.mean() if times is None else times @ squares / times.sum()))
 
