@@ -3,7 +3,7 @@
 A pass sums over all rows in whole numbers: features and residuals are rounded to fixed places and multiplied in digits
 whose sums no float64 rounds, so neither chunks nor their order show. Newton's steps take the curvature from a sample,
 which is enough for a digit or two a pass (sub-sampled Newton), and what earlier steps met refines it (L-BFGS).
-Cost: a pass is some 2 CPU seconds a million rows of 20 numbers beside reading them; 4 to 6 passes as a rule.
+Cost: a pass reads all rows; few are needed, since the first guess is the optimum of the sample.
 Sources: Roosta-Khorasani and Mahoney, Sub-sampled Newton methods, Mathematical Programming 174, 2019; Nocedal and
 Wright, Numerical Optimization, 2006, algorithms 3.1, 5.2 and 7.4; Boehning, Annals of the Institute of Statistical
 Mathematics 44, 1992 (the bound on the curvature).

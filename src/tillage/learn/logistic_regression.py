@@ -3,7 +3,8 @@
 The optimum of a solver that holds all rows (there is but one), and the same to the last bit in whatever order and
 however cut they come. Columns are read as `ridge` reads them. A row that comes or goes costs all passes again: where
 rows are forgotten daily `linear_discriminant` is the cheaper relative, where a table is small `tabular_classifier` is
-the more able one. Cost: 4,000,000 rows of 20 columns take some 100 CPU seconds, `logistic_passes` says of what.
+the more able one. Cost: 4,000,000 rows of 20 columns take some two CPU minutes from files to
+a tested model, and 734 MB.
 Sources: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2009, section 4.4; those of
 `logistic_passes`.
 """
