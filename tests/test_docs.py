@@ -98,13 +98,13 @@ def test_the_checks_of_the_page_on_tables_run(tmp_path: Path, monkeypatch: pytes
         assert p.run().failed == ["orders"]
 
 
-@pytest.mark.parametrize("at", range(7))
+@pytest.mark.parametrize("at", range(8))
 def test_the_plans_of_the_page_on_learning_are_read(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("minilm", "names"):
         tiny_encoder.write(tmp_path / "models" / folder)
     monkeypatch.chdir(tmp_path)
     plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/learning.md").read_text(), re.DOTALL)
-    assert len(plans) == 7
+    assert len(plans) == 8
     assert parse(plans[at], tmp_path, registry()).tables
 
 

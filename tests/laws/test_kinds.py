@@ -420,7 +420,7 @@ def test_a_server(tmp_path: Path) -> None:
     with closing(Store(tmp_path / ".tillage")) as store:
         log = PredictionLog(store)
         loaded: Any = SimpleNamespace(
-            service="desk", model_name="m", version=1, linkage=Linkage(), keep=("text", "n"), route=""
+            service="desk", model_name="m", version=1, linkage=Linkage(), keep=("text", "n"), route="", redact=None
         )
         for at in range(2):
             names = log.ids.new(3)

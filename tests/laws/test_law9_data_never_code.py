@@ -41,7 +41,7 @@ def leaves(state: Any) -> list[Any]:
 
 def test_a_model_is_data_and_nothing_else() -> None:
     learners = registry().learners
-    assert len(learners) == 12
+    assert len(learners) == 13
     for name in set(learners) - set(EXCLUDED):
         model = trained(CASES[name].step, CASES[name].bring)
         assert isinstance(model, Fitted)
