@@ -1,7 +1,7 @@
 """One row of 1,000,000 purged from a source and the table made of it, in every version, against a rebuild.
 
 Start-up apart: the rebuild less a run with nothing to do, the purge less a process that opens the store and finds the
-row's id. Of each the one in the middle of five: runs with nothing to do, look-ups, purges in a store that nobody has
+row's id. Of each the cheapest of seven: runs with nothing to do, look-ups, purges in a store that nobody has
 looked a row up in, each in a copy of its own, and later purges, one after the other.
 
 Usage: python benchmarks/figure_purge.py [--quick] [--repetitions N] [--write docs/benchmarks.md]
@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from child import BENCHMARKS, STARTS, Used, middle, python, tillage
+from child import BENCHMARKS, STARTS, Used, least, python, tillage
 from figure import Figure, arguments
 
 PLAN = """\
@@ -48,7 +48,7 @@ class Purging:
         """From nothing; then the purges of one row each."""
         store, kept = self.folder / ".tillage", self.folder / "kept"
         used = tillage("run", cwd=self.folder)
-        self.idle.append(middle([tillage("run", cwd=self.folder) for _ in range(STARTS)]))
+        self.idle.append(least([tillage("run", cwd=self.folder) for _ in range(STARTS)]))
         store.rename(kept)
         first = []
         for n in range(STARTS):
@@ -56,10 +56,10 @@ class Purging:
             shutil.copytree(kept, store)
             first.append(self.purge(turn * STARTS + n))
         shutil.rmtree(kept)
-        self.first.append(middle(first))
+        self.first.append(least(first))
         others = range(self.rows // 2 + turn * STARTS, self.rows // 2 + (turn + 1) * STARTS)
-        self.find.append(middle([self.purge(key, "--only-find") for key in others]))
-        self.later.append(middle([self.purge(key) for key in others]))
+        self.find.append(least([self.purge(key, "--only-find") for key in others]))
+        self.later.append(least([self.purge(key) for key in others]))
         shown = json.loads(tillage("show", "--json", cwd=self.folder).out)["tables"]["readings"]["rows"]
         if shown != (left := self.rows - 1 - STARTS):
             raise RuntimeError(f"{left:,} rows were to be left, and {shown:,} are")

@@ -6,7 +6,10 @@ Usage: python benchmarks/purge_row.py STORE KEY [--only-find]
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+
+os.environ.setdefault("POLARS_MAX_THREADS", "1")  # as `tillage forget` does, before Polars loads
 
 import polars as pl
 
