@@ -164,6 +164,8 @@ def score(taken: Way, model: Fitted, rows: pl.DataFrame, kept: KeptAnswers | Non
     target = model.state.get("target")
     _require(taken, model, rows, target)
     answers = [_slice(taken, model, part, target, n, kept) for n, part in enumerate(rows.iter_slices(SLICE))]
+    if kept is not None:
+        kept.save()
     if not answers:
         empty = {PREDICTION: pl.String, CONFIDENCE: pl.Float64, **dict.fromkeys(more, pl.Float64), ERROR: pl.String}
         return rows.rename(given).with_columns(pl.lit(None, dtype=t).alias(c) for c, t in empty.items())
