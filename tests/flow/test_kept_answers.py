@@ -54,6 +54,15 @@ class Ends(Fitted):
         return rows.with_columns((n * 2).alias("prediction"), n.alias("low"), pl.lit(float("inf")).alias("high"))
 
 
+class Which(Fitted):
+    """Says which column has the values."""
+
+    state: dict[str, Any] = Field(default_factory=dict)
+
+    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(pl.lit("x" if "x" in rows.columns else "z").alias("prediction"))
+
+
 class Short(Map):
     """Turns long texts away."""
 
@@ -138,6 +147,24 @@ def test_the_same_rows_in_another_file(store: Store) -> None:
     assert answered(store, words("a b c d e").with_columns(other=pl.int_range(5))) == 0
     other = words("a b c d e").select("x", "text", n=pl.lit(1))
     assert answered(store, other) == 0
+
+
+def test_slices_that_begin_alike(store: Store) -> None:
+    assert answered(store, words("a b c d a e f g")) == 8
+    assert answered(store, words("a X c d a Y f g")) == 2
+
+
+def test_rows_of_which_none_stays_have_no_confidence(store: Store) -> None:
+    """As when nothing is kept, though the part that they are found in has one."""
+    assert answered(store, words("longer a")) == 2
+    assert answered(store, words("longer")) == 0
+
+
+def test_the_same_values_in_another_column(store: Store) -> None:
+    taken = Way("raw", {"x": pl.Float64(), "z": pl.Float64()})
+    assert answered(store, pl.DataFrame({"x": [1.0, 2.0]}), Which(), taken) == 2
+    assert answered(store, pl.DataFrame({"z": [1.0, 2.0]}), Which(), taken) == 2
+    assert answered(store, pl.DataFrame({"z": [1.0]}), Which(), taken) == 0
 
 
 def test_another_model_another_map_another_shape(store: Store) -> None:
