@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +16,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+import tillage
 from tillage.face.scoring import guarded
+from tillage.flow import score as scoring
 
 Ask = Callable[..., dict[str, Any]]
 Tell = Callable[..., tuple[int, str, str]]
+SOURCE = Path(tillage.__file__).parents[1]
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -121,6 +129,64 @@ def test_a_failure_leaves_the_former_output(garden: Path, ask: Ask, monkeypatch:
     monkeypatch.setattr(pl.DataFrame, "write_csv", full)
     assert ask("score", "topic", "--input", "in.csv", "--output", "o.csv")["_code"] == 69
     assert (garden / "o.csv").read_text() == "before"
+
+
+def many_rows(n: int) -> str:
+    """A CSV of rows of which some are bad, turned away or unreadable."""
+    texts = ("lice sit on leaf", "the drip hose leaks at", "skip me", "dry soil of bed")
+    lines = [f"{texts[i % 4]}{'' if i % 4 == 2 else f' {i}'},{'x' if i % 9 == 4 else i}" for i in range(n)]
+    return "text,id\n" + "\n".join("short" if i % 10 == 7 else line for i, line in enumerate(lines)) + "\n"
+
+
+KILLED = """\
+import sys
+from tillage.face.main import ended
+from tillage.flow import kept_answers, score
+score.SLICE, kept_answers.SAVE_SECONDS = 20, 0
+sys.exit(ended(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_killed_scoring_goes_on_where_it_was(
+    garden: Path, tmp_path: Path, ask: Ask, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And writes what an unbroken one would have, byte for byte."""
+    shutil.copytree(garden, tmp_path / "unbroken")
+    (garden / "in.csv").write_text(many_rows(100))
+    (garden / f"out.{form}").write_text("before")
+    words = ("score", "topic", "--input", "in.csv", "--output", f"out.{form}")
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED, *words],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "TILLAGE_FAILPOINT": "memo.commit:3"},
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL
+    assert (garden / f"out.{form}").read_text() == "before"
+    scoring._positions()  # kept for slices of every length
+    monkeypatch.setattr(scoring, "SLICE", 20)
+    value = ask(*words)
+    assert (value["_code"], value["rows"], value["anew"]) == (0, 100, 90 - 40)
+    whole = garden / f"whole.{form}"
+    unbroken = ask(*words[:4], "--output", whole, "--plan", tmp_path / "unbroken")
+    assert unbroken["anew"] == 90
+    assert (garden / f"out.{form}").read_bytes() == whole.read_bytes()
+    assert sorted(p.name for p in garden.iterdir() if p.name.startswith(".")) == [".tillage"]
+
+
+def test_a_file_that_grew_is_answered_where_it_is_new(garden: Path, ask: Ask, tell: Tell) -> None:
+    words = ("score", "topic", "--input", "in.csv", "--output")
+    (garden / "in.csv").write_text(many_rows(50))
+    assert ask(*words, "out.csv")["anew"] == 45
+    (garden / "in.csv").write_text(many_rows(60))
+    code, out, _ = tell(*words, "out.csv")
+    assert code == 0
+    assert "Answered 8 of 54 rows anew" in out, "of nine new rows one is like another of its slice"
+    assert tell(*words, "again.jsonl")[1].count("Answered 0 of 54 rows anew") == 1, "whatever is written"
+    assert ask("gc")["_code"] == 0
+    assert ask(*words, "whole.csv")["anew"] == 54
+    assert (garden / "whole.csv").read_bytes() == (garden / "out.csv").read_bytes()
+    assert "anew" not in tell("score", "topic", "--input", "in.csv", "--output", "out.csv", "--from", "clean")[1]
 
 
 PLAN = """\

@@ -21,7 +21,9 @@ from tillage.core.errors import InputMissing, UsageError
 from tillage.core.rows import ID, ids
 from tillage.face.rooms import project
 from tillage.flow import erasure, seen, sharding
+from tillage.flow.kept_answers import KeptAnswers
 from tillage.flow.prediction_table import read_predictions
+from tillage.flow.score import score, way
 from tillage.promises import forget, release_object
 from tillage.promises.answers import Answers
 from tillage.promises.copies import Named
@@ -171,6 +173,29 @@ def test_a_file_without_a_key_waits_when_it_changes(whole: Lives, key: None) -> 
         assert release_object(p, "visits", "visits/v.jsonl") == 3
         assert p.run().waiting == []
         assert p.read("visits").height < before
+
+
+def test_answers_kept_of_a_file_are_gone(whole: Lives, key: None) -> None:
+    """Also those of who began to score before the erasure, and ends after it; both are answered again, and the same."""
+    folder = whole.copy()
+    with folder.open() as p:
+        model, taken = p.model("bayes"), way(p, "plain", "people")
+        rows = p.read("people").select(taken.schema.keys())
+        before = p.store.objects.names()
+        kept, late = (KeptAnswers(p.store, taken, model, "digest of the model") for _ in range(2))
+        first = score(taken, model, rows, kept)
+        [part] = p.store.objects.names() - before
+        assert any(part in place and "prediction" in place for place in scan(store_of(folder)))
+        again = KeptAnswers(p.store, taken, model, "digest of the model")
+        assert score(taken, model, rows, again).equals(first)
+        assert (kept.anew, again.anew) == (rows.height, 0)
+        forget(p, "people", subject=[PERSON])
+        assert scan(store_of(folder)) == []
+        assert verify(p.store).orphans == 0
+        assert score(taken, model, rows, late).equals(first)
+        assert (late.anew, late.unkept) == (rows.height, "rows were forgotten meanwhile")
+        assert verify(p.store).orphans == 0
+    assert scan(store_of(folder)) == []
 
 
 def _skip(where: Any, name: str, instead: Any = None) -> Callable[[pytest.MonkeyPatch], None]:

@@ -3,7 +3,7 @@
 The file is read as data of the model's table would be (columns of text stay the text that was written), and its bad
 records stand in the output with their reason. A CSV is written for spreadsheets too: text that one would run as a
 formula gets a leading quote (OWASP, CSV Injection). Bytes, such as pictures, are written in base64 there and in JSON
-lines, and are read so.
+lines, and are read so. Answers are kept in the store: a file that was begun, or has grown, is not answered twice.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ def score(
     plan: PlanFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict for each row of a file: its columns, then prediction, confidence and error."""
+    """Predict for each row of a file: its columns, then prediction, confidence and error. Answers are kept: again, or
+    after a kill, only new rows are answered."""
     from tillage.core.errors import InputMissing
     from tillage.flow import score as scorer
+    from tillage.flow.kept_answers import KeptAnswers
     from tillage.text.spans import structured
 
     screen = Screen(as_json)
@@ -71,8 +73,9 @@ def score(
         taken = scorer.way(project, project.plan.models[model].table, start)
         fitted = project.model(model)
         learner = project.plan.models[model].learner
-    rows, numbers, bad = _read(source, taken)
-    answered = _with_bad(scorer.score(taken, fitted, rows), numbers, bad)
+        rows, numbers, bad = _read(source, taken)
+        kept = KeptAnswers(project.store, taken, fitted, at.facts["digest"])
+        answered = _with_bad(scorer.score(taken, fitted, rows, kept), numbers, bad)
     if kind != "csv" and getattr(learner, "task", "") == "token_classification":
         answered = answered.with_columns(structured(answered["prediction"]))
     with replacing(output) as temporary:
@@ -87,11 +90,16 @@ def score(
         "output": str(output),
         "rows": answered.height,
         "predicted": answered.height - turned_away.total(),
+        "anew": kept.anew,
         "bad": dict(Counter(b.reason for b in bad)),
         "errors": dict(turned_away.most_common(20)),
         "passed_over": list(taken.passed_over),
     }
     screen.line(f"{many(answered.height, 'row')}, {value['predicted']:,} predicted by {model} v{at.version}: {output}")
+    if kept.anew < rows.height:
+        screen.line(f"Answered {kept.anew:,} of {many(rows.height, 'row')} anew; the others were kept from before.")
+    if kept.unkept:
+        screen.say(f"These answers are not kept: {kept.unkept}.")
     for reason, n in turned_away.most_common(20):
         screen.say(f"{many(n, 'row')} without a prediction: {reason}")
     if taken.passed_over:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from tillage.core.rows import ID, INTO, PARENT, REASON, drop_columns, split_left
 from tillage.core.step import Fitted, Map
 
 if TYPE_CHECKING:
+    from tillage.flow.kept_answers import KeptAnswers
     from tillage.flow.run import Project
 
 PREDICTION, CONFIDENCE, ERROR = "prediction", "confidence", "error"
@@ -140,7 +141,7 @@ def _schema(project: Project, start: str) -> dict[str, pl.DataType]:
     return {c: pl.String() for c in at.columns}
 
 
-def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
+def score(taken: Way, model: Fitted, rows: pl.DataFrame, kept: KeptAnswers | None = None) -> pl.DataFrame:
     """The rows as they came, in their order, with `prediction`, `confidence` (of a classifier) and `error`.
 
     A model that says more (its `adds`, such as the ends of an interval) has those columns before `error`.
@@ -148,7 +149,8 @@ def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
     `error` is null where there is a prediction; else the reason under which a Map turned the row away, or which value
     could not be read as the type that the model saw. Columns that the model's table does not know stay as they are
     and are not looked at; a missing target is null. A column of the rows that is called as one of the answers comes
-    back as `NAME_given`. Raises BadData for missing columns, UsageError for reserved ones.
+    back as `NAME_given`. What is `kept` is not answered again. Raises BadData for missing columns, UsageError for
+    reserved ones.
     """
     more = added(model)
     own = (PREDICTION, CONFIDENCE, *more, ERROR)
@@ -161,7 +163,9 @@ def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
         )
     target = model.state.get("target")
     _require(taken, model, rows, target)
-    answers = [_slice(taken, model, part, target) for part in rows.iter_slices(SLICE)]
+    answers = [_slice(taken, model, part, target, n, kept) for n, part in enumerate(rows.iter_slices(SLICE))]
+    if kept is not None:
+        kept.save()
     if not answers:
         empty = {PREDICTION: pl.String, CONFIDENCE: pl.Float64, **dict.fromkeys(more, pl.Float64), ERROR: pl.String}
         return rows.rename(given).with_columns(pl.lit(None, dtype=t).alias(c) for c, t in empty.items())
@@ -170,10 +174,15 @@ def score(taken: Way, model: Fitted, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.rename(given).with_columns(made[c] for c in names)
 
 
-def _slice(taken: Way, model: Fitted, rows: pl.DataFrame, target: str | None) -> pl.DataFrame:
+def _slice(
+    taken: Way, model: Fitted, rows: pl.DataFrame, target: str | None, number: int, kept: KeptAnswers | None
+) -> pl.DataFrame:
     """The answers to some rows, in their order."""
     ready, errors = typed(_known(taken, rows, target), taken.schema)
-    given = answers(taken.maps, model, ready, errors)
+    if kept is None:
+        given = answers(taken.maps, model, ready, errors)
+    else:
+        given = kept.answers(number, ready, errors, partial(answers, taken.maps, model))
     made: list[pl.Series] = [pl.Series(PREDICTION, given.predictions, strict=False)]
     if given.confidences is not None:
         made.append(pl.Series(CONFIDENCE, given.confidences, dtype=pl.Float64))
