@@ -6,11 +6,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import polars as pl
 import pytest
 
-import onnx
 from tillage.core.errors import UsageError
 from tillage.core.step import Fold
 from tillage.learn import (
