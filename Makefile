@@ -1,5 +1,5 @@
 # The one door: people and CI call these targets and nothing else.
-# Every target sets up what it needs; setup runs again only when a lock or pyproject.toml has changed.
+# Every target sets up what it needs; setup runs again only when a lock, pyproject.toml or the C has changed.
 
 PYTHON ?= python3
 UV ?= uv
@@ -10,6 +10,7 @@ BASE := $(VENV)/base.stamp
 DEV := $(VENV)/dev.stamp
 DEEP := $(VENV)/deep.stamp
 TORCH := torch==2.13.0
+NATIVE := $(wildcard src/tillage/text/c/*)
 CODE := src tests $(wildcard benchmarks)
 BENCHES := $(wildcard benchmarks/figure_*.py)
 LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
@@ -59,12 +60,12 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-$(BASE): requirements/base.txt pyproject.toml | $(VENV)/bin/python
+$(BASE): requirements/base.txt pyproject.toml $(NATIVE) | $(VENV)/bin/python
 	$(PIP) install --require-hashes -r requirements/base.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV): requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+$(DEV): requirements/dev.txt pyproject.toml $(NATIVE) | $(VENV)/bin/python
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $(BASE) $@

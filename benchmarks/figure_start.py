@@ -13,7 +13,7 @@ from figure import Figure, arguments
 HELP_LIMIT = 0.4
 PACKAGE_LIMIT = 46
 ENTRY = re.compile(r"^([a-z0-9][a-z0-9._-]*)==", re.MULTILINE)
-BACKEND = {"tillage (pyproject.toml:build)", "hatchling", "editables"}
+BACKEND = {"tillage (pyproject.toml:build)", "setuptools"}
 """Who asks for a package that only builds the project itself."""
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tillage.text.native import compiled
 from tillage.text.runs import Words, constants, mixed
 from tillage.text.shingles import Shingles, in_blocks
 from tillage.text.unicode import is_ascii
@@ -74,6 +75,10 @@ def signatures(found: Shingles, permutations: int) -> Signatures:
     factors = (constants(permutations, 0x65) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
     terms = (constants(permutations, 0x61) >> np.uint64(32)).astype(np.uint32)
     words = (found.hashes >> np.uint64(32)).astype(np.uint32)
+    if compiled is not None:
+        signed = np.empty((len(found.starts) - 1, permutations), dtype=np.uint32)
+        compiled.signatures(found.hashes, found.starts, factors, terms, signed)
+        return signed
     firsts = found.starts[:-1]
     out = np.empty((permutations, len(firsts)), dtype=np.uint32)
     permuted = np.empty_like(words)

@@ -1,0 +1,26 @@
+"""The compiled functions that read texts byte by byte, where the install built them.
+
+They are written in C (`text/c`), against Python's stable ABI, and are an extra: where there was no compiler, or
+TILLAGE_TWINS is set, `compiled` is None and the functions in Python that stand beside each call, its twins, do the same
+with the same result, slower. What they cost and give is measured by `benchmarks/figure_text.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from types import ModuleType
+
+__all__ = ["compiled"]
+
+
+def _loaded() -> ModuleType | None:
+    if os.environ.get("TILLAGE_TWINS"):
+        return None
+    try:
+        return import_module("tillage.text._native")
+    except ImportError:
+        return None
+
+
+compiled = _loaded()
