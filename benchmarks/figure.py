@@ -74,6 +74,9 @@ class Figure:
         command = f"python benchmarks/figure_{name}.py"
         if given.quick or not given.usual:
             command += " --quick" if given.quick else f" --repetitions {given.repetitions}"
+        for option in ("data", "peers"):
+            if getattr(given, option, None) is not None:
+                command += f" --{option} DIR"
         self.say(f"`{command}` on {machine()}")
         self.say(f"at {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}, {load('at the start')}.")
 

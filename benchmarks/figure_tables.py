@@ -193,8 +193,8 @@ class Beside:
         self.figure.say()
         self.figure.say(
             "Scores on held-out rows with 95 % bootstrap intervals, and CPU seconds of learning, one thread each. "
-            "AutoGluon has no torch here, so no neural network; of a time it makes year, month, day and weekday, and not the "
-            "hour, which is most of what is to be known of metro's traffic."
+            "AutoGluon has no torch here, so no neural network; of a time it makes year, month, day and weekday, "
+            "and not the hour, which is most of what is to be known of metro's traffic."
         )
         self.figure.say()
         self.figure.say("| set, held-out rows | score | ours | AutoGluon | difference | ours, s | AutoGluon, s | of |")
