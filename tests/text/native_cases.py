@@ -10,12 +10,15 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 
 Case = Callable[[np.random.Generator], None]
+T = TypeVar("T")
 
 SIGNS = (
     "abcdefghijklmnopqrstuvwxyzABCXYZ0123456789     \n\n\t\r.,;:!?-_#@/()<>&%+'\"{}[]\\",
@@ -41,7 +44,7 @@ def texts(chance: np.random.Generator) -> pl.Series:
     return pl.Series("text", made, dtype=pl.String)
 
 
-def twin(module: ModuleType, function: Callable[[], object]) -> object:
+def twin(module: ModuleType, function: Callable[[], T]) -> T:
     """What the function says when this module has no compiled functions."""
     kept = module.compiled
     module.compiled = None  # type: ignore[attr-defined]
@@ -51,17 +54,58 @@ def twin(module: ModuleType, function: Callable[[], object]) -> object:
         module.compiled = kept  # type: ignore[attr-defined]
 
 
+def spoken(chance: np.random.Generator) -> pl.Series:
+    """Texts of tokens from one byte to some hundred, Latin, Cyrillic and Han ones, with all kinds of space between."""
+    letters = ("a", "z", "\u0416", "\u00df", "\u0e01", "\u3042", "\uff0c", "\ud55c", "\U0001f600", "\u4e00", "\u9fff")
+    blanks = (" ", "  ", "\n", "\t", "\x0b\x0c\r", "\x1c", "\x85", "\xa0", "\u1680", "\u2000", "\u200a", "\u200b")
+    blanks += ("\u2028", "\u2029", "\u202f", "\u205f", "\u3000", "")
+    made = []
+    for _ in range(int(chance.integers(0, 8))):
+        some, gaps = chance.choice(letters, int(chance.integers(1, 4))), chance.choice(blanks, 2)
+        sizes = chance.choice([1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 63, 64, 65, 66, 200], int(chance.integers(0, 60)))
+        made.append("".join("".join(chance.choice(some, size)) + str(chance.choice(gaps)) for size in sizes))
+    return pl.Series("text", made, dtype=pl.String)
+
+
+def tokens(chance: np.random.Generator) -> None:
+    """`text.shingles.tokens`."""
+    module = import_module("tillage.text.shingles")
+    some = (spoken if chance.random() < 0.6 else texts)(chance).str.to_lowercase()
+    for here, there in zip(module.tokens(some), twin(module, lambda: module.tokens(some)), strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def shingles(chance: np.random.Generator) -> None:
+    """`text.shingles.shingles`."""
+    module = import_module("tillage.text.shingles")
+    some = (spoken if chance.random() < 0.6 else texts)(chance)
+    for here, there in zip(module.shingles(some), twin(module, lambda: module.shingles(some)), strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def buckets(chance: np.random.Generator) -> None:
+    """`text.minhash.buckets`."""
+    from tillage.text import minhash
+
+    some = (spoken if chance.random() < 0.6 else texts)(chance)
+    bands = minhash.Bands(int(chance.integers(1, 12)), int(chance.integers(1, 5)))
+    here = minhash.buckets(some, bands)
+    cut = import_module("tillage.text.shingles")
+    there = twin(cut, lambda: twin(minhash, lambda: minhash.buckets(some, bands)))
+    np.testing.assert_array_equal(here, there)
+
+
 def signatures(chance: np.random.Generator) -> None:
     """`text.minhash.signatures`."""
     from tillage.text import minhash
-    from tillage.text.shingles import shingles
+    from tillage.text.shingles import shingles as cut
 
-    found, permutations = shingles(texts(chance)), int(chance.integers(1, 40))
+    found, permutations = cut(texts(chance)), int(chance.integers(1, 40))
     here = minhash.signatures(found, permutations)
     np.testing.assert_array_equal(here, twin(minhash, lambda: minhash.signatures(found, permutations)))
 
 
-CASES: dict[str, Case] = {case.__name__: case for case in (signatures,)}
+CASES: dict[str, Case] = {case.__name__: case for case in (signatures, tokens, shingles, buckets)}
 
 
 def main(file: str, seconds: float) -> None:

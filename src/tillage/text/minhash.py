@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tillage.text.native import compiled
 from tillage.text.runs import Words, constants, mixed
-from tillage.text.shingles import Shingles, in_blocks
+from tillage.text.shingles import FEWER, PLACES, Shingles, blocks, in_blocks, tokens
 from tillage.text.unicode import is_ascii
 
 RECALL = 0.99
@@ -72,13 +72,12 @@ def signatures(found: Shingles, permutations: int) -> Signatures:
     >>> bool(0.6 < (a == b).mean() < 0.9)  # five of seven shingles
     True
     """
-    factors = (constants(permutations, 0x65) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
-    terms = (constants(permutations, 0x61) >> np.uint64(32)).astype(np.uint32)
-    words = (found.hashes >> np.uint64(32)).astype(np.uint32)
+    factors, terms = _permutations(permutations)
     if compiled is not None:
         signed = np.empty((len(found.starts) - 1, permutations), dtype=np.uint32)
         compiled.signatures(found.hashes, found.starts, factors, terms, signed)
         return signed
+    words = (found.hashes >> np.uint64(32)).astype(np.uint32)
     firsts = found.starts[:-1]
     out = np.empty((permutations, len(firsts)), dtype=np.uint32)
     permuted = np.empty_like(words)
@@ -99,6 +98,18 @@ def buckets(texts: pl.Series, bands: Bands, *, lowered: bool = False) -> Words:
     >>> found.shape, bool((found[0] == found[1]).all()), bool((found[0] == found[2]).any())
     ((3, 9), True, False)
     """
+    if compiled is not None:
+        permuted = _permutations(bands.bands * bands.rows)
+        mixes, out = (
+            (constants(bands.rows, 0x72), constants(bands.bands, 0x6E)),
+            np.empty((len(texts), bands.bands), np.uint64),
+        )
+        at = 0
+        for block in blocks(texts):
+            found = tokens(block if lowered else block.str.to_lowercase())
+            compiled.buckets(*found, PLACES, FEWER, *permuted, *mixes, out[at : at + len(block)])
+            at += len(block)
+        return out
     wide = ~is_ascii(texts)
     if wide.all() or not wide.any():
         return _buckets(texts, bands, lowered)
@@ -125,6 +136,12 @@ def jaccard(a: Words, b: Words) -> float:
     places[places == len(b)] = 0
     both = int(np.count_nonzero(b[places] == a))
     return both / (len(a) + len(b) - both)
+
+
+def _permutations(count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """What each permutation multiplies with, and what it adds."""
+    factors = (constants(count, 0x65) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+    return factors, (constants(count, 0x61) >> np.uint64(32)).astype(np.uint32)
 
 
 def _banded(signed: Signatures, bands: Bands) -> Words:

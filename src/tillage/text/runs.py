@@ -21,7 +21,7 @@ PAD = 8
 
 _ZEROS = pl.Series("", [chr(0) * PAD])
 _BASE = 0x9E3779B97F4A7C15
-_FAR = 64
+FAR = 64
 """Bytes of a run that are loaded; the rest of a longer one is hashed by itself."""
 _SLOTS = 19
 """Bits of a key that are looked at first, at least: two megabytes of places."""
@@ -53,15 +53,20 @@ def run_hashes(data: Bytes, first: Offsets, last: Offsets) -> Words:
     out = mixed(_bare(_loaded(words, first), lengths))
     long = np.flatnonzero(lengths > PAD)
     done = PAD
-    while long.size and done < _FAR:
+    while long.size and done < FAR:
         part = _bare(_loaded(words, first[long] + done), lengths[long] - done)
         out[long] = mixed(part + out[long] * np.uint64(_BASE))
         done += PAD
         long = long[lengths[long] > done]
     if long.size:
-        rest = [xxh3_64_intdigest(data[first[n] + done : last[n]].tobytes()) for n in long.tolist()]
-        out[long] = mixed(np.array(rest, dtype=np.uint64) + out[long] * np.uint64(_BASE))
+        out[long] = finished(out[long], data, first[long] + done, last[long])
     return out
+
+
+def finished(begun: Words, data: Bytes, first: Offsets, last: Offsets) -> Words:
+    """The hashes of runs longer than FAR: what was begun with their first FAR bytes, and those from there."""
+    rest = [xxh3_64_intdigest(data[a:b].tobytes()) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+    return mixed(np.array(rest, dtype=np.uint64) + begun * np.uint64(_BASE))
 
 
 def _loaded(words: Words, at: Offsets) -> Words:

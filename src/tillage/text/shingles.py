@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tillage.text.runs import PAD, Bytes, Offsets, Words, constants, joined, mixed, run_hashes
+from tillage.text.native import compiled
+from tillage.text.runs import FAR, PAD, Bytes, Offsets, Words, constants, finished, joined, mixed, run_hashes
 
 SIZE = 5
 """Tokens of a shingle."""
@@ -90,17 +91,53 @@ def blocks(texts: pl.Series) -> Iterator[pl.Series]:
         at = until
 
 
-_PLACES = constants(SIZE, 0x6C6C)
-_FEWER = constants(SIZE, 0x6167)
+PLACES = constants(SIZE, 0x6C6C)
+FEWER = constants(SIZE, 0x6167)
 """What is added to the only shingle of a text by its number of tokens, so that no longer shingle equals it."""
+
+
+class Tokens(NamedTuple):
+    """The hashes of the tokens of some texts, those of text i from `bounds[i]` to `bounds[i+1]`."""
+
+    hashes: Words
+    bounds: Offsets
+
+
+def tokens(texts: pl.Series) -> Tokens:
+    """Those of texts in lower case, null as empty.
+
+    >>> found = tokens(pl.Series(["one two", "", "two"]))
+    >>> found.bounds.tolist(), bool(found.hashes[1] == found.hashes[2])
+    ([0, 2, 2, 3], True)
+    """
+    if compiled is None:
+        return _tokens_by_twin(texts)
+    data, starts = joined(texts), _running(texts.str.len_bytes().fill_null(0).cast(pl.Int64).to_numpy())
+    hashes = np.empty((data.size + len(texts)) // 2, dtype=np.uint64)  # two tokens have a space or a Han between them
+    bounds = np.empty(len(starts), dtype=np.int64)
+    far = np.empty((data.size // FAR, 3), dtype=np.int64)
+    long = far[: compiled.tokens(data, starts, hashes, bounds, far)]
+    if len(long):
+        hashes[long[:, 0]] = finished(hashes[long[:, 0]], data, long[:, 1], long[:, 2])
+    return Tokens(hashes[: bounds[-1]], bounds)
 
 
 def _shingles(texts: pl.Series) -> Shingles:
     """Those of texts in lower case."""
+    found = tokens(texts)
+    if compiled is None:
+        return _runs(*found)
+    starts = _running(np.maximum(np.diff(found.bounds) - (SIZE - 1), 1))
+    hashes = np.empty(starts[-1], dtype=np.uint64)
+    compiled.shingles(*found, PLACES, FEWER, starts, hashes)
+    return Shingles(hashes, starts)
+
+
+def _tokens_by_twin(texts: pl.Series) -> Tokens:
     data = joined(texts, "\n")  # a space behind each, so that no token goes over the end of a text
     starts = _running(texts.str.len_bytes().fill_null(0).cast(pl.Int64).to_numpy() + 1)
     first, last = _tokens(data[:-PAD])
-    return _runs(run_hashes(data, first, last), np.searchsorted(first, starts).astype(np.int64))
+    return Tokens(run_hashes(data, first, last), np.searchsorted(first, starts).astype(np.int64))
 
 
 def _tokens(data: Bytes) -> tuple[Offsets, Offsets]:
@@ -156,10 +193,10 @@ def _runs(tokens: Words, bounds: Offsets) -> Shingles:
     out = np.empty(int(starts[-1]), dtype=np.uint64)
     alone = np.zeros(out.size, dtype=np.bool_)
     alone[starts[few]] = True
-    made = _FEWER[counts[few]]
+    made = FEWER[counts[few]]
     for n in range(SIZE - 1):
         some = counts[few] > n
-        made[some] += tokens[bounds[few[some]] + n] * _PLACES[n]
+        made[some] += tokens[bounds[few[some]] + n] * PLACES[n]
     out[alone] = made
     out[~alone] = _whole(tokens, bounds)
     return Shingles(mixed(out), starts)
@@ -170,9 +207,9 @@ def _whole(tokens: Words, bounds: Offsets) -> Words:
     width = tokens.size - (SIZE - 1)
     if width <= 0:
         return tokens[:0]
-    found = tokens[:width] * _PLACES[0]
+    found = tokens[:width] * PLACES[0]
     for n in range(1, SIZE):
-        found += tokens[n : n + width] * _PLACES[n]
+        found += tokens[n : n + width] * PLACES[n]
     inside = np.ones(tokens.size, dtype=np.bool_)
     for n in range(1, SIZE):
         ends = bounds[1:] - n

@@ -23,5 +23,6 @@ int holds(const Py_buffer *array, const char *name, Py_ssize_t items, Py_ssize_t
 int ascends(const Py_buffer *bounds, const char *name, Py_ssize_t end);
 
 extern PyMethodDef minhash_methods[];
+extern PyMethodDef shingles_methods[];
 
 #endif
