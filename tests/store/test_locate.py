@@ -1,7 +1,7 @@
 """Where a row is: the locator against a dictionary, while runs are built, merged, outlived and purged.
 
 Mutations caught: locate: `_merge` that keeps dead chunks on its list (a purge then never reads them), or places of
-the runs before not added up; `_HIGH48` one bit shorter or longer; `side="left"` twice; runs of a purged object kept;
+the runs before not added up; `HIGH48` one bit shorter or longer; `side="left"` twice; runs of a purged object kept;
 `covered` ignored (each look-up builds all again); a piece that begins within a prefix, or one entry late; equal entries
 that leave together.
 """

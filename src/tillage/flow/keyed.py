@@ -27,8 +27,9 @@ from tillage.flow.showing import shown_among
 from tillage.flow.stacking import refuse_twice
 from tillage.flow.stages import Stage
 from tillage.store.digests import content_hashes
+from tillage.store.entries import LARGEST_RUN, Entries
 from tillage.store.index import KEY, Index
-from tillage.store.locate import LARGEST_RUN, Entries, Run, candidates, locate
+from tillage.store.locate import Run, candidates, locate
 from tillage.store.objects import Stored
 from tillage.store.tables import LEFT, ROWS, Changes, Chunk, Draft, NewChunk, Store, Version
 

@@ -36,7 +36,8 @@ from tillage.flow.survey import Known, Survey, held_objects, read_before, source
 from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import dump
 from tillage.store.digests import content_hashes
-from tillage.store.locate import Entries, Run, alike, locate, places_of, prefixes
+from tillage.store.entries import Entries, alike, places_of, prefixes
+from tillage.store.locate import Run, locate
 from tillage.store.tables import LEFT, ROWS, Chunk, Draft, NewChunk, Store, Version
 
 OBJECT = "_object"

@@ -21,29 +21,19 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import polars as pl
 
-from tillage.core.errors import TillageError
-from tillage.core.rows import ID, high, only
+from tillage.core.rows import ID, only
 from tillage.store.catalog import dump, load
+from tillage.store.entries import HIGH48, LARGEST_RUN, PLACE, Entries, ascending, prefixes
 from tillage.store.objects import Objects, Stored
 from tillage.store.tables import ROWS, Chunk, Store
 
 MANY_RUNS = 6
-LARGEST_RUN = 1 << 16
-"""Chunks a run can tell apart."""
-
 PIECE_ENTRIES = 1 << 16
 """Most entries of a piece: half a megabyte."""
 
 MOST_PIECES = 128
 """Pieces kept in memory for each store."""
 
-PIECE = 1 << 18
-"""Entries compared at a time."""
-
-PLACE = np.uint64(0xFFFF)
-"""The bits of an entry that number a chunk of its run."""
-
-_HIGH48 = ~PLACE
 _PLACE_BITS = np.uint64(16)
 _NONE = np.empty(0, dtype="<u8")
 
@@ -169,13 +159,6 @@ def _by_chunk(wanted: pl.Series, at: np.ndarray, which: np.ndarray) -> dict[int,
     return {int(at[a]): ordered.slice(a, b - a) for a, b in pairwise(bounds) if a < b}
 
 
-def prefixes(wanted: pl.Series) -> np.ndarray:
-    """The top 48 bits of each id, in place."""
-    if len(wanted) == 1:  # who forgets or traces one row asks ten times, and a query costs a tenth of a millisecond
-        return np.array([wanted[0] >> 64], dtype=np.uint64) & _HIGH48
-    return wanted.rename(ID).to_frame().select(high(ID))[ID].to_numpy() & _HIGH48
-
-
 def _search(entries: np.ndarray, needles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each find among the entries: the needle's position, and the place that the entry numbers."""
     start = np.searchsorted(entries, needles, side="left")
@@ -242,55 +225,6 @@ def _build(store: Store, chunks: list[Chunk]) -> tuple[np.ndarray, list[int]]:
     for c in chunks:
         run.add(store.objects.get_frame(c.object, c.checksum, [ID])[ID])
     return run.sorted(), [c.id for c in chunks]
-
-
-class Entries:
-    """The entries of a run in the making: 8 bytes a row, set aside at once, so that no part of them is held twice.
-
-    >>> run = Entries(2)
-    >>> run.add(pl.Series([5 << 80, 3 << 80], dtype=pl.UInt128))
-    >>> [int(e) >> 16 for e in run.sorted()]
-    [3, 5]
-    """
-
-    def __init__(self, expected: int) -> None:
-        """`expected`: about how many rows will come; memory is taken as they do."""
-        self._entries = np.empty(expected, dtype="<u8")
-        self._rows = self._chunks = 0
-
-    def add(self, shown: pl.Series) -> None:
-        """The ids that the next chunk shows; raises TillageError for more chunks than a run can tell apart."""
-        if self._chunks == LARGEST_RUN:
-            raise TillageError(
-                f"One reading wrote more than {LARGEST_RUN:,} chunks, too many for a table with a key.",
-                fix="Add the files in several runs.",
-            )
-        end = self._rows + len(shown)
-        if end > len(self._entries):
-            self._entries = np.concatenate([self._entries[: self._rows], np.empty(end, dtype="<u8")])
-        np.bitwise_or(prefixes(shown), np.uint64(self._chunks), out=self._entries[self._rows : end])
-        self._rows, self._chunks = end, self._chunks + 1
-
-    def sorted(self) -> np.ndarray:
-        """All entries, ascending."""
-        entries = self._entries[: self._rows]
-        entries.sort()
-        return entries
-
-
-def alike(entries: np.ndarray) -> np.ndarray:
-    """The prefixes that stand more than once in a run, in pieces, so that memory stays that of the run."""
-    found = [np.empty(0, dtype="<u8")]
-    for at in range(0, len(entries) - 1, PIECE):
-        some = entries[at : at + PIECE + 1]
-        found.append(some[1:][(some[1:] ^ some[:-1]) <= PLACE] & _HIGH48)
-    return np.concatenate(found)
-
-
-def places_of(entries: np.ndarray, same: np.ndarray) -> list[int]:
-    """The places, ascending, of the chunks that show ids with one of these prefixes."""
-    first, stop = np.searchsorted(entries, same), np.searchsorted(entries, same | PLACE, side="right")
-    return sorted({int(e) for a, b in zip(first, stop, strict=True) for e in entries[a:b] & PLACE})
 
 
 def note(store: Store, stage: str, run: Run) -> None:
@@ -394,8 +328,6 @@ def _merge(store: Store, runs: list[Sorted], alive: set[int]) -> Sorted:
         place = (len(chunks) + np.cumsum(kept) - 1).astype(np.uint64)
         at = (entries & PLACE).astype(np.int64)
         here = kept[at]
-        parts.append((entries[here] & _HIGH48) | place[at[here]])
+        parts.append((entries[here] & HIGH48) | place[at[here]])
         chunks += [c for c in own if c in alive]
-    merged = np.concatenate(parts)
-    merged.sort()
-    return Sorted(None, chunks, merged)
+    return Sorted(None, chunks, ascending(np.concatenate(parts)))
