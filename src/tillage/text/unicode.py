@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -93,6 +93,24 @@ def properties_of(codes: npt.NDArray[np.uint32]) -> Bits:
             table[page * _PAGE : (page + 1) * _PAGE] = _properties_from(page * _PAGE)
         bits = table[codes]
     return bits
+
+
+def by_properties(work: Callable[[Bits, Bits], None]) -> None:
+    """Let compiled `work` read the table of properties; it marks the pages it misses, and is done again with them.
+
+    >>> seen = np.zeros(1, dtype=np.uint8)
+    >>> def work(table: Bits, wanted: Bits) -> None:
+    ...     seen[0], wanted[5] = table[0x53D1], table[0x53D1] == 0x80
+    >>> by_properties(work)
+    >>> int(seen[0])
+    14
+    """
+    table, wanted = _known(), np.zeros(len(_known()) // _PAGE, dtype=np.uint8)
+    work(table, wanted)
+    if wanted.any():
+        for page in np.flatnonzero(wanted).tolist():
+            table[page * _PAGE : (page + 1) * _PAGE] = _properties_from(page * _PAGE)
+        work(table, np.zeros_like(wanted))
 
 
 def is_ascii(texts: pl.Series) -> pl.Series:
