@@ -154,8 +154,8 @@ class FilterQuality(Map):
             marks, some = _Marks(given[at:until]), texts[at:until]
             runs = tokens(block)
             self._count(marks, count(block, runs), some)
-            several = np.count_nonzero(block.codes == LINE_FEED) >= len(block.starts)  # each text is closed by one
-            self._repetition(marks, some, partial(ngram_limits, block, runs), several=several)
+            feeds = np.count_nonzero(block.codes == LINE_FEED)  # each text is closed by one
+            self._repetition(marks, some, partial(ngram_limits, block, runs), several=bool(feeds >= len(block.starts)))
             reasons.append(marks.reasons())
             at = until
         return pl.concat(reasons).alias(REASON)

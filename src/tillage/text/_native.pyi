@@ -1,5 +1,5 @@
 """The compiled functions. Each reads arrays of the type named here and writes into the last ones; ValueError where
-lengths do not fit together. Texts are what `Series.__arrow_c_stream__` of a column of strings makes, used up by the call.
+lengths do not fit together. Texts are what `Series.__arrow_c_stream__` of a column of strings makes, and used up then.
 """
 
 from numpy import bool_, float64, int64, uint8, uint32, uint64

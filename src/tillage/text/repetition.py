@@ -3,7 +3,8 @@
 Lines and paragraphs are compared as they are. Compiled, so are n-grams, of which only those are looked at whose parts
 come again: 20 nanoseconds a word. Else n-grams are compared by 64-bit hashes of their words; few texts have pairs of
 words that come often, or again and again one behind the other, and all others are cleared by one look at the pairs,
-about 40 nanoseconds a word. Two texts never meet. A text made on purpose so that its hashes clash counts as repetitive, no more.
+about 40 nanoseconds a word. Two texts never meet. A text made on purpose so that its hashes clash counts there as
+repetitive, no more.
 Source: Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A.1.1 and table A1).
 """
 
