@@ -153,8 +153,73 @@ def ngrams_over(chance: np.random.Generator) -> None:
     assert at == len(found)
 
 
+def rewritten_texts(chance: np.random.Generator) -> None:
+    """`prepare.normalize.normalize_text`, with all its switches."""
+    from tillage.prepare import normalize
+
+    pool = [
+        "a",
+        "B",
+        "Z",
+        " ",
+        "  ",
+        "\n",
+        "\r\n",
+        "\r",
+        "\r\u200b\n",
+        "\x0b",
+        "\x85",
+        "\u2028",
+        "\u3000",
+        "\uff21",
+        "\uff5a",
+    ]
+    pool += [
+        "\uff0c",
+        "\u2026",
+        "\u4e00",
+        "\x00",
+        "\u00ad",
+        "\u00a0",
+        "\u2003",
+        "\U0001f600",
+        "\ud7ff",
+        "\ue000",
+        "\uffee",
+    ]
+    rare = [
+        "e\u0301",
+        "\u0301",
+        "\u200d",
+        "\u0130",
+        "\u03a3",
+        "\ufb01",
+        "\u1100\u1161",
+        "\u0915\u200d",
+        "\u0378",
+        "\u24b6",
+    ]
+    found = texts(chance).to_list()
+    for _ in range(int(chance.integers(0, 80))):
+        every = pool + rare * int(chance.random() < 0.2)
+        found.append(
+            "".join(
+                chance.choice(every, int(chance.choice([1, 2, 5, 12, 30, 600, 1500], p=[0.2] * 4 + [0.1, 0.05, 0.05])))
+            )
+        )
+    found += [None, " one", "two ", "x" * 511 + "  ", "y" * 512 + "  y", "UPPER"]
+    column = pieces(chance, pl.Series("text", found, dtype=pl.String))
+    names = ("full_width", "zero_width", "control", "spaces", "lines", "lower", "html")
+    on = dict(zip(names, (chance.random(len(names)) < 0.5).tolist(), strict=True))
+    form: normalize.Form = "NFC" if chance.random() < 0.5 else "NFKC"
+    here = normalize.normalize_text(column, form, **on)
+    slow = twin(normalize, lambda: normalize.normalize_text(column, form, **on))
+    assert here.to_list() == slow.to_list(), (form, on)
+    assert column.to_list() == found
+
+
 CASES: dict[str, Case] = {
-    case.__name__: case for case in (signatures, text_counts, listed_words, said_again, ngrams_over)
+    case.__name__: case for case in (signatures, text_counts, listed_words, said_again, ngrams_over, rewritten_texts)
 }
 
 

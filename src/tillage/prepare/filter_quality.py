@@ -25,7 +25,7 @@ from tillage.prepare.columns import require_type
 from tillage.text.measures import count, counts, distinct_words, tokens
 from tillage.text.native import compiled
 from tillage.text.repetition import LINES, ngram_limits, ngrams_over, repeated_lines
-from tillage.text.unicode import LINE_FEED, Bits, blocks, by_properties, is_ascii
+from tillage.text.unicode import LINE_FEED, Bits, blocks, is_ascii, properties
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(ge=0)]
@@ -289,7 +289,7 @@ def _listed_words(texts: pl.Series, asked: Which, listed: tuple[str, ...], least
         stream = texts.__arrow_c_stream__()
         native.listed_words(stream, asked, table, wanted, b"".join(signs), starts, len(whole), least, found)
 
-    by_properties(work)
+    properties().read_by(work)
     others = [word for word in words if word not in whole and word not in anywhere]
     unsure = asked & (found < least)
     if others and unsure.any():

@@ -43,3 +43,11 @@ def ngrams_over(
     repeated: NDArray[float64],
     out: NDArray[bool_],
 ) -> None: ...
+def rewritten_texts(
+    texts: object,
+    table: NDArray[uint8],
+    wanted: NDArray[uint8],
+    spaces: bool,
+    small: bool,
+    became: NDArray[uint8],
+) -> tuple[object, object]: ...

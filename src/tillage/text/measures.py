@@ -29,7 +29,7 @@ from tillage.text.unicode import (
     Codes,
     Places,
     blocks,
-    by_properties,
+    properties,
 )
 
 BULLETS = "\u2022\u2023\u2043\u204c\u204d\u25aa\u25ab\u25cf\u25cb\u25e6\u25a0\u25a1\u25c6\u25c7\u2219\u00b7\uff65-*"
@@ -138,7 +138,7 @@ def counts(texts: pl.Series) -> dict[str, npt.NDArray[np.int64]]:
     def work(table: Bits, wanted: Bits) -> None:
         native.text_counts(column.__arrow_c_stream__(), table, wanted, bullets, endings, out)
 
-    by_properties(work)
+    properties().read_by(work)
     return dict(zip(COUNTS, np.ascontiguousarray(out.T), strict=True))
 
 

@@ -20,7 +20,7 @@ import polars as pl
 from tillage.text.measures import Tokens
 from tillage.text.native import compiled
 from tillage.text.runs import meeting, run_hashes
-from tillage.text.unicode import BLOCK, WORD, Bits, Block, Places, by_properties
+from tillage.text.unicode import BLOCK, WORD, Bits, Block, Places, properties
 
 Hashes = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
@@ -80,7 +80,7 @@ def _told(texts: pl.Series) -> npt.NDArray[np.int64]:
     def work(table: Bits, wanted: Bits) -> None:
         native.said_again(texts.__arrow_c_stream__(), table, wanted, out)
 
-    by_properties(work)
+    properties().read_by(work)
     return out
 
 
@@ -111,7 +111,7 @@ def ngrams_over(
     def work(table: Bits, wanted: Bits) -> None:
         native.ngrams_over(texts.__arrow_c_stream__(), among, table, wanted, *limits, out)
 
-    by_properties(work)
+    properties().read_by(work)
     return out[:, 0].copy(), out[:, 1].copy()
 
 
