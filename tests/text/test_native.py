@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from tests.text.native_cases import CASES
@@ -53,6 +54,30 @@ def test_lengths_that_do_not_fit_are_refused() -> None:
     for wrong in ([0, 4], [-1, 3], [2, 1]):
         with pytest.raises(ValueError, match="starts do not ascend from 0 to 3"):
             compiled.signatures(hashes, np.array(wrong), one, one, one)
+
+
+@pytest.mark.skipif(compiled is None, reason="there is no compiler here")
+def test_columns_of_texts_are_read_and_others_refused() -> None:
+    assert compiled is not None
+    table, wanted = np.zeros(0x110000, dtype=np.uint8), np.zeros(0x110, dtype=np.uint8)
+    out = np.ones((2, 8), dtype=np.int64)
+    texts = pl.Series(["one\none", None])
+    compiled.said_again(texts.__arrow_c_stream__(), table, wanted, out)
+    assert out.tolist() == [[2, 1, 6, 3, 1, 0, 7, 0], [0] * 8]
+    with pytest.raises(ValueError, match="PyCapsule"):
+        compiled.said_again(texts, table, wanted, out)
+    for other in (pl.Series([1, 2]), pl.Series([b"a", b"b"]), pl.Series([["a"], ["b"]])):
+        with pytest.raises(ValueError, match="holds no column of texts"):
+            compiled.said_again(other.__arrow_c_stream__(), table, wanted, out)
+    used = texts.__arrow_c_stream__()
+    compiled.said_again(used, table, wanted, out)
+    for wrong in (table[1:], wanted):
+        with pytest.raises(ValueError, match="table has"):
+            compiled.said_again(texts.__arrow_c_stream__(), wrong, wanted, out)
+    with pytest.raises(ValueError, match="wanted has"):
+        compiled.said_again(texts.__arrow_c_stream__(), table, wanted[1:], out)
+    with pytest.raises(ValueError, match="out has 64 bytes, not 16 items of 8"):
+        compiled.said_again(texts.__arrow_c_stream__(), table, wanted, out[:1])
 
 
 def sanitized(folder: Path) -> tuple[Path, str]:

@@ -1,7 +1,8 @@
 """The compiled functions. Each reads arrays of the type named here and writes into the last ones; ValueError where
-lengths do not fit together."""
+lengths do not fit together. Texts are what `Series.__arrow_c_stream__` of a column of strings makes, and used up then.
+"""
 
-from numpy import int64, uint8, uint32, uint64
+from numpy import bool_, float64, int64, uint8, uint32, uint64
 from numpy.typing import NDArray
 
 def signatures(
@@ -37,3 +38,42 @@ def buckets(
     seeds: NDArray[uint64],
     out: NDArray[uint64],
 ) -> None: ...
+def text_counts(
+    texts: object,
+    table: NDArray[uint8],
+    wanted: NDArray[uint8],
+    bullets: NDArray[uint32],
+    endings: NDArray[uint32],
+    out: NDArray[int64],
+) -> None: ...
+def listed_words(
+    texts: object,
+    asked: NDArray[bool_],
+    table: NDArray[uint8],
+    wanted: NDArray[uint8],
+    words: bytes,
+    starts: NDArray[int64],
+    whole: int,
+    least: int,
+    out: NDArray[int64],
+) -> None: ...
+def said_again(texts: object, table: NDArray[uint8], wanted: NDArray[uint8], out: NDArray[int64]) -> None: ...
+def ngrams_over(
+    texts: object,
+    asked: NDArray[bool_],
+    table: NDArray[uint8],
+    wanted: NDArray[uint8],
+    n_top: NDArray[int64],
+    top: NDArray[float64],
+    n_repeated: NDArray[int64],
+    repeated: NDArray[float64],
+    out: NDArray[bool_],
+) -> None: ...
+def rewritten_texts(
+    texts: object,
+    table: NDArray[uint8],
+    wanted: NDArray[uint8],
+    spaces: bool,
+    small: bool,
+    became: NDArray[uint8],
+) -> tuple[object, object]: ...

@@ -1,8 +1,9 @@
 """What can be counted in a text: characters, words, Han characters, letters, lines and how they begin and end.
 
-All from one reading of the code points, vectorised, without a loop over texts: some 5 nanoseconds a character of ASCII,
-20 of another. A word is a run of characters between white space that holds more than punctuation; a Han character is a
-word of its own, since Chinese writes no blanks. Punctuation is part of no word's length.
+All from one reading of the text: compiled, 1 nanosecond a character; else of the code points, vectorised, with no loop
+over texts, some 5 nanoseconds a character of ASCII, 20 of another. A word is a run of characters between white space
+that holds more than punctuation; a Han character is a word of its own, since Chinese writes no blanks. Punctuation is
+part of no word's length.
 Sources: the quantities of Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A.1.1) and FineWeb (Penedo et al. 2024,
 arXiv:2406.17557, section 3.6).
 """
@@ -16,7 +17,20 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tillage.text.unicode import HAN, LETTER, LINE_FEED, SPACE, WORD, Bits, Block, Codes, Places, blocks
+from tillage.text.native import compiled
+from tillage.text.unicode import (
+    HAN,
+    LETTER,
+    LINE_FEED,
+    SPACE,
+    WORD,
+    Bits,
+    Block,
+    Codes,
+    Places,
+    blocks,
+    properties,
+)
 
 BULLETS = "\u2022\u2023\u2043\u204c\u204d\u25aa\u25ab\u25cf\u25cb\u25e6\u25a0\u25a1\u25c6\u25c7\u2219\u00b7\uff65-*"
 """Signs that begin an entry of a list; the hyphen and the star are those of Markdown."""
@@ -114,6 +128,20 @@ def count(block: Block, runs: Tokens) -> dict[str, npt.NDArray[np.int64]]:
     }
 
 
+def counts(texts: pl.Series) -> dict[str, npt.NDArray[np.int64]]:
+    """COUNTS by name, one number a text, by the compiled functions, which there must be; see `measure`."""
+    assert compiled is not None
+    native, column = compiled, texts.cast(pl.String)
+    out = np.empty((len(texts), len(COUNTS)), dtype=np.int64)
+    bullets, endings = (_codes(signs).astype(np.uint32) for signs in (BULLETS, ENDINGS))
+
+    def work(table: Bits, wanted: Bits) -> None:
+        native.text_counts(column.__arrow_c_stream__(), table, wanted, bullets, endings, out)
+
+    properties().read_by(work)
+    return dict(zip(COUNTS, np.ascontiguousarray(out.T), strict=True))
+
+
 def measure(texts: pl.Series) -> pl.DataFrame:
     """One row a text, each column a count (Int64), null as an empty text:
 
@@ -126,6 +154,8 @@ def measure(texts: pl.Series) -> pl.DataFrame:
     [(2, 0, 1), (3, 2, 0)]
     """
     schema = dict.fromkeys(COUNTS, pl.Int64)
+    if compiled is not None:
+        return pl.DataFrame(counts(texts), schema=schema)
     frames = [pl.DataFrame(count(block, tokens(block)), schema=schema) for block in blocks(texts)]
     return pl.concat([pl.DataFrame(schema=schema), *frames])
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,8 @@ BLOCK = 1 << 20
 _LAST = 0x323B0
 """The tables end here (CJK extension H); beyond are variation selectors, tags and private use."""
 _HAN = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
-_PAGE = 0x1000
-"""Code points of the table that are made at once."""
+PAGE = 0x1000
+"""Code points of a table that are made at once."""
 _TAGS = 0xE0000
 _UNKNOWN = 0x80
 """Stands in the table for what has not been asked for."""
@@ -61,8 +62,8 @@ class Block:
 
 def _properties_from(first: int) -> Bits:
     """The properties of a page of code points."""
-    table = np.full(_PAGE, WORD, dtype=np.uint8)
-    for code in range(first, min(first + _PAGE, _LAST)):
+    table = np.full(PAGE, WORD, dtype=np.uint8)
+    for code in range(first, min(first + PAGE, _LAST)):
         sign = chr(code)
         space = SPACE if sign.isspace() else 0
         word = 0 if space or unicodedata.category(sign) in _NO_WORD else WORD
@@ -74,25 +75,61 @@ def _properties_from(first: int) -> Bits:
     return table
 
 
+class Table:
+    """A byte below 0x80 for each code point, in pages that are made when one of theirs is asked for.
+
+    >>> table = Table(lambda first: np.full(PAGE, first // PAGE, dtype=np.uint8))
+    >>> table.of(np.array([0x41, 0x1000], dtype=np.uint32)).tolist()
+    [0, 1]
+    """
+
+    def __init__(self, page: Callable[[int], Bits]) -> None:
+        self._page = page
+        self._made = np.full(0x110000, _UNKNOWN, dtype=np.uint8)
+
+    def of(self, codes: npt.NDArray[np.uint32]) -> Bits:
+        """The byte of each of these."""
+        bits: Bits = self._made[codes]
+        if bits.max(initial=0) >= _UNKNOWN:
+            self._make(np.unique(codes[bits >= _UNKNOWN] // PAGE))
+            bits = self._made[codes]
+        return bits
+
+    def read_by(self, work: Callable[[Bits, Bits], None]) -> None:
+        """Let compiled `work` read the table; it marks the pages it misses, and is done again when they are made.
+
+        >>> table, seen = Table(lambda first: np.full(PAGE, 7, dtype=np.uint8)), []
+        >>> def work(table: Bits, wanted: Bits) -> None:
+        ...     seen.append(int(table[0x53D1]))
+        ...     wanted[5] = table[0x53D1] == 0x80
+        >>> table.read_by(work)
+        >>> seen
+        [128, 7]
+        """
+        wanted = np.zeros(len(self._made) // PAGE, dtype=np.uint8)
+        work(self._made, wanted)
+        if wanted.any():
+            self._make(np.flatnonzero(wanted))
+            work(self._made, np.zeros_like(wanted))
+
+    def _make(self, pages: npt.NDArray[Any]) -> None:
+        for page in pages.tolist():
+            self._made[page * PAGE : (page + 1) * PAGE] = self._page(page * PAGE)
+
+
 @lru_cache(maxsize=1)
-def _known() -> Bits:
-    """A table of properties that is filled as its pages are asked for."""
-    return np.full(0x110000, _UNKNOWN, dtype=np.uint8)
+def properties() -> Table:
+    """The properties of all code points; a page of them takes some 1 millisecond to make."""
+    return Table(_properties_from)
 
 
 def properties_of(codes: npt.NDArray[np.uint32]) -> Bits:
-    """The properties of each of these; pages of the table that they need are made then, some 1 millisecond each.
+    """The properties of each of these.
 
     >>> [int(n) for n in properties_of(np.array([32, 0x53D1], dtype=np.uint32))]
     [1, 14]
     """
-    table = _known()
-    bits: Bits = table[codes]
-    if bits.max(initial=0) >= _UNKNOWN:
-        for page in np.unique(codes[bits >= _UNKNOWN] // _PAGE).tolist():
-            table[page * _PAGE : (page + 1) * _PAGE] = _properties_from(page * _PAGE)
-        bits = table[codes]
-    return bits
+    return properties().of(codes)
 
 
 def is_ascii(texts: pl.Series) -> pl.Series:
