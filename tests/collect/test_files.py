@@ -309,8 +309,8 @@ def test_a_small_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_cache_keeps_what_came_first_and_gives_it_once() -> None:
-    parsed = Parsed(pl.DataFrame({"x": list(range(100))}), {}, pl.Series(range(100)).to_numpy(), [])
-    cache = Cache(room=parsed.size() * 2)
+    parsed = [Parsed(pl.DataFrame({"x": list(range(100))}), {}, pl.Series(range(100)).to_numpy(), [])]
+    cache = Cache(room=parsed[0].size() * 2)
     for place in "abc":
         cache.put(place, 1, parsed)
     assert [cache.take(p, 1) is parsed for p in "abc"] == [True, True, False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tillage.collect import jsonl, plain_json
+from tillage.collect import json_columns, jsonl, plain_json
 from tillage.collect.content import Content
 from tillage.collect.encoding import detect
 from tillage.collect.jsonl import JsonReader
@@ -78,15 +79,19 @@ def test_as_the_careful_parser_reads(tmp_path_factory: pytest.TempPathFactory, r
         return
     fast = read(place, data)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_columns, "compiled", None)
+        together = read(place, data)
         patch.setattr(jsonl, "plain_rows", lambda *_: None)
         slow = read(place, data)
-    assert fast == slow
+    assert fast == together == slow
 
 
 @pytest.mark.parametrize("spacing", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize("compiled", [json_columns.compiled, None])
 def test_plain_records_are_read_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spacing: tuple[str, str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spacing: tuple[str, str], compiled: ModuleType | None
 ) -> None:
+    monkeypatch.setattr(json_columns, "compiled", compiled)
     asked: list[bytes] = []
     careful = jsonl.parse_object
 
@@ -112,6 +117,7 @@ def test_what_is_read_again_is_not_proven_again(tmp_path: Path, monkeypatch: pyt
         looked.append(len(found))
         return found
 
+    monkeypatch.setattr(json_columns, "compiled", None)
     monkeypatch.setattr(plain_json, "_others", counted)
     rows = [json.dumps({"id": n, "text": f'say "{n}"\n发'}, ensure_ascii=False) for n in range(40)]
     rows[7] = '{"id": 7, "text": "\\u0041"}'

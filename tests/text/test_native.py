@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import shutil
 import subprocess
@@ -28,11 +27,7 @@ def test_they_are_built_where_there_is_a_compiler() -> None:
 
 
 def test_each_has_a_case() -> None:
-    tree = ast.parse((ROOT / "src/tillage/text/_native.pyi").read_text())
-    declared = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    assert declared == set(CASES)
-    if compiled is not None:
-        assert {name for name in vars(compiled) if not name.startswith("_")} == declared
+    assert compiled is None or {name for name in vars(compiled) if not name.startswith("_")} == set(CASES)
 
 
 @pytest.mark.skipif(compiled is None, reason="there is no compiler here")

@@ -22,7 +22,7 @@ ROOM = 64 << 20
 
 @dataclass
 class Parsed:
-    """One file's columns in the types that it needs by itself, its record numbers, its bad records."""
+    """Columns of a piece of a file in the types that it needs by itself, its record numbers, its bad records."""
 
     frame: pl.DataFrame
     columns: dict[str, Column]
@@ -36,35 +36,39 @@ class Parsed:
 
 @dataclass
 class Cache:
-    """A bounded store of `Parsed`; a file seen again under another stamp replaces its older self.
+    """Files, each as the list of its pieces; one seen again under another stamp replaces its older self.
 
     >>> cache = Cache(room=0)
-    >>> cache.put("a.csv", ("a.csv", 1), Parsed(pl.DataFrame({"x": [1]}), {}, pl.Series([0]).to_numpy(), []))
+    >>> cache.put("a.csv", ("a.csv", 1), [Parsed(pl.DataFrame({"x": [1]}), {}, pl.Series([0]).to_numpy(), [])])
     >>> cache.take("a.csv", ("a.csv", 1)) is None
     True
     """
 
     room: int = ROOM
-    _held: dict[Hashable, tuple[Hashable, Parsed, int]] = field(default_factory=dict)
+    _held: dict[Hashable, tuple[Hashable, list[Parsed], int]] = field(default_factory=dict)
     _used: int = 0
     _lock: Any = field(default_factory=Lock)
 
-    def put(self, place: Hashable, stamp: Hashable, parsed: Parsed) -> None:
+    def put(self, place: Hashable, stamp: Hashable, pieces: list[Parsed]) -> None:
         """Keep it if there is room."""
-        size = parsed.size()
+        size = sum(piece.size() for piece in pieces)
         with self._lock:
             self._drop(place)
             if self._used + size <= self.room:
-                self._held[place] = (stamp, parsed, size)
+                self._held[place] = (stamp, pieces, size)
                 self._used += size
 
-    def take(self, place: Hashable, stamp: Hashable) -> Parsed | None:
+    def spare(self) -> int:
+        """Bytes for which there is room."""
+        return self.room - self._used
+
+    def take(self, place: Hashable, stamp: Hashable) -> list[Parsed] | None:
         """Give it out, once, if it is there and of this stamp."""
         with self._lock:
             found = self._drop(place)
         return found[1] if found and found[0] == stamp else None
 
-    def _drop(self, place: Hashable) -> tuple[Hashable, Parsed, int] | None:
+    def _drop(self, place: Hashable) -> tuple[Hashable, list[Parsed], int] | None:
         found = self._held.pop(place, None)
         if found:
             self._used -= found[2]

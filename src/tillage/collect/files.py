@@ -2,7 +2,7 @@
 
 `scan` lists and stamps, `observe` learns the types, `read` gives rows. Nothing is guessed by an engine: encoding,
 dialect, records and types are ours, and each record is either a row or a bad record with its place, never neither.
-Cost: 1 to 2 us a CSV row of five columns for both passes; a file of up to 4 MB is parsed once.
+Cost: 1 to 2 us a CSV row of five columns for both passes; the first 64 MB of a run are parsed once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import Field, field_validator, model_validator
 from tillage.collect import places
 from tillage.collect.cache import Cache, Parsed
 from tillage.collect.content import Content
-from tillage.collect.encoding import checked_codec
+from tillage.collect.encoding import OtherEncodingError, checked_codec
 from tillage.collect.formats import Format, opened
 from tillage.collect.log import template
 from tillage.collect.piece import Limits, Reader, Way
@@ -147,11 +147,15 @@ class Files(Source):
         try:
             places.refused(root, path)
             content = places.content(root, path, self._trust)
-            reader = self._reader(content, path)
-            seen, records, kept = observed(reader, self.types)
+            try:
+                reader = self._reader(content, path, suppose=True)
+                seen, records, kept = observed(reader, self.types, _parsed.spare())
+            except OtherEncodingError:
+                reader = self._reader(content, path)
+                seen, records, kept = observed(reader, self.types, _parsed.spare())
         except Unreadable as failure:
             return {"path": path, "columns": {}, "order": [], "records": 0, "failed": failure.reason}
-        if kept is not None:
+        if kept:
             _parsed.put(content.identity[0], (content.identity, self._settings()), kept)
         return {
             "path": path,
@@ -262,7 +266,7 @@ class Files(Source):
             limits=Limits(self.max_field, self.max_columns),
         )
 
-    def _kept(self, root: Path, path: str) -> Parsed | None:
+    def _kept(self, root: Path, path: str) -> list[Parsed] | None:
         """What `observe` kept of the object, if it is still the same."""
         identity = places.identity(root, path, self._trust)
         return None if identity is None else _parsed.take(identity[0], (identity, self._settings()))
@@ -270,8 +274,8 @@ class Files(Source):
     def _settings(self) -> str:
         return self.model_dump_json(exclude={"path"})
 
-    def _reader(self, content: Content, path: str) -> Reader:
-        return opened(content, path, self.format, self._way())
+    def _reader(self, content: Content, path: str, *, suppose: bool = False) -> Reader:
+        return opened(content, path, self.format, self._way(), suppose=suppose)
 
     def _same_delimiter(self, states: list[State]) -> None:
         first: dict[str, str] = {}

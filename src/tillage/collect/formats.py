@@ -52,8 +52,11 @@ _OTHERS = (
 )
 
 
-def opened(content: Content, path: str, form: Format, way: Way) -> Reader:
-    """The reader of a file; raises Unreadable for a file that cannot be read as what it is."""
+def opened(content: Content, path: str, form: Format, way: Way, *, suppose: bool = False) -> Reader:
+    """The reader of a file; raises Unreadable for a file that cannot be read as what it is.
+
+    `suppose`: a text is taken for UTF-8; the reader, or this, raises OtherEncodingError where it is none.
+    """
     limits = way.limits
     suffix = _suffix(path)
     content.prove()
@@ -79,7 +82,7 @@ def opened(content: Content, path: str, form: Format, way: Way) -> Reader:
     for magic, what in _OTHERS:
         if content.head.startswith(magic):
             raise Unreadable("unreadable_file", f"The file is {what}, which is not read; turn it into CSV or Parquet.")
-    found = detect(content, way.encoding)
+    found = detect(content, way.encoding, suppose=suppose)
     if form == "log" or (form == "auto" and way.template):
         return LogReader(content, path, found, way.template, way.continued, limits)
     if form == "auto":

@@ -2,8 +2,9 @@
 
 Numbers keep their digits until all is known about their column (2^70 becomes the text of its digits); nested values are
 canonical JSON text (keys sorted, no spaces). Refused records: NaN, Infinity, 1e400, a key twice, more than 100 levels,
-a lone surrogate, anything but an object. Python's own scanner does the work, about 4 us a record of five fields;
-records of one plain shape are read together (`plain_json`).
+a lone surrogate, anything but an object. Python's own scanner does the careful work, about 4 us a record of five
+fields; plain records are cut into columns by a compiled scan (`json_columns`), or, where there is no compiler and all
+are of one shape, by Polars (`plain_json`).
 """
 
 from __future__ import annotations
@@ -19,35 +20,22 @@ import polars as pl
 
 from tillage.collect.content import Content
 from tillage.collect.encoding import Encoding
+from tillage.collect.json_columns import scanned
+from tillage.collect.json_values import Literal, RefusedError, columns, text_of
 from tillage.collect.piece import Limits, Piece, check_names, too_many_columns
 from tillage.collect.plain_json import plain_rows
 from tillage.collect.records import Block, Cut, blocks, line_cuts
 from tillage.collect.unpack import Unreadable
-from tillage.core.step import BadRecord
 
 DEEPEST = 100
 Bytes = npt.NDArray[np.uint8]
 _OPENING, _CLOSING, _WHITE = b"[{", b"]}", b" \t\r\n"
 
 
-class Literal(str):
-    """A number with a fraction or exponent, as it is written."""
-
-    __slots__ = ()
-
-
-class _RefusedError(ValueError):
-    """Why a record is no record: reason and message."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 def _fraction(text: str) -> Literal:
     number = float(text)
     if number - number != 0:
-        raise _RefusedError("number_too_large", f"{text[:40]} is beyond the range of numbers.")
+        raise RefusedError("number_too_large", f"{text[:40]} is beyond the range of numbers.")
     return Literal(text)
 
 
@@ -57,7 +45,7 @@ def _integer(text: str) -> int | Literal:
 
 
 def _constant(text: str) -> None:
-    raise _RefusedError("not_a_number", f"{text} is no JSON.")
+    raise RefusedError("not_a_number", f"{text} is no JSON.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -65,7 +53,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _RefusedError("duplicate_key", f"The key {twice[:40]!r} comes twice.")
+        raise RefusedError("duplicate_key", f"The key {twice[:40]!r} comes twice.")
     return made
 
 
@@ -81,26 +69,26 @@ def parse_object(record: bytes, max_field: int = 1_000_000) -> dict[str, Any]:
     {'a': '1.10', 'b': [1]}
     """
     if record.count(b"[") + record.count(b"{") > DEEPEST and _depth(record) > DEEPEST:
-        raise _RefusedError("too_deep", f"Values are nested more than {DEEPEST} levels deep.")
+        raise RefusedError("too_deep", f"Values are nested more than {DEEPEST} levels deep.")
     text = record.decode().strip(" \t\r\n")
     try:
         value, end = _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
-        raise _RefusedError("bad_json", f"{error.msg} at character {error.pos + 1} of the record.") from error
+        raise RefusedError("bad_json", f"{error.msg} at character {error.pos + 1} of the record.") from error
     if end != len(text):
-        raise _RefusedError("bad_json", f"Something follows the value at character {end + 1} of the record.")
+        raise RefusedError("bad_json", f"Something follows the value at character {end + 1} of the record.")
     if not isinstance(value, dict):
-        raise _RefusedError("not_an_object", "The record is no JSON object.")
+        raise RefusedError("not_an_object", "The record is no JSON object.")
     if b"\\u" in record:
         try:
             for part in _strings(value):
                 part.encode()
         except UnicodeEncodeError:
-            raise _RefusedError("lone_surrogate", "A text holds half of a surrogate pair.") from None
+            raise RefusedError("lone_surrogate", "A text holds half of a surrogate pair.") from None
     if len(record) > max_field:
         for name, one in value.items():
-            if max(len(name.encode()), len(_text(one).encode()) if one is not None else 0) > max_field:
-                raise _RefusedError("field_too_long", f"A field is longer than max_field ({max_field:,} bytes).")
+            if max(len(name.encode()), len(text_of(one).encode()) if one is not None else 0) > max_field:
+                raise RefusedError("field_too_long", f"A field is longer than max_field ({max_field:,} bytes).")
     return value
 
 
@@ -248,27 +236,33 @@ class Objects:
     def __init__(self, path: str, limits: Limits) -> None:
         self._path, self._limits = path, limits
         self._known: set[str] = set()
+        self._keys: list[str] = []
 
     def piece(self, block: Block, identity: Hashable = None, *, plain: bool = True) -> Piece:
         """The records of a block, an object each; `plain`: each is known to stand on a line of its own.
 
         Raises ConfigurationError for names that cannot be columns.
         """
+        found = scanned(block, self._one, self._limits.max_field, self._keys, self._limits.max_columns)
+        if found is not None:
+            self._names([dict.fromkeys(found.names)])
+            return self._piece(block, found.frame, found.raw, found.refused)
         rows = plain_rows(block, self._one, self._limits.max_field, identity) if plain else None
         if rows is not None:
             self._names([dict.fromkeys(rows.columns)])
             return Piece(rows, block.numbers, frozenset(), block.fail, [])
-        found: list[dict[str, Any]] = []
-        bad: list[BadRecord] = []
-        gone: list[int] = []
+        read: list[dict[str, Any]] = []
+        refused: dict[int, RefusedError] = {}
         for i, (lo, hi) in enumerate(zip(block.starts.tolist(), block.ends.tolist(), strict=True)):
             try:
-                found.append(self._one(block.data[lo:hi]))
-            except _RefusedError as refused:
-                gone.append(i)
-                bad.append(block.fail(i, "parse", refused.reason, str(refused)))
-        kept = block.without(gone) if gone else block
-        frame, raw = columns(found, self._names(found))
+                read.append(self._one(block.data[lo:hi]))
+            except RefusedError as why:
+                refused[i] = why
+        return self._piece(block, *columns(read, self._names(read)), refused)
+
+    def _piece(self, block: Block, frame: pl.DataFrame, raw: frozenset[str], refused: dict[int, RefusedError]) -> Piece:
+        bad = [block.fail(i, "parse", why.reason, str(why)) for i, why in refused.items()]
+        kept = block.without(list(refused)) if refused else block
         return Piece(frame, kept.numbers, raw, kept.fail, sorted(block.bad + bad, key=lambda b: b.record))
 
     def _one(self, record: bytes) -> dict[str, Any]:
@@ -303,57 +297,3 @@ class JsonReader:
         objects = Objects(self._path, self._limits)
         for block in blocks(self._content, self._encoding, Elements() if self._array else Lines()):
             yield objects.piece(block, self._content.identity or None, plain=not self._array)
-
-
-def columns(rows: list[dict[str, Any]], names: list[str]) -> tuple[pl.DataFrame, frozenset[str]]:
-    """The rows as a frame, and its columns of number texts, whose type is still to be inferred.
-
-    >>> columns([{"a": 1, "b": [1, {"y": 2, "x": None}]}, {"a": "z"}], ["a", "b"])[0].rows()
-    [('1', '[1,{"x":null,"y":2}]'), ('z', None)]
-    """
-    raw: set[str] = set()
-    made: list[pl.Series] = []
-    for name in names:
-        values = [row.get(name) for row in rows]
-        kinds = set(map(type, values)) - {type(None)}
-        if kinds == {str}:
-            made.append(pl.Series(name, values, dtype=pl.String))
-        elif kinds == {bool}:
-            made.append(pl.Series(name, values, dtype=pl.Boolean))
-        elif kinds == {int} and _fits(values):
-            made.append(pl.Series(name, values, dtype=pl.Int64))
-        else:
-            if kinds and kinds <= {int, Literal}:
-                raw.add(name)
-            texts = [None if v is None else _text(v) for v in values]
-            made.append(pl.Series(name, texts, dtype=pl.String if kinds else pl.Null))
-    return (pl.DataFrame(made) if made else pl.DataFrame({})), frozenset(raw)
-
-
-def _fits(values: list[Any]) -> bool:
-    numbers = [v for v in values if v is not None]
-    return bool(min(numbers) >= -(1 << 63) and max(numbers) < 1 << 63)
-
-
-def _text(value: Any) -> str:
-    """A value as text: texts and numbers as they are, the rest as canonical JSON."""
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else canonical(value)
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces; a fraction as its shortest equal text, or as written where none is equal.
-
-    >>> canonical({"b": [True, None], "a": Literal("1.50")})
-    '{"a":1.5,"b":[true,null]}'
-    """
-    if isinstance(value, dict):
-        inner = (f"{json.dumps(k, ensure_ascii=False)}:{canonical(value[k])}" for k in sorted(value))
-        return "{" + ",".join(inner) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
-    if isinstance(value, Literal):
-        from decimal import Decimal
-
-        short = repr(float(value)) if len(value) < 400 else value
-        return short if len(value) < 400 and Decimal(short) == Decimal(value) else str(value)
-    return json.dumps(value, ensure_ascii=False)

@@ -15,11 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tillage.collect.content import Content
-from tillage.collect.encoding import Encoding, decoded, original
+from tillage.collect.encoding import Encoding, decoded, is_utf8, original
 from tillage.core.step import BadRecord
+from tillage.text.native import compiled
 
 LONGEST = 16 << 20
 """Bytes of a record that are looked at, and kept, at most."""
+
+_LINE = 100
+"""Bytes of a line, at a guess."""
 
 Places = npt.NDArray[np.int64]
 _EMPTY: Places = np.empty(0, dtype=np.int64)
@@ -211,11 +215,7 @@ def _failures(block: Block, order: list[int], broken: dict[int, tuple[str, str]]
 
 def _not_text(data: bytes, cut: Cut) -> list[int]:
     """Indices of the records that are not valid UTF-8."""
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    else:
+    if is_utf8(data):
         return []
     high = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) >= 0x80)
     hit = np.unique(np.searchsorted(cut.starts, high, side="right") - 1)
@@ -230,6 +230,13 @@ def _not_text(data: bytes, cut: Cut) -> list[int]:
 
 def line_cuts(data: bytes, final: bool) -> tuple[Places, Places, int]:
     """(starts, ends, consumed) of the lines of `data`: LF, CR LF and CR all end one; blank ones are lines too."""
+    if compiled is not None:
+        lines = len(data) // _LINE + 1
+        starts, ends = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        while len(starts) < lines:
+            starts, ends = np.empty(lines, dtype=np.int64), np.empty(lines, dtype=np.int64)
+            lines, consumed = compiled.line_cuts(data, final, starts, ends)
+        return starts[:lines], ends[:lines], consumed
     view = np.frombuffer(data, dtype=np.uint8)
     breaks = line_breaks(view, data, final)
     starts = np.concatenate(([0], breaks + 1)) if len(breaks) else np.zeros(1, dtype=np.int64)

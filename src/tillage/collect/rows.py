@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import polars as pl
@@ -30,20 +30,22 @@ ROWS = 65_536
 BYTES = 32 << 20
 
 
-def observed(reader: Reader, declared: Mapping[str, str]) -> tuple[Seen, int, Parsed | None]:
-    """What the columns of a file need, the number of its records, and its values if they came in one piece."""
+def observed(reader: Reader, declared: Mapping[str, str], room: int = 0) -> tuple[Seen, int, list[Parsed]]:
+    """What the columns of a file need, the number of its records, and its values if they take `room` bytes at most."""
     seen = Seen()
     if isinstance(reader, TypedReader):
         found, rows = reader.columns()
         for name, column in found.items():
             seen.add(name, Column(declared[name]) if name in declared else column)
-        return seen, rows, None
+        return seen, rows, []
     for name in reader.facts["header"]:
         seen.add(name, Column(declared.get(name, NULL)))
-    records, kept = 0, None
-    for place, piece in enumerate(reader.pieces()):
+    records = 0
+    kept: list[Parsed] = []
+    for piece in reader.pieces():
         records += piece.frame.height + len(piece.bad)
         typed: list[pl.Series] = []
+        columns: dict[str, Column] = {}
         for series in piece.frame.get_columns():
             name = series.name
             if name in declared:
@@ -53,8 +55,13 @@ def observed(reader: Reader, declared: Mapping[str, str]) -> tuple[Seen, int, Pa
             else:
                 column, made = Column(name_of(series.dtype), wide=_is_wide(series)), series
             seen.add(name, column)
+            columns[name] = column
             typed.append(made)
-        kept = Parsed(pl.DataFrame(typed), dict(seen.columns), piece.numbers, piece.bad) if place == 0 else None
+        if room >= 0:
+            kept.append(Parsed(pl.DataFrame(typed), columns, piece.numbers, piece.bad))
+            room -= kept[-1].size()
+        if room < 0:
+            kept.clear()
     return seen, records, kept
 
 
@@ -97,25 +104,28 @@ def _misfit(piece: Piece, row: int, name: str, to: str) -> BadRecord:
     return piece.fail(row, "cast", "bad_value", f"The value of column '{name}' is no {to}.", name)
 
 
-def from_parsed(parsed: Parsed, schema: Mapping[str, str], declared: Mapping[str, str]) -> Iterable[Batch] | None:
+def from_parsed(pieces: list[Parsed], schema: Mapping[str, str], declared: Mapping[str, str]) -> list[Batch] | None:
     """Batches of what `observed` kept; None when its values no longer say what `schema` asks for."""
-    made: list[pl.Series] = []
-    given = {series.name: series for series in parsed.frame.get_columns()}
-    for name, to in schema.items():
-        column = parsed.columns.get(name)
-        if column is None:
-            made.append(_nulls(name, to, len(parsed.numbers)))
-            continue
-        values = given[name] if name in given else _nulls(name, to, len(parsed.numbers))
-        if values.dtype != dtype_of(to):
-            widened = column.type == INT and (to == FLOAT or (to == TEXT and not column.empty))
-            if not (name in declared or widened or (column.type == NULL and not column.empty)):
-                return None
-            values, lost = cast(values, to, declared=name in declared)
-            if lost:
-                return None
-        made.append(values)
-    return _sliced(pl.DataFrame(made), pl.Series("records", parsed.numbers).cast(pl.UInt64), parsed.bad)
+    out: list[Batch] = []
+    for parsed in pieces:
+        made: list[pl.Series] = []
+        given = {series.name: series for series in parsed.frame.get_columns()}
+        for name, to in schema.items():
+            column = parsed.columns.get(name)
+            if column is None:
+                made.append(_nulls(name, to, len(parsed.numbers)))
+                continue
+            values = given[name]
+            if values.dtype != dtype_of(to):
+                widened = column.type == INT and (to == FLOAT or (to == TEXT and not column.empty))
+                if not (name in declared or widened or (column.type == NULL and not column.empty)):
+                    return None
+                values, lost = cast(values, to, declared=name in declared)
+                if lost:
+                    return None
+            made.append(values)
+        out += _sliced(pl.DataFrame(made), pl.Series("records", parsed.numbers).cast(pl.UInt64), parsed.bad)
+    return out
 
 
 def no_rows(schema: Mapping[str, str], bad: list[BadRecord]) -> Batch:

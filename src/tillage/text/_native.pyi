@@ -77,3 +77,23 @@ def rewritten_texts(
     small: bool,
     became: NDArray[uint8],
 ) -> tuple[object, object]: ...
+def json_records(
+    data: bytes,
+    starts: NDArray[int64],
+    ends: NDArray[int64],
+    longest: int,
+    names: bytes,
+    bounds: NDArray[int64],
+    kinds: NDArray[uint8],
+    places: NDArray[uint32],
+    sizes: NDArray[uint32],
+    verdicts: NDArray[uint8],
+) -> None: ...
+def json_integers(
+    data: bytes, kinds: NDArray[uint8], places: NDArray[uint32], sizes: NDArray[uint32], out: NDArray[int64]
+) -> None: ...
+def json_texts(
+    data: bytes, kinds: NDArray[uint8], places: NDArray[uint32], sizes: NDArray[uint32]
+) -> tuple[Any, Any]: ...
+def line_cuts(data: bytes, final: bool, starts: NDArray[int64], ends: NDArray[int64]) -> tuple[int, int]: ...
+def utf8_until(data: bytes | memoryview) -> int: ...

@@ -25,6 +25,7 @@ static int add_methods(PyObject *module)
 {
     PyMethodDef *files[] = {
         counts_methods,
+        json_lines_methods,
         minhash_methods,
         normalize_methods,
         repetition_methods,
