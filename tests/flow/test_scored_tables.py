@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.flow.world import KEY, World, differences, digests, small_chunks, update_equals_rebuild
+from tests.flow.world import COLLECTED, KEY, World, differences, digests, small_chunks, update_equals_rebuild
 from tillage.core.errors import BadData, ConfigurationError, InputMissing
 from tillage.face.rooms import project, registry
 from tillage.flow import score
@@ -191,11 +191,9 @@ def test_an_answer_is_traced_to_its_record_and_to_the_model(shop: Shop) -> None:
         assert any(node.startswith("told@") for node in ahead.thread.items), list(ahead.thread.items)
 
 
-WORLD = """\
-project: world
-tables:
-  notes: {collect: {files: "data/*.csv"}, key: id, max_quarantine: 1}
-  lines: {collect: {files: "lines/*.jsonl"}, max_quarantine: 1}
+WORLD = (
+    COLLECTED
+    + """\
   clean:
     from: notes
     steps:
@@ -208,6 +206,7 @@ models:
   bayes: {learn: naive_bayes, from: clean, input: text, target: label, split: {test: 0.3}}
   next: {learn: naive_bayes, from: sure, input: text, target: said, split: {test: 0.3}}
 """
+)
 
 
 @pytest.mark.parametrize("seed", range(3))
