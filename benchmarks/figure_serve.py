@@ -3,7 +3,8 @@
 CPU of the server process alone, over a bounded number of requests on 16 open connections and on one; a driver beside it
 writes the requests, and its cost is in no figure. Then 200 requests a second to models of a table, one that is a linear
 model of ours and one that is an ONNX graph alone, and to the graph beside 500 clients that drip; swaps between two
-versions under load; and what a server holds that has the small graph alone. Every load ends by itself.
+versions under load; what a server holds that has the small graph alone, and how many requests two workers answer beside
+one, the driver on the same processors. Every load ends by itself.
 
 Usage: python benchmarks/figure_serve.py [--quick] [--repetitions N] [--write docs/benchmarks.md]
 """
@@ -48,6 +49,8 @@ tables:
 models:
   graph: {learn: small_graph.Graph, from: rows, target: kind, split: {leak: false}}
 """
+Told = tuple[dict[str, float], Used]
+
 RATE = 200
 """Requests a second of the paced load."""
 
@@ -59,11 +62,11 @@ NUMBERS = '{"rows":[{"id":7,"size":2.5,"text":"hello there","y":3}]}'
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, int]]:
+def serving(folder: Path, workers: int = 1) -> Iterator[tuple[str, int]]:
     """A server on the project of a folder: its address and process."""
     path = os.pathsep.join(p for p in (str(ROOT / "src"), os.environ.get("PYTHONPATH")) if p)
     environment = {**os.environ, "PYTHONPATH": path, "TILLAGE_KEY": "ab" * 32, "TILLAGE_TOKEN": TOKEN}
-    command = [sys.executable, *TILLAGE, "serve", "--port", "0", "--json"]
+    command = [sys.executable, *TILLAGE, "serve", "--port", "0", "--json", "--workers", str(workers)]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())["address"], process.pid
@@ -98,18 +101,32 @@ def swapped(address: str, swaps: int) -> tuple[int, dict[str, float]]:
     return done, told
 
 
-def held(folder: Path, requests: int) -> float:
-    """Megabytes that a server of one small ONNX model has held at most, after so many requests."""
+def loaded(server: tuple[str, int], model: str, body: str, requests: int, connections: int) -> Told:
+    """How a server met so many requests, and what they cost it, with the peak of the driver."""
+    address, process = server
+    options = ("--token", TOKEN, "--pid", str(process), "--requests", str(requests), "--connections", str(connections))
+    used = python(BENCHMARKS / "load.py", address, f"/v1/models/{model}", body, *options)
+    told: dict[str, float] = json.loads(used.out)
+    if told["failed"]:
+        raise RuntimeError(f"{told['failed']} requests were not answered: {told}")
+    return told, Used(told["cpu_ms"] * told["requests"] / 1000, used.peak, used.wall, used.out)
+
+
+def small(folder: Path) -> Path:
+    """A project of one small ONNX model, run."""
     folder.mkdir()
     shutil.copy(BENCHMARKS / "small_graph.py", folder)
     shutil.copy(folder.parent / "a.csv", folder)
     (folder / "tillage.yaml").write_text(SMALL)
     tillage("run", cwd=folder)
-    with serving(folder) as (address, process):
-        options = ("--token", TOKEN, "--pid", str(process), "--requests", str(requests), "--connections", "16")
-        told = json.loads(python(BENCHMARKS / "load.py", address, "/v1/models/graph", NUMBERS, *options).out)
-        if told["failed"]:
-            raise RuntimeError(f"{told['failed']} requests were not answered: {told}")
+    return folder
+
+
+def held(folder: Path, requests: int) -> float:
+    """Megabytes that a server of one small ONNX model has held at most, after so many requests."""
+    with serving(small(folder)) as server:
+        loaded(server, "graph", NUMBERS, requests, 16)
+        process = server[1]
         status = Path(f"/proc/{process}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
 
@@ -129,18 +146,13 @@ def main() -> None:
         for turn in range(2):  # two versions of the model that is swapped
             (folder / "tillage.yaml").write_text(PLAN.replace("turn: 0", f"turn: {turn}"))
             tillage("run", cwd=folder)
-        with serving(folder) as (address, process):
+        with serving(folder) as server:
+            address, _ = server
 
             def drive(name: str, model: str, connections: int) -> Used:
-                options = ("--token", TOKEN, "--pid", str(process), "--requests", str(requests))
-                path = f"/v1/models/{model}"
-                script = (BENCHMARKS / "load.py", address, path, BODY, *options, "--connections", str(connections))
-                used = python(*script)
-                told = json.loads(used.out)
-                if told["failed"]:
-                    raise RuntimeError(f"{told['failed']} requests were not answered: {told}")
+                told, used = loaded(server, model, BODY, requests, connections)
                 sides.setdefault(name, []).append(told)
-                return Used(told["cpu_ms"] * told["requests"] / 1000, used.peak, used.wall, used.out)
+                return used
 
             named = {
                 "bare, 16 connections": ("bare", 16),
@@ -159,13 +171,24 @@ def main() -> None:
                 steady += [alone, beside]
             swaps = 10 if given.quick else 100
             done, swapping = swapped(address, swaps)
+        several: dict[str, list[dict[str, float]]] = {"one worker": [], "two workers": []}
+        with serving(small(folder / "one")) as one, serving(small(folder / "two"), workers=2) as two:
+            servers = dict(zip(several, (one, two), strict=True))
+
+            def ask(name: str) -> Used:
+                told, used = loaded(servers[name], "graph", NUMBERS, requests, 16)
+                several[name].append(told)
+                return used
+
+            found |= figure.turns({name: lambda _, n=name: ask(n) for name in several})
+        named |= dict.fromkeys(several, ("graph", 16))
         memory = [held(folder / f"small{turn}", requests) for turn in range(min(given.repetitions, 3))]
     figure.table(
         found, {n: f"python benchmarks/load.py .../v1/models/{m} ... --connections {c}" for n, (m, c) in named.items()}
     )
     figure.say()
-    figure.say("CPU is the server's, the peak the driver's.")
-    for name, limit in zip(named, (0.2, 0.8, None, None), strict=True):
+    figure.say("CPU is the server's, the peak the driver's. Workers are those of the small ONNX model, 16 connections.")
+    for name, limit in zip(sides, (0.2, 0.8, None, None), strict=True):
         figure.judge(f"{name}: CPU a request", [t["cpu_ms"] for t in sides[name]], " ms", limit=limit)
         figure.judge(f"{name}: 99th percentile", [t["p99_ms"] for t in sides[name]], " ms", limit=None)
     for which, met in zip(("linear", "ONNX"), steady, strict=False):
@@ -179,6 +202,11 @@ def main() -> None:
     figure.hold("requests answered meanwhile", answered - int(swapping["failed"]), answered)
     told = f"one small ONNX model, after {requests:,} requests: the most memory that the server held"
     figure.judge(told, memory, " MB", limit=200)
+    for name, answers in several.items():
+        figure.judge(f"{name}: requests a second", [t["a_second"] for t in answers], "", limit=None)
+        figure.judge(f"{name}: CPU a request", [t["cpu_ms"] for t in answers], " ms", limit=None)
+    gained = [b["a_second"] / a["a_second"] for a, b in zip(*several.values(), strict=True)]
+    figure.judge("requests a second of two workers, against one", gained, "x", limit=None)
     figure.close()
 
 

@@ -1,7 +1,8 @@
 """A bounded load on a server: so many requests over so many open connections, and what they cost the server.
 
 One process, one selector, requests written by hand: the client must not be what is measured. It ends by itself, after
-the requests or after `--seconds`. Prints one JSON object: requests, CPU milliseconds of the server a request, latency.
+the requests or after `--seconds`. Prints one JSON object: requests, how many a second,
+CPU milliseconds of the server and its workers a request, latency.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ def cpu(pid: int) -> float:
     """CPU seconds of a process so far, those of its threads included, and of the children that it has seen end."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / TICK
+
+
+def family(pid: int) -> list[int]:
+    """A process and those that it has started and that live: a server and its workers."""
+    started = " ".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children"))
+    return [pid, *map(int, started.split())]
 
 
 def whole(data: bytes) -> bool:
@@ -108,13 +115,16 @@ def main() -> None:
     given = parser.parse_args()
     bodies = requests_of(given.address, given.path, given.body, given.token)
     drive(given.address, bodies, max(given.requests // 10, 20), given.connections, given.seconds)
-    before = cpu(given.pid)
+    every = family(given.pid)
+    before, began = sum(map(cpu, every)), time.perf_counter()
     latencies, failed = drive(given.address, bodies, given.requests, given.connections, given.seconds)
-    used = cpu(given.pid) - before
+    wall = time.perf_counter() - began
+    used = sum(map(cpu, every)) - before
     latencies.sort()
     told = {
         "requests": len(latencies),
         "failed": failed,
+        "a_second": len(latencies) / wall,
         "cpu_ms": used / len(latencies) * 1000,
         "median_ms": statistics.median(latencies) * 1000,
         "p99_ms": latencies[int(len(latencies) * 0.99)] * 1000,

@@ -1,15 +1,31 @@
-"""Databases for the tests of SQL: each server is started once, when it is first asked for."""
+"""Databases for the tests of SQL, each server started once, when it is first asked for; names for those of brokers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.collect.servers import Server, mariadb, mariadb_programs, postgresql
 from tests.collect.shop import KINDS, Shop
+from tests.flow.world import KEY
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same row_ids each time."""
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic of its own for each test: the broker is the same for all."""
+    return f"topic{next(_numbers)}"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +27,13 @@ from tillage.flow.following import Expired
 from tillage.flow.planner import intents
 from tillage.promises import forget
 
-_numbers = count(1)
+pytestmark = pytest.mark.usefixtures("key")
 
 
 @pytest.fixture(scope="module")
 def brokers() -> Iterator[Cluster]:
     with cluster() as made:
         yield made
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TILLAGE_KEY", KEY)
-
-
-@pytest.fixture
-def topic() -> str:
-    return f"topic{next(_numbers)}"
 
 
 @pytest.fixture

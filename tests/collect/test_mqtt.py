@@ -9,13 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 from tests.collect.mqtt_broker import KINDS, Broker, broker, client, paho, wait_for
 from tests.collect.told import Told, plan
-from tests.flow.world import KEY
 
 from tillage.collect import Mqtt
 from tillage.core.errors import BadData, ConfigurationError, Denied, Unavailable
@@ -26,7 +24,7 @@ from tillage.flow.following import Expired
 from tillage.flow.planner import intents
 from tillage.promises import forget
 
-_numbers = count(1)
+pytestmark = pytest.mark.usefixtures("key")
 mqtt_source = sys.modules[Mqtt.__module__]
 
 
@@ -34,16 +32,6 @@ mqtt_source = sys.modules[Mqtt.__module__]
 def there(request: pytest.FixtureRequest) -> Iterator[Broker]:
     with broker(request.param) as made:
         yield made
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TILLAGE_KEY", KEY)
-
-
-@pytest.fixture
-def topic() -> str:
-    return f"plant{next(_numbers)}"
 
 
 @pytest.fixture

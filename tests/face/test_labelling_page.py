@@ -104,6 +104,18 @@ def chosen(tab: Tab) -> dict[str, str]:
     return dict(tab.asked(script))
 
 
+def brought_back(folder: Path, root: Path, files: list[Path], table: str, column: str) -> dict[str, str]:
+    """A column of a table, by key, of a project that collects these files of labels beside the rows."""
+    (root / "labels").mkdir()
+    for file in files:
+        shutil.copy(file, root / "labels")
+    shutil.copy(folder / "data.csv", root)
+    (root / "tillage.yaml").write_text(BACK, encoding="utf-8")
+    with project(root) as opened:
+        opened.run()
+        return dict(opened.read(table).select(pl.col("编号").cast(pl.String), column).rows())
+
+
 def test_labels_by_mouse_come_back_as_a_source(folder: Path, browser: Browser, tmp_path: Path) -> None:
     tab = browser.tab(folder / "out" / "label.html")
     named = keys(tab)
@@ -118,13 +130,7 @@ def test_labels_by_mouse_come_back_as_a_source(folder: Path, browser: Browser, t
     assert said(tab) == f"3 of {len(named)} chosen, saved"
     wanted = [[named[0], classes[1]], [named[1], classes[2]], [named[-1], classes[2]]]
     assert lines(file) == [["编号", "new_label"], *wanted]
-    (tmp_path / "labels").mkdir()
-    shutil.copy(file, tmp_path / "labels")
-    shutil.copy(folder / "data.csv", tmp_path)
-    (tmp_path / "tillage.yaml").write_text(BACK, encoding="utf-8")
-    with project(tmp_path) as opened:
-        opened.run()
-        both = dict(opened.read("both").select(pl.col("编号").cast(pl.String), "given").rows())
+    both = brought_back(folder, tmp_path, [file], "both", "given")
     before = dict(pl.read_csv(folder / "data.csv").select("编号", "given").rows())
     assert both == before | dict(wanted)
 
@@ -198,14 +204,7 @@ def test_of_two_tabs_the_file_that_was_saved_last_counts(folder: Path, browser: 
     browser.downloaded(1)
     one.front()
     one.click("#save")
-    (tmp_path / "labels").mkdir()
-    for file in browser.downloaded(2):
-        shutil.copy(file, tmp_path / "labels")
-    shutil.copy(folder / "data.csv", tmp_path)
-    (tmp_path / "tillage.yaml").write_text(BACK, encoding="utf-8")
-    with project(tmp_path) as opened:
-        opened.run()
-        taught = dict(opened.read("taught").select(pl.col("编号").cast(pl.String), "new_label").rows())
+    taught = brought_back(folder, tmp_path, browser.downloaded(2), "taught", "new_label")
     assert taught == {named[0]: classes[0], named[1]: classes[0], named[2]: classes[1]}
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.flow.world import KEY, World, differences, digests, small_chunks, update_equals_rebuild
+from tests.flow.world import COLLECTED, KEY, World, differences, digests, small_chunks, update_equals_rebuild
 from tillage.core.errors import BadData, ConfigurationError, InputMissing
 from tillage.face.rooms import project, registry
-from tillage.flow import score
 from tillage.flow.configuration import load, parse
 from tillage.flow.run import Project
+from tillage.flow.scored import Score
 from tillage.flow.writing import to_yaml
 from tillage.promises import forget, trace
 from tillage.store.verify import verify
@@ -66,13 +68,13 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows the model was asked about, call by call."""
     asked: list[int] = []
-    apply = score.Score.apply
+    apply = Score.apply
 
-    def counted(self: score.Score, rows: Any) -> Any:
+    def counted(self: Score, rows: Any) -> Any:
         asked.append(rows.height)
         return apply(self, rows)
 
-    monkeypatch.setattr(score.Score, "apply", counted)
+    monkeypatch.setattr(Score, "apply", counted)
     return asked
 
 
@@ -122,15 +124,15 @@ def test_what_was_answered_before_a_death_is_not_asked_again(
     small_chunks(monkeypatch)
     with alone(shop) as p:
         p.run(["tone", "ready"])
-        apply = score.Score.apply
+        apply = Score.apply
 
-        def dies(self: score.Score, rows: Any) -> Any:
+        def dies(self: Score, rows: Any) -> Any:
             if len(scored) == 3:
                 raise KeyboardInterrupt
             return apply(self, rows)
 
         with monkeypatch.context() as patch:
-            patch.setattr(score.Score, "apply", dies)
+            patch.setattr(Score, "apply", dies)
             with pytest.raises(KeyboardInterrupt):
                 p.run()
     assert 0 < sum(scored) < 20
@@ -179,6 +181,13 @@ def test_an_erasure_after_which_the_model_cannot_be_learnt_takes_its_answers(sho
             p.run()
 
 
+def test_a_run_without_a_scored_table_loads_nothing_of_scoring(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,n\n1,2\n")
+    (tmp_path / "tillage.yaml").write_text("project: p\ntables: {notes: {collect: {files: '*.csv'}, key: id}}\n")
+    script = "import sys, tillage.face.main as m; m.ended(['run']); sys.exit('tillage.flow.score' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+
+
 def test_an_answer_is_traced_to_its_record_and_to_the_model(shop: Shop) -> None:
     with project(shop.root) as p:
         p.run()
@@ -191,11 +200,9 @@ def test_an_answer_is_traced_to_its_record_and_to_the_model(shop: Shop) -> None:
         assert any(node.startswith("told@") for node in ahead.thread.items), list(ahead.thread.items)
 
 
-WORLD = """\
-project: world
-tables:
-  notes: {collect: {files: "data/*.csv"}, key: id, max_quarantine: 1}
-  lines: {collect: {files: "lines/*.jsonl"}, max_quarantine: 1}
+WORLD = (
+    COLLECTED
+    + """\
   clean:
     from: notes
     steps:
@@ -208,6 +215,7 @@ models:
   bayes: {learn: naive_bayes, from: clean, input: text, target: label, split: {test: 0.3}}
   next: {learn: naive_bayes, from: sure, input: text, target: said, split: {test: 0.3}}
 """
+)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -19,11 +19,17 @@ from tillage.store.verify import verify
 
 KEY = "ab" * 32
 
-PLAN = """\
+COLLECTED = """\
 project: world
 tables:
   notes: {collect: {files: "data/*.csv"}, key: id, max_quarantine: 1}
   lines: {collect: {files: "lines/*.jsonl"}, max_quarantine: 1}
+"""
+"""What every plan of a world begins with: the files that it writes."""
+
+PLAN = (
+    COLLECTED
+    + """\
   clean:
     from: notes
     steps:
@@ -40,6 +46,7 @@ tables:
 models:
   bayes: {learn: naive_bayes, from: clean, input: text, target: label, split: {test: 0.3}}
 """
+)
 
 WORDS = ("apple", "ant", "\u82f9\u679c", "bee", "\uff22\uff45\uff45", "cat", "a  b", "a b", "dog")
 CITIES = ("Ulm", "\u5317\u4eac", "Rome", "")

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import polars as pl
 import pytest
+from tests.flow.test_tracking import of_tensorboard
 from tests.learn.test_every_learner import fit
 from tests.text import tiny_encoder
 
@@ -20,11 +21,14 @@ from tillage.core.errors import BadData, ConfigurationError, GateFailed, Unavail
 from tillage.core.state import decode, digest, encode
 from tillage.face.main import ended
 from tillage.face.rooms import project
+from tillage.flow.tracking import FOLDER
 from tillage.learn import EntityRecognizer, EntityRecognizerModel
 from tillage.measure.spans import span_counts, span_f1
 from tillage.prepare import RecognizeEntities
 from tillage.text.entity_tags import decoded, tag_names, tagged
+from tillage.text.pretrained import Pretrained
 from tillage.text.spans import Span, keys_of, spans_of, written
+from tillage.text.transformer import Shape
 
 DEEP = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="needs PyTorch, which the lock of deep learning brings"
@@ -222,6 +226,24 @@ def test_what_answers_is_what_was_trained(folder: Path) -> None:
 
 
 @DEEP
+def test_lora_learns_and_leaves_no_trace_of_itself(folder: Path) -> None:
+    """Beside each matrix of the layers it learns two thin ones, which are a part of it in the end; all else stays."""
+    few = {"train_weights": "lora", "rank": 2, "learning_rate": 2e-2, "epochs": 12}
+    model = fit(learner(folder, **few), marked(150))
+    assert f1(model, marked(80, seed=1)) > 0.65
+    found = Pretrained(folder)
+    before, after = Shape(found.config()).weights(found.weights()), model.state["weights"]
+    assert set(after) == set(before)
+    moved = {name: after[name] - np.asarray(before[name]) for name in before}
+    matrices = {name for name in before if name.endswith("weight") and "layer." in name and "Norm" not in name}
+    assert {name for name, by in moved.items() if by.any()} == matrices
+    assert {int(np.linalg.matrix_rank(moved[name], tol=1e-4)) for name in matrices} == {2}
+    assert digest(fit(learner(folder, **few | {"epochs": 1}), marked(40)).state) == digest(
+        fit(learner(folder, **few | {"epochs": 1}), marked(40).reverse()).state
+    )
+
+
+@DEEP
 def test_the_graph_for_batches_names_its_tags(model: Any) -> None:
     graph = model.onnx({"tillage.model": "m"})
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
@@ -389,6 +411,32 @@ CLEAN = """\
       - redact: {columns: [text], spans: {text: {column: entities, labels: {AGE: age, ILLNESS: illness}}}}
 models:
 """
+
+
+@DEEP
+def test_its_curve_is_tracked_without_a_word_of_the_texts(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.setenv("TILLAGE_KEY", "ab" * 32)
+    made = []
+    for name, more in (("plain", ""), ("tracked", "    track: tensorboard\n")):
+        (tmp_path / name).mkdir()
+        world(tmp_path / name, folder, more)
+        plan = tmp_path / name / "tillage.yaml"
+        plan.write_text(plan.read_text().replace("epochs: 15", "epochs: 2"))
+        with project(tmp_path / name) as p:
+            p.run()
+            made.append(p.model("names").state)
+    assert digest(made[0]) == digest(made[1])
+    place = tmp_path / "tracked" / ".tillage" / FOLDER / "tensorboard"
+    [told] = of_tensorboard(place)
+    assert [value for _, value in told["epoch/loss"]] == pytest.approx([point["loss"] for point in made[1]["curve"]])
+    assert len(told["step/loss"]) == told["epoch/loss"][-1][0] > len(told["epoch/loss"]) == 2
+    held = b"".join(file.read_bytes() for file in place.rglob("*") if file.is_file())
+    assert held
+    assert not any(word.encode() in held for word in ("ILLNESS", "WATER", "red sea", "\u53d1\u70e7", "text", "spans"))
+    assert not (tmp_path / "plain" / ".tillage" / FOLDER).exists()
 
 
 @DEEP

@@ -12,7 +12,7 @@ import pytest
 from tests.flow.world import KEY, differences, digests
 from tests.promises.canary import PERSON, TOKEN, scan
 
-from tillage.core.errors import GateFailed
+from tillage.core.errors import GateFailed, InputMissing
 from tillage.face.main import ended
 from tillage.face.rooms import project
 from tillage.flow.run import Project
@@ -91,9 +91,131 @@ def test_another_key_brings_nobody_back(tmp_path: Path, steps: str) -> None:
         p.run()
         assert sorted(p.read("people")["id"]) == [1, 3]
         (root / "a.csv").write_text("id,who\n1,ann\n4,dan\n")
-        with pytest.raises(GateFailed, match=r"forgotten by their key \(id, n\), and what is read now has no 'n'"):
+        with pytest.raises(GateFailed, match=r"forgotten by their key \(id, n\), .*: a\.csv lacks 'n', in a row"):
             p.run()
         assert sorted(p.read("people")["id"]) == [1, 3]
+
+
+@pytest.mark.parametrize("now", [", key: who", ""], ids=["another key", "no key"])
+@pytest.mark.parametrize("header", ["who,n", "id,who,n"], ids=["gone", "empty"])
+def test_who_cannot_be_told_is_read_when_that_is_decided(tmp_path: Path, now: str, header: str) -> None:
+    """A column of the old key is gone from a file, or empty: the file that has it is read, this one when released."""
+    root = planned(tmp_path, ", key: id")
+    write(root, "1,ann,5", f"2,{PERSON},6", "3,cyd,7")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", key=["2"])
+    planned(root, now)
+    blank = "," if header.startswith("id") else ""
+    with project(root) as p:
+        p.run()
+        assert sorted(p.read("people")["who"]) == ["ann", "cyd"]
+
+        def other(*lines: str) -> None:
+            (root / "b.csv").write_text("\n".join([header, *(blank + line for line in lines)]) + "\n", encoding="utf-8")
+
+        write(root, "1,ann,5", f"2,{PERSON},6", "3,cyd,7", "4,dan,8")  # whoever has the column is known by it
+        if now:
+            p.run()
+            assert sorted(p.read("people")["who"]) == ["ann", "cyd", "dan"]
+        else:
+            write(root, "1,ann,5", f"2,{PERSON},6", "3,cyd,7")
+        before = sorted(p.read("people")["who"])
+        other("eve,1", f"{PERSON},6")
+        for _ in range(2):
+            with pytest.raises(GateFailed, match=r"b.csv lacks 'id'.*tillage forget people --release b.csv\."):
+                p.run()
+            assert sorted(p.read("people")["who"]) == before
+            assert scan(p.store.root) == []
+        with pytest.raises(InputMissing, match=r"No record of 'c.csv'"):
+            release_object(p, "people", "c.csv")
+        other("eve,1", "fay,2")  # the person was taken out, as the message says
+        assert release_object(p, "people", "b.csv") == 1
+        p.run()
+        assert sorted(p.read("people")["who"]) == sorted([*before, "eve", "fay"])
+        assert p.run().changed == []
+        with pytest.raises(InputMissing, match=r"No record of 'b.csv'"):
+            release_object(p, "people", "b.csv")
+        other("eve,1", "fay,2", f"{PERSON},6")  # what was decided on is not what stands there now
+        with pytest.raises(GateFailed, match=r"b\.csv lacks"):
+            p.run()
+        assert scan(p.store.root) == []
+        assert "eve" in p.read("people")["who"].to_list()
+
+
+def test_whoever_is_forgotten_later_is_asked_about_again(tmp_path: Path) -> None:
+    """A release is of those who were forgotten until then, by that key: not of one who follows."""
+    root = planned(tmp_path, ", key: id")
+    write(root, "1,ann,5", "2,bob,6", f"3,{PERSON},7")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", key=["2"])
+    planned(root, ", key: who")
+    (root / "b.csv").write_text("who,n\neve,1\n")
+    with project(root) as p:
+        assert release_object(p, "people", "b.csv") == 1
+        p.run()
+        assert sorted(p.read("people")["who"]) == sorted(["ann", PERSON, "eve"])
+    planned(root, ", key: id")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", key=["3"])
+    planned(root, ", key: who")
+    with project(root) as p:
+        with pytest.raises(GateFailed, match=r"b\.csv lacks 'id'"):
+            p.run()
+        assert release_object(p, "people", "b.csv") > 1
+        p.run()
+        assert sorted(p.read("people")["who"]) == ["ann", "eve"]
+
+
+def test_several_files_are_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = planned(tmp_path, ", key: id")
+    write(root, "1,ann,5", f"2,{PERSON},6")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", key=["2"])
+    planned(root, ", key: who")
+    for n in range(7):
+        (root / f"b{n}.csv").write_text(f"who,n\neve{n},1\n")
+    assert ended(["run", "--plan", str(root)]) == 10
+    said = " ".join(capsys.readouterr().err.split())
+    assert "b0.csv lacks 'id'; b1.csv lacks 'id'" in said
+    assert "; so do 2 more" in said
+    assert "--release b0.csv, and the same for each of the others." in said
+    for n in range(7):
+        assert ended(["forget", "people", "--release", f"b{n}.csv", "--plan", str(root)]) == 0
+    assert "1 tombstone no longer holds for b6.csv" in " ".join(capsys.readouterr().out.split())
+    assert ended(["run", "--plan", str(root)]) == 0
+
+
+def test_a_release_is_of_one_file_and_not_of_its_copies(tmp_path: Path) -> None:
+    """Marks are of bytes, so that a copy under another name brings nobody back; a release is of one name."""
+    root = planned(tmp_path, "")
+    lines = ("1,ann,5", f"2,{PERSON},6")
+    for name in ("a.csv", "b.csv"):
+        write(root, *lines, name=name)
+    with project(root) as p:
+        p.run()
+        forget(p, "people", subject=[PERSON])
+        write(root, *lines, name="c.csv")
+        p.run()
+        assert p.read("people")["id"].to_list() == [1, 1, 1]
+        write(root, "1,ann,5", "3,cyd,7")
+        assert p.run().waiting == ["people: a.csv"]
+        assert release_object(p, "people", "a.csv") == 1
+    planned(root, CHECKED)
+    (root / "tillage.yaml").write_text((root / "tillage.yaml").read_text().replace("'*.csv'", "['*.csv']"))
+    with project(root) as p:
+        assert p.run().waiting == []
+        p.run(replay=("people",))
+        assert sorted(p.read("people")["id"]) == [1, 1, 1, 3]
+        write(root, "1,ann,5", "3,cyd,7", "4,dan,8", name="b.csv")
+        assert p.run().waiting == ["people: b.csv"]
+        assert scan(p.store.root) == []
+        write(root, *lines)  # the old bytes under a name that was released: it is read as it stands
+        p.run()
+        assert sorted(p.read("people")["id"]) == [1, 1, 1, 2]
 
 
 @pytest.mark.parametrize(("before", "after"), [("", STEPS), (STEPS, ""), (CHECKED, STEPS), (STEPS, CHECKED)])

@@ -9,9 +9,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import polars as pl
+
+from tillage.flow.prediction_table import read_predictions
+from tillage.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +100,23 @@ def tillage(folder: Path, *words: str) -> str:
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def stored(folder: Path) -> pl.DataFrame:
+    """The prediction table as another process sees it."""
+    store = Store(folder / ".tillage")
+    try:
+        return read_predictions(store)
+    finally:
+        store.close()
+
+
+def until(true: Callable[[], bool], seconds: float = 40) -> None:
+    """Wait until something is so: for so long at most, since a busy machine takes its time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 class Server:

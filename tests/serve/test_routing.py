@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.serve import running
-from tests.serve.running import Server, lay, tillage
+from tests.serve.running import Server, lay, stored, tillage, until
 from tillage.core.errors import ConfigurationError
 from tillage.face.rooms import registry
 from tillage.flow.configuration import parse
-from tillage.flow.prediction_table import read_predictions
 from tillage.flow.writing import to_yaml
-from tillage.store import Store
 
 PLAN = running.PLAN.replace(
     "  double: {learn: {own.Doubling: {PARAMETERS}}, from: clean, target: y}\n",
@@ -33,13 +30,6 @@ PLAN = running.PLAN.replace(
 )
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
@@ -50,11 +40,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def logged(server: Server) -> list[dict[str, Any]]:
-    store = Store(server.folder / ".tillage")
-    try:
-        return read_predictions(store).rows(named=True)
-    finally:
-        store.close()
+    return stored(server.folder).rows(named=True)
 
 
 def test_a_canary_answers_its_share_the_same_one_for_the_same_value(served: Server) -> None:

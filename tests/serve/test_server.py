@@ -18,22 +18,11 @@ from typing import Any
 
 import pytest
 
-from tests.serve.running import Server, change, environment, lay, tillage
+from tests.serve.running import Server, change, environment, lay, stored, tillage, until
 from tillage.face.rooms import project
-from tillage.flow.prediction_table import read_predictions
 from tillage.promises import forget
-from tillage.store import Store
 
 ROW = {"id": 7, "size": 2.5, "text": "hello", "day": "2026-01-02", "old": True}
-
-
-def stored(folder: Path) -> Any:
-    """The prediction table as another process sees it."""
-    store = Store(folder / ".tillage")
-    try:
-        return read_predictions(store)
-    finally:
-        store.close()
 
 
 # ---- answers
@@ -420,13 +409,6 @@ def test_sigterm_finishes_what_is_under_way_and_is_not_ready_at_once(tmp_path: P
         asking.join()
     assert found[0]["predictions"][0]["prediction"] == 5.0
     assert stored(folder)["prediction"].to_list() == ["5.0"]  # the log is not lost either
-
-
-def until(true: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_a_newer_version_answers_and_a_bad_one_never_does(tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ Every load is bounded and ends by itself; the clients are on this machine.
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
 import os
 import random
 import signal
@@ -15,107 +13,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any
 
 import pytest
 
 from tests.serve import running
-from tests.serve.running import Server, lay
-from tillage.flow.prediction_table import STAGE, read_predictions
+from tests.serve.clients import ROW, asked, end_under_load, load, nothing_old_was_lost, nothing_was_dropped
+from tests.serve.running import Server, lay, until
+from tillage.flow.prediction_table import STAGE
 from tillage.store import Store
-
-ROW = {"size": 2.5, "text": "a"}
-
-
-@dataclass
-class Client:
-    """One open connection that asks again and again."""
-
-    server: Server
-    told: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
-    """When each answer was there, and the answer."""
-    labelled: list[str] = field(default_factory=list)
-    """Ids whose labels were acknowledged."""
-    latencies: list[float] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-
-    def ask(self, stop: Event, *, labels: bool = False, body: dict[str, Any] | None = None) -> None:
-        """Until it is told to stop, or the server takes no connection any more."""
-        headers = {"Authorization": f"Bearer {self.server.token}", "Content-Type": "application/json"}
-        data = json.dumps(body or {"rows": [ROW]})
-        connection = self._connected()
-        while connection is not None and not stop.is_set():
-            try:
-                began = time.perf_counter()
-                connection.request("POST", "/v1/services/desk", data, headers)
-                answer = connection.getresponse()
-                value = json.loads(answer.read())
-                if answer.status != 200:
-                    self.failed.append(f"{answer.status}: {value}")
-                    continue
-                self.latencies.append(time.perf_counter() - began)
-                self.told.append((time.monotonic(), value))
-                if labels:
-                    name = value["predictions"][0]["id"]
-                    connection.request("POST", "/feedback", json.dumps({"id": name, "label": 1}), headers)
-                    answer = connection.getresponse()
-                    answer.read()
-                    if answer.status == 200:
-                        self.labelled.append(name)
-            except (OSError, http.client.HTTPException) as error:
-                self.failed.append(type(error).__name__)
-                connection.close()
-                connection = self._connected()
-        if connection is not None:
-            connection.close()
-
-    def _connected(self) -> http.client.HTTPConnection | None:
-        made = http.client.HTTPConnection(str(self.server.host), self.server.port, timeout=20)
-        try:
-            made.connect()
-        except OSError:
-            made.close()
-            return None
-        return made
-
-
-@contextlib.contextmanager
-def load(server: Server, clients: int, **options: Any) -> Iterator[list[Client]]:
-    """So many clients that ask all the time; they are through when it ends."""
-    stop = Event()
-    made = [Client(server) for _ in range(clients)]
-    threads = [Thread(target=client.ask, args=(stop,), kwargs=options) for client in made]
-    for thread in threads:
-        thread.start()
-    try:
-        yield made
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(30)
-
-
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def asked(clients: list[Client]) -> int:
-    return sum(len(client.told) for client in clients)
-
-
-def stored(folder: Path) -> dict[str, dict[str, Any]]:
-    store = Store(folder / ".tillage")
-    try:
-        return {row["id"]: row for row in read_predictions(store).iter_rows(named=True)}
-    finally:
-        store.close()
 
 
 @pytest.mark.parametrize("swaps", [10, pytest.param(100, marks=pytest.mark.nightly)])
@@ -198,14 +105,7 @@ def test_kill_9_loses_no_acknowledged_label_and_nothing_older_than_a_second(turn
             killed = time.monotonic()
             os.kill(server.process.pid, signal.SIGKILL)
             server.process.wait()
-        there = stored(folder)
-        old = [v["predictions"][0]["id"] for c in clients for at, v in c.told if at < killed - 1.3]
-        assert old
-        assert [name for name in old if name not in there] == []
-        labelled = [name for client in clients for name in client.labelled]
-        assert bool(labelled) == (turn == 1)
-        assert {there[name]["label"] for name in labelled} <= {"1"}
-        assert all(there[name]["label"] == "1" for name in labelled)
+        assert bool(nothing_old_was_lost(clients, folder, killed)) == (turn == 1)
 
 
 def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
@@ -213,14 +113,8 @@ def test_sigterm_under_load_drops_nothing(tmp_path: Path) -> None:
     with Server(folder) as server:
         with load(server, 4) as clients:
             until(lambda: asked(clients) > 40)
-            began = time.monotonic()
-            assert server.end() == 0
-            assert time.monotonic() - began < 10
-        cut = [why for client in clients for why in client.failed if why.startswith(("Incomplete", "5", "4"))]
-        assert [why for why in cut if not why.startswith("503")] == []
-        there = stored(folder)
-        given = [v["predictions"][0]["id"] for client in clients for _, v in client.told]
-        assert set(given) == set(there), "every answer that was given is in the table, and no other"
+            end_under_load(server)
+        nothing_was_dropped(clients, folder)
 
 
 OFTEN = "import tillage.serve.predictions as p\np.ROLL_BYTES = 1 << 18"

@@ -8,28 +8,16 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.serve import running
-from tests.serve.running import Server, lay, tillage
+from tests.serve.clients import ROW, asked, end_under_load, load, nothing_old_was_lost, nothing_was_dropped
+from tests.serve.running import Server, lay, stored, tillage, until
 from tests.serve.test_routing import PLAN
-from tests.serve.test_under_load import asked, load
-from tillage.flow.prediction_table import read_predictions
 from tillage.serve.metrics import Metrics, summed
-from tillage.store import Store
-
-ROW = {"size": 2.5, "text": "a"}
-
-
-def until(true: Callable[[], bool], seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def workers_of(server: Server) -> list[int]:
@@ -38,14 +26,6 @@ def workers_of(server: Server) -> list[int]:
         ["ps", "-o", "pid=,args=", "--ppid", str(server.process.pid)], capture_output=True, text=True, check=False
     ).stdout
     return [int(line.split()[0]) for line in told.splitlines() if "serving_worker" in line]
-
-
-def stored(folder: Path) -> dict[str, dict[str, Any]]:
-    store = Store(folder / ".tillage")
-    try:
-        return {row["id"]: row for row in read_predictions(store).iter_rows(named=True)}
-    finally:
-        store.close()
 
 
 def numbers(server: Server) -> dict[str, float]:
@@ -100,7 +80,7 @@ def test_both_answer_and_their_numbers_and_their_log_are_one(served: Server) -> 
     assert numbers(served)["tillage_request_seconds_count[('service', 'desk')]"] >= len(given)
     assert numbers(served)["tillage_model_version[('service', 'desk')]"] == 1
     assert numbers(served)["tillage_predictions_unlogged[]"] == 0
-    until(lambda: given <= stored(served.folder).keys(), 3)
+    until(lambda: given <= set(stored(served.folder)["id"]), 3)
 
 
 def test_a_label_is_kept_by_whichever_worker_it_comes_to(served: Server) -> None:
@@ -110,8 +90,8 @@ def test_a_label_is_kept_by_whichever_worker_it_comes_to(served: Server) -> None
         status, value, _ = served.ask("POST", "/feedback", {"id": made["id"], "label": n})
         assert (status, value) == (200, {"accepted": 1})
         labelled[made["id"]] = str(n)
-    there = stored(served.folder)  # at once: what a label is of stands before it
-    assert {name: there[name]["label"] for name in labelled} == labelled
+    there = dict(stored(served.folder).select("id", "label").rows())  # at once: what a label is of stands before it
+    assert {name: there[name] for name in labelled} == labelled
 
 
 def test_canary_and_shadow_are_of_each_worker(served: Server) -> None:
@@ -124,7 +104,7 @@ def test_canary_and_shadow_are_of_each_worker(served: Server) -> None:
         assert served.predict({"size": 1.0, "text": f"person {n}"}, name="split")["model"] == told[n]
     made = [served.predict(ROW, name="behind")["predictions"][0]["id"] for _ in range(20)]
     shadows = {f"{int(name, 16) + (1 << 31):032x}" for name in made}
-    until(lambda: shadows <= stored(served.folder).keys())
+    until(lambda: shadows <= set(stored(served.folder)["id"]))
 
 
 def test_swaps_and_rollbacks_reach_all_before_they_are_told(folder: Path) -> None:
@@ -153,13 +133,8 @@ def test_sigterm_under_load_drops_nothing(folder: Path) -> None:
     with Server(folder, "--workers", "2") as server:
         with load(server, 4) as clients:
             until(lambda: asked(clients) > 60)
-            began = time.monotonic()
-            assert server.end() == 0
-            assert time.monotonic() - began < 10
-        cut = [why for client in clients for why in client.failed if why.startswith(("Incomplete", "5", "4"))]
-        assert [why for why in cut if not why.startswith("503")] == []
-        given = {v["predictions"][0]["id"] for client in clients for _, v in client.told}
-        assert given == set(stored(folder)), "every answer that was given is in the table, and no other"
+            end_under_load(server)
+        nothing_was_dropped(clients, folder)
         assert not list((folder / ".tillage" / "predictions").iterdir())
     assert json.loads(tillage(folder, "verify", "--json"))["ok"]
 
@@ -184,13 +159,7 @@ def test_kill_9_loses_no_acknowledged_label_and_nothing_older_than_a_second(whol
             assert server.predict(ROW)["predictions"][0]["prediction"] == 5.0
             assert "is started again" in server.said()
             time.sleep(1.4)
-        there = stored(folder)
-        old = [v["predictions"][0]["id"] for c in clients for at, v in c.told if at < killed - 1.3]
-        assert old
-        assert [name for name in old if name not in there] == []
-        labelled = [name for client in clients for name in client.labelled]
-        assert labelled
-        assert {there[name]["label"] for name in labelled} == {"1"}
+        assert nothing_old_was_lost(clients, folder, killed)
 
 
 def test_what_cannot_be_served_is_said_once(folder: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 from tillage.collect.address import Address
@@ -24,8 +23,7 @@ from tillage.collect.database import (
     no_table,
     table_parts,
 )
-from tillage.collect.db_sqlite import file_stamp
-from tillage.core.errors import InputMissing
+from tillage.collect.db_sqlite import file_stamp, require_file
 
 PLAIN = {
     "BOOLEAN": "bool",
@@ -47,8 +45,7 @@ class DuckDb(Database):
             raise missing_library("duckdb", "DuckDB") from None
         self._errors = duckdb
         self._address = address
-        if not Path(address.database).is_file():
-            raise InputMissing(f"There is no file {address.database}.", fix="Mend 'address', or put the file there.")
+        require_file(address.database)
         closed: dict[str, str | bool | int | float | list[str]] = {
             "enable_external_access": "false",
             "autoload_known_extensions": "false",

@@ -31,8 +31,7 @@ class Sqlite(Database):
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        if not Path(address.database).is_file():
-            raise InputMissing(f"There is no file {address.database}.", fix="Mend 'address', or put the file there.")
+        require_file(address.database)
         with self._told():
             place = f"file:{quote(address.database)}?mode=ro"
             self._connection = sqlite3.connect(place, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
@@ -88,6 +87,12 @@ class Sqlite(Database):
             ):
                 raise no_connection(shown, said) from None
             raise bad_statement(shown, said) from None
+
+
+def require_file(path: str) -> None:
+    """Raise InputMissing where there is no such file: opened, it would be made."""
+    if not Path(path).is_file():
+        raise InputMissing(f"There is no file {path}.", fix="Mend 'address', or put the file there.")
 
 
 def file_stamp(path: str, log: str) -> dict[str, Any]:

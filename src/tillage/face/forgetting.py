@@ -31,7 +31,7 @@ def forget(
     ] = None,
     release: Annotated[
         str | None,
-        typer.Option("--release", metavar="FILE", help="Read a file again that changed after records were forgotten."),
+        typer.Option("--release", metavar="FILE", help="Read a file as it stands that waits for it."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change, and what it costs.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -88,9 +88,10 @@ def _forget(project: Project, table: str, question: dict[str, Any], wait: bool) 
 def _release(screen: Screen, project: Project, table: str, path: str) -> None:
     from tillage.promises import release_object
 
-    dropped = release_object(project, table, path)
-    screen.line(f"{many(dropped, 'tombstone')} dropped: the next `tillage run` reads {path} as it stands.")
-    screen.result({"schema": "tillage.release/1", "table": table, "object": path, "tombstones": dropped})
+    freed = release_object(project, table, path)
+    free = f"{many(freed, 'tombstone')} no longer hold{'s' if freed == 1 else ''} for {path}"
+    screen.line(f"{free}: the next `tillage run` reads it as it stands.")
+    screen.result({"schema": "tillage.release/1", "table": table, "object": path, "tombstones": freed})
 
 
 def _show(screen: Screen, told: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from tillage.core.answers import PREDICTION
 from tillage.core.errors import ConfigurationError, Problem, TillageError, UnknownColumns
 from tillage.core.rows import ID
 from tillage.core.step import Found, Group, Map
@@ -20,7 +21,6 @@ from tillage.flow.parameters import nearest
 from tillage.flow.places import problem_at
 from tillage.flow.plan import Model, Plan, Table
 from tillage.flow.schema import recorded
-from tillage.flow.score import PREDICTION
 from tillage.flow.stacking import common_shape
 from tillage.flow.stages import Pinned, Stage, beside_of, features, hidden
 from tillage.flow.survey import known, refuse_key, source_of, table_of

@@ -20,11 +20,13 @@ from hashlib import sha256
 import polars as pl
 import polars_hash as plh
 
+from tillage.core.answers import CONFIDENCE, PREDICTION
 from tillage.core.code import source_digest
 from tillage.core.errors import Locked, Unavailable, VerifyFailed
 from tillage.core.step import Fitted
 from tillage.flow.run import STORE_LOCK
-from tillage.flow.score import CONFIDENCE, ERROR, PREDICTION, Answers, Way, added
+from tillage.flow.score import ERROR, Answers, Way
+from tillage.flow.scored import added
 from tillage.store.catalog import dump
 from tillage.store.locks import hold
 from tillage.store.tables import Store, pack

@@ -52,7 +52,7 @@ from tillage.flow.quarantine import PART, records
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
 from tillage.flow.schema import recorded
-from tillage.flow.score import Score
+from tillage.flow.scored import Score
 from tillage.flow.seen import Held
 from tillage.flow.source import Reading, SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan

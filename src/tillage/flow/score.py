@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import lru_cache, partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from tillage.core.errors import BadData, ConfigurationError, InputMissing, UsageError
+from tillage.core.answers import CONFIDENCE, PREDICTION
+from tillage.core.errors import BadData, InputMissing, UsageError
 from tillage.core.rows import ID, INTO, PARENT, REASON, drop_columns, split_left
 from tillage.core.step import Fitted, Map
+from tillage.flow.scored import absent, added, quoted
 
 if TYPE_CHECKING:
     from tillage.flow.kept_answers import KeptAnswers
     from tillage.flow.run import Project
 
-PREDICTION, CONFIDENCE, ERROR = "prediction", "confidence", "error"
+ERROR = "error"
 GIVEN = "_given"
 """Ends the name of a column that rows brought along, where an answer is called so."""
 
@@ -158,7 +159,7 @@ def score(taken: Way, model: Fitted, rows: pl.DataFrame, kept: KeptAnswers | Non
     clash = [c for c in rows.columns if c.startswith("_")] + [c for c, new in given.items() if new in rows.columns]
     if clash:
         raise UsageError(
-            f"The rows already have {_columns(clash)}, which scoring would write over.",
+            f"The rows already have {quoted(clash)}, which scoring would write over.",
             fix="Rename or remove them.",
         )
     target = model.state.get("target")
@@ -207,44 +208,6 @@ class Answers:
         sure = None if self.confidences is None else self.confidences[some]
         more = {name: values[some] for name, values in self.more.items()}
         return Answers(self.predictions[some], sure, self.errors[some], more)
-
-
-class Score(Map):
-    """A model as the last step of a table: each row with its prediction, and whatever else the model says of it.
-
-    Rows are those that the model's own table has: what prepares them stands before it.
-    """
-
-    name_of_model: str
-    fitted: Fitted
-
-    def params(self) -> dict[str, Any]:
-        """The digest of what was learnt stands for it."""
-        return {"model": self.name_of_model, **self.fitted.params()}
-
-    def needs(self) -> tuple[str, ...]:
-        """The columns that the model reads."""
-        return tuple(c for c in self.fitted.needs() if c != self.fitted.state.get("target"))
-
-    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows with `prediction`, and `confidence` of a classifier; ConfigurationError for a column that it needs
-        and that is not there, or that it would write over."""
-        missing = [c for c in self.needs() if c not in rows.columns]
-        if missing:
-            said = "\n".join(_absent(c, f"model '{self.name_of_model}'", rows.columns) for c in missing)
-            raise ConfigurationError(said, fix="Add the column by a step, or score a table that has it.")
-        sure = (CONFIDENCE,) if "classes" in self.fitted.state else ()
-        if clash := [c for c in (PREDICTION, *sure, *added(self.fitted)) if c in rows.columns]:
-            raise ConfigurationError(
-                f"The rows already have {_columns(clash)}, which model '{self.name_of_model}' would write over.",
-                fix="Rename it by a step before: rename: {columns: {" + clash[0] + ": OTHER}}.",
-            )
-        return self.fitted.apply(rows)
-
-
-def added(model: Fitted) -> tuple[str, ...]:
-    """The columns of numbers that a model adds beside prediction and confidence."""
-    return tuple(getattr(model, "adds", ()))
 
 
 @lru_cache(maxsize=1)
@@ -354,14 +317,8 @@ def _require(taken: Way, model: Fitted, rows: pl.DataFrame, target: str | None) 
         if step is not model:
             probe = split_left(step.apply(probe))[0]
     if missing:
-        said = "\n".join(_absent(column, step, rows.columns) for column, step in missing.items())
+        said = "\n".join(absent(column, step, rows.columns) for column, step in missing.items())
         raise BadData(said, fix="Add the column, or rename the one that is meant.")
-
-
-def _absent(column: str, step: str, there: Sequence[str]) -> str:
-    near = get_close_matches(column, there, n=1)
-    hint = f"the nearest name is '{near[0]}'" if near else f"there are: {', '.join(there) or 'none'}"
-    return f"Column '{column}', which {step} needs, is missing; {hint}."
 
 
 # ---- types
@@ -463,8 +420,3 @@ def _moments(values: pl.Series, dtype: pl.Datetime) -> pl.Series:
     signed = pl.when(offset.str.starts_with("-")).then(-minutes).otherwise(minutes)
     made = parts.select((local - pl.duration(minutes=signed)).dt.replace_time_zone("UTC")).to_series()
     return made.dt.convert_time_zone(dtype.time_zone).alias(values.name)
-
-
-def _columns(names: Sequence[str]) -> str:
-    quoted = ", ".join(f"'{name}'" for name in names)
-    return f"the column {quoted}" if len(names) == 1 else f"the columns {quoted}"

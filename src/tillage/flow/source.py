@@ -85,6 +85,8 @@ class SourceRun:
         self.forgotten = Tombstones(store, stage.name, self.table.key)
         self.screened: set[str] = set()
         """Objects of which records were kept out, since they are of someone who was forgotten."""
+        self.kept: set[str] = set()
+        """Objects whose rows come out of the store, where nobody is who was forgotten."""
         self.touched = 0
         self.examples: list[str] = []
         total = sum(int(k.state.get("records", 0)) for k in found.fresh)
@@ -124,6 +126,7 @@ class SourceRun:
             self._leave(k)
         for k in found.fresh:
             self._read(k)
+        self.forgotten.refuse()
         if self._mask():
             sources = self._source_statements()
         self._cut(final=True)
@@ -173,7 +176,7 @@ class SourceRun:
             return True
         for batch in batches:
             self.touched += batch.rows.height
-            bad = self.forgotten.readable(self._with_keys(batch, k).bad, k.checksum)
+            bad = self.forgotten.readable(self._with_keys(batch, k).bad, k.path, k.checksum)
             now += sealed(bad, self.table.name, k.path, k.ordinal, self.store.keys).select(told).rows()
         return sorted(was) == sorted(now)
 
@@ -197,8 +200,10 @@ class SourceRun:
             elif before is not None or self.forgotten.by_row:
                 rows = self._identified(rows)
             here = rows.height
-            rows = self.forgotten.screen(rows, k.checksum)
-            bad = self.forgotten.readable(keyed.bad, k.checksum)
+            if k.path not in self.kept and self.forgotten.untold(rows, k.path, k.checksum):
+                return
+            rows = self.forgotten.screen(rows, k.path, k.checksum)
+            bad = self.forgotten.readable(keyed.bad, k.path, k.checksum)
             if rows.height < here or len(bad) < len(keyed.bad):
                 self.screened.add(k.path)
             self._set_aside(bad, k)
@@ -233,6 +238,7 @@ class SourceRun:
                 raise
             if not self.rewrite:
                 return None
+            self.kept.add(k.path)
             self.quarantined += kept_aside(self.store, self.stage.name, k.ordinal)
             return kept_rows(self.store, self.stage.name, source, k.ordinal, self.found.columns)
         return chain(first, batches)
@@ -567,6 +573,7 @@ class SourceRun:
         name = self.stage.name
         before = held_objects(self.store, name)
         out: list[tuple[str, tuple[Any, ...]]] = []
+        end = "UPDATE sources SET ended = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL"
         for k in self.found.live:
             old = before.get(k.ordinal)
             stamp = dump(k.stamp)
@@ -577,19 +584,9 @@ class SourceRun:
                     out.append((query, (k.path, stamp, dump(k.state), name, k.ordinal)))
                 continue
             if old is not None:
-                out.append(
-                    (
-                        "UPDATE sources SET ended = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL",
-                        (number, name, k.ordinal),
-                    )
-                )
-            out.append(
-                (
-                    "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-                    (name, k.ordinal, k.path, stamp, k.checksum, dump(k.state), number),
-                )
-            )
-        end = "UPDATE sources SET ended = ? WHERE stage = ? AND ordinal = ? AND ended IS NULL"
+                out.append((end, (number, name, k.ordinal)))
+            values = (name, k.ordinal, k.path, stamp, k.checksum, dump(k.state), number)
+            out.append(("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", values))
         out += [(end, (number, name, k.ordinal)) for k in self.found.gone]
         return out
 

@@ -7,7 +7,10 @@ million rows only a handful need an HMAC: 10 ms a million rows.
 
 Marks are a table's and outlive edits of its plan: whether steps stand below its source, which gives the source's stage
 another name, and which columns are its key. Of rows that are read under another key, the row_ids that they had are made
-again.
+again; a row in which a column of that key is empty or gone could be anybody's, and no run reads it unasked.
+
+A mark is never taken back. Whoever decides that an object is read as it stands writes a release: a mark, too, of that
+object alone, so that what was forgotten stays away from every other one, copies of the same bytes included.
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ from tillage.store.tables import Store
 RECORD = "_record"
 _HINTS = 1 << 16
 _NO_HINT = -1
+_RELEASE = -2
+"""In place of a hint: the mark is a release."""
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -77,13 +84,16 @@ def write_marks(store: Store, marks: Sequence[Mark]) -> None:
     )
 
 
-def release(store: Store, stage: str, path: str) -> int:
-    """Drop the marks of an object's records, so that it is read as it stands; how many there were."""
-    before = _count(store, stage)
-    for checksum in _checksums_of(store, stage, path):
-        query = "DELETE FROM tombstones WHERE stage IN (?, ?) AND checksum = ?"
-        store.catalog.write(query, *stages_of(stage), checksum)
-    return before - _count(store, stage)
+def release(store: Store, stage: str, key: Sequence[str], path: str, checksum: str | None) -> int:
+    """Let an object be read as it stands, whatever was forgotten of it; how many marks do not hold for it any more.
+
+    `key`: the columns by which the table's rows are known now. `checksum`: of what the object holds now, None where it
+    is not there. By it rows are let in of which nobody can tell who they are, so a change of it is asked about again.
+    """
+    held = Tombstones(store, stage, key)
+    made, freed = held.releases(path, checksum)
+    write_marks(store, [Mark(stages_of(stage)[0], mark, _RELEASE, "") for mark in made])
+    return freed
 
 
 class Tombstones:
@@ -99,11 +109,14 @@ class Tombstones:
         """By the key under which the rows were forgotten."""
         self._raw: set[bytes] = set()
         self._places: dict[str, tuple[set[bytes], set[int]]] = {}
+        self._releases: set[bytes] = set()
+        self._untold: dict[str, str] = {}
+        """By path of an object, the first column that one of its rows lacks to be told from a forgotten one."""
         query = "SELECT mark, hint, checksum FROM tombstones WHERE stage IN (?, ?)"
         for row in store.catalog.rows(query, *stages_of(stage)):
             mark, hint, checksum = bytes(row["mark"]), int(row["hint"]), str(row["checksum"])
-            if hint == _NO_HINT:
-                self._raw.add(mark)
+            if hint in (_NO_HINT, _RELEASE):
+                (self._raw if hint == _NO_HINT else self._releases).add(mark)
                 continue
             by_row = not checksum or checksum.startswith("[")  # nothing: a store of before knew no other key
             named = tuple(load(checksum)) if checksum and by_row else self.key
@@ -120,42 +133,82 @@ class Tombstones:
         """Whether rows must have their ids to be told apart."""
         return self.key in self._rows
 
-    def screen(self, rows: pl.DataFrame, checksum: str) -> pl.DataFrame:
-        """The rows of an object without the forgotten ones.
+    def untold(self, rows: pl.DataFrame, path: str, checksum: str) -> bool:
+        """Whether nobody can tell if rows of an object are forgotten: they lack the key by which others were.
 
-        Raises GateFailed where they were forgotten by a key of which the object lacks a column.
+        Such an object is noted for `refuse`, unless what it holds was released.
         """
-        for key, (marks, hints) in self._rows.items():
-            if key == self.key:
-                rows = rows if ID not in rows.columns else self._without(rows, rows[ID], marks, hints)
-            elif rows.height:
-                rows = self._without(rows, self._ids(rows, key), marks, hints)
-        if checksum in self._places:
-            marks, hints = self._places[checksum]
-            near = rows.filter((pl.col(RECORD) % _HINTS).is_in(list(hints)))[RECORD]
-            gone = [n for n in near.to_list() if _of_place(self._secret, checksum, n) in marks]
+        for key in self._earlier() if rows.height else ():
+            lacks = [column for column in key if column not in rows.columns or rows[column].null_count()]
+            if lacks and self._pass(checksum, key) not in self._releases:
+                self._untold.setdefault(path, lacks[0])
+        return path in self._untold
+
+    def refuse(self) -> None:
+        """Raise GateFailed where an object was noted."""
+        if not self._untold:
+            return
+        table, paths = stages_of(self.stage)[0], list(self._untold)
+        keys = " or ".join(f"({', '.join(key)})" for key in self._earlier())
+        shown = "; ".join(f"{path} lacks '{column}'" for path, column in list(self._untold.items())[:_SHOWN])
+        more = f"; so do {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
+        each = ", and the same for each of the others" if len(paths) > 1 else ""
+        raise GateFailed(
+            f"Rows of table '{table}' were forgotten by their key {keys}, and without it nobody can tell whether they "
+            f"are read again: {shown}{more}, in a row at least. Nothing was read; the last version stays.",
+            fix="Have those columns filled (they need not be the key). Or take the records of whoever was forgotten "
+            f"out, then run: tillage forget {table} --release {paths[0]}{each}.",
+        )
+
+    def screen(self, rows: pl.DataFrame, path: str, checksum: str) -> pl.DataFrame:
+        """The rows of an object without the forgotten ones."""
+        if self.by_row and ID in rows.columns:
+            rows = self._without(rows, rows[ID], *self._rows[self.key])
+        for key in self._earlier():
+            if all(column in rows.columns for column in key):
+                ids = self.store.keys.row_ids(stages_of(self.stage)[0], rows, key)
+                rows = self._without(rows, ids, *self._rows[key])
+        if marks := self._marks_of(path, checksum):
+            near = rows.filter((pl.col(RECORD) % _HINTS).is_in(list(marks[1])))[RECORD]
+            gone = [n for n in near.to_list() if _of_place(self._secret, checksum, n) in marks[0]]
             rows = rows.filter(~pl.col(RECORD).is_in(gone)) if gone else rows
         return rows
 
-    def _ids(self, rows: pl.DataFrame, key: tuple[str, ...]) -> pl.Series:
-        """The row_ids that rows had while the table's key was another."""
-        table = stages_of(self.stage)[0]
-        if absent := [column for column in key if column not in rows.columns]:
-            raise GateFailed(
-                f"Rows of table '{table}' were forgotten by their key ({', '.join(key)}), and what is read now has no "
-                f"{' and no '.join(repr(column) for column in absent)}, so nobody can tell which ones they are.",
-                fix="Read those columns as well: they need not be the key.",
-            )
-        return self.store.keys.row_ids(table, rows, key)
+    def _earlier(self) -> list[tuple[str, ...]]:
+        """The keys, other than that of now, by which rows were forgotten."""
+        return sorted(key for key in self._rows if key != self.key)
+
+    def _marks_of(self, path: str, checksum: str) -> tuple[set[bytes], set[int]] | None:
+        """The marks and hints of records of an object; None where there are none that hold."""
+        if checksum not in self._places or self._leave(path, checksum) in self._releases:
+            return None
+        return self._places[checksum]
+
+    def _leave(self, path: str, checksum: str) -> bytes:
+        """The release of an object of which records were forgotten when it had this checksum."""
+        return hmac.digest(self._secret, f"leave\0{path}\0{checksum}".encode(), sha256)
+
+    def _pass(self, checksum: str, key: tuple[str, ...]) -> bytes:
+        """The release of what an object holds from all that was forgotten by a key as yet: more is asked about."""
+        marks = sha256(b"".join(sorted(self._rows[key][0]))).hexdigest()
+        return hmac.digest(self._secret, f"pass\0{checksum}\0{dump(list(key))}\0{marks}".encode(), sha256)
+
+    def releases(self, path: str, checksum: str | None) -> tuple[list[bytes], int]:
+        """The releases of an object that are still to be written, and how many marks they let pass."""
+        left = {c: self._leave(path, c) for c in _checksums_of(self.store, self.stage, path) if c in self._places}
+        passed = {key: self._pass(checksum, key) for key in self._earlier()} if checksum is not None else {}
+        freed = sum(len(self._places[c][0]) for c, mark in left.items() if mark not in self._releases)
+        freed += sum(len(self._rows[key][0]) for key, mark in passed.items() if mark not in self._releases)
+        return sorted({*left.values(), *passed.values()} - self._releases), freed
 
     def _without(self, rows: pl.DataFrame, named: pl.Series, marks: set[bytes], hints: set[int]) -> pl.DataFrame:
         near = named.rename(ID).to_frame().filter((low(ID) % _HINTS).is_in(list(hints)))[ID].unique()
         hit = [row for row in near.to_list() if _of_row(self._secret, row) in marks]
         return rows.filter(~named.is_in(pl.Series(ID, hit, dtype=pl.UInt128).implode())) if hit else rows
 
-    def readable(self, bad: Sequence[BadRecord], checksum: str) -> list[BadRecord]:
+    def readable(self, bad: Sequence[BadRecord], path: str, checksum: str) -> list[BadRecord]:
         """The bad records without the forgotten ones."""
-        marks, _ = self._places.get(checksum, (set(), set()))
+        marks, _ = self._marks_of(path, checksum) or (set(), set())
         if not marks and not self._raw:
             return list(bad)
         return [
@@ -169,18 +222,13 @@ class Tombstones:
         """Whether an object changed after records of it were forgotten, so that nobody knows which ones they are."""
         if not self._places or checksum in self._places:
             return False
-        return any(c in self._places for c in _checksums_of(self.store, self.stage, path))
+        return any(self._marks_of(path, c) for c in _checksums_of(self.store, self.stage, path))
 
 
 def _checksums_of(store: Store, stage: str, path: str) -> set[str]:
     query = "SELECT DISTINCT checksum FROM sources WHERE stage IN (?, ?) AND path = ?"
     found = store.catalog.rows(query, *stages_of(stage), path)
     return {str(r[0]) for r in found}
-
-
-def _count(store: Store, stage: str) -> int:
-    row = store.catalog.row("SELECT count(*) FROM tombstones WHERE stage IN (?, ?)", *stages_of(stage))
-    return int(row[0]) if row else 0
 
 
 def _of_row(secret: bytes, row: int) -> bytes:

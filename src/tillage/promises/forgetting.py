@@ -20,11 +20,13 @@ from tillage.core.keys import hash_text
 from tillage.core.rows import ID, distinct, ids, only, without
 from tillage.core.step import Fold, Group, Sharded
 from tillage.flow.erasure import Erasure, known_digest, model_digest
+from tillage.flow.following import look
 from tillage.flow.prediction_table import bring_all
 from tillage.flow.run import PACE, Project
 from tillage.flow.seen import Held, Seen
 from tillage.flow.source import OBJECT, PLACES, RECORD
 from tillage.flow.stages import Stage
+from tillage.flow.survey import source_of, table_of
 from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks, stages_of
 from tillage.promises.answers import STAGE, Answers, answers, collecting, rows_of
 from tillage.promises.closure import Closure, Question, also, close
@@ -131,7 +133,10 @@ def forget(
 
 
 def release_object(project: Project, table: str, path: str) -> int:
-    """Decide that an object which changed after records of it were forgotten is read as it stands; marks dropped.
+    """Decide that an object is read as it stands; how many tombstones do not hold for it any more.
+
+    It changed after records of it were forgotten; or its rows lack the key by which others were, and then the decision
+    is about what it holds now. Raises InputMissing where nothing forgotten keeps it from being read.
 
     >>> import tempfile, pathlib, tillage
     >>> root = pathlib.Path(tempfile.mkdtemp())
@@ -142,20 +147,25 @@ def release_object(project: Project, table: str, path: str) -> int:
     ...     _ = forget(project, "notes", where="n = 6")
     ...     _ = (root / "a.csv").write_text("n\\n5\\n7\\n")
     ...     waits = project.run().waiting
-    ...     _ = release_object(project, "notes", "a.csv"), project.run()
-    ...     waits, project.read("notes")["n"].sort().to_list()
-    (['notes: a.csv'], [5, 7])
+    ...     held = release_object(project, "notes", "a.csv")
+    ...     _ = project.run()
+    ...     waits, held, project.read("notes")["n"].sort().to_list()
+    (['notes: a.csv'], 1, [5, 7])
     """
     stage = next((s for s in project.stages.values() if s.target == table and s.kind == "source"), None)
     if stage is None:
         raise UsageError(f"Table '{table}' collects nothing.", fix="Name the table that collects the file.")
-    with project.alone(), project.store.catalog.transaction():
-        dropped = release(project.store, stage.name, path)
-    if not dropped:
+    source, table_read = source_of(stage), table_of(stage)
+    with project.alone():
+        there = any(found.path == path for found in look(source, project.store, stage, project.plan.root).found)
+        checksum = source.checksum(project.plan.root, path) if there else None
+        with project.store.catalog.transaction():
+            freed = release(project.store, stage.name, table_read.key, path, checksum)
+    if not freed:
         raise InputMissing(
             f"No record of '{path}' in table '{table}' was forgotten.", fix="Name the file as the run named it."
         )
-    return dropped
+    return freed
 
 
 def _find(project: Project, question: Question) -> Found:

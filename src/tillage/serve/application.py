@@ -21,7 +21,8 @@ from starlette.routing import Match, Route
 from tillage.core.errors import BadData, Unavailable, UnknownName, unknown_name
 from tillage.flow.prediction_table import SHADOW as SHADOW_IDS
 from tillage.flow.prediction_table import text
-from tillage.flow.score import Answers, added
+from tillage.flow.score import Answers
+from tillage.flow.scored import added
 from tillage.guard.paths import checked_name
 from tillage.serve.batches import Batches
 from tillage.serve.bodies import Columns, Where, columns_of, in_rows, loaded, require_text, rows_of

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tillage.core.answers import CONFIDENCE, PREDICTION
 from tillage.core.errors import UsageError
 from tillage.core.keys import fraction
 from tillage.core.rows import ID
 from tillage.core.step import Fitted
 from tillage.flow.run import Project
-from tillage.flow.score import CONFIDENCE, PREDICTION, SLICE
+from tillage.flow.score import SLICE
 from tillage.flow.stages import SIDE
 from tillage.measure import wilson
 from tillage.store.tables import Version

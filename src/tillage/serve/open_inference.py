@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tillage.flow.score import Answers, added
+from tillage.flow.score import Answers
+from tillage.flow.scored import added
 from tillage.serve.bodies import MOST_ROWS, dumped, loaded, require_text
 from tillage.serve.refusal import Refused
 from tillage.serve.service import Loaded

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.flow.score import added
+from tillage.flow.scored import added
 from tillage.serve.bodies import MOST_ROWS
 from tillage.serve.routing import Routed
 from tillage.serve.service import Loaded
