@@ -25,8 +25,9 @@ import pytest
 
 from tests.serve import running
 from tests.serve.running import Server, lay
-from tillage.flow.prediction_table import STAGE, read_predictions
+from tillage.flow.prediction_table import read_predictions
 from tillage.store import Store
+from tillage.store.segments import STAGE
 
 ROW = {"size": 2.5, "text": "a"}
 

@@ -18,6 +18,7 @@ from tillage.flow.results import STATES
 from tillage.flow.stages import Stage
 from tillage.store.index import KEY
 from tillage.store.locate import holding
+from tillage.store.objects import FEW
 from tillage.store.purge import QUARANTINE, Doomed
 from tillage.store.tables import LEFT, ROWS, Chunk, Store, unpack
 
@@ -44,7 +45,8 @@ class Held:
         """The row_ids in a chunk's object that leave every version, and those whose earlier states leave."""
         found = self._found.get(chunk.object)
         if found is None:
-            here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID])
+            few = len(self.gone) + len(self.past) <= FEW
+            here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID], keep=few)
             found = _among(here, self.gone), _among(here, self.past)
             self._found[chunk.object] = found
         return found

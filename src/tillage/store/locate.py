@@ -199,6 +199,11 @@ def _runs(store: Store, stage: str, part: str, among: set[int]) -> list[Sorted]:
 
 def kept_runs(store: Store, stage: str | None = None, part: str = ROWS) -> list[Sorted]:
     """The runs in the catalog: of a part of a stage, or all; nothing of them is read."""
+    named = () if stage is None else (stage, part)
+    return list(store.once(("runs", *named), lambda: _kept_runs(store, *named)))
+
+
+def _kept_runs(store: Store, stage: str | None = None, part: str = ROWS) -> list[Sorted]:
     query, values = "SELECT r.id, r.chunks, p.first, p.object, p.checksum, p.entries FROM runs r ", []
     if stage is not None:
         query, values = query + "JOIN pieces p ON p.run = r.id WHERE r.stage = ? AND r.part = ? ", [stage, part]
