@@ -167,7 +167,7 @@ def _asked(project: Project, question: Question, upstream: list[Table], out: Clo
         stage = next(s for s in _source_stages(project) if s.target == origin.name)
         out.keys[stage.name] = [tuple(v) for v in zip(*values.values(), strict=True)]
         out.looked_up[stage.name] = set(out.keys[stage.name])
-        wanted = project.store.keys.row_ids(origin.name, pl.DataFrame(values), origin.key).unique()
+        wanted = distinct([project.store.keys.row_ids(origin.name, pl.DataFrame(values), origin.key)])
         out.sources[stage.name] = wanted
         return wanted, ids()
     expression = parse(question.where or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -320,6 +320,25 @@ class Store:
             marks = ", ".join("?" * len(some))
             out += self.catalog.rows(f"{query} AND source IN ({marks}) ORDER BY id", *values, *some)
         return [_chunk(r) for r in out]
+
+    def made_of(self, stage: str, part: str, sources: Iterable[int]) -> list[int]:
+        """The numbers of the chunks of a part, of whatever version, that were made from these chunks."""
+        named = sorted(set(sources))
+        out: list[int] = []
+        for at in range(0, len(named), 500):
+            some = named[at : at + 500]
+            query = f"SELECT id FROM chunks WHERE stage = ? AND part = ? AND source IN ({', '.join('?' * len(some))})"  # noqa: S608
+            out += [int(row[0]) for row in self.catalog.rows(query, stage, part, *some)]
+        return out
+
+    def made_of_unknown(self, stage: str, part: str, inputs: Collection[str]) -> dict[int, int | None]:
+        """The chunks of a part, of whatever version, of which nobody can ask from what chunk of these inputs they were
+        made: by number the chunk that they name, which is not there any more, or None where they name none."""
+        query = (
+            "SELECT id, source FROM chunks c WHERE stage = ? AND part = ? AND (source IS NULL OR NOT EXISTS ("  # noqa: S608
+            f"SELECT 1 FROM chunks k WHERE k.id = c.source AND k.stage IN ({', '.join('?' * len(inputs))})))"
+        )
+        return {int(number): source for number, source in self.catalog.rows(query, stage, part, *inputs)}
 
     def _must_be_kept(self, stage: str, version: int) -> None:
         if version and (epoch := self.version(stage, version).facts.get("erased")):  # 0 is before the first
