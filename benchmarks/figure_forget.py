@@ -1,10 +1,11 @@
 """Forgetting by `tillage forget`: one row of 1,000,000; 1,000 subjects in one call; a row behind a model in shards.
 
 One row: from a table, what Maps make of it, and the Folds over that; as a share of a rebuild's CPU. Start-up apart:
-off the rebuild is taken a run with nothing to do, off a forgetting one with nothing to forget (a key that no row has).
-Told besides: the same with a run with nothing to do taken off both, so that loading what a forgetting needs counts as
-its cost. Of each the cheapest of seven: forgettings in a store that nobody has looked a row up in, each in a
-copy of its own, and later ones, one after the other.
+off the rebuild is taken a run with nothing to do; the forgetting is measured in its process, a fresh one each time,
+from where the plan is read, the store open and the command's own modules loaded to where the receipt is signed and
+kept. Told besides: the same with those modules; the whole command less one with nothing to forget (a key that no row
+has); and less a run with nothing to do. Of each the cheapest of seven: forgettings in a store that nobody has looked a
+row up in, each in a copy of its own, and later ones, one after the other.
 
 Shards: the texts of examples/customer-service. Retraining is what a forgetting costs with the model beyond what it
 costs without; training is the same of a run; the libraries that a learner loads are taken off both. Judged on four
@@ -20,7 +21,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -96,6 +98,7 @@ BARE = "import numpy"
 NOTHING_MEANT = 66
 """The exit code of a forgetting that finds nothing."""
 
+FIRST, LATER = "the first", "a later one"
 SHARE, TIMES, RETRAINED = 2, 5, 15
 """Percent of a rebuild; the cost of all subjects over that of one; percent of training."""
 
@@ -112,6 +115,9 @@ class Rows:
         self.looked: list[Used] = []
         self.first: list[Used] = []
         self.later: list[Used] = []
+        self.alone: dict[str, list[Used]] = {FIRST: [], LATER: []}
+        self.loaded: dict[str, list[Used]] = {FIRST: [], LATER: []}
+        """The same in the process alone: without, and with, loading the modules of the command."""
         self.complete = 0
 
     def rebuild(self, turn: int) -> Used:
@@ -119,34 +125,53 @@ class Rows:
         store, kept = self.folder / ".tillage", self.folder / "kept"
         used = tillage("run", cwd=self.folder)
         self.idle.append(least([tillage("run", cwd=self.folder) for _ in range(STARTS)]))
-        self.looked.append(forget(self.folder, "readings", "--key", str(turn), "--dry-run"))
         store.rename(kept)
-        first = []
-        for n in range(STARTS):
-            shutil.rmtree(store, ignore_errors=True)
-            shutil.copytree(kept, store)
-            first.append(forget(self.folder, "readings", "--key", str(turn * STARTS + n), "--yes"))
+        keys = range(turn * STARTS, (turn + 1) * STARTS)
+        self.first.append(least([self.in_copy(self.command, key) for key in keys]))
+        self.measured(FIRST, [self.in_copy(self.process, key) for key in keys])
         shutil.rmtree(kept)
-        self.first.append(least(first))
+        self.looked.append(forget(self.folder, "readings", "--key", str(self.rows // 4), "--dry-run"))
         self.missed.append(least([self.miss() for _ in range(STARTS)]))
-        others = range(self.rows // 2 + turn * STARTS, self.rows // 2 + (turn + 1) * STARTS)
-        self.later.append(least([forget(self.folder, "readings", "--key", str(n), "--yes") for n in others]))
+        others = range(self.rows // 2 + 2 * turn * STARTS, self.rows // 2 + 2 * (turn + 1) * STARTS)
+        self.later.append(least([self.command(key) for key in others[::2]]))
+        self.measured(LATER, [self.process(key) for key in others[1::2]])
         after = json.loads(tillage("run", "--json", cwd=self.folder).out)["tables"]
         self.complete += not any(table["touched"] for table in after.values())
-        if after["readings"]["rows"] != (left := self.rows - 1 - STARTS):
+        if after["readings"]["rows"] != (left := self.rows - 1 - 2 * STARTS):
             raise RuntimeError(f"{left:,} rows were to be left, and {after['readings']['rows']:,} are")
         tillage("verify", cwd=self.folder)
         shutil.rmtree(self.folder / ".tillage")
         return used
 
+    def in_copy(self, way: Callable[[int], Used], key: int) -> Used:
+        """A row forgotten, one way or the other, in a copy of the store as it was after the rebuild; the copy stays."""
+        shutil.rmtree(self.folder / ".tillage", ignore_errors=True)
+        shutil.copytree(self.folder / "kept", self.folder / ".tillage")
+        return way(key)
+
+    def command(self, key: int) -> Used:
+        """A row forgotten by the command."""
+        return forget(self.folder, "readings", "--key", str(key), "--yes")
+
+    def process(self, key: int) -> Used:
+        """The same in a process that tells what the forgetting alone cost; memory and time are the whole process's."""
+        return python(BENCHMARKS / "forget_row.py", self.folder, str(key))
+
+    def measured(self, name: str, used: Iterable[Used]) -> None:
+        """Keep the cheapest by what the processes tell."""
+        told = [(json.loads(one.out), one) for one in used]
+        self.alone[name].append(least([replace(one, cpu=cost["cpu"]) for cost, one in told]))
+        self.loaded[name].append(least([replace(one, cpu=cost["cpu"] + cost["loading"]) for cost, one in told]))
+
     def miss(self) -> Used:
         """A forgetting that finds nothing."""
         return tillage("forget", "readings", "--key", str(self.rows), "--yes", cwd=self.folder, code=NOTHING_MEANT)
 
-    def share(self, forgotten: Sequence[Used], without: Sequence[Used], rebuilt: Sequence[Used]) -> list[float]:
-        """Percent of the rebuild that each forgetting cost beyond a command that did less."""
-        turns = zip(forgotten, without, rebuilt, self.idle, strict=True)
-        return [100 * (f.cpu - less.cpu) / (full.cpu - idle.cpu) for f, less, full, idle in turns]
+    def share(self, forgotten: Sequence[Used], without: Sequence[Used] | None, rebuilt: Sequence[Used]) -> list[float]:
+        """Percent of the rebuild that each forgetting cost, beyond a command that did less where one is given."""
+        less = [used.cpu for used in without] if without is not None else [0.0] * len(forgotten)
+        turns = zip(forgotten, less, rebuilt, self.idle, strict=True)
+        return [100 * (f.cpu - off) / (full.cpu - idle.cpu) for f, off, full, idle in turns]
 
 
 class People:
@@ -277,18 +302,24 @@ def main() -> None:
         found = figure.turns({**sides, "libraries of a learner": texts.turn})
     loaded = found.pop("libraries of a learner")
     found |= {"nothing to do": table.idle, "nothing to forget": table.missed, "one row: a dry run": table.looked}
-    found |= {"one row forgotten, the first": table.first, "one row forgotten, a later one": table.later}
+    found |= {f"one row forgotten, {FIRST}": table.first, f"one row forgotten, {LATER}": table.later}
+    found |= {f"the forgetting alone, {name}": used for name, used in table.alone.items()}
     for name in MODELS:
         found |= {f"texts, {name}: run": texts.runs[name], f"texts, {name}: one row forgotten": texts.forgets[name]}
     run, erase = "python -m tillage.face.main run", "python -m tillage.face.main forget"
     commands = {name: erase if "forg" in name or "dry run" in name else run for name in found}
     commands["libraries of a learner"] = f"python -c '{LEARNERS}'"
+    commands |= {f"the forgetting alone, {name}": "python benchmarks/forget_row.py . KEY" for name in table.alone}
     figure.table({**found, "libraries of a learner": loaded}, commands)
-    for name, forgotten in (("the first", table.first), ("a later one", table.later)):
-        share = table.share(forgotten, table.missed, found["rebuild"])
+    for name, forgotten in ((FIRST, table.first), (LATER, table.later)):
+        share = table.share(table.alone[name], None, found["rebuild"])
         figure.judge(f"one row forgotten, {name}: share of a rebuild's CPU, start-up apart", share, " %", limit=SHARE)
+        share = table.share(table.loaded[name], None, found["rebuild"])
+        figure.judge(f"the same, {name}: with loading the command's modules", share, " %", limit=None)
+        share = table.share(forgotten, table.missed, found["rebuild"])
+        figure.judge(f"the whole command, {name}: beyond one with nothing to forget", share, " %", limit=None)
         share = table.share(forgotten, table.idle, found["rebuild"])
-        figure.judge(f"the same, {name}: beyond a run with nothing to do", share, " %", limit=None)
+        figure.judge(f"the whole command, {name}: beyond a run with nothing to do", share, " %", limit=None)
     figure.hold("after it a run finds nothing to do", table.complete, len(table.idle))
     times = [a.cpu / o.cpu for a, o in zip(found[several], found[one], strict=True)]
     figure.judge(f"{many:,} subjects in one call, CPU to that of one", times, "x", limit=TIMES)

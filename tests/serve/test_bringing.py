@@ -12,14 +12,14 @@ import pytest
 
 from tests.serve.running import Server, lay
 from tests.serve.test_predictions import predict
-from tillage.flow.prediction_table import FOLDER, STAGE, bring, read_predictions, rolled
+from tillage.flow.prediction_table import bring, read_predictions, rolled
 from tillage.serve import bringing as module
 from tillage.serve import predictions
 from tillage.serve.bringing import Bringing
 from tillage.serve.predictions import PredictionLog
 from tillage.store import Store
 from tillage.store.locks import hold
-from tillage.store.segments import segments
+from tillage.store.segments import FOLDER, STAGE, segments
 
 
 @pytest.fixture

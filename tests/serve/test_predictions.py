@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tillage.flow.prediction_table import STAGE, bring, read_predictions
+from tillage.flow.prediction_table import bring, read_predictions
 from tillage.flow.score import Answers
 from tillage.serve import predictions as module
 from tillage.serve.linkage import Linkage
@@ -16,7 +16,7 @@ from tillage.serve.prediction_ids import Ids
 from tillage.serve.predictions import PredictionLog
 from tillage.store import Store
 from tillage.store.locks import hold
-from tillage.store.segments import Log, segments
+from tillage.store.segments import STAGE, Log, segments
 
 LOADED: Any = SimpleNamespace(
     service="desk", model_name="m", version=3, linkage=Linkage(), keep=(), redact=None, route=""

@@ -14,9 +14,10 @@ from tests.serve.running import Server, lay, tillage
 from tillage.core.errors import ConfigurationError
 from tillage.face.rooms import project, registry
 from tillage.flow.configuration import parse
-from tillage.flow.prediction_table import INPUTS, STAGE, kept
+from tillage.flow.prediction_table import INPUTS, kept
 from tillage.flow.writing import to_yaml
 from tillage.store import Store
+from tillage.store.segments import STAGE
 
 SERVICE = "desk: {model: double, from: rows, keep: [text, size], redact: true}"
 ROW = {"id": 7, "size": 2.0, "text": "Ring +44 20 7946 0018 or mail li.wei@example.cn"}

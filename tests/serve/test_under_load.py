@@ -21,8 +21,8 @@ import pytest
 from tests.serve import running
 from tests.serve.clients import ROW, asked, end_under_load, load, nothing_old_was_lost, nothing_was_dropped
 from tests.serve.running import Server, lay, until
-from tillage.flow.prediction_table import STAGE
 from tillage.store import Store
+from tillage.store.segments import STAGE
 
 
 @pytest.mark.parametrize("swaps", [10, pytest.param(100, marks=pytest.mark.nightly)])

@@ -26,8 +26,9 @@ from tillage.core.step import BadRecord, Batch, Found
 from tillage.flow.bad_records import bad_row
 from tillage.flow.following import Following, Held, Looked
 from tillage.flow.pipeline import reader
-from tillage.flow.prediction_table import INPUTS, LABELS, PARTS, SHADOW, STAGE, last_labels, text
+from tillage.flow.prediction_table import INPUTS, LABELS, PARTS, SHADOW, last_labels, text
 from tillage.store.locate import candidates
+from tillage.store.segments import STAGE
 from tillage.store.tables import ROWS, Chunk, Store
 
 COLUMNS = {

@@ -96,7 +96,7 @@ class Keyring:
         """The hashes, a column `h`, encrypted; they come unasked, so that a chunk costs one query."""
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-        halves = hashes.select(lo=low("h"), hi=high("h")).collect()
+        halves = hashes.select(lo=low("h"), hi=high("h")).collect(engine="in-memory")
         cipher = Cipher(algorithms.AES(self.subkey("row")), modes.ECB()).encryptor()  # noqa: S305 - one block a row
         if len(halves) <= FEW:  # Polars loads numpy.ma to take an array, for 10 ms
             clear = b"".join((lo | hi << 64).to_bytes(16, "little") for lo, hi in halves.rows())
@@ -120,7 +120,7 @@ def hash_text(frame: pl.DataFrame, columns: Sequence[str], seed: int = 0) -> pl.
     """
     if not columns:
         return hash_text(frame.select(pl.repeat("", pl.len()).alias("every")), ["every"], seed)
-    return _text_hashes(frame.lazy(), columns, seed).collect()["h"]
+    return _text_hashes(frame.lazy(), columns, seed).collect(engine="in-memory")["h"]
 
 
 def _text_hashes(frame: pl.LazyFrame, columns: Sequence[str], seed: int) -> pl.LazyFrame:

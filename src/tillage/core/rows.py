@@ -132,11 +132,13 @@ def ids(values: Iterable[int] = ()) -> pl.Series:
 
 
 def distinct(values: Sequence[pl.Series]) -> pl.Series:
-    """The row_ids of these series, at least one, each once; of one row_id without a query, which costs more."""
+    """The row_ids of these series, at least one, each once; of at most one row_id without a query, which costs more."""
     some = [one for one in values if len(one)]
+    if not some:
+        return values[0]
     if len(some) == 1 and len(some[0]) == 1:
         return some[0]
-    return pl.concat(some or values[:1]).unique()
+    return pl.concat(some).unique()
 
 
 def only(frame: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:

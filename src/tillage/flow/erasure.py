@@ -7,7 +7,7 @@ It costs the chunks that hold the rows and what was made of them, in every versi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
@@ -299,12 +299,8 @@ def _purge(
     masking = masks(store, stages, pl.concat([erasure.gone, erasure.past]))
     commitments = _commitments(told["salt"], pl.concat([erasure.gone, *erasure.beside.values()]))
 
-    def within(epoch: int) -> None:
-        now = {
-            stage: [n for n in numbers if store.version(stage, n).facts.get("erased") == epoch]
-            for stage, numbers in doomed.versions.items()
-        }
-        value = {**told, "epoch": epoch, "rows": commitments, "erased_versions": _numbers(now)}
+    def within(epoch: int, erased: Mapping[str, Sequence[int]]) -> None:
+        value = {**told, "epoch": epoch, "rows": commitments, "erased_versions": erased}
         store.catalog.write("INSERT INTO receipts (erased, signed) VALUES (?, '')", dump(value))
         for query, values in masking:
             store.catalog.write(query, *values)
@@ -360,10 +356,6 @@ def _commitments(salt: str, gone: pl.Series) -> list[str]:
     key = bytes.fromhex(salt)
     raw = pack(gone)
     return sorted(sha256(key + raw[at : at + 16]).hexdigest() for at in range(0, len(raw), 16))
-
-
-def _numbers(versions: Mapping[str, Iterable[int]]) -> dict[str, list[int]]:
-    return {stage: sorted(numbers) for stage, numbers in sorted(versions.items()) if numbers}
 
 
 def known_digest(store: Store, stage: str) -> str | None:

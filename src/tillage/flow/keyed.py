@@ -359,7 +359,8 @@ def _follow_input(run: KeyedRun) -> None:
     if run.last is None or not (changes.gone or changes.removed):
         return
     shown: dict[int | None, list[Chunk]] = {}
-    for chunk in run.store.chunks(run.stage.name, ROWS):
+    sources = [chunk.id for chunk in (*changes.gone, *(chunk for chunk, _ in changes.removed))]
+    for chunk in run.store.chunks_from(run.stage.name, ROWS, sources):
         shown.setdefault(chunk.source, []).append(chunk)
     going = [run.store.read(chunk, changes.since, [ID])[ID] for chunk in changes.gone]
     every = pl.concat([*going, *(gone for _, gone in changes.removed)])

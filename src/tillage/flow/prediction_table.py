@@ -24,16 +24,10 @@ from tillage.core.rows import ID, ids, only
 from tillage.flow.run import STORE_LOCK
 from tillage.store.locate import candidates, release
 from tillage.store.locks import hold
-from tillage.store.segments import records, segments
+from tillage.store.segments import FOLDER, STAGE, records, segments
 from tillage.store.tables import ROWS, Draft, NewChunk, Store
 
-STAGE = "@predictions"
-"""The stage in the catalog; no table can have this name."""
-
 LABELS, ABOUT, INPUTS = "labels", "about", "inputs"
-FOLDER = "predictions"
-"""Below the store: the segments of the log."""
-
 LOG_LOCK = "@predictions-log"
 """Held while a group is written to the log, and while someone else takes the segment that is written to away."""
 

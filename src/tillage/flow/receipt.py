@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from tillage.core.errors import InputMissing
 from tillage.core.keys import Keyring
 from tillage.store.catalog import load
 from tillage.store.tables import Store
@@ -32,13 +33,35 @@ def public_key(keys: Keyring) -> str:
     >>> len(public_key(Keyring("00" * 32)))
     64
     """
-    return str(_private(keys).public_key().public_bytes_raw().hex())
+    return _named(_private(keys))
+
+
+def _named(key: Any) -> str:
+    return str(key.public_key().public_bytes_raw().hex())
 
 
 def signed(store: Store, number: int, told: Mapping[str, Any]) -> dict[str, Any]:
     """The receipt of an erasure that is all told."""
-    value = _receipt(store, number, told)
-    return {**value, "signature": _private(store.keys).sign(canonical(value)).hex()}
+    key = _private(store.keys)
+    value = _receipt(store, number, told, _named(key))
+    return {**value, "signature": key.sign(canonical(value)).hex()}
+
+
+def newest(store: Store) -> dict[str, Any]:
+    """The last receipt that a store has issued; raises InputMissing before the first.
+
+    >>> import tempfile, pathlib
+    >>> store = Store(pathlib.Path(tempfile.mkdtemp()))
+    >>> newest(store)
+    Traceback (most recent call last):
+    tillage.core.errors.InputMissing: This store has issued no receipt: nothing was forgotten in it.
+    >>> store.close()
+    """
+    row = store.catalog.row("SELECT signed FROM receipts WHERE signed != '' ORDER BY number DESC LIMIT 1")
+    if row is None:
+        raise InputMissing("This store has issued no receipt: nothing was forgotten in it.")
+    value: dict[str, Any] = load(row["signed"])
+    return value
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
@@ -51,7 +74,7 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _receipt(store: Store, number: int, told: Mapping[str, Any]) -> dict[str, Any]:
+def _receipt(store: Store, number: int, told: Mapping[str, Any], public: str) -> dict[str, Any]:
     before = store.catalog.row("SELECT signed FROM receipts WHERE number = ?", number - 1)
     previous = sha256(canonical(load(before["signed"]))).hexdigest() if before and before["signed"] else ""
     return {
@@ -73,7 +96,7 @@ def _receipt(store: Store, number: int, told: Mapping[str, Any]) -> dict[str, An
         "notes": told["notes"],
         "not_promised": list(NOT_PROMISED),
         "previous": previous,
-        "public_key": public_key(store.keys),
+        "public_key": public,
     }
 
 

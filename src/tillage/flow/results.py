@@ -166,17 +166,18 @@ class ResultRun:
         groups: dict[int, list[tuple[str, str]]] = {}
         for chunk_id, named in sorted(members.items()):
             groups.setdefault(chunk_id // NEIGHBOURS, []).append(named)
+        standing: list[tuple[str, str]] = []
         states = []
         for group in groups.values():
             key = sha256(f"partial\n{group}".encode()).hexdigest()[:32]
             if (chunk := known.pop(key, None)) is not None:
-                states += self._states([(chunk.object, chunk.checksum)])
+                standing.append((chunk.object, chunk.checksum))
                 continue
             states.append(merged(step, self._states(group)))
             if len(group) > 1:
                 self.draft.added.append(NewChunk(PARTIAL, self.store.objects.put(key, encode(states[-1]), "state")))
         self.draft.ended += [c.id for c in known.values()]
-        return states
+        return [*states, *self._states(standing)]
 
     def _total(self) -> list[State]:
         return self._states((c.object, c.checksum) for c in self.store.chunks(self.stage.name, TOTAL))

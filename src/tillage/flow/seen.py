@@ -18,6 +18,7 @@ from tillage.flow.results import STATES
 from tillage.flow.stages import Stage
 from tillage.store.index import KEY
 from tillage.store.locate import holding
+from tillage.store.objects import FEW
 from tillage.store.purge import QUARANTINE, Doomed
 from tillage.store.tables import LEFT, ROWS, Chunk, Store, unpack
 
@@ -44,7 +45,8 @@ class Held:
         """The row_ids in a chunk's object that leave every version, and those whose earlier states leave."""
         found = self._found.get(chunk.object)
         if found is None:
-            here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID])
+            few = len(self.gone) + len(self.past) <= FEW
+            here = self.store.objects.get_frame(chunk.object, chunk.checksum, [ID], keep=few)
             found = _among(here, self.gone), _among(here, self.past)
             self._found[chunk.object] = found
         return found
@@ -136,16 +138,11 @@ class Seen:
         if wanted.is_empty():
             return []
         inputs = self.inputs.get(stage, set())
-        query = "SELECT id, source FROM chunks WHERE stage = ? AND part = ?"
-        made = self.store.catalog.rows(query, stage, ROWS) if inputs else []
-        if not inputs or any(source is None for _, source in made):
+        far = self.store.made_of_unknown(stage, ROWS, inputs) if inputs else None
+        if far is None or None in far.values():
             return holding(self.store, stage, wanted, ROWS)
         held = {hit.chunk.id for source in inputs for hit in self.look(source)}
-        marks = ", ".join("?" * len(inputs))
-        query = f"SELECT id FROM chunks WHERE stage IN ({marks})"  # noqa: S608
-        kept = {int(r[0]) for r in self.store.catalog.rows(query, *inputs)}
-        near = [number for number, source in made if source in held or source not in kept]
-        return list(self.store.numbered(near).values())
+        return list(self.store.numbered([*far, *self.store.made_of(stage, ROWS, held)]).values())
 
     def _hits(self, chunks: Iterable[Chunk]) -> Iterable[Hit]:
         for chunk in chunks:

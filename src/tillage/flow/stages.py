@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import Literal
 
@@ -66,6 +67,10 @@ class Stage:
 
     def fingerprint(self) -> str:
         """What the stage does, apart from its data."""
+        return self._whole_fingerprint
+
+    @cached_property
+    def _whole_fingerprint(self) -> str:
         asked: list[object] = [self.model.evaluation.model_dump(mode="json")] if self.model else []
         return self._fingerprint(asked)
 

@@ -6,28 +6,34 @@ that had learnt it from them. What a request did not say of itself, nobody can l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from tillage.collect.predictions import Predictions
 from tillage.core.rows import ID, ids, only, without
 from tillage.flow.plan import Table
-from tillage.flow.prediction_table import LABELS, STAGE, Kept, kept, predictions_about
 from tillage.flow.run import Project
 from tillage.promises.closure import Closure
-from tillage.serve.prediction_ids import Ids
 from tillage.store.locate import candidates
-from tillage.store.tables import ROWS
+from tillage.store.segments import FOLDER, STAGE, segments
+from tillage.store.tables import ROWS, Store
 
-__all__ = ["STAGE", "Answers", "answers", "collecting", "marks", "rows_of"]
+if TYPE_CHECKING:
+    from tillage.flow.prediction_table import Kept
+
+__all__ = ["STAGE", "Answers", "answers", "collecting", "marks", "rows_of", "settle"]
+
+# What reads the prediction table is imported where a server has answered: most projects have none, and to forget a row
+# of theirs costs little more than these imports.
 
 
-@dataclass(frozen=True)
-class Answers:
+_NONE = ids()
+
+
+class Answers(NamedTuple):
     """Predictions that go: their ids, and how many labels came for them."""
 
-    ids: pl.Series = field(default_factory=ids)
+    ids: pl.Series = _NONE
     labels: int = 0
 
     def counts(self) -> dict[str, int]:
@@ -35,8 +41,19 @@ class Answers:
         return {"predictions": len(self.ids), "labels": self.labels}
 
 
+def settle(store: Store) -> None:
+    """What a server has logged so far stands in chunks after this, and is purged like them; the caller holds the
+    store alone."""
+    if segments(store.root / FOLDER):
+        from tillage.flow.prediction_table import bring_all
+
+        bring_all(store)
+
+
 def marks(project: Project, closure: Closure) -> pl.Series:
     """What the prediction table knows someone by: row_ids, and the marks of subjects."""
+    from tillage.serve.prediction_ids import Ids
+
     named = Ids(project.store.keys)
     return pl.concat([closure.gone, ids(named.subject(text) for text in closure.subjects)]).unique()
 
@@ -46,9 +63,11 @@ def answers(project: Project, closure: Closure) -> Answers:
 
     Where a table collects predictions, its rows among those that go take theirs along.
     """
-    table = kept(project.store)
-    if not table.version and not any(frame.height for frame in table.live.values()):
+    if project.store.latest(STAGE) is None and not segments(project.store.root / FOLDER):
         return Answers()
+    from tillage.flow.prediction_table import LABELS, kept, predictions_about
+
+    table = kept(project.store)
     own = predictions_about(project.store, marks(project, closure))
     found = pl.concat([own, _repeating(project, closure, table), _collected(project, closure, table)]).unique()
     return Answers(found, only(table.part(LABELS), found).height)
@@ -56,6 +75,8 @@ def answers(project: Project, closure: Closure) -> Answers:
 
 def collecting(project: Project) -> list[Table]:
     """The tables of the plan that collect predictions."""
+    from tillage.collect.predictions import Predictions
+
     return [t for t in project.plan.tables.values() if isinstance(t.source, Predictions)]
 
 

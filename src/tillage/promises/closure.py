@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import polars as pl
 
@@ -21,17 +22,17 @@ from tillage.flow.plan import Table
 from tillage.flow.run import Project
 from tillage.flow.stages import Stage
 from tillage.store.locate import candidates, locate
+from tillage.store.objects import FEW
 from tillage.store.purge import QUARANTINE
 from tillage.store.tables import LEFT, ROWS, Chunk
 
-_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_NUMBER = r"0|-?[1-9][0-9]{0,18}"
 """An integer as Polars writes it as text."""
 
 Condition = Callable[[pl.DataFrame], pl.Series | pl.Expr]
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What is asked for in a table: rows by a condition, by key, or all of some subjects."""
 
     table: str
@@ -56,6 +57,8 @@ class Closure:
     """Source stage to the row_ids among `gone` that it holds or held."""
     keys: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     """Source stage to the key values of those rows, as text."""
+    looked_up: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
+    """Source stage to those among its keys by which rows were looked up: all that have them now go."""
     records: int = 0
     """Source rows that there are, or were, among `gone`."""
     asked: int = 0
@@ -101,8 +104,11 @@ def close(project: Project, question: Question) -> Closure:
         held = ever.of(stage, out.gone)
         if len(held):
             out.records += len(held)
-            out.sources[stage.name] = distinct([out.sources.get(stage.name, ids()), held])
-            if _keys_are_asked_for(project, stage):
+            asked = out.sources.get(stage.name, ids())
+            out.sources[stage.name] = distinct([asked, held])
+            if project.store.plans_of(stage.name) == 1:  # its key never was another: those of asked rows are known
+                held = without(held.to_frame(ID), asked)[ID]
+            if len(held) and _keys_are_asked_for(project, stage):
                 out.keys.setdefault(stage.name, []).extend(_key_values(project, stage, held))
     return out
 
@@ -160,7 +166,8 @@ def _asked(project: Project, question: Question, upstream: list[Table], out: Clo
         values = _by_columns(origin, question.keys)
         stage = next(s for s in _source_stages(project) if s.target == origin.name)
         out.keys[stage.name] = [tuple(v) for v in zip(*values.values(), strict=True)]
-        wanted = project.store.keys.row_ids(origin.name, pl.DataFrame(values), origin.key).unique()
+        out.looked_up[stage.name] = set(out.keys[stage.name])
+        wanted = distinct([project.store.keys.row_ids(origin.name, pl.DataFrame(values), origin.key)])
         out.sources[stage.name] = wanted
         return wanted, ids()
     expression = parse(question.where or "")
@@ -279,7 +286,7 @@ class Ever:
             found = [ids()]
             for part in (ROWS, LEFT):
                 for chunk, near in candidates(self._store, stage.name, new, part):
-                    rows = self._store.objects.get_frame(chunk.object, chunk.checksum, [ID])
+                    rows = self._store.objects.get_frame(chunk.object, chunk.checksum, [ID], keep=len(new) <= FEW)
                     found.append(only(rows, near)[ID])
             self._note(stage.name, new, distinct(found))
         return only(distinct([wanted]).to_frame(ID), self._held.get(stage.name, ids()))[ID]
@@ -354,7 +361,7 @@ def _same_subjects(project: Project, out: Closure, ever: Ever) -> None:
     """Every row of these subjects, wherever a table says whose its rows are."""
     texts = pl.Series(out.subjects, dtype=pl.String).implode()
     # As text a number has one form, so the others need not be compared.
-    numbers = [int(t) for t in out.subjects if _NUMBER.fullmatch(t) and -(1 << 63) <= int(t) < 1 << 63]
+    numbers = [int(t) for t in out.subjects if re.fullmatch(_NUMBER, t) and -(1 << 63) <= int(t) < 1 << 63]
     whole = pl.Series(numbers, dtype=pl.Int64).implode()
     for table, stages in _declared(project):
         column = str(table.subject)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -28,12 +27,11 @@ from tillage.store.tables import LEFT, ROWS
 MOST = 20
 """Row_ids that are named of a copy; the rest are counted."""
 
-_FIELDS = re.compile(r"[,;|\t\r\n\"'{}\[\]:]+")
-_WORDS = re.compile(r"[\s,;|\"'{}\[\]:]+")
+_FIELDS = r"[,;|\t\r\n\"'{}\[\]:]+"
+_WORDS = r"[\s,;|\"'{}\[\]:]+"
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(NamedTuple):
     """Quarantined records that name the person: their ids, their places, their bytes."""
 
     ids: pl.Series
@@ -98,16 +96,16 @@ class Search:
         self._subjects = set(subjects)
         self._keys = {values[0] for values in keys if len(values) == 1}
         self._compound = [values for values in keys if len(values) > 1]
-        self._split = {v for v in self._subjects | self._keys if _FIELDS.search(v)}
+        self._split = {v for v in self._subjects | self._keys if re.search(_FIELDS, v)}
 
     def names(self, text: str) -> bool:
         """Whether a text names one of them."""
-        fields = {field.strip() for field in _FIELDS.split(text)}
-        if fields & self._keys or (fields | set(_WORDS.split(text))) & self._subjects:
+        fields = {field.strip() for field in re.split(_FIELDS, text)}
+        if fields & self._keys or (fields | set(re.split(_WORDS, text))) & self._subjects:
             return True
         if any(value in text for value in self._split):
             return True
-        return any(all(v in fields or (_FIELDS.search(v) and v in text) for v in key) for key in self._compound)
+        return any(all(v in fields or (re.search(_FIELDS, v) and v in text) for v in key) for key in self._compound)
 
 
 # -- copies ---------------------------------------------------------------------------------------------------------
@@ -140,6 +138,7 @@ def _abandoned(project: Project) -> list[dict[str, Any]]:
 
 
 def _same_key(project: Project, stage: Stage, table: Table, closure: Closure, values: set[str]) -> list[dict[str, Any]]:
+    values = values - {key[0] for key in closure.looked_up.get(stage.name, ())}
     if not values or project.store.latest(stage.name) is None:
         return []
     frame = pl.DataFrame({table.key[0]: sorted(values)})

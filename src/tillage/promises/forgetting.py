@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -21,17 +20,16 @@ from tillage.core.rows import ID, distinct, ids, only, without
 from tillage.core.step import Fold, Group, Sharded
 from tillage.flow.erasure import Erasure, known_digest, model_digest
 from tillage.flow.following import look
-from tillage.flow.prediction_table import bring_all
+from tillage.flow.receipt import newest
 from tillage.flow.run import PACE, Project
 from tillage.flow.seen import Held, Seen
 from tillage.flow.source import OBJECT, PLACES, RECORD
 from tillage.flow.stages import Stage
 from tillage.flow.survey import source_of, table_of
 from tillage.flow.tombstones import Mark, place_marks, raw_marks, release, row_marks, stages_of
-from tillage.promises.answers import STAGE, Answers, answers, collecting, rows_of
+from tillage.promises.answers import STAGE, Answers, answers, collecting, rows_of, settle
 from tillage.promises.closure import Closure, Question, also, close
 from tillage.promises.copies import Named, quarantined, undecided
-from tillage.promises.receipt import receipts
 from tillage.store.catalog import load
 from tillage.store.handed_out import handed_out
 from tillage.store.index import KEY
@@ -41,8 +39,7 @@ from tillage.store.tables import ROWS, Store
 SCHEMA = "tillage.forget/1"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What a question means, and what forgetting it takes."""
 
     question: Question
@@ -113,7 +110,7 @@ def forget(
     """
     with project.alone(wait=wait):
         project.end_erasure()
-        bring_all(project.store)  # what a server has logged so far stands in chunks, and is purged like them
+        settle(project.store)
         found = _find(project, Question(table, where, tuple(key), tuple(subject)))
         held = Held(project.store, found.gone, found.closure.past)
         told = _told(project, found, held, dry=False)
@@ -126,7 +123,7 @@ def forget(
             {STAGE: found.answers.ids} if len(found.answers.ids) else {},
         )
         done = project.erase(erasure, marks, held)
-        receipt = receipts(project.store)[-1]
+        receipt = newest(project.store)
     told["notes"] = [*told["notes"], *done["notes"]]
     told["refitted"] = done["refitted"]
     return told, receipt

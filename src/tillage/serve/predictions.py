@@ -16,14 +16,14 @@ from typing import Any
 
 import polars as pl
 
-from tillage.flow.prediction_table import FOLDER, bring, read_predictions, rolled, text, writing
+from tillage.flow.prediction_table import bring, read_predictions, rolled, text, writing
 from tillage.flow.score import Answers
 from tillage.serve.bodies import dumped
 from tillage.serve.linkage import About, Linkage
 from tillage.serve.prediction_ids import Ids
 from tillage.serve.service import Loaded
 from tillage.serve.worker import RemoteLog
-from tillage.store.segments import DELAY, Log, segments
+from tillage.store.segments import DELAY, FOLDER, Log, segments
 from tillage.store.tables import Store
 
 ROLL_BYTES, ROLL_SECONDS = 16 << 20, 600.0

@@ -94,6 +94,21 @@ PATIENCE = 60
 """Seconds that a connection waits for another's write."""
 
 
+class _Asking:
+    """One statement at a time, and what goes wrong is explained; a generator would cost as much as a small query."""
+
+    def __init__(self, lock: RLock, path: Path) -> None:
+        self._lock, self._path = lock, path
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._lock.release()
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, _MISUSE):
+            raise _explained(error, self._path) from error
+
+
 class Catalog:
     """A connection to the catalog, shared by the threads of one process."""
 
@@ -102,6 +117,7 @@ class Catalog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = RLock()
+        self._asking = _Asking(self._lock, path)
         self._depth = 0
         self._after: list[Callable[[], None]] = []
         """What is to be done once the transaction under way has been committed."""
@@ -218,7 +234,7 @@ class Catalog:
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """All rows that a query gives."""
-        with self._asking():
+        with self._asking:
             return self._db.execute(query, values).fetchall()
 
     def row(self, query: str, *values: Any) -> sqlite3.Row | None:
@@ -228,23 +244,13 @@ class Catalog:
 
     def write(self, query: str, *values: Any) -> int:
         """Run one statement; the id of the row it made."""
-        with self._asking():
+        with self._asking:
             return int(self._db.execute(query, values).lastrowid or 0)
 
     def write_many(self, query: str, values: Sequence[Sequence[Any]]) -> None:
         """Run one statement for many rows."""
-        with self._asking():
+        with self._asking:
             self._db.executemany(query, values)
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except _MISUSE:
-                raise
-            except sqlite3.DatabaseError as error:
-                raise _explained(error, self.path) from error
 
     def state(self) -> tuple[int, int]:
         """Two numbers that stay while nothing is written, by this connection or another."""
@@ -261,7 +267,7 @@ class Catalog:
 
     def vacuum(self) -> None:
         """Rewrite the file, so that no deleted value is left in it or in its log."""
-        with self._asking():
+        with self._asking:
             self._db.execute("VACUUM")
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:

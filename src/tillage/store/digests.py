@@ -7,6 +7,7 @@ columns in schema order, with one NaN, and -0.0 as 0.0. It tests equality. 0.17 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -40,6 +41,32 @@ def _hashes(frame: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.DataFrame:
     return frame.select_seq(columns).select_seq(_BYTES).select_seq(_HASH)
 
 
+FEW = 16
+"""Rows up to which they are made ready one by one: three queries fewer, which cost what hashing 10,000 rows does."""
+
+
+def _hashes_of_few(frame: pl.DataFrame) -> list[int]:
+    """What `row_hashes` gives, without the queries that halve the ids and make all NaNs and zeros one."""
+    named = frame[ID].to_list()
+    columns = [
+        pl.Series("_lo", [row & _LOWEST for row in named], dtype=pl.UInt64),
+        pl.Series("_hi", [row >> 64 for row in named], dtype=pl.UInt64),
+    ]
+    users = [column for column in frame.get_columns() if not column.name.startswith("_")]
+    columns += [_canonical_of_few(column) if column.dtype.is_float() else column for column in users]
+    hashed = pl.DataFrame(columns).select_seq(_BYTES).select_seq(_HASH)["h"].to_list()
+    return [int(value) for value in hashed]
+
+
+def _canonical_of_few(column: pl.Series) -> pl.Series:
+    values = [
+        value if value is None else math.nan if math.isnan(value) else value or 0.0  # -0.0 is false, too
+        for value in column.to_list()
+    ]
+    return pl.Series(column.name, values, dtype=column.dtype)
+
+
+_LOWEST = (1 << 64) - 1
 _OWN = (low(ID).alias("_lo"), high(ID).alias("_hi"))
 _BYTES = plh.hash_rows(pl.all(), version=1).alias("h")
 _HASH = plh.col("h").nchash.xxh3_128(seed=0)
@@ -53,8 +80,8 @@ def row_sum(frame: pl.DataFrame) -> int:
     >>> row_sum(frame) == row_sum(frame.reverse()) == (row_sum(frame[:1]) + row_sum(frame[1:])) % MODULUS
     True
     """
-    if frame.is_empty():
-        return 0
+    if frame.height <= FEW:
+        return sum(_hashes_of_few(frame)) % MODULUS if frame.height else 0
     halves = _row_hashes(frame).select_seq(_HALVES)
     return (_sum(halves["lo"].to_numpy()) + (_sum(halves["hi"].to_numpy()) << 64)) % MODULUS
 

@@ -69,18 +69,20 @@ def unpacked(
     data: bytes | memoryview, name: str, columns: Sequence[str] | None = None, *, but: str | None = None
 ) -> pl.DataFrame:
     """The rows in the bytes of the object `name`: all columns, some of them, or all `but` one."""
-    source = BytesIO(data)
     if name.endswith(STREAM):
+        # Bytes as they are: of a BytesIO that was made from bytes Polars takes a copy.
+        source = data if isinstance(data, bytes) else BytesIO(data)
         if columns:  # what is not asked for is not decoded
             return pl.read_ipc_stream(source, columns=list(dict.fromkeys(columns)))[list(columns)]
         rows = pl.read_ipc_stream(source)
         return rows[[c for c in (rows.columns if columns is None else ()) if c != but]]
+    file = BytesIO(data)
     if columns is None and but is None:
-        return from_storage(_from_steps(pl.read_parquet(source)))
-    stored = pl.read_parquet_schema(source)
+        return from_storage(_from_steps(pl.read_parquet(file)))
+    stored = pl.read_parquet_schema(file)
     wanted = [c for c in stored if (_whole(c) in columns if columns is not None else _whole(c) != but)]
-    source.seek(0)
-    rows = from_storage(_from_steps(pl.read_parquet(source, columns=wanted)))
+    file.seek(0)
+    rows = from_storage(_from_steps(pl.read_parquet(file, columns=wanted)))
     return rows.select(columns) if columns is not None else rows
 
 

@@ -107,7 +107,7 @@ def kept_versions(store: Store, keep: int) -> dict[str, set[int]]:
 
 def owned_objects(store: Store) -> set[str]:
     """The files that a chunk or a locator needs."""
-    query = "SELECT object FROM chunks UNION SELECT object FROM pieces"
+    query = "SELECT object FROM chunks UNION ALL SELECT object FROM pieces"
     return {str(r[0]) for r in store.catalog.rows(query)}
 
 
@@ -132,9 +132,15 @@ def erase_replaced(store: Store, *, vacuum: bool = True) -> None:
 
 
 def remembered(store: Store, wanted: Callable[[set[str]], bool]) -> list[str]:
-    """The keys of the remembered results for whose objects `wanted` is true."""
+    """The keys of the remembered results for whose objects `wanted` is true.
+
+    `wanted` must be false of some names where it is false of more: all are asked at once first.
+    """
     found = []
-    for key, value in store.catalog.rows("SELECT key, value FROM memo"):
+    known = store.catalog.rows("SELECT key, value FROM memo")
+    if not wanted(set(_NAMED.findall("\n".join([value for _, value in known])))):
+        return []
+    for key, value in known:
         # more names than the objects', perhaps; to decode a thousand results took as long as to purge a row
         if wanted(set(_NAMED.findall(value))) and wanted(object_names(load(value))):
             found.append(str(key))

@@ -1,8 +1,8 @@
 """Which chunk shows a row_id: sorted runs of 8 bytes a row, so that an update by key need not read its table.
 
 An entry is the top 48 bits of the id and the chunk's place in the run in the low 16; a run is one sorted array, kept
-in pieces of half a megabyte, so that a look-up reads, and a purge writes again, the pieces that it is about. A look-up
-is a binary search; the one in 2^48 a row that only looks like it is told apart by reading the chunk.
+in pieces of a quarter of a megabyte, so that a look-up reads, and a purge writes again, the pieces that it is about. A
+look-up is a binary search; the one in 2^48 a row that only looks like it is told apart by reading the chunk.
 Runs are built when first asked for and merged when they are many (as in O'Neil et al., The LSM-tree, 1996).
 A process keeps the pieces that it has read, up to 64 MB a store: they are immutable, and a name means one content.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 from threading import Lock
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -28,10 +28,11 @@ from tillage.store.objects import Objects, Stored
 from tillage.store.tables import ROWS, Chunk, Store
 
 MANY_RUNS = 6
-PIECE_ENTRIES = 1 << 16
-"""Most entries of a piece: half a megabyte."""
 
-MOST_PIECES = 128
+PIECE_ENTRIES = 1 << 15
+"""Most entries of a piece: a quarter of a megabyte."""
+
+MOST_PIECES = 256
 """Pieces kept in memory for each store."""
 
 _PLACE_BITS = np.uint64(16)
@@ -44,8 +45,7 @@ _read: WeakKeyDictionary[Objects, OrderedDict[str, np.ndarray]] = WeakKeyDiction
 _reading = Lock()
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A piece of a run: its least prefix in 48 bits (the first piece's is 0), its object, how many entries it has."""
 
     first: int
@@ -182,15 +182,18 @@ def _runs(store: Store, stage: str, part: str, among: set[int]) -> list[Sorted]:
 
 def kept_runs(store: Store, stage: str | None = None, part: str = ROWS) -> list[Sorted]:
     """The runs in the catalog: of a part of a stage, or all; nothing of them is read."""
-    query, values = "SELECT r.id, r.chunks, p.first, p.object, p.checksum, p.entries FROM runs r ", []
-    if stage is not None:
-        query, values = query + "JOIN pieces p ON p.run = r.id WHERE r.stage = ? AND r.part = ? ", [stage, part]
-    else:
-        query += "JOIN pieces p ON p.run = r.id "
-    found: dict[int, tuple[str, list[Piece]]] = {}
-    for number, chunks, *piece in store.catalog.rows(query + "ORDER BY r.id, p.first", *values):
-        found.setdefault(number, (chunks, []))[1].append(Piece(*piece))
-    return [Sorted(number, load(chunks), None, tuple(pieces)) for number, (chunks, pieces) in found.items()]
+    named = () if stage is None else (stage, part)
+    return list(store.once(("runs", *named), lambda: _kept_runs(store, *named)))
+
+
+def _kept_runs(store: Store, stage: str | None = None, part: str = ROWS) -> list[Sorted]:
+    named, values = ("WHERE stage = ? AND part = ? ", (stage, part)) if stage is not None else ("", ())
+    found = []
+    for number, chunks in store.catalog.rows(f"SELECT id, chunks FROM runs {named}ORDER BY id", *values):  # noqa: S608
+        query = "SELECT first, object, checksum, entries FROM pieces WHERE run = ? ORDER BY first"
+        pieces = tuple(Piece(*row) for row in store.catalog.rows(query, number))
+        found.append(Sorted(number, load(chunks), None, pieces))
+    return [run for run in found if run.pieces]
 
 
 def drop_runs(store: Store, numbers: Iterable[int]) -> None:

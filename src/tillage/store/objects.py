@@ -31,6 +31,9 @@ CACHE_BYTES = 32 << 20
 """Frames just written or read are kept in memory up to this size in all; more would be memory that is never warm."""
 
 
+FEW = 8
+"""Row_ids up to which who forgets them keeps the chunks that hold them, to be written again, in memory."""
+
 AT_ONCE = 500
 """Small objects that one query reads."""
 
@@ -199,9 +202,12 @@ class Objects:
         return pending or self.catalog.row("SELECT 1 FROM small WHERE name = ?", name) is not None
 
     def get_frame(
-        self, name: str, checksum: str, columns: list[str] | None = None, *, but: str | None = None
+        self, name: str, checksum: str, columns: list[str] | None = None, *, but: str | None = None, keep: bool = False
     ) -> pl.DataFrame:
-        """The rows of an object: all columns, some of them, or all `but` one."""
+        """The rows of an object: all columns, some of them, or all `but` one.
+
+        `keep`: all of it is asked for soon, so it is decoded once, and kept in memory.
+        """
         with self._lock:
             found, _ = self._cache.get(name, (None, 0))
             if found is not None:
@@ -212,7 +218,7 @@ class Objects:
         if found is None:
             data = self.get(name, checksum)
             try:
-                if columns is not None or but is not None:
+                if (columns is not None or but is not None) and not keep:
                     return unpacked(data, name, columns, but=but)
                 found = unpacked(data, name)
                 self._remember(name, found)

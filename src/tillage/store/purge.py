@@ -8,7 +8,7 @@ it is ended by the next purge, or by `gc`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -32,6 +32,10 @@ MEMBERS = "index:keys"
 """The rows that a Group has consumed, by key; a Whole keeps there what it decides by."""
 MANY = 16 << 10
 """Bytes of packed row_ids from which a query costs less than to look at them one by one."""
+
+
+Within = Callable[[int, Mapping[str, Sequence[int]]], None]
+"""What else belongs into the transaction of a purge, told of its epoch and of the versions that it erases."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,10 @@ def purge_doomed(
     doomed: Doomed,
     *,
     stripped: Mapping[str, pl.Series] | None = None,
-    within: Callable[[int], None] | None = None,
+    within: Within | None = None,
 ) -> Purged:
-    """Take away what is listed; `within` is called with the epoch inside the transaction.
+    """Take away what is listed; `within` is called with the epoch, and by stage the versions that are erased now,
+    inside the transaction.
 
     The objects that were replaced are deleted, and the catalog vacuumed, by `erase_replaced`.
     """
@@ -90,7 +95,7 @@ def _purged(
     work: Rewriting,
     doomed: Doomed,
     stripped: Mapping[str, pl.Series],
-    within: Callable[[int], None] | None,
+    within: Within | None,
 ) -> int | None:
     """The epoch of the erasure; None when another connection wrote between what was read and the transaction."""
     at = store.catalog.state()[0]
@@ -112,10 +117,10 @@ def _purged(
         _strip_removals(store, work.losing, stripped, doomed.ids)
         replaced = {*work.written, *(t.old.object for t in pieces), *_drop_chunks(store, doomed.chunks)}
         debt = replaced.union(load(store.catalog.meta(PURGING) or "[]"))
-        _mark_erased(store, doomed.versions, epoch)
+        erased = _mark_erased(store, doomed.versions, epoch)
         forget_remembered(store, remembered(store, lambda names: bool(names & debt)))
         if within is not None:
-            within(epoch)
+            within(epoch, erased)
         store.catalog.set_meta(PURGING, dump(sorted(debt)))
         reach("purge.commit")
     return epoch
@@ -184,10 +189,11 @@ class Rewriting:
         """Write an object again without these rows; `chunk` stands on it, others may."""
         store = self.store
         frame = store.objects.get_frame(name, chunk.checksum)
-        leaves = frame[ID].is_in(going.implode())
+        store.objects.forget(name)  # it goes, and the next one is decoded in its place
+        leaves = frame[ID] == going if len(going) == 1 else frame[ID].is_in(going.implode())
         if not leaves.any():
             return
-        lost = frame.filter(leaves)
+        lost = frame[leaves.arg_true()]
         key = sha256(dump(["purge", name]).encode()).hexdigest()[:32]
         self.written[name] = store.objects.put_frame(key, frame.filter(~leaves))
         self.lost += lost.height
@@ -295,11 +301,16 @@ def _drop_chunks(store: Store, chunks: Iterable[int]) -> set[str]:
     return names.union(piece.object for run in dead for piece in run.pieces)
 
 
-def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> None:
-    """Leave of a version its place in time, its inputs and its digest; what it was made of may name its rows."""
+def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> dict[str, list[int]]:
+    """Leave of a version its place in time, its inputs and its digest; what it was made of may name its rows.
+
+    By stage the versions that were not erased before, ascending.
+    """
+    marked: dict[str, list[int]] = {}
+    query = "SELECT version, facts FROM versions WHERE stage = ? ORDER BY version"
     for stage, numbers in versions.items():
-        for number in numbers:
-            facts = store.version(stage, number).facts
+        for number, told in store.catalog.rows(query, stage):
+            facts = load(told) if number in numbers else {"erased": 0}
             if "erased" in facts:
                 continue
             kept = {k: facts[k] for k in ("kind", "digest") if k in facts}
@@ -310,6 +321,8 @@ def _mark_erased(store: Store, versions: Mapping[str, set[int]], epoch: int) -> 
                 stage,
                 number,
             )
+            marked.setdefault(stage, []).append(number)
+    return marked
 
 
 def _recount(counts: dict[str, Any], part: str, shown: pl.DataFrame) -> None:

@@ -27,15 +27,21 @@ DELAY = 1.0
 GROUP = 512
 """Records at which a group is made durable without waiting further."""
 
+STAGE = "@predictions"
+"""The stage in the catalog that ended segments of a server's log are brought into; no table can have this name."""
+
+FOLDER = "predictions"
+"""Below the store: the segments of that log."""
+
 _HEAD = struct.Struct("<II")
-_NAME = re.compile(r"(\d{10})\.log")
+_NAME = r"(\d{10})\.log"
 
 
 def segments(folder: Path) -> list[tuple[int, Path]]:
     """The segments there are, by number."""
     if not folder.is_dir():
         return []
-    found = [(int(m[1]), path) for path in folder.iterdir() if (m := _NAME.fullmatch(path.name))]
+    found = [(int(m[1]), path) for path in folder.iterdir() if (m := re.fullmatch(_NAME, path.name))]
     return sorted(found)
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,8 @@ from tillage.store.catalog import Catalog, dump, load
 from tillage.store.digests import row_sum, table_digest
 from tillage.store.failpoints import reach
 from tillage.store.objects import Objects, Stored
+
+Answer = TypeVar("Answer")
 
 ROWS = "rows"
 LEFT = "left"
@@ -148,18 +150,33 @@ class Store:
             self.catalog.close()
             raise
         self.objects = Objects(root / "objects", self.catalog)
-        self._every: tuple[tuple[int, int], dict[tuple[str, str], list[Chunk]]] = (0, 0), {}
-        """The chunks that were listed, while nothing has been written since."""
+        self._known: tuple[tuple[int, int], dict[tuple[str, ...], Any]] = (-1, -1), {}
+        """What the catalog was asked, while nothing has been written since."""
 
     def close(self) -> None:
         """Let go of the catalog and of frames in memory."""
         self.objects.forget()
         self.catalog.close()
 
+    def once(self, question: tuple[str, ...], answer: Callable[[], Answer]) -> Answer:
+        """What `answer` reads of the catalog: read once while nothing is written, by this process or another. Who is
+        told must not change it."""
+        at = self.catalog.state()
+        if self._known[0] != at:
+            self._known = at, {}
+        known = self._known[1]
+        if question not in known:
+            known[question] = answer()
+        told: Answer = known[question]
+        return told
+
     # -- versions ---------------------------------------------------------------------------------------------------
 
     def latest(self, stage: str) -> Version | None:
         """The newest version of a stage, or None before the first."""
+        return self.once(("latest", stage), lambda: self._latest(stage))
+
+    def _latest(self, stage: str) -> Version | None:
         row = self.catalog.row("SELECT * FROM versions WHERE stage = ? ORDER BY version DESC LIMIT 1", stage)
         return _version(row) if row else None
 
@@ -180,6 +197,9 @@ class Store:
 
     def made_from(self) -> dict[str, list[tuple[int, dict[str, int]]]]:
         """Of every stage the versions that are kept, oldest first, each with the versions that it was made from."""
+        return self.once(("made from",), self._made_from)
+
+    def _made_from(self) -> dict[str, list[tuple[int, dict[str, int]]]]:
         found: dict[str, list[tuple[int, dict[str, int]]]] = {}
         for stage, number, inputs in self.catalog.rows("SELECT stage, version, inputs FROM versions ORDER BY 1, 2"):
             found.setdefault(stage, []).append((number, load(inputs)))
@@ -187,12 +207,13 @@ class Store:
 
     def plans_of(self, stage: str) -> int:
         """How many different things a stage did, by the plans and code of the versions that are kept."""
-        row = self.catalog.row("SELECT count(DISTINCT fingerprint) FROM versions WHERE stage = ?", stage)
-        return int(row[0]) if row else 0
+        query = "SELECT count(DISTINCT fingerprint) FROM versions WHERE stage = ?"
+        return self.once(("plans", stage), lambda: int(self.catalog.rows(query, stage)[0][0]))
 
     def stages(self) -> list[str]:
         """Every stage that has a version."""
-        return [str(r[0]) for r in self.catalog.rows("SELECT DISTINCT stage FROM versions ORDER BY stage")]
+        query = "SELECT DISTINCT stage FROM versions ORDER BY stage"
+        return list(self.once(("stages",), lambda: [str(r[0]) for r in self.catalog.rows(query)]))
 
     def commit(self, *drafts: Draft) -> list[Version]:
         """Make each draft a version; all of them, or none."""
@@ -300,6 +321,25 @@ class Store:
             out += self.catalog.rows(f"{query} AND source IN ({marks}) ORDER BY id", *values, *some)
         return [_chunk(r) for r in out]
 
+    def made_of(self, stage: str, part: str, sources: Iterable[int]) -> list[int]:
+        """The numbers of the chunks of a part, of whatever version, that were made from these chunks."""
+        named = sorted(set(sources))
+        out: list[int] = []
+        for at in range(0, len(named), 500):
+            some = named[at : at + 500]
+            query = f"SELECT id FROM chunks WHERE stage = ? AND part = ? AND source IN ({', '.join('?' * len(some))})"  # noqa: S608
+            out += [int(row[0]) for row in self.catalog.rows(query, stage, part, *some)]
+        return out
+
+    def made_of_unknown(self, stage: str, part: str, inputs: Collection[str]) -> dict[int, int | None]:
+        """The chunks of a part, of whatever version, of which nobody can ask from what chunk of these inputs they were
+        made: by number the chunk that they name, which is not there any more, or None where they name none."""
+        query = (
+            "SELECT id, source FROM chunks c WHERE stage = ? AND part = ? AND (source IS NULL OR NOT EXISTS ("  # noqa: S608
+            f"SELECT 1 FROM chunks k WHERE k.id = c.source AND k.stage IN ({', '.join('?' * len(inputs))})))"
+        )
+        return {int(number): source for number, source in self.catalog.rows(query, stage, part, *inputs)}
+
     def _must_be_kept(self, stage: str, version: int) -> None:
         if version and (epoch := self.version(stage, version).facts.get("erased")):  # 0 is before the first
             raise InputMissing(
@@ -314,14 +354,9 @@ class Store:
 
     def every_chunk(self, stage: str, part: str) -> list[Chunk]:
         """All chunks of a part, of whatever version is kept."""
-        at = self.catalog.state()
-        if self._every[0] != at:
-            self._every = at, {}
-        known = self._every[1]
-        if (stage, part) not in known:
-            found = self.catalog.rows("SELECT * FROM chunks WHERE stage = ? AND part = ? ORDER BY id", stage, part)
-            known[stage, part] = [_chunk(r) for r in found]
-        return list(known[stage, part])
+        query = "SELECT * FROM chunks WHERE stage = ? AND part = ? ORDER BY id"
+        found = self.once(("chunks", stage, part), lambda: [_chunk(r) for r in self.catalog.rows(query, stage, part)])
+        return list(found)
 
     def chunks_of_origin(self, stage: str, part: str, ordinal: int) -> list[Chunk]:
         """The chunks alive now that hold rows of one source object."""
@@ -354,7 +389,8 @@ class Store:
 
     def parts(self, stage: str) -> list[str]:
         """The parts that a stage has ever had."""
-        return [str(r[0]) for r in self.catalog.rows("SELECT DISTINCT part FROM chunks WHERE stage = ?", stage)]
+        query = "SELECT DISTINCT part FROM chunks WHERE stage = ?"
+        return list(self.once(("parts", stage), lambda: [str(r[0]) for r in self.catalog.rows(query, stage)]))
 
     def removed(self, chunk: Chunk, version: int | None = None, since: int = -1) -> pl.Series:
         """The ids taken out of a chunk after version `since`, up to `version`."""
