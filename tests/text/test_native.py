@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from tests.text.native_cases import CASES
@@ -53,6 +54,29 @@ def test_lengths_that_do_not_fit_are_refused() -> None:
     for wrong in ([0, 4], [-1, 3], [2, 1]):
         with pytest.raises(ValueError, match="starts do not ascend from 0 to 3"):
             compiled.signatures(hashes, np.array(wrong), one, one, one)
+
+
+@pytest.mark.skipif(compiled is None, reason="there is no compiler here")
+def test_texts_that_do_not_fit_are_refused() -> None:
+    assert compiled is not None
+    data, starts, plain = np.frombuffer(b"1::2", dtype=np.uint8), np.array([0, 4]), np.zeros(8192, dtype=np.uint8)
+    odd, out = np.ones(1, dtype=np.uint8), np.ones((1, 3), dtype=np.int64)
+    assert compiled.shapes(data, starts, plain, odd, out) == 1
+    assert compiled.shapes(data, starts, plain, odd, out[:0]) == 1, "what had no room is counted"
+    for wrong, said in (
+        ((data, np.array([0, 5]), plain, odd, out), "starts do not ascend from 0 to 4"),
+        ((data, starts, plain[1:], odd, out), "plain has 8191 bytes"),
+        ((data, starts, plain, odd[:0], out), "odd has 0 bytes"),
+        ((data, starts, plain, odd, np.ones(4, dtype=np.int64)), "out has 32 bytes"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            compiled.shapes(*wrong)
+    some = pl.Series(["a", "longer than what a view holds"])
+    for column, size in ((some, 29), (some, 31), (pl.Series([1]), 8)):
+        with pytest.raises(ValueError, match="no stream of string views that fill the array"):
+            compiled.joined(column.__arrow_c_stream__(), b"", np.ones(size, dtype=np.uint8))
+    with pytest.raises(ValueError, match="PyCapsule"):
+        compiled.joined(some, b"", odd)
 
 
 def sanitized(folder: Path) -> tuple[Path, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from tillage.privacy.kinds import Check, Form, near, places_of
+from tillage.privacy.shapes import Shape
 
 _START = r"(?<![0-9A-Za-z+])(?<![0-9][.,/\-])"
 _END = r"(?![0-9A-Za-z])(?![.,/\-][0-9])"
@@ -88,14 +89,21 @@ _SEVEN = [
 
 
 def _form(
-    pattern: str, gate: str | tuple[str, ...], check: Check, *, sure: bool = True, words: tuple[str, ...] = ()
+    shape: Shape,
+    pattern: str,
+    gate: str | tuple[str, ...],
+    check: Check,
+    *,
+    sure: bool = True,
+    words: tuple[str, ...] = (),
 ) -> Form:
     gates = (gate,) if isinstance(gate, str) else gate
-    return Form("phone", re.compile(pattern), gates, check, sure, words, _NUMBERS, six=True)
+    return Form("phone", shape, re.compile(pattern), gates, check, sure, words, _NUMBERS, six=True)
 
 
 TELEPHONE: tuple[Form, ...] = (
     _form(
+        Shape.MOBILE,
         rf"{_START}(?:(?:\+|00)?86[ \-]?)?1[3-9][0-9]([ \-]?)[0-9]{{4}}\1[0-9]{{4}}{_END}",
         (
             r"1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}",
@@ -104,31 +112,40 @@ TELEPHONE: tuple[Form, ...] = (
         _plain,
     ),
     _form(
+        Shape.LANDLINE,
         rf"{_START}(?:\(0[1-9][0-9]{{1,2}}\)[ \-]?|0(?:10|2[0-9]|[3-9][0-9]{{2}})[\- ])[2-9][0-9]{{6,7}}"
         rf"(?:(?:转|-)[0-9]{{1,5}})?{_END}",
         r"0[1-9][0-9]{1,2}[)\- ][ -]?[2-9][0-9]{6}",
         _plain,
     ),
     _form(
+        Shape.PLUS,
         rf"{_START}(?:\(\+[1-9][0-9]{{0,3}}\)|\+[1-9](?:[ .\-]?[0-9]){{0,3}}[ .\-]?\(0?[0-9]{{0,4}}\))"
         rf"(?:[ .\-]?[0-9]){{5,13}}{_EXTENSION}{_END}",
         r"\+[1-9](?:[ .()\-]{0,4}[0-9]){7}",
         _international,
     ),
-    _form(rf"{_START}\+[1-9](?:[ .\-]?[0-9]){{7,14}}{_EXTENSION}{_END}", r"\+[1-9](?:[ .-]?[0-9]){7}", _international),
     _form(
+        Shape.PLUS,
+        rf"{_START}\+[1-9](?:[ .\-]?[0-9]){{7,14}}{_EXTENSION}{_END}", r"\+[1-9](?:[ .-]?[0-9]){7}", _international),
+    _form(
+        Shape.ZEROS,
         rf"{_START}00[1-9][0-9]{{0,2}}[ .\-](?:[ .\-]?[0-9]){{6,12}}{_EXTENSION}{_END}",
         r"00[1-9][0-9]{0,2}[ .-](?:[ .-]?[0-9]){6}",
         _international,
     ),
     _form(
+        Shape.AMERICAN,
         rf"{_START}(?:1[ .\-])?(?:\([2-9][0-9]{{2}}\)[ .\-]?|[2-9][0-9]{{2}}[ .\-])[2-9][0-9]{{2}}[ .\-]"
         rf"[0-9]{{4}}{_EXTENSION}{_END}",
         r"[2-9][0-9]{2}[)\-. ][ .-]?[2-9][0-9]{2}[ .-][0-9]{4}",
         _plain,
     ),
-    _form(rf"{_START}[48]00-?[0-9]{{3,4}}-?[0-9]{{3,4}}{_END}", r"[48]00-?[0-9]{3}-?[0-9]{3}", _grouped, sure=False),
     _form(
+        Shape.FREE,
+        rf"{_START}[48]00-?[0-9]{{3,4}}-?[0-9]{{3,4}}{_END}", r"[48]00-?[0-9]{3}-?[0-9]{3}", _grouped, sure=False),
+    _form(
+        Shape.GROUPS,
         rf"{_START}(?:\([0-9]{{2,5}}\)[ .\-]?[0-9]{{2,8}}|[0-9]{{2,5}}[ .\-][0-9]{{2,8}})(?:[ .\-]"
         rf"[0-9]{{2,8}}){{0,4}}{_EXTENSION}{_END}",
         (r"[0-9][)\-. ][ .-]?[0-9]{2}", rf"(?:^|[^0-9A-Za-z+])(?:{'|'.join(_SEVEN)})"),
@@ -137,6 +154,7 @@ TELEPHONE: tuple[Form, ...] = (
         words=(*_SAID, "ring", "dial", "contact", "reach", "message", "answering", "hotline", "text me", "wechat"),
     ),
     _form(
+        Shape.DIGITS,
         rf"{_START}[0-9]{{7,12}}{_EXTENSION}{_END}",
         ("[0-9]{7}", r"(?:^|[^0-9A-Za-z+])[0-9]{7,12}(?:$|[^0-9A-DF-WYZa-df-wyz])"),
         _labelled,

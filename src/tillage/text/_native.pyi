@@ -37,3 +37,11 @@ def buckets(
     seeds: NDArray[uint64],
     out: NDArray[uint64],
 ) -> None: ...
+def joined(texts: object, between: bytes, out: NDArray[uint8]) -> None: ...
+def shapes(
+    data: NDArray[uint8],
+    starts: NDArray[int64],
+    plain: NDArray[uint8],
+    odd: NDArray[uint8],
+    out: NDArray[int64],
+) -> int: ...
