@@ -44,7 +44,7 @@ _SIX, _LONG = "[0-9]{6}", "[0-9]{12}"
 """Gates that many forms share."""
 SIX_DIGITS = r"[0-9](?:[ .()/\-]{0,4}[0-9]){5}"
 """A gate before the gates of most forms of numbers: one text with a digit in five has it."""
-_PLACEHOLDER = r"(?<![\[{<])"
+_PLACEHOLDER = "[{<"
 """A context word that opens a bracket is a replacement such as [PHONE], which says nothing of its neighbours."""
 
 
@@ -116,18 +116,49 @@ def _mailboxes(text: str) -> list[int]:
     return out
 
 
+def any_of(words: str, before: str = "") -> Callable[[str], bool]:
+    """Whether a text holds one of these words in any case, not behind a sign of `before` (a class of signs).
+
+    The words, in small letters, are parted by | and hold no other; each begins with a letter, or `\\b` and one. It is
+    written with its first letter before what must not precede it, and the text is asked in small letters: a pattern
+    that begins with certain letters, in one case, is looked for three times as fast.
+
+    >>> said = any_of(r"phone|\\bring", "[<]")
+    >>> said("My PHONE"), said("string"), said("a [phone]")
+    (True, False, False)
+    """
+    parts = []
+    for word in words.split("|"):
+        bare = word.removeprefix(r"\b")
+        barred = rf"(?<![{re.escape(before)}]{bare[0]})" if before else ""
+        parts.append(bare[0] + barred + (rf"(?<!\w{bare[0]})" if bare != word else "") + bare[1:])
+    fast = re.compile("|".join(parts)).search
+    slow = re.compile("|".join(parts), re.IGNORECASE).search
+
+    def found(text: str) -> bool:
+        if text.isascii() or not _OTHER_CASES.search(text):
+            return fast(text.lower()) is not None
+        return slow(text) is not None
+
+    return found
+
+
+_OTHER_CASES = re.compile("[\u0130\u0131\u017f]")
+"""What a pattern takes for an i or s, and `str.lower` does not."""
+
+
 def near(words: str, before: int, after: int = 0) -> Callable[[str, int, int], bool]:
     """Whether one of these words stands within so many characters before or after a place, in any case.
 
     >>> near("phone|手机", 12)("My phone: 555", 10, 13)
     True
     """
-    pattern = re.compile(rf"{_PLACEHOLDER}(?:{words})", re.IGNORECASE)
+    said = any_of(words, _PLACEHOLDER)
 
     def found(text: str, start: int, end: int) -> bool:
-        if pattern.search(text[max(0, start - before - 1) : start]):  # one more: what opens a placeholder
+        if said(text[max(0, start - before - 1) : start]):  # one more: what opens a placeholder
             return True
-        return bool(after and pattern.search(text[end : end + after]))
+        return bool(after and said(text[end : end + after]))
 
     return found
 

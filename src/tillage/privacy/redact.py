@@ -103,24 +103,32 @@ class Redact(Looking, KeyedMap):
         """Row number to the new text, where anything was found; what stands between replacements is looked at apart."""
         if not self.replacement:
             return {at: self._replaced(texts[at], spans) for at, spans in self.found(column, texts).items()}
-        ours = re.compile(self._ours())
         marked = texts.str.contains(self._ours()).fill_null(value=False)
-        rows, pieces = marked.arg_true().to_list(), []
+        rows = marked.arg_true()
         if column in self.cells:  # a cell that is a replacement already is left, any other is replaced whole
             marked = texts.str.contains(f"^(?:{self._ours()})$").fill_null(value=False)
-            rows = []
+            rows = rows.clear()
         free = texts.zip_with(~marked, pl.Series([None], dtype=pl.String)) if marked.any() else texts
         first = self.found(column, free)
         said = texts.gather(list(first)).to_list() if first else []
         changed = {at: self._replaced(text, first[at]) for at, text in zip(first, said, strict=True)}
-        for at in rows:
-            pieces += [(at, part) for part in ours.split(texts[at])]
-        found = self.found(column, pl.Series([part for _, part in pieces], dtype=pl.String)) if pieces else {}
-        for at in dict.fromkeys(pieces[i][0] for i in found):
-            parts = [self._replaced(part, found.get(i, ())) for i, (row, part) in enumerate(pieces) if row == at]
-            between = [match[0] for match in ours.finditer(texts[at])]
-            changed[at] = "".join(a + b for a, b in zip(parts, [*between, ""], strict=True))
-        return changed
+        return {
+            **changed,
+            **self._between(column, dict(zip(rows.to_list(), texts.gather(rows).to_list(), strict=True))),
+        }
+
+    def _between(self, column: str, texts: dict[int, str]) -> dict[int, str]:
+        """Row number to the new text, where anything was found between the replacements that these texts hold."""
+        parted = re.compile(f"({self._ours()})").split
+        cut = {at: parted(text) for at, text in texts.items()}  # what stands between, each with the replacement behind
+        owners = [(at, i) for at, parts in cut.items() for i in range(0, len(parts), 2)]
+        pieces = pl.Series([part for parts in cut.values() for part in parts[::2]], dtype=pl.String)
+        changed = set()
+        for number, spans in self.found(column, pieces).items():
+            at, i = owners[number]
+            cut[at][i] = self._replaced(cut[at][i], spans)
+            changed.add(at)
+        return {at: "".join(cut[at]) for at in sorted(changed)}
 
     def _ours(self) -> str:
         """A regular expression of what this step writes, for Polars and for Python; without groups."""
