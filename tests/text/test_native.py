@@ -59,13 +59,14 @@ def test_lengths_that_do_not_fit_are_refused() -> None:
 @pytest.mark.skipif(compiled is None, reason="there is no compiler here")
 def test_texts_that_do_not_fit_are_refused() -> None:
     assert compiled is not None
-    data, starts, plain = np.frombuffer(b"1::2", dtype=np.uint8), np.array([0, 4]), np.zeros(8192, dtype=np.uint8)
+    data, starts, plain = np.frombuffer(b"1::2", dtype=np.uint8), np.array([0, 4]), np.full(8192, 255, dtype=np.uint8)
     odd, out = np.ones(1, dtype=np.uint8), np.ones((1, 3), dtype=np.int64)
     assert compiled.shapes(data, starts, plain, odd, out) == 1
     assert compiled.shapes(data, starts, plain, odd, out[:0]) == 1, "what had no room is counted"
     for wrong, said in (
         ((data, np.array([0, 5]), plain, odd, out), "starts do not ascend from 0 to 4"),
         ((data, starts, plain[1:], odd, out), "plain has 8191 bytes"),
+        ((data, starts, np.zeros(8192, dtype=np.uint8), odd, out), "plain lacks Han signs"),
         ((data, starts, plain, odd[:0], out), "odd has 0 bytes"),
         ((data, starts, plain, odd, np.ones(4, dtype=np.int64)), "out has 32 bytes"),
     ):

@@ -1,6 +1,6 @@
 /* Where a text may hold personal data: each place at which a form of `privacy.kinds` can begin, by its rough shape.
  *
- * One pass over the bytes stops at digits, at @ : . - and at letters of other scripts, and looks about each for the
+ * One pass over the bytes stops at digits, at some signs and at letters of other scripts, and looks about each for the
  * shapes below. A shape is a condition that every finding of its forms meets, and little else does; the pattern and
  * the check of the form decide, at these places alone. All signs that a shape asks for are ASCII (but for the Han signs
  * of a plate and a date), so that bytes are as good as characters. Each look reaches a bounded number of bytes from its
@@ -140,10 +140,10 @@ static void address(const struct text *t, int64_t start, int64_t rest)
         found(t, start, SCHEME);
 }
 
-/* At a colon. */
+/* At a colon and a slash. */
 static void scheme(const struct text *t, int64_t colon)
 {
-    if (at(t, colon + 1) != '/' || at(t, colon + 2) != '/')
+    if (at(t, colon + 2) != '/')
         return;
     if (says(t, colon - 4, "http"))
         address(t, colon - 4, colon + 3);
@@ -179,7 +179,7 @@ static void colons(const struct text *t, int64_t colon)
 static void octets(const struct text *t, int64_t sign)
 {
     int64_t start = sign - 2;
-    if (is_alnum(at(t, start - 1)))
+    if (!is_hex(at(t, sign - 1)) || is_alnum(at(t, start - 1)))
         return;
     for (int64_t i = start; i < start + 18; i += 3)
         if (!is_hex(at(t, i)) || !is_hex(at(t, i + 1)) || (i < start + 15 && at(t, i + 2) != at(t, sign)))
@@ -554,30 +554,41 @@ static void long_words(const struct text *t)
     }
 }
 
-static inline int stops(int c) { return between(c, '-', ':') || c == '@' || c >= 0x80; }
+enum { BLOCK = 1024 };
 
-/* The next place at which something is to be looked for. Eight bytes are asked at once: no sum of two bytes without
- * their highest bits is carried into the next, so that the highest bit of each tells of that byte alone. */
-static inline int64_t next_stop(const struct text *t, int64_t i)
+/* Which of `many` bytes are to be looked at: digits, an @, the dot of www., what may stand between hexadecimal digits or
+ * before a slash, and letters of other scripts, but for the Han signs from U+4E00 to U+9FFF, which folding leaves alone.
+ * The bytes have one before and one behind them that can be read. */
+WIDE static void mark_stops(const uint8_t *bytes, int64_t many, uint8_t *stops)
 {
-    const uint64_t ones = 0x0101010101010101u, highest = 0x80 * ones;
-    for (; i + 8 <= t->size; i += 8) {
-        uint64_t eight;
-        memcpy(&eight, t->data + i, 8);
-        uint64_t seven_bits = eight & ~highest;
-        uint64_t at_least = seven_bits + (0x80 - '-') * ones, above = seven_bits + (0x7F - ':') * ones;
-        uint64_t other = (seven_bits ^ '@' * ones) + 0x7F * ones;
-        uint64_t found = (eight | (at_least & ~above) | ~other) & highest;
-        if (found)
+    for (int64_t k = 0; k < many; k++) {
+        uint8_t c = bytes[k], before = bytes[k - 1], behind = bytes[k + 1];
+        uint8_t digit = (uint8_t)(c - '0') <= 9, at_sign = c == '@';
+        uint8_t han = (uint8_t)((uint8_t)(c - 0xE5) <= 4) | ((uint8_t)(c == 0xE4) & (uint8_t)(behind >= 0xB8));
+        uint8_t other = (uint8_t)(c >= 0xC0) & (uint8_t)!han;
+        uint8_t dot = (uint8_t)(c == '.') & (uint8_t)((before | 0x20) == 'w');
+        uint8_t between = (uint8_t)((c == ':') | (c == '-')) & (uint8_t)(behind >= '/');
+        stops[k] = digit | other | at_sign | dot | between;
+    }
+}
+
+/* The next of the marked places from `k` on, or `many`, or `k` where it is more; eight zeros stand behind them. */
+static inline int64_t next_stop(const uint8_t *stops, int64_t k, int64_t many)
+{
+    if (k >= many)
+        return k;
+    for (uint64_t eight; k < many; k += 8) {
+        memcpy(&eight, stops + k, 8);
+        if (eight)
 #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-            return i + __builtin_ctzll(found) / 8;
+            return k + __builtin_ctzll(eight) / 8;
 #else
             break;
 #endif
     }
-    while (i < t->size && !stops(t->data[i]))
-        i++;
-    return i;
+    while (k < many && !stops[k])
+        k++;
+    return k < many ? k : many;
 }
 
 /* Past the character at a place; `odd` becomes 1 where folding may change it: it is none of `plain`, a bit for each
@@ -595,31 +606,42 @@ static inline int64_t past_character(const struct text *t, int64_t i, const uint
     return i + size;
 }
 
+/* Looks about a place; where to go on. */
+static inline int64_t look_at(const struct text *t, int64_t i, const uint8_t *plain, uint8_t *odd)
+{
+    int c = t->data[i], behind = at(t, i + 1);
+    if (c >= 0x80)
+        return past_character(t, i, plain, odd);
+    if (is_digit(c))
+        return number(t, i);
+    if (c == '@') {
+        mailbox(t, i);
+    } else if (c == '.' && says(t, i - 3, "www")) {
+        address(t, i - 3, i + 1);
+    } else if (c == ':' && behind == '/') {
+        scheme(t, i);
+    } else if ((c == ':' || c == '-') && (is_hex(behind) || behind == ':')) {
+        if (c == ':')
+            colons(t, i);
+        octets(t, i);
+    }
+    return i + 1;
+}
+
 static void look(const struct text *t, const uint8_t *plain, uint8_t *odd)
 {
+    uint8_t bytes[BLOCK + 2], stops[BLOCK + 8];
     long_words(t);
-    for (int64_t i = next_stop(t, 0); i < t->size; i = next_stop(t, i)) {
-        int c = t->data[i];
-        if (c >= 0x80) {
-            do
-                i = past_character(t, i, plain, odd);
-            while (at(t, i) >= 0x80);
-        } else if (is_digit(c)) {
-            i = number(t, i);
-        } else {
-            if (c == '@') {
-                mailbox(t, i);
-            } else if (c == ':') {
-                scheme(t, i);
-                colons(t, i);
-                octets(t, i);
-            } else if (c == '-') {
-                octets(t, i);
-            } else if (c == '.' && says(t, i - 3, "www")) {
-                address(t, i - 3, i + 1);
-            }
-            i++;
-        }
+    for (int64_t i = 0, many; i < t->size; i += many) {
+        many = t->size - i < BLOCK ? t->size - i : BLOCK;
+        bytes[0] = (uint8_t)at(t, i - 1), bytes[many + 1] = (uint8_t)at(t, i + many);
+        memcpy(bytes + 1, t->data + i, (size_t)many);
+        mark_stops(bytes + 1, many, stops);
+        memset(stops + many, 0, 8);
+        int64_t k = next_stop(stops, 0, many);
+        while (k < many)
+            k = next_stop(stops, look_at(t, i + k, plain, odd) - i, many);
+        many = k;
     }
 }
 
@@ -652,6 +674,18 @@ static void settle(const struct text *t, int64_t first)
     }
 }
 
+/* Whether folding leaves the Han signs alone, as `mark_stops` takes for granted. */
+static int leaves_han(const Py_buffer *plain)
+{
+    const uint8_t *bits = plain->buf;
+    for (int code = 0x4E00; code < 0xA000; code += 8)
+        if (bits[code >> 3] != 0xFF) {
+            PyErr_SetString(PyExc_ValueError, "plain lacks Han signs");
+            return 0;
+        }
+    return 1;
+}
+
 /* shapes(data u8[n], starts i64[texts + 1], plain u8[8192], odd u8[texts], out i64[room][3]) to how many were found */
 static PyObject *shapes(PyObject *self, PyObject *args)
 {
@@ -662,7 +696,7 @@ static PyObject *shapes(PyObject *self, PyObject *args)
     Py_ssize_t texts = starts.len / 8 - 1, room = out.len / (Py_ssize_t)sizeof(struct found);
     struct findings findings = {out.buf, room, 0};
     int right = ascends(&starts, "starts", data.len) && holds(&plain, "plain", PLAIN, 1) &&
-                holds(&odd, "odd", texts, 1) && holds(&out, "out", room * 3, 8);
+                leaves_han(&plain) && holds(&odd, "odd", texts, 1) && holds(&out, "out", room * 3, 8);
     if (right) {
         const int64_t *from = starts.buf;
         uint8_t *changed = odd.buf;
