@@ -119,7 +119,7 @@ class Recogniser:
         for row in set(odd.tolist()) & out.keys():
             out[row] = (texts[row], *out[row][1:])
         last, past = -1, [0] * len(self.forms)
-        for row, start, bits in found.tolist():
+        for row, start, bits in zip(*found.T.tolist(), strict=True):
             if row != last:
                 _, text, told = out[row]
                 last, past = row, [0] * len(self.forms)
@@ -210,15 +210,19 @@ class Recogniser:
     def _settled(self, text: str, folded: str, found: list[Candidate]) -> tuple[Span, ...]:
         if not found:
             return ()
-        kept: list[Candidate] = []
-        for one in sorted(found, key=lambda c: (c.doubt, c.start - c.end, self._ranks[c.type], c.start)):
-            if all(one.end <= other.start or other.end <= one.start for other in kept):
-                kept.append(one)
-        kept.sort(key=lambda c: c.start)
+        kept = found if len(found) == 1 else self._apart(found)
         if folded == text:  # no character went and none became two, so that places are the same
             return tuple(Span(c.start, c.end, c.type) for c in kept)
         at = places(text)
         return tuple(Span(at[c.start], _end(at, c.end), c.type) for c in kept)
+
+    def _apart(self, found: list[Candidate]) -> list[Candidate]:
+        """Those that are kept of findings that overlap, by place."""
+        kept: list[Candidate] = []
+        for one in sorted(found, key=lambda c: (c.doubt, c.start - c.end, self._ranks[c.type], c.start)):
+            if all(one.end <= other.start or other.end <= one.start for other in kept):
+                kept.append(one)
+        return sorted(kept, key=lambda c: c.start)
 
 
 def _not_plain(texts: pl.Series) -> pl.Series:

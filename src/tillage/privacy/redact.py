@@ -6,6 +6,7 @@ Cost: that of the recogniser over the column, and over the rows that were change
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from string import Formatter
 from typing import Self
 
@@ -80,9 +81,7 @@ class Redact(Looking, KeyedMap):
         texts = rows[column]
         changed = now = self._once(column, texts) | self._marked(column, rows)
         while now:
-            numbers = list(now)
-            again = self._once(column, pl.Series(texts.name, list(now.values()), dtype=pl.String))
-            now = {numbers[i]: text for i, text in again.items()}
+            now = self._again(column, now)
             changed = {**changed, **now}
         if not changed:
             return texts
@@ -98,6 +97,14 @@ class Redact(Looking, KeyedMap):
         return {
             places[at]: self._replaced(some[column][at], spans) for at, spans in self.found_in(some, column).items()
         }
+
+    def _again(self, column: str, texts: dict[int, str]) -> dict[int, str]:
+        """Row number to the new text, where anything is found in texts that hold replacements."""
+        if self.replacement and column not in self.cells:
+            return self._between(column, texts)
+        rows = list(texts)
+        again = self._once(column, pl.Series(list(texts.values()), dtype=pl.String))
+        return {rows[i]: text for i, text in again.items()}
 
     def _once(self, column: str, texts: pl.Series) -> dict[int, str]:
         """Row number to the new text, where anything was found; what stands between replacements is looked at apart."""
@@ -153,8 +160,14 @@ class Redact(Looking, KeyedMap):
         return "".join([*out, text[place:]])
 
     def _stand_in(self, kind: str, value: str) -> str:
-        token = letters(self.held_key(), kind, _spelt(kind, value)) if "{token}" in self.replacement else ""
-        return self.replacement.format(type=kind.upper(), token=token)
+        if "{token}" not in self.replacement:
+            return _filled(self.replacement, kind)
+        return self.replacement.format(type=kind.upper(), token=letters(self.held_key(), kind, _spelt(kind, value)))
+
+
+@lru_cache(maxsize=256)
+def _filled(replacement: str, kind: str) -> str:
+    return replacement.format(type=kind.upper())
 
 
 def _spelt(kind: str, value: str) -> str:
