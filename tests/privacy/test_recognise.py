@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tillage.privacy.kinds import SIX_DIGITS
+from tillage.privacy.kinds import SIX_DIGITS, any_of
 from tillage.privacy.recognise import FORMS, ROW_FILTER, TYPES, Recogniser, candidates, candidates_at
 from tillage.text.folding import fold
 
@@ -156,6 +156,19 @@ def test_the_gates_lose_nothing(texts: list[str | None]) -> None:
                 assert not form.words or any(word in lowered for word in form.words), (form.type, folded)
                 assert not (form.han and folded.isascii())
                 assert not form.six or column.str.contains(SIX_DIGITS)[0], (form.type, folded)
+
+
+SPOKEN = st.lists(
+    st.sampled_from(["phone", "Ring", "ring", "v", "1", "[", "<", " ", "_", "ı", "İ", "ſ", "K", "mſ", "手机"])
+)
+
+
+@given(SPOKEN.map("".join))
+@example("bıRTH")
+def test_words_are_those_of_one_pattern_in_any_case(text: str) -> None:
+    words = r"phone|\bring|birth|\bv|\bver\b|sms|key|手机"
+    plain = re.compile(rf"(?<![\[{{<])(?:{words})", re.IGNORECASE)
+    assert any_of(words, "[{<")(text) == bool(plain.search(text))
 
 
 @settings(max_examples=100, deadline=None)

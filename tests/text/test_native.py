@@ -75,6 +75,30 @@ def test_columns_of_texts_are_read_and_others_refused() -> None:
         compiled.said_again(texts.__arrow_c_stream__(), table, wanted, out[:1])
 
 
+@pytest.mark.skipif(compiled is None, reason="there is no compiler here")
+def test_texts_that_do_not_fit_are_refused() -> None:
+    assert compiled is not None
+    data, starts, plain = np.frombuffer(b"1::2", dtype=np.uint8), np.array([0, 4]), np.full(8192, 255, dtype=np.uint8)
+    odd, out = np.ones(1, dtype=np.uint8), np.ones((1, 3), dtype=np.int64)
+    assert compiled.shapes(data, starts, plain, odd, out) == 1
+    assert compiled.shapes(data, starts, plain, odd, out[:0]) == 1, "what had no room is counted"
+    for wrong, said in (
+        ((data, np.array([0, 5]), plain, odd, out), "starts do not ascend from 0 to 4"),
+        ((data, starts, plain[1:], odd, out), "plain has 8191 bytes"),
+        ((data, starts, np.zeros(8192, dtype=np.uint8), odd, out), "plain lacks Han signs"),
+        ((data, starts, plain, odd[:0], out), "odd has 0 bytes"),
+        ((data, starts, plain, odd, np.ones(4, dtype=np.int64)), "out has 32 bytes"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            compiled.shapes(*wrong)
+    some = pl.Series(["a", "longer than what a view holds"])
+    for column, size in ((some, 29), (some, 31), (pl.Series([1]), 8)):
+        with pytest.raises(ValueError, match="no stream of string views that fill the array"):
+            compiled.joined(column.__arrow_c_stream__(), b"", np.ones(size, dtype=np.uint8))
+    with pytest.raises(ValueError, match="PyCapsule"):
+        compiled.joined(some, b"", odd)
+
+
 def sanitized(folder: Path) -> tuple[Path, str]:
     """The functions built with the sanitizers of addresses and of undefined behaviour, and what must be preloaded."""
     extension = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"][0]

@@ -1,10 +1,11 @@
 """The recogniser: texts to spans of personal data, by typed patterns with checks, and by dictionaries.
 
-Work is spared in three steps: a filter over the whole column (no digit, no @, no address: nothing to find), then the
-gate of each form over the rows that are left, and only then the pattern, row by row. Texts are folded first
-(`text.folding`) and spans are told in places of the text that came. Findings that overlap are settled by one rule: what
-a checksum or its own syntax makes certain before what stands on context, then the longer, then the type's rank, then
-the place.
+Work is spared twice over. Where the extension was compiled, one pass over all texts tells where a form can begin
+(`privacy.shapes`), and patterns are asked there alone. Without it there are three steps: a filter over the whole
+column (no digit, no @, no address: nothing to find), then the gate of each form over the rows that are left, and only
+then the pattern, row by row. Both find the same. Texts are folded first (`text.folding`) and spans are told in places
+of the text that came. Findings that overlap are settled by one rule: what a checksum or its own syntax makes certain
+before what stands on context, then the longer, then the type's rank, then the place.
 Cost: see `benchmarks/figure_pii.py`.
 """
 
@@ -12,20 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from types import ModuleType
 from typing import NamedTuple, TypeAlias, get_args
 
+import numpy as np
 import polars as pl
 
 from tillage.privacy.kinds import SIX_DIGITS, STRUCTURED, Form, PiiType, Starts
+from tillage.privacy.shapes import Shape, shapes
 from tillage.privacy.telephone import TELEPHONE
 from tillage.text.dictionary import Dictionary
 from tillage.text.folding import NOT_PLAIN, fold, places
+from tillage.text.native import compiled
 from tillage.text.unicode import is_ascii
 
 FORMS: tuple[Form, ...] = (*STRUCTURED, *TELEPHONE)
 TYPES: tuple[PiiType, ...] = get_args(PiiType)
 
-_SIGN, _ADDRESS = r"[0-9@]", r"://|[Ww]{3}\."
+_SIGN = r"[0-9@]"
+_ADDRESS = r"://|[Ww]{3}\.|(?:[A-Fa-f]{2}[:-]){5}[A-Fa-f]{2}|[DLMTA][A-HJ-NP-Za-km-z]{25}"
+"""What needs neither a digit nor an @: addresses, those of devices and of coins among them."""
 ROW_FILTER = f"{_SIGN}|{_ADDRESS}"
 """Found in every text that holds structured personal data of any type."""
 
@@ -55,6 +62,10 @@ class Candidate(NamedTuple):
     type: str
 
 
+Looked: TypeAlias = tuple[str, str, list[Candidate]]
+"""A text, the same folded, and what was found in it."""
+
+
 class Recogniser:
     """Finds personal data of the given types (all structured ones by default) and the words of dictionaries.
 
@@ -67,6 +78,10 @@ class Recogniser:
     def __init__(self, types: Sequence[PiiType] = TYPES, words: Words = ()) -> None:
         self.forms = tuple(form for form in FORMS if form.type in types)
         self.words = Dictionary(tuple((name, tuple(map(fold, some))) for name, some in words)) if words else None
+        self._shapes = Shape(0)
+        for form in self.forms:
+            self._shapes |= form.shape
+        self._by_bits: dict[int, tuple[tuple[int, Form], ...]] = {}
         self._ranks = {name: rank for rank, name in enumerate((*(name for name, _ in words), *TYPES))}
 
     def find(self, text: str) -> tuple[Span, ...]:
@@ -77,6 +92,53 @@ class Recogniser:
 
     def find_all(self, texts: pl.Series) -> dict[int, tuple[Span, ...]]:
         """Row number to spans, for the rows that have any; the same as `find` on each."""
+        looked = self._by_gates(texts) if compiled is None else self._by_shapes(compiled, texts)
+        out = {}
+        for row, (raw, folded, found) in sorted(looked.items()):
+            spans = self._settled(raw, folded, found)
+            if spans:
+                out[row] = spans
+        return out
+
+    def _by_shapes(self, compiled: ModuleType, texts: pl.Series) -> dict[int, Looked]:
+        """Row number to what is found at the places of shapes, and of words."""
+        found, odd = shapes(compiled, texts)
+        column = texts
+        if len(odd):
+            column = pl.Series([fold(text) for text in texts.gather(odd).to_list()], dtype=pl.String)
+            again, _ = shapes(compiled, column)
+            again[:, 0] = odd[again[:, 0]]
+            found = np.concatenate([found[~np.isin(found[:, 0], odd)], again])
+            column = texts.clone().scatter(odd, column)
+        found = found[(found[:, 2] & int(self._shapes)) != 0]
+        named = column.str.contains_any(self.words.entries).arg_true().to_list() if self.words is not None else []
+        rows = sorted({*found[:, 0].tolist(), *named})
+        out: dict[int, Looked] = {
+            row: (text, text, []) for row, text in zip(rows, column.gather(rows).to_list(), strict=True)
+        }
+        for row in set(odd.tolist()) & out.keys():
+            out[row] = (texts[row], *out[row][1:])
+        last, past = -1, [0] * len(self.forms)
+        for row, start, bits in zip(*found.T.tolist(), strict=True):
+            if row != last:
+                _, text, told = out[row]
+                last, past = row, [0] * len(self.forms)
+            for number, form in self._of_shapes(bits):
+                if start >= past[number] and (candidate := candidate_at(form, text, start)):
+                    past[number] = candidate.end
+                    told.append(candidate)
+        for row in named:
+            out[row][2].extend(self._named(out[row][1]))
+        return out
+
+    def _of_shapes(self, bits: int) -> tuple[tuple[int, Form], ...]:
+        """The forms of these shapes, each with its number."""
+        if bits not in self._by_bits:
+            self._by_bits[bits] = tuple((i, form) for i, form in enumerate(self.forms) if form.shape & bits)
+        return self._by_bits[bits]
+
+    def _by_gates(self, texts: pl.Series) -> dict[int, Looked]:
+        """The twin of `_by_shapes`: row number to what is found where the gates of forms are passed, and by words."""
         odd = _not_plain(texts)
         wanted = odd
         if self.forms:
@@ -96,28 +158,22 @@ class Recogniser:
         passed = self._passed(column)
         named = column.str.contains_any(self.words.entries).arg_true().to_list() if self.words is not None else []
         looked_at = sorted({*passed, *named})
-        folded = dict(zip(looked_at, column.gather(looked_at).to_list(), strict=True))
-        found: dict[int, list[Candidate]] = {}
-        for at, forms in passed.items():
-            text = folded[at]
+        numbers, changed = rows.to_list(), set(strange.to_list())
+        out: dict[int, Looked] = {}
+        for at, text in zip(looked_at, column.gather(looked_at).to_list(), strict=True):
+            found: list[Candidate] = []
             begun: dict[Starts, list[int]] = {}
-            for form in forms:
+            for form in passed.get(at, ()):
                 if form.starts is None:
-                    told = candidates(form, text)
+                    found += candidates(form, text)
                 else:
                     if form.starts not in begun:
                         begun[form.starts] = form.starts(text)
-                    told = candidates_at(form, text, begun[form.starts])
-                for candidate in told:
-                    found.setdefault(at, []).append(candidate)
+                    found += candidates_at(form, text, begun[form.starts])
+            out[numbers[at]] = (raw[at] if at in changed else text, text, found)
         for at in named:
-            found.setdefault(at, []).extend(self._named(folded[at]))
-        numbers, changed = rows.to_list(), set(strange.to_list())
-        out = {}
-        for at, some in sorted(found.items()):
-            spans = self._settled(raw[at] if at in changed else folded[at], folded[at], some)
-            if spans:
-                out[numbers[at]] = spans
+            _, text, found = out[numbers[at]]
+            found += self._named(text)
         return out
 
     def _passed(self, texts: pl.Series) -> dict[int, list[Form]]:
@@ -154,15 +210,19 @@ class Recogniser:
     def _settled(self, text: str, folded: str, found: list[Candidate]) -> tuple[Span, ...]:
         if not found:
             return ()
-        kept: list[Candidate] = []
-        for one in sorted(found, key=lambda c: (c.doubt, c.start - c.end, self._ranks[c.type], c.start)):
-            if all(one.end <= other.start or other.end <= one.start for other in kept):
-                kept.append(one)
-        kept.sort(key=lambda c: c.start)
+        kept = found if len(found) == 1 else self._apart(found)
         if folded == text:  # no character went and none became two, so that places are the same
             return tuple(Span(c.start, c.end, c.type) for c in kept)
         at = places(text)
         return tuple(Span(at[c.start], _end(at, c.end), c.type) for c in kept)
+
+    def _apart(self, found: list[Candidate]) -> list[Candidate]:
+        """Those that are kept of findings that overlap, by place."""
+        kept: list[Candidate] = []
+        for one in sorted(found, key=lambda c: (c.doubt, c.start - c.end, self._ranks[c.type], c.start)):
+            if all(one.end <= other.start or other.end <= one.start for other in kept):
+                kept.append(one)
+        return sorted(kept, key=lambda c: c.start)
 
 
 def _not_plain(texts: pl.Series) -> pl.Series:
@@ -177,15 +237,20 @@ def _spellings(words: tuple[str, ...]) -> list[str]:
     return [*words, "\u0130", "\u0131"]
 
 
+def candidate_at(form: Form, folded: str, start: int) -> Candidate | None:
+    """What a form finds in a folded text from this place on, if anything."""
+    match = form.pattern.match(folded, start)
+    settled = form.check(folded, start, match.end()) if match else None
+    return Candidate(0 if form.sure else 1, *settled, form.type) if settled else None
+
+
 def candidates_at(form: Form, folded: str, starts: Iterable[int]) -> Iterator[Candidate]:
     """The same as `candidates` for a form that can begin nowhere but at these places."""
     place = 0
     for start in starts:
-        if start >= place and (match := form.pattern.match(folded, start)):
-            settled = form.check(folded, start, match.end())
-            if settled is not None:
-                place = settled[1]
-                yield Candidate(0 if form.sure else 1, *settled, form.type)
+        if start >= place and (candidate := candidate_at(form, folded, start)):
+            place = candidate.end
+            yield candidate
 
 
 def candidates(form: Form, folded: str) -> Iterator[Candidate]:

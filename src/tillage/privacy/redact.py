@@ -6,6 +6,7 @@ Cost: that of the recogniser over the column, and over the rows that were change
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from string import Formatter
 from typing import Self
 
@@ -80,9 +81,7 @@ class Redact(Looking, KeyedMap):
         texts = rows[column]
         changed = now = self._once(column, texts) | self._marked(column, rows)
         while now:
-            numbers = list(now)
-            again = self._once(column, pl.Series(texts.name, list(now.values()), dtype=pl.String))
-            now = {numbers[i]: text for i, text in again.items()}
+            now = self._again(column, now)
             changed = {**changed, **now}
         if not changed:
             return texts
@@ -99,28 +98,44 @@ class Redact(Looking, KeyedMap):
             places[at]: self._replaced(some[column][at], spans) for at, spans in self.found_in(some, column).items()
         }
 
+    def _again(self, column: str, texts: dict[int, str]) -> dict[int, str]:
+        """Row number to the new text, where anything is found in texts that hold replacements."""
+        if self.replacement and column not in self.cells:
+            return self._between(column, texts)
+        rows = list(texts)
+        again = self._once(column, pl.Series(list(texts.values()), dtype=pl.String))
+        return {rows[i]: text for i, text in again.items()}
+
     def _once(self, column: str, texts: pl.Series) -> dict[int, str]:
         """Row number to the new text, where anything was found; what stands between replacements is looked at apart."""
         if not self.replacement:
             return {at: self._replaced(texts[at], spans) for at, spans in self.found(column, texts).items()}
-        ours = re.compile(self._ours())
         marked = texts.str.contains(self._ours()).fill_null(value=False)
-        rows, pieces = marked.arg_true().to_list(), []
+        rows = marked.arg_true()
         if column in self.cells:  # a cell that is a replacement already is left, any other is replaced whole
             marked = texts.str.contains(f"^(?:{self._ours()})$").fill_null(value=False)
-            rows = []
+            rows = rows.clear()
         free = texts.zip_with(~marked, pl.Series([None], dtype=pl.String)) if marked.any() else texts
         first = self.found(column, free)
         said = texts.gather(list(first)).to_list() if first else []
         changed = {at: self._replaced(text, first[at]) for at, text in zip(first, said, strict=True)}
-        for at in rows:
-            pieces += [(at, part) for part in ours.split(texts[at])]
-        found = self.found(column, pl.Series([part for _, part in pieces], dtype=pl.String)) if pieces else {}
-        for at in dict.fromkeys(pieces[i][0] for i in found):
-            parts = [self._replaced(part, found.get(i, ())) for i, (row, part) in enumerate(pieces) if row == at]
-            between = [match[0] for match in ours.finditer(texts[at])]
-            changed[at] = "".join(a + b for a, b in zip(parts, [*between, ""], strict=True))
-        return changed
+        return {
+            **changed,
+            **self._between(column, dict(zip(rows.to_list(), texts.gather(rows).to_list(), strict=True))),
+        }
+
+    def _between(self, column: str, texts: dict[int, str]) -> dict[int, str]:
+        """Row number to the new text, where anything was found between the replacements that these texts hold."""
+        parted = re.compile(f"({self._ours()})").split
+        cut = {at: parted(text) for at, text in texts.items()}  # what stands between, each with the replacement behind
+        owners = [(at, i) for at, parts in cut.items() for i in range(0, len(parts), 2)]
+        pieces = pl.Series([part for parts in cut.values() for part in parts[::2]], dtype=pl.String)
+        changed = set()
+        for number, spans in self.found(column, pieces).items():
+            at, i = owners[number]
+            cut[at][i] = self._replaced(cut[at][i], spans)
+            changed.add(at)
+        return {at: "".join(cut[at]) for at in sorted(changed)}
 
     def _ours(self) -> str:
         """A regular expression of what this step writes, for Polars and for Python; without groups."""
@@ -145,8 +160,14 @@ class Redact(Looking, KeyedMap):
         return "".join([*out, text[place:]])
 
     def _stand_in(self, kind: str, value: str) -> str:
-        token = letters(self.held_key(), kind, _spelt(kind, value)) if "{token}" in self.replacement else ""
-        return self.replacement.format(type=kind.upper(), token=token)
+        if "{token}" not in self.replacement:
+            return _filled(self.replacement, kind)
+        return self.replacement.format(type=kind.upper(), token=letters(self.held_key(), kind, _spelt(kind, value)))
+
+
+@lru_cache(maxsize=256)
+def _filled(replacement: str, kind: str) -> str:
+    return replacement.format(type=kind.upper())
 
 
 def _spelt(kind: str, value: str) -> str:

@@ -12,6 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
+from tillage.text.native import compiled
+
 Words = NDArray[np.uint64]
 Offsets = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -33,7 +35,15 @@ def joined(texts: pl.Series, between: str = "") -> Bytes:
     >>> bytes(joined(pl.Series(["a", None, "b"]), "-"))
     b'a--b-\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00'
     """
-    parts = pl.concat([texts.cast(pl.String).fill_null("").rename(""), _ZEROS])
+    texts = texts.cast(pl.String)
+    if compiled is not None:
+        closing = between.encode()
+        size = int(texts.str.len_bytes().sum()) + len(texts) * len(closing)
+        data = np.empty(size + PAD, dtype=np.uint8)
+        data[size:] = 0
+        compiled.joined(texts.__arrow_c_stream__(), closing, data[:size])
+        return data
+    parts = pl.concat([texts.fill_null("").rename(""), _ZEROS])
     return np.frombuffer(parts.str.join(between).cast(pl.Binary)[0], dtype=np.uint8)
 
 

@@ -23,10 +23,12 @@ int holds(const Py_buffer *array, const char *name, Py_ssize_t items, Py_ssize_t
 int ascends(const Py_buffer *bounds, const char *name, Py_ssize_t end);
 
 extern PyMethodDef counts_methods[];
+extern PyMethodDef joined_methods[];
 extern PyMethodDef json_lines_methods[];
 extern PyMethodDef minhash_methods[];
 extern PyMethodDef normalize_methods[];
 extern PyMethodDef repetition_methods[];
+extern PyMethodDef shapes_methods[];
 extern PyMethodDef shingles_methods[];
 
 #endif

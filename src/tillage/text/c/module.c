@@ -25,10 +25,12 @@ static int add_methods(PyObject *module)
 {
     PyMethodDef *files[] = {
         counts_methods,
+        joined_methods,
         json_lines_methods,
         minhash_methods,
         normalize_methods,
         repetition_methods,
+        shapes_methods,
         shingles_methods,
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
