@@ -270,7 +270,7 @@ ODD_LINES = (
     "", " ", "{}", "[1]", "not json", "{", '{"a"', '{"a":', '{"a":1', '{"a":1,', '{"a":1,}', '{"a":1}{}', "\ufeff{}",
     '{"a":1,"a":1}', '{"a":01}', '{"a":-}', '{"a":1.}', '{"a":.5}', '{"a":1e}', '{"a":1e5}', '{"a":-0}', '{"a":-0.0}',
     '{"a":1e400}', '{"a":1e-400}', '{"a":NaN}', '{"a":-Infinity}', '{"a":tru}', '{"a":True}', '{"a":nul}', "{'a':1}",
-    '{"a":"\\ud800"}', '{"a":"\\udc00"}', '{"a":"\\ud83d\\ude00"}', '{"a":"\\ud83d\\u0041"}', '{"a":"\\ud83d"}',
+    '{"a":"\\ud800"}', '{"a":"\\udc00"}', '{"a":"\\udc00\\udc00"}', '{"a":"\\ud83d\\ude00"}', '{"a":"\\ud83d\\u0041"}', '{"a":"\\ud83d"}',
     '{"a":"\\u0000"}', '{"a":"\\u00e9\\u53d1\\/\\b\\f"}', '{"a":"\\x"}', '{"a":"\\u12"}',
     '{"a":"\\', '{"a":"\\u00', '{"a":"\t"}',
     '{"\\u0061":1}', '{"a b":null}', '{"a":[1,{"b":2}],"b":{}}',
@@ -390,6 +390,10 @@ def json_texts(chance: np.random.Generator) -> None:
     else:
         with contextlib.suppress(ValueError):
             compiled.json_texts(data, *given)
+    cut = "x" * int(chance.integers(9)) + "\\ud83d\\ude00"[: int(chance.integers(1, 12))]
+    alone = np.array(list(cut.encode()), dtype=np.uint8)
+    with pytest.raises(ValueError, match="an escape is none"):
+        compiled.json_texts(alone, np.array([3], "u1"), np.array([0], "u4"), np.array([len(cut)], "u4"))
 
 
 def json_integers(chance: np.random.Generator) -> None:
@@ -433,6 +437,8 @@ def utf8_until(chance: np.random.Generator) -> None:
         at = int(chance.integers(len(data))) if data else 0
         spoilt = list(b"\x00\x7f\x80\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xed\xef\xf0\xf4\xf5\xff")
         data[at : at + int(chance.integers(2))] = bytes(chance.choice(spoilt, int(chance.integers(1, 4))).tolist())
+    if chance.random() < 0.3:
+        del data[-int(chance.integers(1, 4)) :]
     whole, until = bytes(data), len(data)
     try:
         whole.decode()

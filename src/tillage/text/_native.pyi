@@ -90,7 +90,11 @@ def json_records(
     verdicts: NDArray[uint8],
 ) -> None: ...
 def json_integers(
-    data: bytes | NDArray[uint8], kinds: NDArray[uint8], places: NDArray[uint32], sizes: NDArray[uint32], out: NDArray[int64]
+    data: bytes | NDArray[uint8],
+    kinds: NDArray[uint8],
+    places: NDArray[uint32],
+    sizes: NDArray[uint32],
+    out: NDArray[int64],
 ) -> None: ...
 def json_texts(
     data: bytes | NDArray[uint8], kinds: NDArray[uint8], places: NDArray[uint32], sizes: NDArray[uint32]
