@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -13,12 +14,14 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.text.native_cases import ODD_LINES
 
 from tillage.collect import json_columns, jsonl, plain_json
 from tillage.collect.content import Content
 from tillage.collect.encoding import detect
 from tillage.collect.jsonl import JsonReader
 from tillage.collect.piece import Limits
+from tillage.text import native
 
 LIMITS = Limits(max_field=60, max_columns=20)
 
@@ -86,8 +89,36 @@ def test_as_the_careful_parser_reads(tmp_path_factory: pytest.TempPathFactory, r
     assert fast == together == slow
 
 
+def carefully(place: Path, data: bytes) -> list[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_columns, "compiled", None)
+        patch.setattr(jsonl, "plain_rows", lambda *_: None)
+        return read(place, data)
+
+
+@pytest.mark.parametrize("odd", ODD_LINES)
+def test_an_odd_line_among_plain_ones(tmp_path: Path, odd: str) -> None:
+    for plain in ('{"a":1}', '{"a":"x"}', '{"a":1.50}', '{"a":true}', '{"a":null}', '{"b":1,"a":2}'):
+        data = "\n".join([plain, plain, odd, plain]).encode()
+        assert read(tmp_path / "x.jsonl", data) == carefully(tmp_path / "x.jsonl", data)
+
+
+@pytest.mark.parametrize("sign", ["\x01", "\x0b", "\x1f", "\x7f", '"', "\\", "\\n", "\\u53d1", "\\udc00", "发"])
+def test_every_sign_at_every_place_of_a_text(tmp_path: Path, sign: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "LIMITS", Limits(max_field=1000, max_columns=20))
+    odd = [f'{{"a":"{"x" * at}{sign}{"y" * (70 - at)}"}}' for at in range(71)]
+    data = "\n".join([*odd, *(f'{{"a":"{"x" * size}"}}' for size in range(80))]).encode()
+    assert read(tmp_path / "x.jsonl", data) == carefully(tmp_path / "x.jsonl", data)
+
+
+def test_keys_that_come_late_and_in_any_order(tmp_path: Path) -> None:
+    rows = [{f"k{n % 7}": n, f"k{(n * 3) % 11}": "x", **({"late": None} if n > 30 else {})} for n in range(60)]
+    data = "\n".join(json.dumps(row) for row in rows).encode()
+    assert read(tmp_path / "x.jsonl", data) == carefully(tmp_path / "x.jsonl", data)
+
+
 @pytest.mark.parametrize("spacing", [(",", ":"), (", ", ": ")])
-@pytest.mark.parametrize("compiled", [json_columns.compiled, None])
+@pytest.mark.parametrize("compiled", [native.compiled, None])
 def test_plain_records_are_read_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spacing: tuple[str, str], compiled: ModuleType | None
 ) -> None:

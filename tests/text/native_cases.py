@@ -19,7 +19,9 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pytest
 
 Case = Callable[[np.random.Generator], None]
 Said = TypeVar("Said")
@@ -268,12 +270,14 @@ ODD_LINES = (
     "", " ", "{}", "[1]", "not json", "{", '{"a"', '{"a":', '{"a":1', '{"a":1,', '{"a":1,}', '{"a":1}{}', "\ufeff{}",
     '{"a":1,"a":1}', '{"a":01}', '{"a":-}', '{"a":1.}', '{"a":.5}', '{"a":1e}', '{"a":1e5}', '{"a":-0}', '{"a":-0.0}',
     '{"a":1e400}', '{"a":1e-400}', '{"a":NaN}', '{"a":-Infinity}', '{"a":tru}', '{"a":True}', '{"a":nul}', "{'a':1}",
-    '{"a":"\\ud800"}', '{"a":"\\udc00"}', '{"a":"\\ud83d\\ude00"}', '{"a":"\\ud83d\\u0041"}', '{"a":"\\ud83d"}',
+    '{"a":"\\ud800"}', '{"a":"\\udc00"}', '{"a":"\\udc00\\udc00"}', '{"a":"\\ud83d\\ude00"}',
+    '{"a":"\\ud83d\\u0041"}', '{"a":"\\ud83d"}',
     '{"a":"\\u0000"}', '{"a":"\\u00e9\\u53d1\\/\\b\\f"}', '{"a":"\\x"}', '{"a":"\\u12"}',
     '{"a":"\\', '{"a":"\\u00', '{"a":"\t"}',
     '{"\\u0061":1}', '{"a b":null}', '{"a":[1,{"b":2}],"b":{}}',
     '{"a":999999999999999999}', '{"a":-999999999999999999}',
-    '{"a":9223372036854775807}', '{"a":9223372036854775808}', '{"a":18446744073709551616}', '{"a":' + "9" * 5000 + "}",
+    '{"a":9223372036854775807}', '{"a":9999999999999999999}', '{"a":' + "1" * 350 + ".5}",
+    '{"a":9223372036854775808}', '{"a":18446744073709551616}', '{"a":' + "9" * 5000 + "}",
     '{"a":' + "1" * 250 + ".5}", '{"a":' + "[" * 150 + "]" * 150 + "}", '{"a":"' + "[" * 150 + '"}',
     '{"a":"' + "x" * 70 + '"}',
 )  # fmt: skip
@@ -338,12 +342,9 @@ def json_records(chance: np.random.Generator) -> None:
             return str(error)
 
     def carefully() -> object:
-        kept = jsonl.plain_rows
-        jsonl.plain_rows = lambda *_: None  # type: ignore[assignment]
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(jsonl, "plain_rows", lambda *_: None)
             return twin(json_columns, read)
-        finally:
-            jsonl.plain_rows = kept
 
     here = read()
     assert here == carefully(), data
@@ -352,7 +353,7 @@ def json_records(chance: np.random.Generator) -> None:
 
 def json_cells(
     chance: np.random.Generator, kinds: list[int], spoilt: float
-) -> tuple[bytes, list[str], list[int], list[int]]:
+) -> tuple[npt.NDArray[np.uint8], list[str], list[int], list[int]]:
     """Values of these kinds one after another: the bytes, each as it is written, and where each stands, or does not."""
     signs = list("".join(SIGNS))
     told: list[str] = []
@@ -365,8 +366,9 @@ def json_cells(
     sizes = [len(one.encode()) for one in told]
     places = [sum(sizes[:i]) for i in range(len(sizes))]
     if sizes and chance.random() < spoilt:
-        sizes[int(chance.integers(len(sizes)))] += int(chance.choice([1, 13, 1000, 2**32 - 2000]))
-    return "".join(told).encode(), told, places, sizes
+        sizes[int(chance.integers(len(sizes)))] += int(chance.choice([-1, -2, 1, 13, 1000, 2**32 - 2000]))
+        sizes = [max(0, size) for size in sizes]
+    return np.array(list("".join(told).encode()), dtype=np.uint8), told, places, sizes
 
 
 def json_texts(chance: np.random.Generator) -> None:
@@ -389,6 +391,10 @@ def json_texts(chance: np.random.Generator) -> None:
     else:
         with contextlib.suppress(ValueError):
             compiled.json_texts(data, *given)
+    cut = "x" * int(chance.integers(9)) + "\\ud83d\\ude00"[: int(chance.integers(1, 12))]
+    alone = np.array(list(cut.encode()), dtype=np.uint8)
+    with pytest.raises(ValueError, match="an escape is none"):
+        compiled.json_texts(alone, np.array([3], "u1"), np.array([0], "u4"), np.array([len(cut)], "u4"))
 
 
 def json_integers(chance: np.random.Generator) -> None:
@@ -431,13 +437,15 @@ def utf8_until(chance: np.random.Generator) -> None:
     for _ in range(int(chance.choice([0, 1, 3]))):
         at = int(chance.integers(len(data))) if data else 0
         spoilt = list(b"\x00\x7f\x80\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xed\xef\xf0\xf4\xf5\xff")
-        data[at : at + int(chance.integers(2))] = bytes(chance.choice(spoilt, 1).tolist())
+        data[at : at + int(chance.integers(2))] = bytes(chance.choice(spoilt, int(chance.integers(1, 4))).tolist())
+    if chance.random() < 0.3:
+        del data[-int(chance.integers(1, 4)) :]
     whole, until = bytes(data), len(data)
     try:
         whole.decode()
     except UnicodeDecodeError as error:
         until = error.start
-    assert compiled.utf8_until(whole) == until, whole
+    assert compiled.utf8_until(np.array(list(whole), dtype=np.uint8)) == until, whole
     cuts = sorted(chance.integers(0, len(whole) + 1, 2).tolist())
     blocks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
 

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from tests.text.native_cases import CASES
-from tillage.text.native import compiled
+from tillage.text.native import compiled, handed
 
 ROOT = Path(__file__).parents[2]
 COMPILER = shutil.which("cc")
@@ -97,6 +97,45 @@ def test_texts_that_do_not_fit_are_refused() -> None:
             compiled.joined(column.__arrow_c_stream__(), b"", np.ones(size, dtype=np.uint8))
     with pytest.raises(ValueError, match="PyCapsule"):
         compiled.joined(some, b"", odd)
+
+
+@pytest.mark.skipif(compiled is None or sys.platform != "linux", reason="memory is told by Linux")
+def test_a_column_that_is_dropped_is_freed() -> None:
+    assert compiled is not None
+    size = 4 << 20
+    data, kinds, place = bytes(size), np.full(1, 2, dtype=np.uint8), np.zeros(1, dtype=np.uint32)
+
+    def held() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    told = []
+    for _ in range(60):
+        column = handed("x", compiled.json_texts(data, kinds, place, np.array([size], dtype=np.uint32)))
+        assert column.str.len_bytes().to_list() == [size]
+        compiled.json_texts(data, kinds, place, np.array([size], dtype=np.uint32))  # nobody takes it
+        told.append(held())
+    assert told[-1] - told[9] < 40 * size
+
+
+@pytest.mark.skipif(compiled is None, reason="there is no compiler here")
+def test_places_outside_the_data_are_refused() -> None:
+    assert compiled is not None
+    one, kind, none = np.zeros(1, dtype=np.int64), np.full(1, 4, dtype=np.uint8), np.zeros(1, dtype=np.uint32)
+    cells = (np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.uint32), kind)
+    for starts, ends in ((one - 1, one), (one, one + 3), (one + 2, one + 1)):
+        with pytest.raises(ValueError, match="the records do not stand within the data"):
+            compiled.json_records(b"{}", starts, ends, 9, b"", one, *cells)
+    with pytest.raises(ValueError, match="kinds has 0 bytes"):
+        compiled.json_records(b"{}", one, one, 9, b"a", np.array([0, 1]), *cells)
+    for place, size in ((3, 0), (0, 3), (2**32 - 1, 1)):
+        with pytest.raises(ValueError, match="the values do not stand within the data"):
+            compiled.json_texts(b"12", kind, none + np.uint32(place), none + np.uint32(size))
+    with pytest.raises(ValueError, match="the values do not stand"):
+        compiled.json_integers(b"12", kind + np.uint8(4), none, none, one)
+    with pytest.raises(ValueError, match="a whole number is too long"):
+        compiled.json_integers(b"1" * 20, kind, none, none + np.uint32(20), one)
+    with pytest.raises(ValueError, match="an escape is none"):
+        compiled.json_texts(b"\\", kind - np.uint8(1), none, none + np.uint32(1))
 
 
 def sanitized(folder: Path) -> tuple[Path, str]:

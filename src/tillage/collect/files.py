@@ -201,8 +201,10 @@ class Files(Source):
         try:
             places.refused(root, path)
             kept = self._kept(root, path)
-            ready = from_parsed(kept, schema, self.types) if kept is not None else None
-            if ready is None:
+            known = from_parsed(kept, schema, self.types) if kept is not None else None
+            if known is not None:
+                ready = iter(known)
+            else:
                 reader = self._reader(places.content(root, path, self._trust), path)
                 ready = (batch for piece in reader.pieces() for batch in batches(piece, schema, self.types))
             for batch in ready:

@@ -436,10 +436,8 @@ static PyObject *line_cuts(PyObject *self, PyObject *args)
             else if (!(at = memchr(at, '\n', (size_t)(end - at))))
                 at = end;
             /* A return at the very end waits, for a line feed may follow it. */
-            if (at == end || (*at == '\r' && at + 1 == end && !final)) {
-                if (!final)
-                    break;
-            }
+            if (!final && (at == end || (*at == '\r' && at + 1 == end)))
+                break;
             if (lines < room)
                 from[lines] = line - base, until[lines] = at - base;
             lines++;
