@@ -1,6 +1,6 @@
 /* What is counted in a text, and which words of a list it has; the twins are `text.measures.count` and
  * `prepare.filter_quality`. */
-#include "unicode.h"
+#include "windows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@ enum {
     CHARACTERS, NONSPACE, WORDS, HAN_SIGNS, ALPHABETIC_WORDS, WORD_CHARACTERS, HASHES, ELLIPSES,
     LINES, BULLET_LINES, ELLIPSIS_LINES, ENDED_LINES, SHORT_LINES, COUNTS
 };
-enum { SHORT_LINE = 30, HASH = 0x10, WINDOW = 64, ELLIPSIS = 0x2026 };
+enum { SHORT_LINE = 30, HASH = 0x10, ELLIPSIS = 0x2026 };
 
 struct signs {
     const uint32_t *of;
@@ -40,24 +40,6 @@ struct tally {
     uint64_t word, letter;
 };
 
-static int64_t ones(uint64_t x)
-{
-    x -= x >> 1 & 0x5555555555555555;
-    x = (x & 0x3333333333333333) + (x >> 2 & 0x3333333333333333);
-    x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0F;
-    return (int64_t)(x * 0x0101010101010101 >> 56);
-}
-
-/* Of 64 bytes of properties the bit that `mask` is, one bit a byte, the first lowest: the product brings the lowest
- * bits of eight bytes together. */
-static uint64_t plane(const uint64_t bytes[8], int bit)
-{
-    uint64_t found = 0;
-    for (int k = 0; k < 8; k++)
-        found |= ((bytes[k] >> bit & 0x0101010101010101) * 0x0102040810204080 >> 56) << 8 * k;
-    return found;
-}
-
 /* How many runs that hold one of `marks` end in front of a space here. Added to the characters of its run, a mark
  * carries into the space behind it; two do so once, and what is carried out of here goes on in the next 64. */
 static int64_t ended(uint64_t spaces, uint64_t marks, uint64_t *carry)
@@ -72,20 +54,11 @@ static int64_t ended(uint64_t spaces, uint64_t marks, uint64_t *carry)
  * every branch on it costs more than all of this. */
 static void count_plain(const struct rules *rules, const uint8_t *at, Py_ssize_t size, struct tally *n)
 {
-    uint64_t bytes[8] = {0};
-    uint8_t rest[WINDOW];
-    if (size < WINDOW) {
-        memset(rest, ' ', WINDOW);
-        memcpy(rest, at, (size_t)size);
-        at = rest;
-    }
-    for (int k = 0; k < 8; k++)
-        for (int i = 0; i < 8; i++)
-            bytes[k] |= (uint64_t)rules->plain[at[8 * k + i]] << 8 * i;
-    uint64_t spaces = plane(bytes, 0), words = plane(bytes, 3);
+    struct window window = window_of(rules->plain, at, size);
+    uint64_t spaces = plane(window, 0), words = plane(window, 3);
     n->characters += size, n->spaces += ones(spaces) - (WINDOW - size);
-    n->in_words += ones(words), n->hashes += ones(plane(bytes, 4));
-    n->words += ended(spaces, words, &n->word), n->alphabetic += ended(spaces, plane(bytes, 2), &n->letter);
+    n->in_words += ones(words), n->hashes += ones(plane(window, 4));
+    n->words += ended(spaces, words, &n->word), n->alphabetic += ended(spaces, plane(window, 2), &n->letter);
 }
 
 /* Count one character, of any script. */
@@ -124,10 +97,7 @@ static void count_words(const struct rules *rules, struct text text, int64_t *n)
     int64_t signs = 0;
     for (const uint8_t *at = text.at; at < text.end;) {
         Py_ssize_t size = text.end - at < WINDOW ? text.end - at : WINDOW;
-        uint8_t any = 0;
-        for (Py_ssize_t i = 0; i < size; i++)
-            any |= at[i];
-        if (any < 0x80) {
+        if (all_plain(at, size)) {
             count_plain(rules, at, size, &tally);
             at += size;
             continue;

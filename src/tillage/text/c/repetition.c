@@ -3,7 +3,7 @@
  * Pieces get numbers, equal ones the same: compared byte by byte where their hashes are equal, so that the answer is
  * exact. What is made of pieces (a paragraph of lines, an n-gram of two shorter ones that overlap) is numbered by theirs.
  */
-#include "unicode.h"
+#include "windows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,15 +30,26 @@ static uint64_t mixed(uint64_t x)
     return x ^ x >> 32;
 }
 
+/* Of fewer than eight bytes the hash tells what they are, for so many: pieces of one size differ where it does. */
 static uint64_t hash_of(struct text text)
 {
-    uint64_t found = (uint64_t)(text.end - text.at), part;
-    for (; text.end - text.at >= 8; text.at += 8) {
+    size_t size = (size_t)(text.end - text.at);
+    uint64_t found = size * 0x9E3779B97F4A7C15, part = 0;
+    if (size < 4) {
+        if (size)
+            part = text.at[0] | (uint64_t)text.at[size / 2] << 8 | (uint64_t)text.at[size - 1] << 16;
+        return mixed(found ^ part);
+    }
+    if (size < 8) {
+        uint32_t first, last;
+        memcpy(&first, text.at, 4), memcpy(&last, text.end - 4, 4);
+        return mixed(found ^ (first | (uint64_t)last << 32));
+    }
+    for (; text.end - text.at > 8; text.at += 8) {
         memcpy(&part, text.at, 8);
         found = mixed(found ^ part);
     }
-    for (part = 0; text.at < text.end; text.at++)
-        part = part << 8 | *text.at;
+    memcpy(&part, text.end - 8, 8);
     return mixed(found ^ part);
 }
 
@@ -67,12 +78,11 @@ static int forget(struct numbers *numbers, Py_ssize_t most)
     return 1;
 }
 
-/* The number of this piece. Room was made for as many as there are. */
-static int32_t number_of(struct numbers *numbers, struct text text)
+/* The number of this piece, whose hash this is. Room was made for as many as there are. */
+static int32_t number_by(struct numbers *numbers, struct text text, uint64_t hash)
 {
-    uint64_t hash = hash_of(text), at = hash & numbers->mask;
     size_t size = (size_t)(text.end - text.at);
-    for (;; at = (at + 1) & numbers->mask) {
+    for (uint64_t at = hash & numbers->mask;; at = (at + 1) & numbers->mask) {
         int32_t number = numbers->slots[at];
         if (number == NONE) {
             numbers->pieces[numbers->many] = (struct piece){text, hash};
@@ -80,9 +90,21 @@ static int32_t number_of(struct numbers *numbers, struct text text)
         }
         struct piece *seen = numbers->pieces + number;
         if (seen->hash == hash && (size_t)(seen->text.end - seen->text.at) == size &&
-            !memcmp(seen->text.at, text.at, size))
+            (size < 8 || !memcmp(seen->text.at, text.at, size)))
             return number;
     }
+}
+
+static int32_t number_of(struct numbers *numbers, struct text text)
+{
+    return number_by(numbers, text, hash_of(text));
+}
+
+/* The number of an n-gram by the numbers of its two parts: no two have this hash. */
+static int32_t number_of_two(struct numbers *numbers, int32_t one, int32_t two)
+{
+    struct text none = {NO_TEXT, NO_TEXT};
+    return number_by(numbers, none, mixed((uint64_t)one << 32 | (uint32_t)two));
 }
 
 static int64_t signs_in(struct text text)
@@ -209,7 +231,6 @@ struct words {
     int64_t *before; /* characters of the words in front of each, and at the end of all */
     struct text *texts;
     int32_t *numbers, *times, *first, *places;
-    uint64_t *keys;
 };
 
 /* Limits of the share in the most frequent n-gram, or of what n-grams cover that came before, for each n. */
@@ -239,7 +260,6 @@ static int more_words(struct words *words)
     words->times = grown(words->times, many, sizeof *words->times, &right);
     words->first = grown(words->first, many, sizeof *words->first, &right);
     words->places = grown(words->places, many, sizeof *words->places, &right);
-    words->keys = grown(words->keys, many, sizeof *words->keys, &right);
     words->room = room;
     return right;
 }
@@ -256,29 +276,65 @@ static int end_word(struct words *words, struct text run, unsigned bits, int64_t
     return 1;
 }
 
+/* The run that a text is being read in: where it begins, the properties met, its characters. */
+struct run {
+    const uint8_t *at;
+    unsigned met;
+    int64_t signs;
+};
+
+/* Read 64 characters of ASCII, or fewer: from one space to the next. */
+static int read_plain(const uint8_t plain[0x80], const uint8_t *at, Py_ssize_t size, struct words *words,
+                      struct run *run)
+{
+    struct window window = window_of(plain, at, size);
+    uint64_t spaces = plane(window, 0), marks = plane(window, 3), before = 0; /* all bits below `from` */
+    int from = 0;
+    for (; spaces; spaces &= spaces - 1) {
+        int until = lowest(spaces);
+        uint64_t below = ((uint64_t)1 << until) - 1;
+        run->met |= marks & below & ~before ? WORD : 0, run->signs += until - from;
+        if (!end_word(words, (struct text){run->at, at + (until < size ? until : size)}, run->met, run->signs))
+            return 0;
+        if (until >= size) {
+            *run = (struct run){at + size, 0, 0};
+            return 1;
+        }
+        from = until + 1, before = below << 1 | 1;
+        *run = (struct run){at + from, 0, 0};
+    }
+    run->met |= marks & ~before ? WORD : 0, run->signs += WINDOW - from;
+    return 1;
+}
+
 static int read_words(struct properties table, const uint8_t plain[0x80], struct text text, struct words *words)
 {
-    struct text run = {text.at, text.at};
-    unsigned met = 0;
-    int64_t signs = 0;
+    struct run run = {text.at, 0, 0};
     if (!words->room && !more_words(words))
         return 0;
     words->many = 0, words->before[0] = 0;
-    while (run.end < text.end) {
-        const uint8_t *next = run.end + 1;
-        unsigned bits = *run.end < 0x80 ? plain[*run.end]
-                                        : (next = run.end, properties_of(table, next_code(&next, text.end)));
-        if (bits & (SPACE | HAN)) {
-            if (!end_word(words, run, met, signs) ||
-                (bits & HAN && !end_word(words, (struct text){run.end, next}, bits, 1)))
+    for (const uint8_t *at = text.at; at < text.end;) {
+        Py_ssize_t size = text.end - at < WINDOW ? text.end - at : WINDOW;
+        if (all_plain(at, size)) {
+            if (!read_plain(plain, at, size, words, &run))
                 return 0;
-            run.at = next, met = 0, signs = 0;
-        } else {
-            met |= bits, signs++;
+            at += size;
+            continue;
         }
-        run.end = next;
+        for (const uint8_t *until = at + size; at < until;) {
+            const uint8_t *here = at;
+            unsigned bits = properties_of(table, next_code(&at, text.end));
+            if (!(bits & (SPACE | HAN))) {
+                run.met |= bits, run.signs++;
+                continue;
+            }
+            if (!end_word(words, (struct text){run.at, here}, run.met, run.signs) ||
+                (bits & HAN && !end_word(words, (struct text){here, at}, bits, 1)))
+                return 0;
+            run = (struct run){at, 0, 0};
+        }
     }
-    return end_word(words, run, met, signs);
+    return end_word(words, (struct text){run.at, text.end}, run.met, run.signs);
 }
 
 /* Of these places those whose n-gram comes more than once, first among the places then; NONE for the others. */
@@ -286,11 +342,11 @@ static Py_ssize_t kept(struct words *words, Py_ssize_t many)
 {
     Py_ssize_t left = 0;
     for (Py_ssize_t i = 0; i < many; i++) {
-        int32_t at = words->places[i];
-        if (words->times[words->numbers[at]] > 1)
-            words->places[left++] = at;
-        else
-            words->numbers[at] = NONE;
+        int32_t at = words->places[i], number = words->numbers[at];
+        int again = words->times[number] > 1; /* which cannot be foreseen, hence no branch */
+        words->places[left] = at;
+        words->numbers[at] = number | (again - 1);
+        left += again;
     }
     return left;
 }
@@ -309,10 +365,8 @@ static Py_ssize_t longer(struct words *words, struct numbers *numbers, Py_ssize_
             of[at] = NONE; /* what it holds comes once, or it would reach over the end */
             continue;
         }
-        uint64_t *key = words->keys + left;
-        *key = (uint64_t)of[at] << 32 | (uint32_t)of[at + 1];
         Py_ssize_t seen = numbers->many;
-        int32_t number = number_of(numbers, (struct text){(uint8_t *)key, (uint8_t *)(key + 1)});
+        int32_t number = number_of_two(numbers, of[at], of[at + 1]);
         if (numbers->many > seen)
             words->times[number] = 0, words->first[number] = at;
         words->times[number]++, of[at] = number;
@@ -409,7 +463,7 @@ static int judge_texts(struct column column, const uint8_t *asked, struct proper
                 judge(&words, &numbers, top, repeated, most, over + 2 * i);
     }
     free(words.before), free(words.texts), free(words.numbers), free(words.times), free(words.first);
-    free(words.places), free(words.keys), free(numbers.pieces), free(numbers.slots);
+    free(words.places), free(numbers.pieces), free(numbers.slots);
     return right;
 }
 
