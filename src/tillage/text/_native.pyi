@@ -37,3 +37,12 @@ def buckets(
     seeds: NDArray[uint64],
     out: NDArray[uint64],
 ) -> None: ...
+def components(
+    hashes: NDArray[uint64],
+    first: NDArray[int64],
+    last: NDArray[int64],
+    members: NDArray[int64],
+    sizes: NDArray[int64],
+    similarity: float,
+    labels: NDArray[int64],
+) -> int: ...

@@ -22,6 +22,7 @@ int holds(const Py_buffer *array, const char *name, Py_ssize_t items, Py_ssize_t
 /* Whether bounds ascend from 0 at the least to `end` at the most; sets ValueError and says 0 otherwise. */
 int ascends(const Py_buffer *bounds, const char *name, Py_ssize_t end);
 
+extern PyMethodDef links_methods[];
 extern PyMethodDef minhash_methods[];
 extern PyMethodDef shingles_methods[];
 

@@ -23,7 +23,7 @@ int ascends(const Py_buffer *bounds, const char *name, Py_ssize_t end)
 
 static int add_methods(PyObject *module)
 {
-    PyMethodDef *files[] = {minhash_methods, shingles_methods};
+    PyMethodDef *files[] = {links_methods, minhash_methods, shingles_methods};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (PyModule_AddFunctions(module, files[i]) < 0)
             return -1;
