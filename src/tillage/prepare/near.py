@@ -18,7 +18,7 @@ import polars as pl
 import polars_hash as plh
 from numpy.typing import NDArray
 
-from tillage.core.rows import ID, drop_columns, high, only, wide
+from tillage.core.rows import ID, drop_columns, high, only
 from tillage.core.step import Keyed
 from tillage.prepare.columns import require_type
 from tillage.prepare.touched import KEY, Decide, changed
@@ -34,7 +34,7 @@ _TOP = pl.lit(1 << 127, dtype=pl.UInt128)
 _NULL_KEY = (1 << 127) + 0x6E756C6C
 _NULL = pl.lit(_NULL_KEY, dtype=pl.UInt128)
 
-_ZERO = pl.lit(0, dtype=pl.UInt64)
+_SHIFT = pl.lit(1 << 64, dtype=pl.UInt128)
 
 Places = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -79,7 +79,7 @@ class Near:
         every = whole.select(columns)[np.repeat(np.arange(whole.height), counts)]
         is_whole = pl.lit(pl.Series(first))
         return every.with_columns(
-            pl.when(is_whole).then(KEY).otherwise(wide(_ZERO, pl.lit(pl.Series(hashes)))).alias(KEY),
+            pl.when(is_whole).then(KEY).otherwise(_keys(hashes)).alias(KEY),
             pl.when(is_whole).then(TEXT).otherwise(pl.lit("")).alias(TEXT),
         )
 
@@ -105,13 +105,15 @@ class Near:
             found = around(state, keys, none)
             standing.append(found)
             graph.recall(state, strangers(found, graph.contents)[ID])
+            del keys  # what follows is the heaviest of a first run
             wider = graph.component_of(touched)
             keys = graph.keys_of(wider.filter(~wider.is_in(reached.implode())))
             reached = wider
         before = pl.concat(standing).unique(ID).filter(pl.col(CONTENT).is_in(reached.implode()))
         stayed = before.join(removed.select(ID, CONTENT).unique(), on=[ID, CONTENT], how="anti")
-        after = pl.concat([stayed, drop_columns(whole(added), TEXT)])
-        return changed(decide(graph.labelled(before)), decide(graph.labelled(after)), whole(added)[ID])
+        after = pl.concat([stayed, whole(drop_columns(added, TEXT))])
+        came = whole(added.select(ID, KEY, CONTENT))[ID]
+        return changed(decide(graph.labelled(before)), decide(graph.labelled(after)), came)
 
 
 @dataclass
@@ -125,11 +127,9 @@ class Graph:
 
     rule: Near
     texts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTENT: pl.UInt128, TEXT: pl.String}))
-    buckets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTENT: pl.UInt128, KEY: pl.UInt128}))
-    """One row a bucket of a content, or more where several rows have that content."""
     nodes: list[Places] = field(default_factory=list)
     hashes: list[Words] = field(default_factory=list)
-    """Of each row of `buckets` the number of its content, and the bucket as 64 bits."""
+    """Of each bucket of a content, once a row that has it, the number of the content, and the bucket as 64 bits."""
     sets: Sets = field(
         default_factory=lambda: Sets(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
     )
@@ -167,7 +167,6 @@ class Graph:
             fresh = fresh.join(self.texts, on=CONTENT, how="anti", maintain_order="left")
         self.whole = self.whole if fresh.is_empty() else None
         self.texts = pl.concat([self.texts, fresh])
-        self.buckets = pl.concat([self.buckets, found])
         self.nodes.append(self._numbers(texts[CONTENT], found[CONTENT]))
         self.hashes.append(found.select(high(KEY))[KEY].to_numpy())
 
@@ -176,16 +175,30 @@ class Graph:
         numbers = self.texts.select(CONTENT).with_row_index("node")
         some, bands = contents.filter(contents != _NULL_KEY), self.rule.bands.bands
         aligned = len(some) * bands == len(wanted)
-        aligned = aligned and bool((some.gather(np.repeat(np.arange(len(some)), bands)) == wanted).all())
+        aligned = aligned and all(bool((wanted.gather_every(bands, n) == some).all()) for n in range(bands))
         asked = (some if aligned else wanted).to_frame(CONTENT)
         found = asked.join(numbers, on=CONTENT, how="left", maintain_order="left")["node"].to_numpy().astype(np.int64)
         return np.repeat(found, bands) if aligned else found
 
+    @property
+    def buckets(self) -> pl.DataFrame:
+        """`_content` and `_key`: one row a bucket of a content, or more where several rows have that content."""
+        nodes, hashes = self._pairs()
+        return pl.DataFrame({CONTENT: self.contents.gather(nodes), KEY: _keys(hashes)})
+
     def keys_of(self, contents: pl.Series) -> pl.Series:
         """The buckets of these contents, some of them twice."""
-        if len(contents) == self.texts.height:
-            return self.buckets[KEY]
-        return self.buckets.filter(pl.col(CONTENT).is_in(contents.implode()))[KEY]
+        nodes, hashes = self._pairs()
+        if len(contents) < self.texts.height:
+            hashes = hashes[self.contents.is_in(contents.implode()).to_numpy()[nodes]]
+        return _keys(hashes)
+
+    def _pairs(self) -> tuple[Places, Words]:
+        """`nodes` and `hashes`, each in one piece."""
+        if len(self.nodes) != 1:
+            self.nodes = [np.concatenate([np.zeros(0, np.int64), *self.nodes])]
+            self.hashes = [np.concatenate([np.zeros(0, np.uint64), *self.hashes])]
+        return self.nodes[0], self.hashes[0]
 
     def component_of(self, contents: pl.Series) -> pl.Series:
         """All contents that are connected with these."""
@@ -220,7 +233,7 @@ class Graph:
 
         `asked`: by number, the contents that count; None: all.
         """
-        nodes, hashes = np.concatenate(self.nodes), np.concatenate(self.hashes)
+        nodes, hashes = self._pairs()
         if asked is not None:
             nodes, hashes = nodes[asked[nodes]], hashes[asked[nodes]]
         some = meeting(hashes << np.uint64(1))  # few buckets are shared: what is sorted is what is left
@@ -263,6 +276,11 @@ class Graph:
         self.sets = Sets(np.concatenate(made), first, last)
 
 
+def _keys(hashes: Words) -> pl.Series:
+    """The keys of buckets."""
+    return pl.DataFrame({KEY: hashes}).select(pl.col(KEY).cast(pl.UInt128) * _SHIFT)[KEY]
+
+
 def whole(entries: pl.DataFrame) -> pl.DataFrame:
     """The entries that stand for rows."""
     return entries.filter(pl.col(KEY) == pl.col(CONTENT))
@@ -270,7 +288,7 @@ def whole(entries: pl.DataFrame) -> pl.DataFrame:
 
 def buckets_of(entries: pl.DataFrame) -> pl.DataFrame:
     """The entries that stand for buckets: `_content` and `_key`."""
-    return entries.filter(pl.col(KEY) != pl.col(CONTENT)).select(CONTENT, KEY)
+    return entries.select(CONTENT, KEY).filter(pl.col(KEY) != pl.col(CONTENT))
 
 
 def around(state: Keyed, keys: pl.Series, like: pl.DataFrame) -> pl.DataFrame:
