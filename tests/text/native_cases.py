@@ -83,7 +83,20 @@ def twin(module: ModuleType, function: Callable[[], Said]) -> Said:
 def spoken(chance: np.random.Generator) -> pl.Series:
     """Texts of tokens from one byte to some hundred, Latin, Cyrillic and Han ones, with all kinds of space between."""
     letters = ("a", "z", "\u0416", "\u00df", "\u0e01", "\u3042", "\uff0c", "\ud55c", "\U0001f600", "\u4e00", "\u9fff")
-    blanks = (" ", "  ", "\n", "\t", "\x0b\x0c\r", "\x1c", "\x85", "\xa0", "\u1680", "\u2000", "\u200a", "\u200b")
+    blanks: tuple[str, ...] = (
+        " ",
+        "  ",
+        "\n",
+        "\t",
+        "\x0b\x0c\r",
+        "\x1c",
+        "\x85",
+        "\xa0",
+        "\u1680",
+        "\u2000",
+        "\u200a",
+        "\u200b",
+    )
     blanks += ("\u2028", "\u2029", "\u202f", "\u205f", "\u3000", "")
     made = []
     for _ in range(int(chance.integers(0, 8))):
@@ -551,6 +564,22 @@ def shapes(chance: np.random.Generator) -> None:
     here = recogniser.find_all(some)
     assert here == twin(recognise, lambda: recogniser.find_all(some))
     assert here == {at: spans for at, text in enumerate(some) if (spans := recogniser.find(text or ""))}
+
+
+def components(chance: np.random.Generator) -> None:
+    """`text.links.components`; what is compared of a group that is one is not compared again."""
+    from tillage.text import links
+
+    many, highest = int(chance.integers(1, 30)), int(chance.integers(2, 30))
+    made = [np.unique(chance.integers(0, highest, int(chance.integers(1, 25)), dtype=np.uint64)) for _ in range(many)]
+    last = np.cumsum([len(one) for one in made])
+    sets = links.Sets(np.concatenate(made), last - [len(one) for one in made], last)
+    groups = [chance.choice(many, int(chance.integers(0, min(many, 9) + 1)), replace=False) for _ in range(many)]
+    members, sizes = np.concatenate(groups).astype(np.int64), np.array([len(one) for one in groups])
+    similarity = float(chance.choice([0.1, 0.25, 1 / 3, 0.5, 0.75, 0.8, 1.0]))
+    here = links.components(sets, members, sizes, similarity)
+    there = twin(links, lambda: links.components(sets, members, sizes, similarity))
+    np.testing.assert_array_equal(here, there)
 
 
 def declared() -> list[str]:

@@ -30,7 +30,7 @@ from tillage.store.digests import content_hashes
 from tillage.store.entries import LARGEST_RUN, Entries
 from tillage.store.index import KEY, Index
 from tillage.store.locate import Run, candidates, locate
-from tillage.store.objects import Stored
+from tillage.store.objects import CACHE_BYTES, Stored
 from tillage.store.tables import LEFT, ROWS, Changes, Chunk, Draft, NewChunk, Store, Version
 
 INDEX = "keys"
@@ -319,6 +319,8 @@ def run_whole(
         added, removed = pl.concat(came or [went[0].clear()]), pl.concat(went or [came[0].clear()])
         came.clear()  # what is under way then is the heaviest of a run
         went.clear()
+        if sum(chunk.size for chunk in run.changes["rows"].new) > CACHE_BYTES:  # what was read is pushed out anyway
+            store.objects.forget()
         decisions = step.change(asked, added, removed)
         run.touched += asked.touched
         added, removed = (drop_columns(entries, *step.recalled()) for entries in (added, removed))

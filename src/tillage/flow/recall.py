@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from tillage.core.rows import ID, PARENT, drop_columns, only
+from tillage.core.rows import ID, PARENT, drop_columns
 from tillage.core.step import Whole
 from tillage.flow.stages import Stage
 from tillage.store.index import KEY, Index
@@ -45,7 +45,7 @@ class Asked:
         pairs = candidates(self.store, source, rows, ROWS, chunks) if few else [(c, rows) for c in chunks]
         found = []
         for chunk, near in pairs:
-            here = only(self.store.read(chunk, self.version), near)
+            here = self.store.some(chunk, near, self.version)
             self._rows += here.height
             found.append(_apart(here))
         if found:

@@ -9,7 +9,7 @@ Texts are not kept beside their buckets: the few that a change asks for are read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,11 +18,12 @@ import polars as pl
 import polars_hash as plh
 from numpy.typing import NDArray
 
-from tillage.core.rows import ID, drop_columns, high, only, wide
+from tillage.core.rows import ID, drop_columns, high, only
 from tillage.core.step import Keyed
 from tillage.prepare.columns import require_type
 from tillage.prepare.touched import KEY, Decide, changed
-from tillage.text.minhash import Bands, buckets, choose_bands, jaccard
+from tillage.text.links import Sets, components, similar
+from tillage.text.minhash import Bands, buckets, choose_bands
 from tillage.text.runs import Words, meeting
 from tillage.text.shingles import in_blocks
 
@@ -33,7 +34,7 @@ _TOP = pl.lit(1 << 127, dtype=pl.UInt128)
 _NULL_KEY = (1 << 127) + 0x6E756C6C
 _NULL = pl.lit(_NULL_KEY, dtype=pl.UInt128)
 
-_ZERO = pl.lit(0, dtype=pl.UInt64)
+_SHIFT = pl.lit(1 << 64, dtype=pl.UInt128)
 
 Places = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -78,7 +79,7 @@ class Near:
         every = whole.select(columns)[np.repeat(np.arange(whole.height), counts)]
         is_whole = pl.lit(pl.Series(first))
         return every.with_columns(
-            pl.when(is_whole).then(KEY).otherwise(wide(_ZERO, pl.lit(pl.Series(hashes)))).alias(KEY),
+            pl.when(is_whole).then(KEY).otherwise(_keys(hashes)).alias(KEY),
             pl.when(is_whole).then(TEXT).otherwise(pl.lit("")).alias(TEXT),
         )
 
@@ -104,13 +105,15 @@ class Near:
             found = around(state, keys, none)
             standing.append(found)
             graph.recall(state, strangers(found, graph.contents)[ID])
+            del keys  # what follows is the heaviest of a first run
             wider = graph.component_of(touched)
             keys = graph.keys_of(wider.filter(~wider.is_in(reached.implode())))
             reached = wider
         before = pl.concat(standing).unique(ID).filter(pl.col(CONTENT).is_in(reached.implode()))
         stayed = before.join(removed.select(ID, CONTENT).unique(), on=[ID, CONTENT], how="anti")
-        after = pl.concat([stayed, drop_columns(whole(added), TEXT)])
-        return changed(decide(graph.labelled(before)), decide(graph.labelled(after)), added[ID])
+        after = pl.concat([stayed, whole(drop_columns(added, TEXT))])
+        came = whole(added.select(ID, KEY, CONTENT))[ID]
+        return changed(decide(graph.labelled(before)), decide(graph.labelled(after)), came)
 
 
 @dataclass
@@ -124,13 +127,13 @@ class Graph:
 
     rule: Near
     texts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTENT: pl.UInt128, TEXT: pl.String}))
-    buckets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTENT: pl.UInt128, KEY: pl.UInt128}))
-    """One row a bucket of a content, or more where several rows have that content."""
     nodes: list[Places] = field(default_factory=list)
     hashes: list[Words] = field(default_factory=list)
-    """Of each row of `buckets` the number of its content, and the bucket as 64 bits."""
-    sets: dict[int, Words] = field(default_factory=dict)
-    linked: dict[tuple[int, int], bool] = field(default_factory=dict)
+    """Of each bucket of a content, once a row that has it, the number of the content, and the bucket as 64 bits."""
+    sets: Sets = field(
+        default_factory=lambda: Sets(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    )
+    """The shingles of each content, once they have been cut."""
     whole: pl.DataFrame | None = None
     """The labels of all contents, until others come."""
 
@@ -164,7 +167,6 @@ class Graph:
             fresh = fresh.join(self.texts, on=CONTENT, how="anti", maintain_order="left")
         self.whole = self.whole if fresh.is_empty() else None
         self.texts = pl.concat([self.texts, fresh])
-        self.buckets = pl.concat([self.buckets, found])
         self.nodes.append(self._numbers(texts[CONTENT], found[CONTENT]))
         self.hashes.append(found.select(high(KEY))[KEY].to_numpy())
 
@@ -173,16 +175,30 @@ class Graph:
         numbers = self.texts.select(CONTENT).with_row_index("node")
         some, bands = contents.filter(contents != _NULL_KEY), self.rule.bands.bands
         aligned = len(some) * bands == len(wanted)
-        aligned = aligned and bool((some.gather(np.repeat(np.arange(len(some)), bands)) == wanted).all())
+        aligned = aligned and all(bool((wanted.gather_every(bands, n) == some).all()) for n in range(bands))
         asked = (some if aligned else wanted).to_frame(CONTENT)
         found = asked.join(numbers, on=CONTENT, how="left", maintain_order="left")["node"].to_numpy().astype(np.int64)
         return np.repeat(found, bands) if aligned else found
 
+    @property
+    def buckets(self) -> pl.DataFrame:
+        """`_content` and `_key`: one row a bucket of a content, or more where several rows have that content."""
+        nodes, hashes = self._pairs()
+        return pl.DataFrame({CONTENT: self.contents.gather(nodes), KEY: _keys(hashes)})
+
     def keys_of(self, contents: pl.Series) -> pl.Series:
-        """The buckets of these contents."""
-        if len(contents) == self.texts.height:
-            return self.buckets[KEY].unique()
-        return self.buckets.filter(pl.col(CONTENT).is_in(contents.implode()))[KEY].unique()
+        """The buckets of these contents, some of them twice."""
+        nodes, hashes = self._pairs()
+        if len(contents) < self.texts.height:
+            hashes = hashes[self.contents.is_in(contents.implode()).to_numpy()[nodes]]
+        return _keys(hashes)
+
+    def _pairs(self) -> tuple[Places, Words]:
+        """`nodes` and `hashes`, each in one piece."""
+        if len(self.nodes) != 1:
+            self.nodes = [np.concatenate([np.zeros(0, np.int64), *self.nodes])]
+            self.hashes = [np.concatenate([np.zeros(0, np.uint64), *self.hashes])]
+        return self.nodes[0], self.hashes[0]
 
     def component_of(self, contents: pl.Series) -> pl.Series:
         """All contents that are connected with these."""
@@ -206,10 +222,8 @@ class Graph:
             return nodes.clear().with_columns(pl.lit(0, dtype=pl.UInt128).alias("label"))
         asked = None if everything else nodes[CONTENT].is_in(among.unique().implode()).to_numpy()
         members, sizes = self._met(asked)
-        self._cut(pl.Series(np.unique(members)))
-        roots = connect(members, sizes, self._alike)
-        numbers = np.arange(nodes.height, dtype=np.int64)
-        numbers[np.fromiter(roots.keys(), np.int64, len(roots))] = np.fromiter(roots.values(), np.int64, len(roots))
+        self._cut(members)
+        numbers = components(self.sets, members, sizes, self.rule.similarity)
         labels = nodes.with_columns(pl.Series("label", numbers).cast(pl.UInt128))
         self.whole = labels if everything else self.whole
         return labels if asked is None else labels.filter(pl.Series(asked))
@@ -219,7 +233,7 @@ class Graph:
 
         `asked`: by number, the contents that count; None: all.
         """
-        nodes, hashes = np.concatenate(self.nodes), np.concatenate(self.hashes)
+        nodes, hashes = self._pairs()
         if asked is not None:
             nodes, hashes = nodes[asked[nodes]], hashes[asked[nodes]]
         some = meeting(hashes << np.uint64(1))  # few buckets are shared: what is sorted is what is left
@@ -240,65 +254,31 @@ class Graph:
             pl.DataFrame({CONTENT: side}).join(numbers, on=CONTENT, how="left", maintain_order="left")["node"]
             for side in (some, others)
         ]
-        self._cut(pl.concat(pairs).unique().sort())
-        found = [self._alike(a, b) for a, b in zip(*(side.to_list() for side in pairs), strict=True)]
+        self._cut(pl.concat(pairs).to_numpy())
+        both = zip(*(side.to_list() for side in pairs), strict=True)
+        found = [similar(self.sets.of(a), self.sets.of(b), self.rule.similarity) for a, b in both]
         return pl.Series(found, dtype=pl.Boolean)
 
-    def _alike(self, a: int, b: int) -> bool:
-        pair = (a, b) if a < b else (b, a)
-        if pair not in self.linked:
-            one, other = self.sets[a], self.sets[b]
-            least = min(len(one), len(other)) / max(len(one), len(other))  # no pair is more alike than its sizes
-            self.linked[pair] = least >= self.rule.similarity and jaccard(one, other) >= self.rule.similarity
-        return self.linked[pair]
-
-    def _cut(self, nodes: pl.Series) -> None:
+    def _cut(self, nodes: Places) -> None:
         """Make the sets of shingles of these contents, which somebody shares a bucket with."""
-        fresh = [n for n in nodes.to_list() if n not in self.sets]
-        at = 0
-        for found in in_blocks(self.texts[TEXT][fresh], lowered=True):  # so that no more than their sets is held
-            sets = found.sets()
-            self.sets.update(zip(fresh[at : at + len(sets)], sets, strict=True))
-            at += len(sets)
+        more = np.zeros(self.texts.height - len(self.sets.first), dtype=np.int64)
+        hashes, first, last = self.sets
+        first, last = np.concatenate((first, more)), np.concatenate((last, more))
+        fresh = np.zeros(len(first), dtype=np.bool_)
+        fresh[nodes] = True
+        numbers = np.flatnonzero(fresh & (last == 0))  # no set is empty
+        made, end, at = [hashes], len(hashes), 0
+        for found in in_blocks(self.texts[TEXT].gather(numbers), lowered=True):  # no more than their sets is held
+            own, starts = found.distinct()
+            which = numbers[at : at + len(starts) - 1]
+            first[which], last[which] = end + starts[:-1], end + starts[1:]
+            made, end, at = [*made, own], end + len(own), at + len(which)
+        self.sets = Sets(np.concatenate(made), first, last)
 
 
-def connect(members: Places, sizes: Places, alike: Callable[[int, int], bool]) -> dict[int, int]:
-    """The components of the links within groups: each member to the least of its component.
-
-    `members` holds one group after the other, `sizes` how many each has. In each turn one member of each group is
-    compared with those after it that are not connected with it yet, and a group that has become one is done. So a
-    group of like members costs one comparison each, and no pair that matters is left out.
-
-    >>> connect(np.array([1, 2, 3, 3, 4]), np.array([3, 2]), lambda a, b: a + b != 4)
-    {1: 1, 2: 1, 3: 1, 4: 1}
-    """
-    parent = {n: n for n in np.unique(members).tolist()}
-
-    def root(n: int) -> int:
-        while parent[n] != n:
-            parent[n] = n = parent[parent[n]]
-        return n
-
-    def compare(one: int, other: int) -> None:
-        a, b = root(one), root(other)
-        if a != b and alike(one, other):
-            parent[max(a, b)] = min(a, b)
-
-    ends = np.cumsum(sizes)
-    two = ends[sizes == 2]  # most groups, and most of them are of two that meet in other groups too
-    for pair in np.unique(np.stack((members[two - 2], members[two - 1]), axis=1), axis=0).tolist():
-        compare(*pair)
-    more = zip(ends[sizes > 2].tolist(), sizes[sizes > 2].tolist(), strict=True)
-    groups = [members[end - size : end].tolist() for end, size in more]
-    while groups:
-        open_groups = []
-        for head, *others in groups:
-            for other in others:
-                compare(head, other)
-            if len({root(n) for n in others}) > 1:
-                open_groups.append(others)
-        groups = open_groups
-    return {n: root(n) for n in parent}
+def _keys(hashes: Words) -> pl.Series:
+    """The keys of buckets."""
+    return pl.DataFrame({KEY: hashes}).select(pl.col(KEY).cast(pl.UInt128) * _SHIFT)[KEY]
 
 
 def whole(entries: pl.DataFrame) -> pl.DataFrame:
@@ -308,7 +288,7 @@ def whole(entries: pl.DataFrame) -> pl.DataFrame:
 
 def buckets_of(entries: pl.DataFrame) -> pl.DataFrame:
     """The entries that stand for buckets: `_content` and `_key`."""
-    return entries.filter(pl.col(KEY) != pl.col(CONTENT)).select(CONTENT, KEY)
+    return entries.select(CONTENT, KEY).filter(pl.col(KEY) != pl.col(CONTENT))
 
 
 def around(state: Keyed, keys: pl.Series, like: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import polars as pl
 import polars_hash as plh
 
-from tillage.core.rows import ID, INTO, REASON
+from tillage.core.rows import ID, INTO, REASON, only
 from tillage.core.step import Keyed
 
 KEY = "_key"
@@ -51,6 +51,8 @@ def changed(before: pl.DataFrame, now: pl.DataFrame, added: pl.Series) -> pl.Dat
     >>> changed(now, now, pl.Series([2], dtype=pl.UInt128))[ID].to_list()
     [2]
     """
+    if before.is_empty():  # as in a first run, where all others are many
+        return only(now, added).select(ID, REASON, INTO)
     was = before.rename({REASON: "reason_was", INTO: "into_was"})
     compared = now.join(was, on=ID, how="left", maintain_order="left")
     same = pl.col(REASON).eq_missing(pl.col("reason_was")) & pl.col(INTO).eq_missing(pl.col("into_was"))

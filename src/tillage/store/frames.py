@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from tillage.core.rows import from_storage, to_storage
+from tillage.core.rows import ID, from_storage, high, only, to_storage
 
 PARQUET = "parquet"
 STREAM = "arrow"
@@ -34,6 +34,8 @@ FEW = 16_384
 """Rows up to which a frame is written as a stream; about where both cost the same."""
 HEAVY = 1 << 20
 """Bytes in memory from which on it is Parquet all the same."""
+PAGE = 1 << 17
+"""Bytes of a page of Parquet before it is compressed: so many are unpacked for a row that is looked for."""
 STEP = ":step"
 """Behind the name of a column that stands as steps."""
 
@@ -61,7 +63,9 @@ def packed(frame: pl.DataFrame) -> tuple[memoryview, str]:
         how: Literal["uncompressed", "zstd"] = "uncompressed" if noise else "zstd"
         frame.write_ipc_stream(buffer, compression=how, compat_level=pl.CompatLevel.oldest())
         return buffer.getbuffer(), STREAM
-    _as_steps(to_storage(frame)).write_parquet(buffer, compression="zstd", compression_level=1, statistics=False)
+    _as_steps(to_storage(frame)).write_parquet(
+        buffer, compression="zstd", compression_level=1, statistics=False, data_page_size=PAGE
+    )
     return buffer.getbuffer(), PARQUET
 
 
@@ -70,11 +74,10 @@ def unpacked(
 ) -> pl.DataFrame:
     """The rows in the bytes of the object `name`: all columns, some of them, or all `but` one."""
     if name.endswith(STREAM):
-        # Bytes as they are: of a BytesIO that was made from bytes Polars takes a copy.
-        source = data if isinstance(data, bytes) else BytesIO(data)
+        stream = data if isinstance(data, bytes) else BytesIO(data)  # Polars would copy what lies in a buffer
         if columns:  # what is not asked for is not decoded
-            return pl.read_ipc_stream(source, columns=list(dict.fromkeys(columns)))[list(columns)]
-        rows = pl.read_ipc_stream(source)
+            return pl.read_ipc_stream(stream, columns=list(dict.fromkeys(columns)))[list(columns)]
+        rows = pl.read_ipc_stream(stream)
         return rows[[c for c in (rows.columns if columns is None else ()) if c != but]]
     file = BytesIO(data)
     if columns is None and but is None:
@@ -84,6 +87,23 @@ def unpacked(
     file.seek(0)
     rows = from_storage(_from_steps(pl.read_parquet(file, columns=wanted)))
     return rows.select(columns) if columns is not None else rows
+
+
+def some(data: bytes | memoryview, name: str, wanted: pl.Series) -> pl.DataFrame:
+    """The rows in the bytes of the object `name` whose `_id` is among `wanted`: few, or all are unpacked the same.
+
+    >>> rows = pl.DataFrame({"_id": pl.Series([1, 2, 3], dtype=pl.UInt128), "n": [None, 5, 6]})
+    >>> data, suffix = packed(rows)
+    >>> some(data, f"x.{suffix}", pl.Series([3, 4], dtype=pl.UInt128))["n"].to_list(), suffix
+    ([6], 'parquet')
+    """
+    source = BytesIO(data)
+    if name.endswith(STREAM) or any(column.endswith(STEP) for column in pl.read_parquet_schema(source)):
+        return only(unpacked(data, name), wanted)
+    source.seek(0)
+    tops = wanted.rename(ID).to_frame().select(high(ID))[ID]
+    lazy = pl.scan_parquet(source, parallel="prefiltered", use_statistics=False)  # pages with none are left packed
+    return only(from_storage(lazy.filter(pl.col(f"{ID}:hi").is_in(tops.implode())).collect()), wanted)
 
 
 def halves(data: bytes, name: str, columns: list[str] | None = None) -> pl.DataFrame:

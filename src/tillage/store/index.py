@@ -19,13 +19,20 @@ from tillage.store.tables import Chunk, Draft, NewChunk, Store
 
 KEY = "_key"
 PAGE_ROWS = 256
+PAGE_BYTES = 1 << 17
+"""A page holds about so many rows at least, or so many bytes where that is more: what weighs less costs no less."""
 MOST_PAGES = 256
 DELTA = -1
 MANY_DELTAS = 12
 HELD_BYTES = 128 << 20
 """Pages that a change has read are kept up to this size in all: a Whole may ask again while it follows a chain."""
+MANY = 8
+"""Chunks from which on it pays to ask at once what was taken out of all chunks."""
 AT_ONCE = 1 << 16
 """Entries looked through at a time: one by one, a hundred pages would cost more in queries than in entries."""
+
+
+_NONE = pl.Series(ID, dtype=pl.UInt128)
 
 
 class Index:
@@ -38,6 +45,9 @@ class Index:
         """Entries read so far."""
         self._held: dict[int, pl.DataFrame] = {}
         self._room = HELD_BYTES
+        self._whole: pl.DataFrame | None = None
+        """All entries, once all have been read and held."""
+        self._gone: dict[int, pl.Series] | None = None
         largest = max((c.page for c in self.chunks), default=DELTA)
         self.pages = 1 << (largest.bit_length() - 1) if largest > 0 else 0
 
@@ -45,12 +55,12 @@ class Index:
         """All entries under `keys`; without `_id`, half of what an entry weighs, when it is not asked for."""
         if not self.chunks:
             return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
-        wanted = keys.unique().rename(KEY).to_frame()
+        wanted = keys.unique().implode()
         pages = set(self._page(keys, self.pages).unique().to_list()) if self.pages else set()
         touched = [c for c in self.chunks if c.page == DELTA or c.page in pages]
         found = []
-        for rows in _joined((self._entries(c, ids=ids) for c in touched), AT_ONCE):
-            own = rows.join(wanted, on=KEY, how="semi")
+        for rows in self._frames(touched, ids=ids):
+            own = rows.filter(pl.col(KEY).is_in(wanted))
             if own.height:
                 found.append(own)
         return (
@@ -65,9 +75,8 @@ class Index:
 
     def of(self, rows: pl.Series) -> pl.DataFrame:
         """All entries of the rows with these ids, which are looked for on every page."""
-        wanted = rows.unique().rename(ID).to_frame()
-        frames = _joined((self._entries(c) for c in self.chunks), AT_ONCE)
-        return pl.concat([entries.join(wanted, on=ID, how="semi") for entries in frames], how="diagonal_relaxed")
+        wanted = rows.unique()
+        return pl.concat([only(entries, wanted) for entries in self._frames(self.chunks)], how="diagonal_relaxed")
 
     def change(self, draft: Draft, added: pl.DataFrame, removed: pl.DataFrame) -> None:
         """Take `removed` entries out and put `added` in, as part of `draft`.
@@ -110,6 +119,7 @@ class Index:
             kept.append(frame if gone is None else frame.join(gone.rename(ID).to_frame(), on=ID, how="anti"))
             draft.ended.append(chunk.id)
         self._held.clear()
+        self._whole = None
         return pl.concat([*kept, added], how="diagonal_relaxed") if kept else added
 
     def _fold(self, draft: Draft, added: pl.DataFrame) -> None:
@@ -117,7 +127,8 @@ class Index:
         if whole.is_empty():
             return
         pages = 1
-        while pages < MOST_PAGES and pages * PAGE_ROWS < whole.height:
+        rows = max(PAGE_ROWS, PAGE_BYTES * whole.height // max(1, int(whole.estimated_size())))
+        while pages < MOST_PAGES and pages * rows < whole.height:
             pages *= 2
         numbers = self._page(whole[KEY], pages).to_numpy()
         order = np.argsort((numbers - pages).astype(np.uint16), kind="stable")  # within a page as they came
@@ -132,11 +143,32 @@ class Index:
         key = sha256(f"{self.stage}\n{self.part}\n{page}\n{draft.fingerprint}".encode()).hexdigest()[:32]
         return self.store.objects.put_frame(key, rows)
 
+    def _frames(self, chunks: Sequence[Chunk], *, ids: bool = True) -> Iterator[pl.DataFrame]:
+        """Frames that hold the entries of these chunks at least: all in one, once all are held."""
+        if self._whole is not None:
+            yield self._whole
+            return
+        if self._gone is None and len(chunks) >= MANY:
+            self._gone = self.store.all_removed(self.stage, self.part)
+        frames = []
+        for rows in _joined((self._entries(c, ids=ids) for c in chunks), AT_ONCE):
+            frames.append(rows)
+            yield rows
+        if ids and len(self._held) == len(self.chunks) >= MANY:
+            self._whole = pl.concat(frames, how="diagonal_relaxed")
+            self._held.clear()
+
+    def _removed(self, chunk: Chunk) -> pl.Series:
+        """The ids taken out of a chunk."""
+        return self.store.removed(chunk) if self._gone is None else self._gone.get(chunk.id, _NONE)
+
     def _entries(self, chunk: Chunk, *, ids: bool = True) -> pl.DataFrame:
         if chunk.id in self._held:
             return self._held[chunk.id]
-        whole = ids or len(self.store.removed(chunk))
-        rows = self.store.read(chunk) if whole else self.store.objects.get_frame(chunk.object, chunk.checksum, but=ID)
+        gone = self._removed(chunk)
+        whole = ids or len(gone) > 0
+        rows = self.store.objects.get_frame(chunk.object, chunk.checksum, but=None if whole else ID)
+        rows = without(rows, gone) if whole else rows
         self.touched += rows.height
         size = int(rows.estimated_size())
         if whole and size <= self._room:

@@ -91,7 +91,7 @@ def locate(
     """The chunks alive now that show any of `wanted`, each with the rows found there: whole, or `_id` and `columns`."""
     found = []
     for chunk, near in candidates(store, stage, wanted, part, living=True):
-        rows = only(store.read(chunk, columns=columns), near)
+        rows = store.some(chunk, near) if columns is None else only(store.read(chunk, columns=columns), near)
         if rows.height:
             found.append((chunk, rows))
     return found

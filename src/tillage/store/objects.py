@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,9 +23,10 @@ from uuid import uuid4
 import polars as pl
 
 from tillage.core.errors import TillageError, Unavailable, VerifyFailed
+from tillage.core.rows import only
 from tillage.store.catalog import Catalog
 from tillage.store.failpoints import reach
-from tillage.store.frames import packed, unpacked
+from tillage.store.frames import packed, some, unpacked
 
 CACHE_BYTES = 32 << 20
 """Frames just written or read are kept in memory up to this size in all; more would be memory that is never warm."""
@@ -184,9 +185,9 @@ class Objects:
         small = sorted({name for name, _ in wanted if name.startswith(_SMALL)} - held)
         found: dict[str, bytes] = {}
         for at in range(0, len(small) if self.catalog is not None else 0, AT_ONCE):
-            some = small[at : at + AT_ONCE]
-            query = f"SELECT name, data FROM small WHERE name IN ({', '.join('?' * len(some))})"  # noqa: S608
-            found |= {str(r[0]): bytes(r[1]) for r in (self.catalog.rows(query, *some) if self.catalog else ())}
+            part = small[at : at + AT_ONCE]
+            query = f"SELECT name, data FROM small WHERE name IN ({', '.join('?' * len(part))})"  # noqa: S608
+            found |= {str(r[0]): bytes(r[1]) for r in (self.catalog.rows(query, *part) if self.catalog else ())}
         out = []
         for name, checksum in wanted:
             data = found.get(name)
@@ -208,6 +209,28 @@ class Objects:
 
         `keep`: all of it is asked for soon, so it is decoded once, and kept in memory.
         """
+        found = self._remembered(name)
+        if found is None:
+            data = self.get(name, checksum)
+            with _decoding(name):
+                if (columns is not None or but is not None) and not keep:
+                    return unpacked(data, name, columns, but=but)
+                found = unpacked(data, name)
+            self._remember(name, found)
+        if but is not None:
+            return found[[c for c in found.columns if c != but]]
+        return found if columns is None else found[columns]
+
+    def get_some(self, name: str, checksum: str, wanted: pl.Series) -> pl.DataFrame:
+        """The rows of an object whose `_id` is among `wanted`; of a large one with few of them, little is decoded."""
+        found = self._remembered(name)
+        if found is not None:
+            return only(found, wanted)
+        data = self.get(name, checksum)
+        with _decoding(name):
+            return some(data, name, wanted)
+
+    def _remembered(self, name: str) -> pl.DataFrame | None:
         with self._lock:
             found, _ = self._cache.get(name, (None, 0))
             if found is not None:
@@ -215,22 +238,7 @@ class Objects:
         if found is not None and not self._there(name):  # another process purged it
             self.forget(name)
             found = None
-        if found is None:
-            data = self.get(name, checksum)
-            try:
-                if (columns is not None or but is not None) and not keep:
-                    return unpacked(data, name, columns, but=but)
-                found = unpacked(data, name)
-                self._remember(name, found)
-            except pl.exceptions.ColumnNotFoundError:  # asked for by someone who looks through versions of a table
-                raise
-            except (pl.exceptions.PolarsError, OSError) as error:
-                raise VerifyFailed(
-                    f"The object {name} cannot be decoded: {error}.", fix="Run `tillage verify`."
-                ) from error
-        if but is not None:
-            return found[[c for c in found.columns if c != but]]
-        return found if columns is None else found[columns]
+        return found
 
     def delete(self, name: str) -> int:
         """Remove a file; the bytes freed (0 when it was not there)."""
@@ -255,11 +263,11 @@ class Objects:
             self.forget(name)
         with self.catalog.transaction():
             for at in range(0, len(small), AT_ONCE):
-                some = small[at : at + AT_ONCE]
-                named = f"name IN ({', '.join('?' * len(some))})"
-                row = self.catalog.row(f"SELECT total(length(data)) FROM small WHERE {named}", *some)  # noqa: S608
+                part = small[at : at + AT_ONCE]
+                named = f"name IN ({', '.join('?' * len(part))})"
+                row = self.catalog.row(f"SELECT total(length(data)) FROM small WHERE {named}", *part)  # noqa: S608
                 size += int(row[0]) if row else 0
-                self.catalog.write(f"DELETE FROM small WHERE {named}", *some)  # noqa: S608
+                self.catalog.write(f"DELETE FROM small WHERE {named}", *part)  # noqa: S608
         return size
 
     def files(self) -> dict[str, int]:
@@ -305,6 +313,17 @@ class Objects:
             while self._cached > CACHE_BYTES:
                 _, (_, freed) = self._cache.popitem(last=False)
                 self._cached -= freed
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """What Polars cannot decode is told as damage of the object."""
+    try:
+        yield
+    except pl.exceptions.ColumnNotFoundError:  # asked for by someone who looks through versions of a table
+        raise
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise VerifyFailed(f"The object {name} cannot be decoded: {error}.", fix="Run `tillage verify`.") from error
 
 
 def is_small(name: str) -> bool:

@@ -422,6 +422,11 @@ class Store:
         frame = self.objects.get_frame(chunk.object, chunk.checksum, wanted)
         return without(frame, self.removed(chunk, version))
 
+    def some(self, chunk: Chunk, wanted: pl.Series, version: int | None = None) -> pl.DataFrame:
+        """Those of the rows that a chunk shows at a version whose `_id` is among `wanted`, which should be few."""
+        frame = self.objects.get_some(chunk.object, chunk.checksum, wanted)
+        return without(frame, self.removed(chunk, version)) if frame.height else frame
+
     def frames(
         self, stage: str, part: str = ROWS, version: int | None = None, columns: Sequence[str] | None = None
     ) -> Iterator[pl.DataFrame]:

@@ -109,3 +109,12 @@ def shapes(
     odd: NDArray[uint8],
     out: NDArray[int64],
 ) -> int: ...
+def components(
+    hashes: NDArray[uint64],
+    first: NDArray[int64],
+    last: NDArray[int64],
+    members: NDArray[int64],
+    sizes: NDArray[int64],
+    similarity: float,
+    labels: NDArray[int64],
+) -> int: ...

@@ -124,7 +124,7 @@ def meeting(keys: Words) -> NDArray[np.intp]:
     [0, 2]
     """
     bits = max(_SLOTS, len(keys).bit_length() + 1)
-    slots = (keys >> np.uint64(64 - bits)).astype(np.intp)
+    slots = (keys >> np.uint64(64 - bits)).view(np.int64)
     places = np.arange(len(keys), dtype=np.int32)
     table = np.empty(1 << bits, dtype=np.int32)
     table[slots] = places

@@ -44,16 +44,20 @@ class Shingles(NamedTuple):
 
     def sets(self) -> list[Words]:
         """The distinct hashes of each text, sorted."""
+        distinct, starts = self.distinct()
+        return [distinct[a:b] for a, b in pairwise(starts.tolist())]
+
+    def distinct(self) -> Shingles:
+        """The same, one behind the other."""
         if len(self.starts) < 2:
-            return []
-        ranked, bounds = self.hashes.copy(), self.starts.tolist()
-        for a, b in pairwise(bounds):
+            return self
+        ranked = self.hashes.copy()
+        for a, b in pairwise(self.starts.tolist()):
             ranked[a:b].sort()
         fresh = np.ones(len(ranked), dtype=np.bool_)
         np.not_equal(ranked[1:], ranked[:-1], out=fresh[1:])
         fresh[self.starts[:-1]] = True
-        distinct, ends = ranked[fresh], np.add.reduceat(fresh, self.starts[:-1], dtype=np.int64).cumsum().tolist()
-        return [distinct[a:b] for a, b in pairwise([0, *ends])]
+        return Shingles(ranked[fresh], _running(np.add.reduceat(fresh, self.starts[:-1], dtype=np.int64)))
 
 
 def shingles(texts: pl.Series, *, lowered: bool = False) -> Shingles:

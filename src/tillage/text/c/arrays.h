@@ -25,6 +25,7 @@ int ascends(const Py_buffer *bounds, const char *name, Py_ssize_t end);
 extern PyMethodDef counts_methods[];
 extern PyMethodDef joined_methods[];
 extern PyMethodDef json_lines_methods[];
+extern PyMethodDef links_methods[];
 extern PyMethodDef minhash_methods[];
 extern PyMethodDef normalize_methods[];
 extern PyMethodDef repetition_methods[];

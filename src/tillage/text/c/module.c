@@ -27,6 +27,7 @@ static int add_methods(PyObject *module)
         counts_methods,
         joined_methods,
         json_lines_methods,
+        links_methods,
         minhash_methods,
         normalize_methods,
         repetition_methods,
