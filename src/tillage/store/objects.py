@@ -35,7 +35,7 @@ FEW = 8
 """Row_ids up to which who forgets them keeps the chunks that hold them, to be written again, in memory."""
 
 AT_ONCE = 500
-"""Small objects that one query reads."""
+"""Objects that one query asks for."""
 
 SMALL = 48 << 10
 """Bytes up to which an object lives in the catalog."""
