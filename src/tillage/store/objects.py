@@ -25,7 +25,7 @@ import polars as pl
 from tillage.core.errors import TillageError, Unavailable, VerifyFailed
 from tillage.store.catalog import Catalog
 from tillage.store.failpoints import reach
-from tillage.store.frames import packed, unpacked
+from tillage.store.frames import STREAM, packed, unpacked
 
 CACHE_BYTES = 32 << 20
 """Frames just written or read are kept in memory up to this size in all; more would be memory that is never warm."""
@@ -206,7 +206,7 @@ class Objects:
     ) -> pl.DataFrame:
         """The rows of an object: all columns, some of them, or all `but` one.
 
-        `keep`: all of it is asked for soon, so it is decoded once, and kept in memory.
+        `keep`: all of it is asked for soon, so unless it is heavy it is decoded once, and kept in memory.
         """
         with self._lock:
             found, _ = self._cache.get(name, (None, 0))
@@ -218,7 +218,7 @@ class Objects:
         if found is None:
             data = self.get(name, checksum)
             try:
-                if (columns is not None or but is not None) and not keep:
+                if (columns is not None or but is not None) and not (keep and name.endswith(STREAM)):
                     return unpacked(data, name, columns, but=but)
                 found = unpacked(data, name)
                 self._remember(name, found)
