@@ -221,6 +221,37 @@ def test_a_second_writer_that_waited_too_long_says_so(catalog: Catalog, path: Pa
     other.close()
 
 
+def test_what_was_asked_once_is_asked_again_when_anything_was_written(tmp_path: Path) -> None:
+    """By this connection, by another, or by a transaction that was rolled back after it was asked within."""
+    store, other = Store(tmp_path), Store(tmp_path)
+    asked = []
+
+    def newest() -> int:
+        last = store.once(("test",), lambda: asked.append(1) or store.latest("t"))
+        return last.version if last is not None else 0
+
+    rows = pl.DataFrame({ID: ids([3, 4])})
+    assert (newest(), newest(), len(asked)) == (0, 0, 1)
+    for n, by in enumerate((store, other, store), start=1):
+        by.commit(Draft("t", "test", "f", added=[NewChunk(ROWS, by.objects.put_frame(f"{n}" * 32, rows))]))
+        assert (newest(), newest(), len(asked)) == (n, n, n + 1)
+        assert store.stages() == ["t"]
+        assert len(store.every_chunk("t", ROWS)) == len(store.made_from()["t"]) == n
+        assert (store.plans_of("t"), store.parts("t")) == (1, [ROWS])
+
+    def undone() -> None:
+        with store.catalog.transaction():
+            store.catalog.write("DELETE FROM versions")
+            assert newest() == 0
+            raise ValueError("back")
+
+    with pytest.raises(ValueError, match="back"):
+        undone()
+    assert newest() == 3
+    other.close()
+    store.close()
+
+
 def test_many_may_open_a_new_catalog_at_once(tmp_path: Path) -> None:
     for n in range(5):
         failed: list[BaseException] = []

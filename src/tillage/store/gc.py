@@ -13,7 +13,7 @@ from typing import Any
 from tillage.store.catalog import load
 from tillage.store.failpoints import reach
 from tillage.store.locate import drop_runs, kept_runs
-from tillage.store.objects import is_small, sync_folder
+from tillage.store.objects import AT_ONCE, is_small, sync_folder
 from tillage.store.tables import Store
 
 KEEP = 10
@@ -111,13 +111,24 @@ def owned_objects(store: Store) -> set[str]:
     return {str(r[0]) for r in store.catalog.rows(query)}
 
 
+def _owned_among(store: Store, names: Collection[str]) -> set[str]:
+    """Those of these files that a chunk or a locator needs."""
+    named, found = sorted(names), set[str]()
+    for at in range(0, len(named), AT_ONCE):
+        some = named[at : at + AT_ONCE]
+        for table in ("chunks", "pieces"):
+            query = f"SELECT DISTINCT object FROM {table} WHERE object IN ({', '.join('?' * len(some))})"  # noqa: S608
+            found.update(str(row[0]) for row in store.catalog.rows(query, *some))
+    return found
+
+
 def erase_replaced(store: Store, *, vacuum: bool = True) -> None:
     """End what a purge began, also one that was killed: delete the objects that it replaced, vacuum the catalog."""
     debt = store.catalog.meta(PURGING)
     if debt is None:
         return
     named = set(load(debt))
-    gone = sorted(named - owned_objects(store)) if named else []
+    gone = sorted(named - _owned_among(store, named))
     store.objects.delete_small(gone)
     gone = [name for name in gone if not is_small(name)]
     for name in gone:

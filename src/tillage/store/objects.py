@@ -26,7 +26,7 @@ from tillage.core.errors import TillageError, Unavailable, VerifyFailed
 from tillage.core.rows import only
 from tillage.store.catalog import Catalog
 from tillage.store.failpoints import reach
-from tillage.store.frames import packed, some, unpacked
+from tillage.store.frames import STREAM, packed, some, unpacked
 
 CACHE_BYTES = 32 << 20
 """Frames just written or read are kept in memory up to this size in all; more would be memory that is never warm."""
@@ -36,7 +36,7 @@ FEW = 8
 """Row_ids up to which who forgets them keeps the chunks that hold them, to be written again, in memory."""
 
 AT_ONCE = 500
-"""Small objects that one query reads."""
+"""Objects that one query asks for."""
 
 SMALL = 48 << 10
 """Bytes up to which an object lives in the catalog."""
@@ -207,13 +207,13 @@ class Objects:
     ) -> pl.DataFrame:
         """The rows of an object: all columns, some of them, or all `but` one.
 
-        `keep`: all of it is asked for soon, so it is decoded once, and kept in memory.
+        `keep`: all of it is asked for soon, so unless it is heavy it is decoded once, and kept in memory.
         """
         found = self._remembered(name)
         if found is None:
             data = self.get(name, checksum)
             with _decoding(name):
-                if (columns is not None or but is not None) and not keep:
+                if (columns is not None or but is not None) and not (keep and name.endswith(STREAM)):
                     return unpacked(data, name, columns, but=but)
                 found = unpacked(data, name)
             self._remember(name, found)

@@ -329,7 +329,7 @@ class Store:
             some = named[at : at + 500]
             query = f"SELECT id FROM chunks WHERE stage = ? AND part = ? AND source IN ({', '.join('?' * len(some))})"  # noqa: S608
             out += [int(row[0]) for row in self.catalog.rows(query, stage, part, *some)]
-        return out
+        return sorted(out)
 
     def made_of_unknown(self, stage: str, part: str, inputs: Collection[str]) -> dict[int, int | None]:
         """The chunks of a part, of whatever version, of which nobody can ask from what chunk of these inputs they were
