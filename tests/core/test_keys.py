@@ -154,3 +154,13 @@ def test_the_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path, monkey
     monkeypatch.setenv("TILLAGE_KEY", SECRET)
     assert Keyring.open(path).subkey("row") == RING.subkey("row")
     assert os.environ["TILLAGE_KEY"] == SECRET
+
+
+@given(st.integers(0, 200))
+def test_halves_of_row_ids_are_those_of_the_ids(rows: int) -> None:
+    frame = pl.DataFrame({"k": [f"key {n}" for n in range(rows)]}, schema={"k": pl.String})
+    made = RING.row_halves("t", frame, ("k",))
+    whole = RING.row_ids("t", frame, ("k",)).to_list()
+    assert made.lo.to_list() == [i & MASK for i in whole]
+    assert made.hi.to_list() == [i >> 64 for i in whole]
+    assert made.joined().to_list() == whole

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillage.core.errors import TillageError
+from tillage.core.keys import Keyring
 from tillage.core.rows import ID, ids
 from tillage.store import entries as making
 from tillage.store.entries import Entries, alike, places_of
@@ -72,3 +73,12 @@ def test_more_chunks_than_a_run_can_tell_apart(monkeypatch: pytest.MonkeyPatch) 
     run.add(ids([2]))
     with pytest.raises(TillageError, match="more than 2 chunks"):
         run.add(ids([3]))
+
+
+def test_halves_that_are_at_hand_give_the_same_entries() -> None:
+    frame = pl.DataFrame({"k": range(2000)})
+    ring = Keyring("ab" * 32)
+    one, other = Entries(2000), Entries(2000)
+    one.add(ring.row_ids("t", frame, ("k",)), ring.row_halves("t", frame, ("k",)))
+    other.add(ring.row_ids("t", frame, ("k",)))
+    assert one.sorted().tolist() == other.sorted().tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from polars.testing.parametric import dataframes
 
-from tillage.core.rows import ID, to_storage
+from tillage.core.rows import ID, Halves, to_storage
 from tillage.store import frames
 
 KINDS: list[Any] = [
@@ -111,3 +112,13 @@ def test_a_column_that_is_not_there_says_so(rows: int) -> None:
     data, suffix = frames.packed(pl.DataFrame({ID: pl.Series(range(rows), dtype=pl.UInt128)}))
     with pytest.raises(pl.exceptions.ColumnNotFoundError):
         frames.unpacked(data, f"x.{suffix}", ["other"])
+
+
+@pytest.mark.parametrize("rows", [1, 20_000])
+def test_halves_that_are_at_hand_give_the_same_bytes(rows: int) -> None:
+    draw = np.random.default_rng(rows)
+    made = Halves(*(pl.Series(draw.integers(0, 2**64, rows, dtype=np.uint64)) for _ in range(2)))
+    frame = pl.DataFrame([made.joined(), made.joined().alias("_into") ^ 1, made.lo.alias("n")])
+    one, other = frames.packed(frame, made), frames.packed(frame)
+    assert bytes(one[0]) == bytes(other[0])
+    assert frames.unpacked(one[0], f"x.{one[1]}").equals(frame)

@@ -20,7 +20,7 @@ import polars as pl
 import polars_hash as plh
 
 from tillage.core.errors import Denied
-from tillage.core.rows import ID, high, ids, low, wide
+from tillage.core.rows import ID, Halves, high, ids, low
 
 FEW = 64
 """Rows up to which ids are made one by one."""
@@ -82,17 +82,21 @@ class Keyring:
 
     def row_ids(self, table: str, frame: pl.DataFrame, key: Sequence[str]) -> pl.Series:
         """The `_id` of each row of `table` from its key columns, which count as text (so 7 and "7" are one key)."""
+        return _joined(self.row_halves(table, frame, key))
+
+    def row_halves(self, table: str, frame: pl.DataFrame, key: Sequence[str]) -> Halves:
+        """The same in halves, for who writes them as well."""
         return self._encrypt(_text_hashes(frame.lazy(), key, self._seed(table)))
 
     def key_ids(self, scope: str, keys: pl.Series) -> pl.Series:
         """The `_id` of rows made from hashed keys (UInt128), as a Group makes them."""
         bytes_ = keys.to_frame("h").lazy().select(plh.hash_rows(low("h"), high("h")).alias("h"))
-        return self._encrypt(bytes_.select(plh.col("h").nchash.xxh3_128(seed=self._seed(scope))))
+        return _joined(self._encrypt(bytes_.select(plh.col("h").nchash.xxh3_128(seed=self._seed(scope)))))
 
     def _seed(self, table: str) -> int:
         return int.from_bytes(hmac.digest(self.subkey("seed"), table.encode(), sha256)[:8], "little")
 
-    def _encrypt(self, hashes: pl.LazyFrame) -> pl.Series:
+    def _encrypt(self, hashes: pl.LazyFrame) -> Halves:
         """The hashes, a column `h`, encrypted; they come unasked, so that a chunk costs one query."""
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -101,12 +105,21 @@ class Keyring:
         if len(halves) <= FEW:  # Polars loads numpy.ma to take an array, for 10 ms
             clear = b"".join((lo | hi << 64).to_bytes(16, "little") for lo, hi in halves.rows())
             sealed = cipher.update(clear)
-            return ids(int.from_bytes(sealed[at : at + 16], "little") for at in range(0, len(sealed), 16))
+            numbers = [int.from_bytes(sealed[at : at + 8], "little") for at in range(0, len(sealed), 8)]
+            return Halves(pl.Series(numbers[::2], dtype=pl.UInt64), pl.Series(numbers[1::2], dtype=pl.UInt64))
         block = np.empty((len(halves), 2), dtype="<u8")
         block[:, 0], block[:, 1] = halves["lo"].to_numpy(), halves["hi"].to_numpy()
-        out = np.frombuffer(cipher.update(block.tobytes()), dtype="<u8").reshape(-1, 2)
-        made = pl.DataFrame({"lo": np.ascontiguousarray(out[:, 0]), "hi": np.ascontiguousarray(out[:, 1])})
-        return made.select(wide(pl.col("lo"), pl.col("hi")).alias(ID))[ID]
+        out = np.empty((len(halves) + 1, 2), dtype="<u8")  # the cipher asks for room for a block more
+        cipher.update_into(block.data.cast("B"), out.data.cast("B"))
+        lo, hi = np.ascontiguousarray(out[:-1, 0]), np.ascontiguousarray(out[:-1, 1])
+        return Halves(pl.Series(lo), pl.Series(hi))
+
+
+def _joined(made: Halves) -> pl.Series:
+    """Row_ids of their halves; few of them without a query, which costs more."""
+    if len(made.lo) > FEW:
+        return made.joined()
+    return ids(lo | hi << 64 for lo, hi in zip(made.lo.to_list(), made.hi.to_list(), strict=True))
 
 
 _NULL = pl.lit(0x6E756C6C_00000000_6E756C6C_00000000, dtype=pl.UInt128)

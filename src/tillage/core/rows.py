@@ -12,6 +12,7 @@ In Parquet a 128-bit column is two UInt64 columns, `NAME:lo` and `NAME:hi`: othe
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -102,15 +103,39 @@ def wide(lo: pl.Expr, hi: pl.Expr) -> pl.Expr:
     return hi.cast(pl.UInt128) * _SHIFT | lo.cast(pl.UInt128)
 
 
-def to_storage(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with each UInt128 column as `NAME:lo`, `NAME:hi`."""
-    columns: list[pl.Expr] = []
-    for name, dtype in frame.schema.items():
-        if dtype == pl.UInt128 and name.startswith("_"):
-            columns += [low(name).alias(f"{name}:lo"), high(name).alias(f"{name}:hi")]
+class Halves(NamedTuple):
+    """Row_ids as Parquet keeps them, for who has just made them so and need not take them apart again.
+
+    >>> Halves(pl.Series([5], dtype=pl.UInt64), pl.Series([1], dtype=pl.UInt64)).joined().item() == 2**64 + 5
+    True
+    """
+
+    lo: pl.Series
+    hi: pl.Series
+
+    def joined(self) -> pl.Series:
+        """The row_ids, a series named `_id`."""
+        both = pl.DataFrame([self.lo.alias("lo"), self.hi.alias("hi")])
+        return both.select(wide(pl.col("lo"), pl.col("hi")).alias(ID))[ID]
+
+
+def to_storage(frame: pl.DataFrame, made: Halves | None = None) -> pl.DataFrame:
+    """The frame with each UInt128 column as `NAME:lo`, `NAME:hi`; `made`: the halves of its `_id`, if they are known.
+
+    Only what is wide passes a query, so that columns which stand are handed on as they are.
+    """
+    columns: list[pl.Series] = []
+    for column in frame.get_columns():
+        name = column.name
+        if column.dtype != pl.UInt128 or not name.startswith("_"):
+            columns.append(column)
+            continue
+        if made is not None and name == ID:
+            lo, hi = made
         else:
-            columns.append(pl.col(name))
-    return frame.select(columns)
+            lo, hi = column.to_frame().select(lo=low(name), hi=high(name)).get_columns()
+        columns += [lo.alias(f"{name}:lo"), hi.alias(f"{name}:hi")]
+    return pl.DataFrame(columns)
 
 
 def from_storage(frame: pl.DataFrame) -> pl.DataFrame:

@@ -50,7 +50,8 @@ class Counts:
         """Entries of the ledger; rows that were made inside the table count nowhere."""
         if stage.created_before or left.is_empty():
             return
-        original = left.filter(pl.col(PARENT).is_null()) if PARENT in left.columns else left
+        made = PARENT in left.columns and left[PARENT].null_count() < left.height
+        original = left.filter(pl.col(PARENT).is_null()) if made else left
         for reason, n in original[REASON].value_counts().rows():
             if reason == MERGED:
                 self.merged += sign * n

@@ -381,13 +381,16 @@ class SourceRun:
         self.buffer, self.buffered = ([rest] if rest.height else []), rest.height
 
     def _write(self, rows: pl.DataFrame) -> None:
-        rows = rows if ID in rows.columns else self._identified(rows)
-        rows = rows.select(ID, OBJECT, RECORD, *self.columns)
+        made = None
+        if ID not in rows.columns:
+            made = self.store.keys.row_halves(self.table.name, rows, self.table.key)
+            rows = rows.hstack([made.joined()])
+        rows = rows[[ID, OBJECT, RECORD, *self.columns]].rechunk()  # once, or each query on them would
         key = sha256(f"{self.draft.fingerprint}\n{rows[ID][0]}\n{rows.height}".encode()).hexdigest()[:32]
-        stored = self.store.objects.put_frame(key, rows)
+        stored = self.store.objects.put_frame(key, rows, made)
         self.written.append(NewChunk(ROWS, stored, origins=_origins(rows[OBJECT])))
         if self.table.key and not self.numbered:
-            self.noted.add(rows[ID])
+            self.noted.add(rows[ID], made)
         if self.ahead is not None:
             self.ahead.chunk(self.stage.name, stored, rows)
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from tillage.core.errors import TillageError
-from tillage.core.rows import ID, high
+from tillage.core.rows import ID, Halves, high
 
 LARGEST_RUN = 1 << 16
 """Chunks a run can tell apart."""
@@ -68,14 +68,17 @@ class Entries:
         self._held = [0] * SHARES
         self._chunks = 0
 
-    def add(self, shown: pl.Series) -> None:
-        """The ids that the next chunk shows; raises TillageError for more chunks than a run can tell apart."""
+    def add(self, shown: pl.Series, made: Halves | None = None) -> None:
+        """The ids that the next chunk shows; `made`: in halves, where these are at hand.
+
+        Raises TillageError for more chunks than a run can tell apart.
+        """
         if self._chunks == LARGEST_RUN:
             raise TillageError(
                 f"One reading wrote more than {LARGEST_RUN:,} chunks, too many for a table with a key.",
                 fix="Add the files in several runs.",
             )
-        entries = prefixes(shown)
+        entries = prefixes(shown) if made is None else made.hi.to_numpy() & HIGH48
         entries |= np.uint64(self._chunks)
         self._chunks += 1
         shares = (entries >> _SHARE_BITS).astype(np.uint8)

@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from tillage.core.rows import ID, from_storage, high, only, to_storage
+from tillage.core.rows import ID, Halves, from_storage, high, only, to_storage
 
 PARQUET = "parquet"
 STREAM = "arrow"
@@ -49,8 +49,8 @@ def is_frame(name: str) -> bool:
     return name.endswith((f".{PARQUET}", f".{STREAM}"))
 
 
-def packed(frame: pl.DataFrame) -> tuple[memoryview, str]:
-    """The bytes of a frame, and the suffix that says how they are written.
+def packed(frame: pl.DataFrame, made: Halves | None = None) -> tuple[memoryview, str]:
+    """The bytes of a frame, and the suffix that says how they are written; `made`: its `_id` in halves, if known.
 
     >>> data, suffix = packed(pl.DataFrame({"n": [1]}))
     >>> unpacked(data, "x.arrow")["n"].to_list(), suffix
@@ -63,7 +63,7 @@ def packed(frame: pl.DataFrame) -> tuple[memoryview, str]:
         how: Literal["uncompressed", "zstd"] = "uncompressed" if noise else "zstd"
         frame.write_ipc_stream(buffer, compression=how, compat_level=pl.CompatLevel.oldest())
         return buffer.getbuffer(), STREAM
-    _as_steps(to_storage(frame)).write_parquet(
+    _as_steps(to_storage(frame, made)).write_parquet(
         buffer, compression="zstd", compression_level=1, statistics=False, data_page_size=PAGE
     )
     return buffer.getbuffer(), PARQUET

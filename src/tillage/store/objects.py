@@ -23,7 +23,7 @@ from uuid import uuid4
 import polars as pl
 
 from tillage.core.errors import TillageError, Unavailable, VerifyFailed
-from tillage.core.rows import only
+from tillage.core.rows import Halves, only
 from tillage.store.catalog import Catalog
 from tillage.store.failpoints import reach
 from tillage.store.frames import STREAM, packed, some, unpacked
@@ -144,9 +144,9 @@ class Objects:
             for name, _ in small:
                 self._pending.pop(name, None)
 
-    def put_frame(self, key: str, frame: pl.DataFrame) -> Stored:
-        """Write rows."""
-        data, suffix = packed(frame)
+    def put_frame(self, key: str, frame: pl.DataFrame, made: Halves | None = None) -> Stored:
+        """Write rows; `made`: their `_id` in halves, where these are at hand."""
+        data, suffix = packed(frame, made)
         stored = self.put(key, data, suffix, frame.height)
         self._remember(stored.name, frame)
         return stored
