@@ -85,8 +85,6 @@ class SourceRun:
         self.forgotten = Tombstones(store, stage.name, self.table.key)
         self.screened: set[str] = set()
         """Objects of which records were kept out, since they are of someone who was forgotten."""
-        self.kept: set[str] = set()
-        """Objects whose rows come out of the store, where nobody is who was forgotten."""
         self.touched = 0
         self.examples: list[str] = []
         total = sum(int(k.state.get("records", 0)) for k in found.fresh)
@@ -200,7 +198,7 @@ class SourceRun:
             elif before is not None or self.forgotten.by_row:
                 rows = self._identified(rows)
             here = rows.height
-            if k.path not in self.kept and self.forgotten.untold(rows, k.path, k.checksum):
+            if self.forgotten.untold(rows, k.path, k.checksum):
                 return
             rows = self.forgotten.screen(rows, k.path, k.checksum)
             bad = self.forgotten.readable(keyed.bad, k.path, k.checksum)
@@ -238,7 +236,6 @@ class SourceRun:
                 raise
             if not self.rewrite:
                 return None
-            self.kept.add(k.path)
             self.quarantined += kept_aside(self.store, self.stage.name, k.ordinal)
             return kept_rows(self.store, self.stage.name, source, k.ordinal, self.found.columns)
         return chain(first, batches)

@@ -19,7 +19,7 @@ from tillage.core.keys import hash_text
 from tillage.core.rows import ID, distinct, ids, only, without
 from tillage.core.step import Fold, Group, Sharded
 from tillage.flow.erasure import Erasure, known_digest, model_digest
-from tillage.flow.following import look
+from tillage.flow.following import Expired, look
 from tillage.flow.receipt import newest
 from tillage.flow.run import PACE, Project
 from tillage.flow.seen import Held, Seen
@@ -155,7 +155,10 @@ def release_object(project: Project, table: str, path: str) -> int:
     source, table_read = source_of(stage), table_of(stage)
     with project.alone():
         there = any(found.path == path for found in look(source, project.store, stage, project.plan.root).found)
-        checksum = source.checksum(project.plan.root, path) if there else None
+        try:
+            checksum = source.checksum(project.plan.root, path) if there else None
+        except Expired:  # its rows are all that there is of it: there is nothing to let in
+            checksum = None
         with project.store.catalog.transaction():
             freed = release(project.store, stage.name, table_read.key, path, checksum)
     if not freed:
