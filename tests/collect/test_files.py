@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from tillage.collect import Files, read_file
+from tillage.collect import Files, content, read_file
 from tillage.collect.cache import Cache, Parsed
 from tillage.core import BadData, BadRecord, ConfigurationError, Denied, InputMissing
 from tillage.core.state import decode, encode
@@ -321,3 +321,60 @@ def test_the_cache_keeps_what_came_first_and_gives_it_once() -> None:
         cache.put("a", stamp, parsed)
     cache.put("b", 1, parsed)
     assert cache.take("b", 1) is parsed, "a file seen again takes no more room"
+
+
+@pytest.mark.parametrize(
+    ("last", "encoding"),
+    [
+        ("发烧".encode(), "utf-8"),
+        ("发烧".encode("gb18030"), "gb18030"),
+        (b"caf\xe9 ole", "utf-8"),
+        (b"cut \xe5\x8f", "gb18030"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_file_that_shows_late_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, last: bytes, encoding: str
+) -> None:
+    texts = [*(f"line {n}".encode() for n in range(40)), last]
+    lines = [b'{"t":"' + text + b'"}' for text in texts] if suffix == "jsonl" else [b"t", *texts]
+    (tmp_path / f"a.{suffix}").write_bytes(b"\n".join(lines) + b"\n")
+    source = Files(path=f"a.{suffix}")
+
+    def told(*, again: bool) -> tuple[Any, ...]:
+        state = source.observe(tmp_path, f"a.{suffix}")
+        if again:
+            import_module("tillage.collect.files")._parsed.take(str(tmp_path / f"a.{suffix}"), None)
+        read = list(source.read(tmp_path, f"a.{suffix}", {"t": "text"}))
+        bad = [b.model_dump() for batch in read for b in batch.bad]
+        return state, [row for batch in read for row in batch.rows.rows()], bad
+
+    whole = told(again=False)
+    assert whole[0]["encoding"] == encoding
+    monkeypatch.setattr(content, "BLOCK", 64)
+    assert told(again=False) == whole
+    assert told(again=True) == whole, "what was kept is what would be read"
+
+
+def test_a_file_of_several_pieces_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [*(f'{{"n":{n},"x":{n}}}' for n in range(30)), '{"n":1.50,"y":[1]}', "bad", '{"n":2,"x":"a"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    source = Files(path="a.jsonl")
+    monkeypatch.setattr(content, "BLOCK", 64)
+    for there in (lines[:30], lines):
+        (tmp_path / "a.jsonl").write_text("\n".join(there))
+        schema = source.column_types([source.observe(tmp_path, "a.jsonl")])
+        first = list(source.read(tmp_path, "a.jsonl", schema))
+        again = list(source.read(tmp_path, "a.jsonl", schema))
+        assert len(first) > 3
+        assert [b.rows.rows() for b in first] == [b.rows.rows() for b in again]
+        assert [b.records.to_list() for b in first] == [b.records.to_list() for b in again]
+        assert [b.bad for b in first] == [b.bad for b in again]
+    source.observe(tmp_path, "a.jsonl")
+    (tmp_path / "b.jsonl").write_text("\n".join(lines[:30]))
+    other = Files(path="b.jsonl")
+    schema = other.column_types([other.observe(tmp_path, "b.jsonl")])
+    monkeypatch.setattr(import_module("tillage.collect.files"), "opened", None)
+    assert [row for b in other.read(tmp_path, "b.jsonl", schema) for row in b.rows.rows()] == [
+        (n, n) for n in range(30)
+    ]

@@ -68,7 +68,7 @@ def survey(
 ) -> Survey:
     """Compare the source with the catalog; opens new and changed objects to learn their types, reads no row into it.
 
-    `engine`: observes objects side by side where the source allows it.
+    `engine`: looks at objects side by side where the source allows it.
     """
     source = source_of(stage)
     old = {k.path: k for k in known(store, stage.name)}
@@ -88,12 +88,19 @@ def survey(
     ordinal = 1 + max((k.ordinal for k in _ever(store, stage.name)), default=-1)
     forgotten = Tombstones(store, stage.name, table_of(stage).key)
     waiting: list[str] = []
-    for found, before in strangers:
+
+    def summed(stranger: tuple[Found, Known | None]) -> str | Expired:
         try:
-            checksum = source.checksum(root, found.path)
-        except Expired:
+            return source.checksum(root, stranger[0].path)
+        except Expired as gone:
+            return gone
+
+    apart = engine if source.side_by_side() else None
+    sums = apart.each(summed, strangers) if apart is not None else map(summed, strangers)
+    for (found, before), checksum in zip(strangers, sums, strict=True):
+        if isinstance(checksum, Expired):
             if before is None:
-                raise
+                raise checksum
             live.append(replace(before, stamp=found.stamp))
             continue
         moved = None if before is not None or table_of(stage).key else _moved(found, old)
@@ -118,7 +125,7 @@ def survey(
     def observed(k: Known) -> Any:
         return source.observe(root, k.path)
 
-    states = engine.each(observed, unseen) if engine is not None and source.side_by_side() else map(observed, unseen)
+    states = apart.each(observed, unseen) if apart is not None else map(observed, unseen)
     for k, state in zip(unseen, states, strict=True):
         k.state = state
     live.sort(key=lambda k: k.path)
