@@ -66,12 +66,13 @@ def test_a_release_holds_for_what_expired_since(table: Table) -> None:
     table.run(a=[[1, 5], [2, 6]], key="key: [id, n], ")
     with project(table.root) as opened:
         forget(opened, "t", key=["2", "6"])
-    tape = {"a": [[1, 5], [2, 6]], "b": [[3, None]]}
+    first: list[Any] = [[1, 5], [2, 6]]
+    second: list[Any] = [[3, None]]
     with pytest.raises(GateFailed, match="b lacks 'n'"):
-        table.run(key="key: id, ", **tape)
+        table.run(key="key: id, ", a=first, b=second)
     with project(table.root) as opened:
         assert release_object(opened, "t", "b") == 1
-    assert table.run(key="key: id, ", **tape) == [(1, 5), (3, None)]
+    assert table.run(key="key: id, ", a=first, b=second) == [(1, 5), (3, None)]
     assert table.run(key="key: id, ", c=[[4, "x"]]) == [(1, "5"), (3, None), (4, "x")]
     with project(table.root) as opened, pytest.raises(InputMissing, match="No record of 'b'"):
         release_object(opened, "t", "b")
