@@ -224,11 +224,15 @@ def test_a_second_writer_that_waited_too_long_says_so(catalog: Catalog, path: Pa
 def test_what_was_asked_once_is_asked_again_when_anything_was_written(tmp_path: Path) -> None:
     """By this connection, by another, or by a transaction that was rolled back after it was asked within."""
     store, other = Store(tmp_path), Store(tmp_path)
-    asked = []
+    asked: list[int] = []
+
+    def look() -> int:
+        last = store.latest("t")
+        asked.append(last.version if last is not None else 0)
+        return asked[-1]
 
     def newest() -> int:
-        last = store.once(("test",), lambda: asked.append(1) or store.latest("t"))
-        return last.version if last is not None else 0
+        return store.once(("test",), look)
 
     rows = pl.DataFrame({ID: ids([3, 4])})
     assert (newest(), newest(), len(asked)) == (0, 0, 1)
