@@ -148,7 +148,13 @@ def text_counts(chance: np.random.Generator) -> None:
     """`text.measures.measure`."""
     from tillage.text import measures
 
-    found = pieces(chance, texts(chance))
+    # Long runs, of which one character alone makes a word.
+    runs = [
+        f"{'-' * before}{sign}{'-' * behind} {sign}"
+        for sign in "a1-\u4e00"
+        for before, behind in chance.integers(0, 150, (2, 2))
+    ]
+    found = pieces(chance, pl.concat([texts(chance), pl.Series("text", runs)]))
     assert measures.measure(found).equals(twin(measures, lambda: measures.measure(found)))
 
 
