@@ -13,7 +13,8 @@ from tests.text.native_cases import twin
 
 from tillage.core import ConfigurationError
 from tillage.prepare import Normalize, normalize
-from tillage.prepare.normalize import Form, normalize_text
+from tillage.prepare.normalize import normalize_text
+from tillage.prepare.rewriting import Form
 
 INVISIBLE = {
     0xAD, 0x180E, 0xFEFF, 0x200B, 0x200E, 0x200F,
