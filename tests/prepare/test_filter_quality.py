@@ -10,11 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.text.native_cases import twin
 from tests.text.slow_reader import is_han, plain_counts, plain_lines, plain_repeated, plain_top, texts
 
 from tillage.core import ConfigurationError
-from tillage.prepare import FilterQuality
+from tillage.prepare import FilterQuality, filter_quality
 from tillage.prepare.filter_quality import CHINESE_STOP_WORDS, GOPHER_STOP_WORDS
+from tillage.text import repetition
 from tillage.text import unicode as reading
 from tillage.text.measures import COUNTS
 from tillage.text.repetition import LINES
@@ -122,6 +124,7 @@ def test_equals_a_slow_judge(values: list[str | None], given: dict[str, Any], of
     out = step.apply(rows)
     assert out["_reason"].to_list() == [plain(value, step) for value in values]
     assert out.drop("_reason").equals(rows)
+    assert twin(repetition, lambda: twin(filter_quality, lambda: step.apply(rows))).equals(out, null_equal=True)
 
 
 ENGLISH = (

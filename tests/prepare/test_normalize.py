@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.text.native_cases import twin
 
 from tillage.core import ConfigurationError
 from tillage.prepare import Normalize, normalize
-from tillage.prepare.normalize import Form, normalize_text
+from tillage.prepare.normalize import normalize_text
+from tillage.prepare.rewriting import Form
 
 INVISIBLE = {
     0xAD, 0x180E, 0xFEFF, 0x200B, 0x200E, 0x200F,
@@ -124,6 +126,7 @@ def test_equals_plain_python(values: list[str | None], form: Form, given: dict[s
     series = pl.Series("t", values, dtype=pl.String)
     got = normalize_text(series, form, **given)
     assert got.to_list() == [plain(v, form, **given) for v in values]
+    assert twin(normalize, lambda: normalize_text(series, form, **given)).equals(got, null_equal=True)
     assert series.to_list() == values  # the input is as it was
 
 

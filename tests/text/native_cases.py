@@ -148,7 +148,13 @@ def text_counts(chance: np.random.Generator) -> None:
     """`text.measures.measure`."""
     from tillage.text import measures
 
-    found = pieces(chance, texts(chance))
+    # Long runs, of which one character alone makes a word.
+    runs = [
+        f"{'-' * before}{sign}{'-' * behind} {sign}"
+        for sign in "a1-\u4e00"
+        for before, behind in chance.integers(0, 150, (2, 2))
+    ]
+    found = pieces(chance, pl.concat([texts(chance), pl.Series("text", runs)]))
     assert measures.measure(found).equals(twin(measures, lambda: measures.measure(found)))
 
 
@@ -217,6 +223,7 @@ def ngrams_over(chance: np.random.Generator) -> None:
 def rewritten_texts(chance: np.random.Generator) -> None:
     """`prepare.normalize.normalize_text`, with all its switches."""
     from tillage.prepare import normalize
+    from tillage.prepare.rewriting import Form
 
     pool = [
         "a",
@@ -273,7 +280,7 @@ def rewritten_texts(chance: np.random.Generator) -> None:
     names = ("full_width", "zero_width", "control", "spaces", "lines", "lower", "html")
     switch = np.random.default_rng(int(chance.integers(0, 14)))  # few, since each makes a table
     on = dict(zip(names, (switch.random(len(names)) < 0.5).tolist(), strict=True))
-    form: normalize.Form = "NFC" if switch.random() < 0.5 else "NFKC"
+    form: Form = "NFC" if switch.random() < 0.5 else "NFKC"
     here = normalize.normalize_text(column, form, **on)
     slow = twin(normalize, lambda: normalize.normalize_text(column, form, **on))
     assert here.to_list() == slow.to_list(), (form, on)

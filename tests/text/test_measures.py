@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.text.native_cases import twin
 from tests.text.slow_reader import phrases, plain_counts, plain_lines, plain_repeated, plain_top, texts
+from tillage.text import measures, repetition
 from tillage.text import unicode as reading
 from tillage.text.measures import COUNTS, measure, tokens
 from tillage.text.repetition import LINES, ngram_limits, repeated_lines
@@ -21,8 +23,10 @@ HUGE = "word 发烧\n" * 40 + "x" * 100 + "…" * 7
 @example([HUGE, "", None, "\n", HUGE])
 @example(["....... .. ... .", "a....", "."])
 def test_counts_are_those_of_a_slow_reader(values: list[str | None]) -> None:
-    got = measure(pl.Series("t", values, dtype=pl.String))
+    series = pl.Series("t", values, dtype=pl.String)
+    got = measure(series)
     assert got.columns == list(COUNTS)
+    assert twin(measures, lambda: measure(series)).equals(got)
     assert set(got.dtypes) == {pl.Int64}
     assert got.rows() == [plain_counts(value) for value in values]
 
@@ -48,8 +52,10 @@ paged = st.lists(st.sampled_from(["a", "b ", " a", "cc\t", "", "", "发烧"]), m
 @given(st.lists(paged | texts, max_size=6))
 @example(["a\nb\n\na\nb", None, "a\n\na\n \nb"])
 def test_repeated_lines_are_those_of_a_slow_reader(values: list[str | None]) -> None:
-    got = repeated_lines(pl.Series("t", values, dtype=pl.String))
+    series = pl.Series("t", values, dtype=pl.String)
+    got = repeated_lines(series)
     assert got.columns == list(LINES)
+    assert twin(repetition, lambda: repeated_lines(series)).equals(got)
     # paragraphs are measured through their characters, line feeds included, in both
     assert got.rows() == [pytest.approx(plain_lines(value), abs=1e-12) for value in values]
 
