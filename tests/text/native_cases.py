@@ -496,7 +496,8 @@ SPACED = (
     "出生1980 年3月12日",
     "born 5th of May, 1990", "born 30th March 2001", "credit card 3519833257665853", "tel 400-810-8888",
     "call 4008108888",
-    "phone 5403926876Ext. 7", "call (1234) 56 78 90 12", "银行卡号 9558820200011234566",
+    "phone 5403926876Ext. 7", "phone: 5403926876x12", "tel 6685472", "call (1234) 56 78 90 12",
+    "银行卡号 9558820200011234566", "11111111111111111111g4hiWR", "DEYXukfUqvoaHjCzzRHSATnGdvUzsCDNrh",
     "ltc1qw508d6qejxtdg4y5r3zarvary0c5xw7kgmn4n9", "token 0x52908400098527886E0F7030069857D2E4169EE7",
 )  # fmt: skip
 
