@@ -530,7 +530,7 @@ ABOUT = (
 )  # fmt: skip
 
 
-ODD = "0123456789 .-()+/:@,xXabfzAF年\u200b\uff11\uff21\u0663\u2013\u00b7\u2022\u1680\u4eac\x00"
+ODD = "0123456789 .-()+/:@,xXabfzAF年\u200b\uff11\uff21\u0663\u2013\u00b7\u2022\u1680\u4eac\u4dff\x00"
 
 
 def personal(chance: np.random.Generator) -> pl.Series:
@@ -546,7 +546,8 @@ def personal(chance: np.random.Generator) -> pl.Series:
             if chance.random() < 0.2:
                 value = "".join(str(chance.integers(0, 10)) if c.isdigit() else c for c in value)
             parts += [str(chance.choice(ABOUT)), value]
-        made.append("".join([*parts, str(chance.choice(ABOUT))]))
+        before = "x" * int(chance.integers(990, 1024)) + " " if chance.random() < 0.2 else ""  # the end of a block
+        made.append("".join([before, *parts, str(chance.choice(ABOUT))]))
     return pl.Series("text", made, dtype=pl.String)
 
 
@@ -570,7 +571,7 @@ def shapes(chance: np.random.Generator) -> None:
     assert list(told) == sorted(told)
     for row, text in enumerate(folded):
         for form in recognise.FORMS:
-            for match in form.pattern.finditer(text[:400]):
+            for match in form.pattern.finditer(text[:2000]):
                 for at in range(match.start(), match.start() + 4):
                     if recognise.candidate_at(form, text, at):
                         assert told.get((row, at), 0) & form.shape, (form.type, text, at)
