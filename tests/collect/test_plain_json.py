@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.text.native_cases import ODD_LINES
+from tests.text.json_cases import ODD_LINES
 
 from tillage.collect import json_columns, jsonl, plain_json
 from tillage.collect.content import Content

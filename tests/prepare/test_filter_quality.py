@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.text.native_cases import twin
+from tests.text.random_texts import twin
 from tests.text.slow_reader import is_han, plain_counts, plain_lines, plain_repeated, plain_top, texts
 
 from tillage.core import ConfigurationError

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.text.native_cases import twin
+from tests.text.random_texts import twin
 
 from tillage.core import ConfigurationError
 from tillage.prepare import Normalize, normalize

@@ -8,7 +8,7 @@ import unicodedata
 import numpy as np
 import polars as pl
 import pytest
-from tests.text.native_cases import twin
+from tests.text.random_texts import twin
 
 from tillage.prepare import normalize
 from tillage.prepare.normalize import normalize_text

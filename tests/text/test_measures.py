@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.text.native_cases import twin
+from tests.text.random_texts import twin
 from tests.text.slow_reader import phrases, plain_counts, plain_lines, plain_repeated, plain_top, texts
 from tillage.text import measures, repetition
 from tillage.text import unicode as reading

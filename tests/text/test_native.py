@@ -218,8 +218,8 @@ def under_the_sanitizer(folder: Path, seconds: float) -> None:
         **os.environ, "TILLAGE_TWINS": "", "LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONPATH": path,
         "PYTHONMALLOC": "malloc",
     }  # fmt: skip
-    command = [sys.executable, str(ROOT / "tests/text/native_cases.py"), str(built), str(seconds)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.text.native_cases", str(built), str(seconds)]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     assert int(done.stdout) > 0
 

@@ -7,35 +7,27 @@ So versions, purge, verify, gc and time travel are written once. A commit costs 
 
 from __future__ import annotations
 
-import hmac
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
 
-from tillage.core.errors import Denied, InputMissing, Locked
-from tillage.core.keys import Keyring
+from tillage.core.errors import InputMissing, Locked
 from tillage.core.rows import ID, high, ids, low, only, wide, without
 from tillage.store.catalog import Catalog, dump, load
 from tillage.store.digests import row_sum, table_digest
 from tillage.store.failpoints import reach
+from tillage.store.keyfile import opened
 from tillage.store.objects import Objects, Stored
 
 Answer = TypeVar("Answer")
 
 ROWS = "rows"
 LEFT = "left"
-
-KEY_MARK = "key"
-"""Names in the catalog what tells the project's key from another: 128 bits made of it, by a name no table can have."""
-
-_OTHER_KEY = "Set TILLAGE_KEY to the key that the store was made with, or restore its key file; or start a new store."
 
 
 class Chunk(NamedTuple):
@@ -145,7 +137,7 @@ class Store:
         self.root = root
         self.catalog = Catalog(root / "catalog.db")
         try:
-            self.keys = _keys(root / "key", self.catalog)
+            self.keys = opened(root / "key", self.catalog)
         except BaseException:
             self.catalog.close()
             raise
@@ -543,24 +535,6 @@ class Store:
         with self.catalog.transaction():
             self.catalog.write_many("INSERT OR REPLACE INTO memo VALUES (?, ?)", [(k, dump(v)) for k, v in results])
             reach("memo.commit")
-
-
-def _keys(path: Path, catalog: Catalog) -> Keyring:
-    """The project's key, once it is known to be the one that this store's row_ids were made with.
-
-    Under another key every row that is read again would get another id, and stand in its table twice.
-    """
-    known = catalog.meta(KEY_MARK)
-    if known is not None and not path.exists() and not os.environ.get("TILLAGE_KEY"):
-        raise Denied(f"The key of this store is gone: there is no {path}, and TILLAGE_KEY is not set.", fix=_OTHER_KEY)
-    keys = Keyring.open(path)
-    mark = hmac.digest(keys.subkey("seed"), b"\0mark", sha256).hex()[:32]
-    if known is None:
-        catalog.set_meta(KEY_MARK, mark)
-    elif known != mark:
-        where = "TILLAGE_KEY" if os.environ.get("TILLAGE_KEY") else path
-        raise Denied(f"The key in {where} is not the one that this store was made with.", fix=_OTHER_KEY)
-    return keys
 
 
 FEW = 64
