@@ -25,6 +25,7 @@ import tillage
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 OURS = sorted(path for folder in ("src", "tests", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py"))
+COMPILED = sorted((SRC / "tillage/text/c").iterdir())
 LONGEST = 600
 NAMELESS = re.compile(r"(^|_)(utils?|common|helpers?|misc|managers?)(_|$)")
 
@@ -90,7 +91,7 @@ def test_the_scans_see_the_project() -> None:
     assert {SRC / "tillage/core/step.py", Path(__file__)} <= set(OURS)
 
 
-@pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*OURS, *COMPILED], ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_holds_one_idea(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST
     assert not NAMELESS.search(path.stem), f"{path.name} says nothing about what it holds"

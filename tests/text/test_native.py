@@ -15,7 +15,10 @@ import polars as pl
 import pytest
 
 from tests.text.native_cases import CASES
+from tillage.text.measures import tokens
 from tillage.text.native import compiled, handed
+from tillage.text.repetition import ngram_limits, ngrams_over
+from tillage.text.unicode import blocks
 
 ROOT = Path(__file__).parents[2]
 COMPILER = shutil.which("cc")
@@ -196,6 +199,22 @@ def test_groups_of_what_is_not_there_are_refused(wrong: dict[str, list[int]]) ->
         else:
             with pytest.raises(ValueError, match="that are not there"):
                 compiled.components(hashes, first, last, members, sizes, 0.5, np.arange(2))
+
+
+@pytest.mark.skipif(compiled is None, reason="there is no compiler here")
+@pytest.mark.parametrize("n", [2, 3])
+def test_shares_of_ngrams_are_exact(n: int) -> None:
+    """At every limit that a share can equal; words cross the windows of 64 bytes in which texts are read."""
+    words = ["ab", "sentences", "of", "every-length", "w" * 70, "\u53d1\u70e7", "caf\u00e9"]
+    chance = np.random.default_rng(n)
+    for size in (6, 12, 18, 24):
+        text = pl.Series([" ".join(chance.choice(words, size))])
+        block, one = next(blocks(text)), np.ones(1, dtype=np.bool_)
+        signs = len(text[0].replace(" ", ""))
+        for part in range(signs + 1):
+            limits = {n: part / signs}
+            here = ngrams_over(text, limits, limits, one)
+            assert here == ngram_limits(block, tokens(block), limits, limits, one), (text[0], part)
 
 
 def sanitized(folder: Path) -> tuple[Path, str]:
