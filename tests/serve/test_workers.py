@@ -15,7 +15,7 @@ import pytest
 
 from tests.serve import running
 from tests.serve.clients import ROW, asked, end_under_load, load, nothing_old_was_lost, nothing_was_dropped
-from tests.serve.running import Server, lay, stored, tillage, until
+from tests.serve.running import LEARNER, Server, lay, stored, tillage, until
 from tests.serve.test_routing import PLAN
 from tillage.serve.metrics import Metrics, summed
 
@@ -162,7 +162,22 @@ def test_kill_9_loses_no_acknowledged_label_and_nothing_older_than_a_second(whol
         assert nothing_old_was_lost(clients, folder, killed)
 
 
-def test_what_cannot_be_served_is_said_once(folder: Path) -> None:
+SLOW = """
+import os, pathlib, sys
+if "tillage.face.serving_worker" in sys.orig_argv:
+    pathlib.Path(f"{os.getpid()}.worker").touch()
+    while len(found := [int(path.stem) for path in pathlib.Path().glob("*.worker")]) < 2:
+        time.sleep(0.01)
+    if os.getpid() == min(found):
+        time.sleep(3)
+"""
+"""Worker 1 is behind the other."""
+
+
+@pytest.mark.parametrize("more", ["", SLOW])
+def test_what_cannot_be_served_is_said_once(more: str, folder: Path) -> None:
+    (folder / "own.py").write_text(LEARNER + more)
+    tillage(folder, "run")
     with pytest.raises(AssertionError, match="more than --memory 10") as error:
         tillage(folder, "serve", "--port", "0", "--workers", "2", "--memory", "20")
     assert str(error.value).count("more than --memory") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from tillage import __version__
@@ -20,25 +21,24 @@ def main() -> int:
     told = json.load(sys.stdin)
     root = Path(told["root"])
     tls = (Path(told["tls"][0]), Path(told["tls"][1])) if told["tls"] else None
-    try:
-        plan = parse(told["plan"], root, registry()).model_copy(update={"store": Path(told["store"])})
-        with project_of(plan, ran=True) as project:
-            work(
-                project,
-                channel=told["channel"],
-                listener=told["listener"],
-                token=told["token"],
-                version=__version__,
-                hosts=told["hosts"],
-                tls=tls,
-                memory=told["memory"],
-                traces=Traces(told["otel"], __version__) if told["otel"] else None,
-            )
-    except TillageError as error:
-        if told["number"] == 1:  # the others have met the same
+    with ExitStack() as opened:
+        try:
+            plan = parse(told["plan"], root, registry()).model_copy(update={"store": Path(told["store"])})
+            project = opened.enter_context(project_of(plan, ran=True))
+        except TillageError as error:
             sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
+            return error.exit_code
+        return work(
+            project,
+            channel=told["channel"],
+            listener=told["listener"],
+            token=told["token"],
+            version=__version__,
+            hosts=told["hosts"],
+            tls=tls,
+            memory=told["memory"],
+            traces=Traces(told["otel"], __version__) if told["otel"] else None,
+        )
 
 
 if __name__ == "__main__":

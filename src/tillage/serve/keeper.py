@@ -74,7 +74,7 @@ class Keeper:
         self, store: Store, command: Sequence[str], told: Mapping[str, Any], listener: socket.socket, workers: int,
         note: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """`command`: starts a worker, which reads `told` (JSON), with its number, on standard input."""
+        """`command`: starts a worker, which reads `told` (JSON) on standard input."""
         self._command, self._told, self._listener = list(command), dict(told), listener
         self._bringing = Bringing()
         self._kept = PredictionLog(store, self._bringing, delay=segments.DELAY - DELAY)
@@ -176,7 +176,7 @@ class Keeper:
 
     def _start(self, number: int) -> _Worker:
         mine, its = socket.socketpair()
-        told = {**self._told, "number": number, "listener": self._listener.fileno(), "channel": its.fileno()}
+        told = {**self._told, "listener": self._listener.fileno(), "channel": its.fileno()}
         process = subprocess.Popen(  # noqa: S603 - our own command, and no shell
             self._command,
             stdin=subprocess.PIPE,

@@ -17,13 +17,13 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from tillage.core.errors import Unavailable, UsageError
+from tillage.core.errors import TillageError, Unavailable, UsageError
 from tillage.flow.run import Project
 from tillage.serve.application import Application
 from tillage.serve.bringing import Bringing
@@ -107,10 +107,11 @@ def work(
     tls: tuple[Path, Path] | None,
     memory: int | None,
     traces: Traces | None,
-) -> None:
-    """Serve as one worker of several, until SIGTERM or until the keeper is gone.
+) -> int:
+    """Serve as one worker of several, until SIGTERM or until the keeper is gone; the exit code.
 
-    `channel` and `listener`: the descriptors of the socket to the keeper and of that which listens.
+    `channel` and `listener`: the descriptors of the socket to the keeper and of that which listens. What cannot be
+    served is told to the keeper: every worker meets it, and it is to be said once.
     """
     own = Work(socket.socket(fileno=channel))
 
@@ -118,20 +119,26 @@ def work(
         with contextlib.suppress(Unavailable):
             own.keeper.tell(NOTE, text.encode())
 
-    services = services_of(project, note, Budget(memory))
-    application = Application(services, PredictionLog(project.store, log=own.log_of), Metrics(), version, own)
-    door = Door(application, token, hosts, application.metrics.refused, _tokens(project), traces)
+    def ready(names: Iterable[str]) -> None:
+        own.keeper.tell(READY, json.dumps(list(names)).encode())
 
-    def ready() -> None:
-        own.keeper.tell(READY, json.dumps(list(services)).encode())
-
+    ended = True
     try:
-        asyncio.run(_live(door, application, _Shared(fileno=listener), ready, note, tls))
+        services = services_of(project, note, Budget(memory))
+        application = Application(services, PredictionLog(project.store, log=own.log_of), Metrics(), version, own)
+        door = Door(application, token, hosts, application.metrics.refused, _tokens(project), traces)
+        try:
+            asyncio.run(_live(door, application, _Shared(fileno=listener), lambda: ready(services), note, tls))
+        finally:
+            ended = _closed(application, traces)
+    except TillageError as error:
+        note(str(error))
+        return error.exit_code
     finally:
-        ended = _closed(application, traces)
         own.keeper.close()
     if not ended:
         _leave(lambda _: None)
+    return 0
 
 
 class _Shared(socket.socket):
