@@ -69,8 +69,10 @@ def serving(folder: Path, workers: int = 1) -> Iterator[tuple[str, int]]:
     command = [sys.executable, *TILLAGE, "serve", "--port", "0", "--json", "--workers", str(workers)]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())["address"], process.pid
-        process.terminate()
+        try:
+            yield json.loads(process.stdout.readline())["address"], process.pid
+        finally:
+            process.terminate()
         if process.wait(20):
             raise RuntimeError(f"the server ended with {process.returncode}")
 

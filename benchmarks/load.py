@@ -24,7 +24,10 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 def cpu(pid: int) -> float:
     """CPU seconds of a process so far, those of its threads included, and of the children that it has seen end."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:  # it has ended: who started it has its seconds
+        return 0.0
     return sum(int(field) for field in fields[11:15]) / TICK
 
 
@@ -115,11 +118,10 @@ def main() -> None:
     given = parser.parse_args()
     bodies = requests_of(given.address, given.path, given.body, given.token)
     drive(given.address, bodies, max(given.requests // 10, 20), given.connections, given.seconds)
-    every = family(given.pid)
-    before, began = sum(map(cpu, every)), time.perf_counter()
+    before, began = sum(map(cpu, family(given.pid))), time.perf_counter()
     latencies, failed = drive(given.address, bodies, given.requests, given.connections, given.seconds)
     wall = time.perf_counter() - began
-    used = sum(map(cpu, every)) - before
+    used = sum(map(cpu, family(given.pid))) - before
     latencies.sort()
     told = {
         "requests": len(latencies),
