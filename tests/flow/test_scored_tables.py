@@ -184,7 +184,8 @@ def test_an_erasure_after_which_the_model_cannot_be_learnt_takes_its_answers(sho
 def test_a_run_without_a_scored_table_loads_nothing_of_scoring(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,n\n1,2\n")
     (tmp_path / "tillage.yaml").write_text("project: p\ntables: {notes: {collect: {files: '*.csv'}, key: id}}\n")
-    script = "import sys, tillage.face.main as m; m.ended(['run']); sys.exit('tillage.flow.score' in sys.modules)"
+    script = "import sys, tillage.face.main as m; code = m.ended(['run'])"
+    script += "; sys.exit(code or 'tillage.flow.score' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
 
 
