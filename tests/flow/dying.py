@@ -28,7 +28,7 @@ UNAVAILABLE = 69
 def shrink() -> None:
     """The sizes of `world.small_chunks`, for a process without pytest."""
     chunking.LEAST_ROWS, chunking.MOST_CHUNKS = 5, 8
-    index.PAGE_ROWS, index.PAGE_BYTES, index.MANY_DELTAS = 4, 1, 3
+    index.PAGE_ROWS, index.MANY_DELTAS = 4, 3
     locate.MANY_RUNS = 2
     objects.SMALL = 1200
     results.NEIGHBOURS = 2

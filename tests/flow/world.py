@@ -57,7 +57,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunking, "LEAST_ROWS", 5)
     monkeypatch.setattr(chunking, "MOST_CHUNKS", 8)
     monkeypatch.setattr(index, "PAGE_ROWS", 4)
-    monkeypatch.setattr(index, "PAGE_BYTES", 1)
     monkeypatch.setattr(index, "MANY_DELTAS", 3)
     monkeypatch.setattr(locate, "MANY_RUNS", 2)
     monkeypatch.setattr("tillage.flow.compact.SLACK", 6)

@@ -10,7 +10,7 @@ from tests.flow.world import KEY, World, small_chunks
 from tests.laws.budget import bound, snapshot
 from tests.laws.worlds import KindsWorld
 from tillage.face.rooms import project
-from tillage.store.index import PAGE_BYTES
+from tillage.store.index import PAGE_ROWS
 
 EDITS = 5
 
@@ -94,4 +94,4 @@ def test_appending_to_a_big_table_costs_what_was_appended(tmp_path: Path, monkey
         assert cut.touched["notes"] <= 2 * NEW
         assert cut.touched["clean"] <= 2 * NEW + 1
         for table in ("single", "cities", "bayes"):  # one key: one page of the index, and what waits to be folded in
-            assert cut.touched[table] <= PAGE_BYTES // 32 + 4 * NEW  # 32 bytes an entry at least
+            assert cut.touched[table] <= PAGE_ROWS + 4 * NEW

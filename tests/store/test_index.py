@@ -31,7 +31,6 @@ def spread(n: int) -> int:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(os, "fsync", lambda fd: None)
-    monkeypatch.setattr(index, "PAGE_BYTES", 1)  # pages by their rows, as those of heavy entries
     opened = Store(tmp_path)
     opened.catalog.rows("PRAGMA synchronous=OFF")
     yield opened
@@ -180,16 +179,6 @@ def test_pages_of_the_size_that_is_used(store: Store) -> None:
     assert now.pages == 4
     for n, key in enumerate(keys):
         assert len(read(store, [key])) == sum(m % 7 == n for m in range(PAGE_ROWS * 2 + 7))
-
-
-def test_light_entries_fill_a_page_by_bytes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """40 bytes an entry: 512 of them, where 64 would do for heavy ones."""
-    monkeypatch.setattr(index, "PAGE_ROWS", 64)
-    monkeypatch.setattr(index, "PAGE_BYTES", 512 * 40)
-    change(store, [(spread(n), spread(-n - 5), "12345678") for n in range(512 * 4)], [])
-    assert Index(store, "t", "keys").pages == 4
-    change(store, [(spread(-n), spread(n + 5), "x" * 2_000) for n in range(512)], [])
-    assert Index(store, "t", "keys").pages == 64
 
 
 def test_what_was_read_whole_is_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

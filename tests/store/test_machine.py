@@ -388,7 +388,6 @@ class StoreMachine(RuleBasedStateMachine):
 
 def test_a_store_against_a_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "PAGE_ROWS", 4)  # many pages of few rows
-    monkeypatch.setattr(index, "PAGE_BYTES", 1)
     monkeypatch.setattr(os, "fsync", lambda fd: None)
     monkeypatch.setenv("TILLAGE_KEY", "5a" * 32)
     StoreMachine.steps = StoreMachine.versions = 0

@@ -19,8 +19,6 @@ from tillage.store.tables import Chunk, Draft, NewChunk, Store
 
 KEY = "_key"
 PAGE_ROWS = 256
-PAGE_BYTES = 1 << 17
-"""A page holds about so many rows at least, or so many bytes where that is more: what weighs less costs no less."""
 MOST_PAGES = 256
 DELTA = -1
 MANY_DELTAS = 12
@@ -127,8 +125,7 @@ class Index:
         if whole.is_empty():
             return
         pages = 1
-        rows = max(PAGE_ROWS, PAGE_BYTES * whole.height // max(1, int(whole.estimated_size())))
-        while pages < MOST_PAGES and pages * rows < whole.height:
+        while pages < MOST_PAGES and pages * PAGE_ROWS < whole.height:
             pages *= 2
         numbers = self._page(whole[KEY], pages).to_numpy()
         order = np.argsort((numbers - pages).astype(np.uint16), kind="stable")  # within a page as they came
