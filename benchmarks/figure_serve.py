@@ -77,9 +77,25 @@ def serving(folder: Path, workers: int = 1) -> Iterator[tuple[str, int]]:
             raise RuntimeError(f"the server ended with {process.returncode}")
 
 
-def paced(address: str, model: str, seconds: float, dripping: int = 0) -> dict[str, float]:
+@contextmanager
+def dripping(address: str, model: str) -> Iterator[None]:
+    """Clients that drip on a server, from a process of their own."""
+    command = [sys.executable, BENCHMARKS / "dripping.py", address, f"/v1/models/{model}", "--clients", str(DRIPPING)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            if str(DRIPPING) not in process.stdout.readline():
+                raise RuntimeError("the clients that drip could not connect")
+            yield
+            if process.poll() is not None:
+                raise RuntimeError("the clients that drip ended before the load did")
+        finally:
+            process.terminate()
+
+
+def paced(address: str, model: str, seconds: float) -> dict[str, float]:
     """What a load at the fixed rate met."""
-    options = ("--token", TOKEN, "--rate", str(RATE), "--seconds", str(seconds), "--drip", str(dripping))
+    options = ("--token", TOKEN, "--rate", str(RATE), "--seconds", str(seconds))
     told: dict[str, float] = json.loads(
         python(BENCHMARKS / "paced.py", address, f"/v1/models/{model}", NUMBERS, *options).out
     )
@@ -168,7 +184,9 @@ def main() -> None:
             short = 3 if given.quick else 10
             ratios = []
             for _ in range(given.repetitions):
-                alone, beside = paced(address, "graph", short), paced(address, "graph", short, DRIPPING)
+                alone = paced(address, "graph", short)
+                with dripping(address, "graph"):
+                    beside = paced(address, "graph", short)
                 ratios.append(beside["p99_ms"] / alone["p99_ms"])
                 steady += [alone, beside]
             swaps = 10 if given.quick else 100

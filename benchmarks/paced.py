@@ -1,4 +1,4 @@
-"""A load at a fixed rate on a server, with or without clients that drip beside it; it ends by itself.
+"""A load at a fixed rate on a server; it ends by itself.
 
 Latency counts from when a request was due, so that a server that falls behind does not slow its own measure down. One
 process, one selector. Prints one JSON object: requests, failures, median and 99th percentile in milliseconds.
@@ -6,22 +6,16 @@ process, one selector. Prints one JSON object: requests, failures, median and 99
 
 from __future__ import annotations
 
-import contextlib
 import json
 import selectors
-import socket
 import statistics
 import time
 from collections import deque
 from itertools import cycle
-from urllib.parse import urlsplit
 
 from load import connected, options, requests_of, whole
 
 CONNECTIONS = 16
-DRIP = 0.25
-"""Seconds between two drops of a dripping client. The clients are not in step: 500 drops at once would hold this driver
-for milliseconds, which it would take for the server's; tools that attack so send one every ten seconds."""
 
 
 def main() -> None:
@@ -29,14 +23,8 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--drip", type=int, default=0, metavar="N", help="clients whose heads never end")
     given = parser.parse_args()
     bodies = cycle(requests_of(given.address, given.path, given.body, given.token))
-    dripping: list[socket.socket] = []
-    for _ in range(given.drip):
-        made = connected(given.address)
-        made.sendall(f"POST {given.path} HTTP/1.1\r\nHost: {urlsplit(given.address).netloc}\r\n".encode())
-        dripping.append(made)
     selector = selectors.DefaultSelector()
     free = deque(
         connected(given.address) for _ in range(CONNECTIONS)
@@ -44,7 +32,6 @@ def main() -> None:
     latencies, failed, sent = list[float](), 0, 0
     began = time.perf_counter()
     every = int(given.rate * given.seconds)
-    dropped = 0
     while len(latencies) < every and time.perf_counter() < began + given.seconds + 20:
         now = time.perf_counter()
         while sent < every and free and now >= began + sent / given.rate:
@@ -52,13 +39,7 @@ def main() -> None:
             selector.register(taken, selectors.EVENT_READ, [b"", began + sent / given.rate])
             taken.sendall(next(bodies))
             sent += 1
-        while dripping and now >= began + dropped * DRIP / len(dripping):
-            with contextlib.suppress(OSError):  # given up by the server, as it should be
-                dripping[dropped % len(dripping)].sendall(b"X: 1\r\n")
-            dropped += 1
         due = began + sent / given.rate - now if sent < every and free else 0.05
-        if dripping:
-            due = min(due, began + dropped * DRIP / len(dripping) - now)
         for key, _ in selector.select(max(min(due, 0.05), 0)):
             held, open_ = key.data, key.fileobj
             got = open_.recv(1 << 16)  # type: ignore[union-attr]
@@ -73,7 +54,7 @@ def main() -> None:
             else:
                 open_.close()  # type: ignore[union-attr]
                 free.append(connected(given.address))
-    for each in [*dripping, *free]:
+    for each in free:
         each.close()
     latencies.sort()
     told = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tillage.serve.protocol import _head
+from tillage.serve.protocol import AT_ONCE, LOOK, PAUSE, _head, watch
 
 
 @pytest.mark.parametrize("bad", [b"a\r\nset-cookie: b", b"a\nb", b"\x00", b"\xff", b""])
@@ -19,3 +21,36 @@ def test_a_head_says_its_status_and_whether_the_connection_is_closed() -> None:
         b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n",
         True,
     )
+
+
+class Late:
+    """A connection whose deadline is over until it is given up."""
+
+    def __init__(self, given_up: list[float]) -> None:
+        self.transport, self._given_up, self._open = self, given_up, True
+
+    def late(self, now: float) -> bool:
+        return self._open
+
+    def abort(self) -> None:
+        self._open = False
+        self._given_up.append(asyncio.get_running_loop().time())
+
+
+def test_many_connections_that_are_late_together_do_not_hold_the_others_up() -> None:
+    given_up: list[float] = []
+
+    async def others() -> int:
+        """The most that are given up between two turns of another's work."""
+        watching = asyncio.create_task(watch([Late(given_up) for _ in range(3 * AT_ONCE + 1)]))
+        most = before = 0
+        while len(given_up) <= 3 * AT_ONCE:
+            await asyncio.sleep(0)
+            most, before = max(most, len(given_up) - before), len(given_up)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        return most
+
+    assert asyncio.run(asyncio.wait_for(others(), 20)) == AT_ONCE
+    assert given_up[-1] - given_up[0] >= 3 * PAUSE * 0.9
+    assert given_up[-1] - given_up[0] < LOOK * 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -36,6 +36,10 @@ LINGER = 2.0
 HEAD_BYTES = 32 << 10
 """Bytes of a head: request line and headers."""
 
+TAKEN = 64 << 10
+"""Bytes that are taken off a connection at once. asyncio's own buffer of 256 kB is mapped anew for each call, which can
+cost more than to take a short request."""
+
 PIECE = 16 << 10
 """Bytes that the parser is fed at once. It does not say where in them a request began that follows another, so such a
 head may have as many more."""
@@ -49,8 +53,11 @@ _FULL = (
 )
 
 
-LOOK = 0.5
-"""Seconds between two looks at the clock; one timer a connection, where one a deadline would cost more than a Map."""
+LOOK = 0.25
+"""Seconds between two looks for connections to give up; a timer for each deadline would cost more than a Map."""
+
+AT_ONCE, PAUSE = 16, 0.005
+"""Connections that are given up at once, and seconds until more of them are: requests are answered in between."""
 
 
 class _Answer:
@@ -118,12 +125,14 @@ _CLOSES = (b"connection", b"close")
 _PRINTED = re.compile(rb"[ -~]+")
 
 
-class GuardedProtocol(HttpToolsProtocol):
+class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """uvicorn's protocol on httptools, with deadlines and a limit of connections."""
+
+    _taken = memoryview(bytearray(TAKEN))
+    """What was taken last, of any connection: it is looked at before the next is."""
 
     _until: float | None = None
     """When the connection is given up."""
-    _look: asyncio.TimerHandle | None = None
     _reading = False
     """Whether a request has begun to come and is not whole."""
     _lingers = False
@@ -141,7 +150,14 @@ class GuardedProtocol(HttpToolsProtocol):
             transport.close()
             return
         self._until = self.loop.time() + HEAD
-        self._look = self.loop.call_later(LOOK, self._watch)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where what comes is put."""
+        return self._taken
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes came."""
+        self.data_received(bytes(self._taken[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser by pieces, unless a head grows too long, or nothing more is wanted."""
@@ -212,17 +228,23 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more to wait for."""
-        if self._look is not None:
-            self._look.cancel()
-        super().connection_lost(exc)
+    def late(self, now: float) -> bool:
+        """Whether the connection is to be given up, by the clock of the event loop."""
+        return self._until is not None and now > self._until
 
-    def _watch(self) -> None:
-        if self._until is not None and self.loop.time() > self._until:
-            self.transport.abort()
-            return
-        self._look = self.loop.call_later(LOOK, self._watch)
+
+async def watch(connections: Collection[Any]) -> None:
+    """Give up the connections of a server whose deadline is over; without end.
+
+    Many can be late at the same time, who came at the same time: to close them all at once would hold the others up.
+    """
+    clock = asyncio.get_running_loop().time
+    while True:
+        now = clock()
+        late = [each for each in connections if each.late(now)]
+        for each in late[:AT_ONCE]:
+            each.transport.abort()
+        await asyncio.sleep(PAUSE if late else LOOK)
 
 
 def config(app: Any) -> dict[str, Any]:
@@ -238,5 +260,5 @@ def config(app: Any) -> dict[str, Any]:
         "date_header": True,
         "proxy_headers": False,
         "timeout_graceful_shutdown": ENDING,
-        "backlog": 1024,
+        "backlog": 1,  # connections that are taken at once; how many may wait the listener has been told
     }

@@ -95,6 +95,8 @@ def services_of(project: Project, note: Callable[[str], None], budget: Budget | 
             out[name] = Routed(project, service, Served(project, service, budget=budget))
         except TillageError as error:
             note(f"Model '{name}' is not served under its own name: {error}")
-    if not out:
+    if not project.plan.models:
         raise InputMissing("There is nothing to serve: the plan has no model.", fix="Add one under 'models'.")
+    if not out:
+        raise InputMissing("There is nothing to serve.", fix="Do what is said of each model above.")
     return out

@@ -31,7 +31,7 @@ from tillage.serve.door import Door, is_loopback
 from tillage.serve.memory import Budget
 from tillage.serve.metrics import Metrics
 from tillage.serve.predictions import PredictionLog
-from tillage.serve.protocol import MOST_CONNECTIONS, config
+from tillage.serve.protocol import MOST_CONNECTIONS, config, watch
 from tillage.serve.routing import services_of
 from tillage.serve.scoped_tokens import Tokens
 from tillage.serve.service import Loaded, Served, Unfit
@@ -44,6 +44,9 @@ LOOK = 1.0
 
 LEAD = 0.5
 """Seconds for which a server that is told to end still takes connections, saying that it is not ready."""
+
+WAITING = 1024
+"""Connections that may wait to be taken."""
 
 LOCK = "@serve"
 
@@ -128,7 +131,7 @@ def work(
         application = Application(services, PredictionLog(project.store, log=own.log_of), Metrics(), version, own)
         door = Door(application, token, hosts, application.metrics.refused, _tokens(project), traces)
         try:
-            asyncio.run(_live(door, application, _Shared(fileno=listener), lambda: ready(services), note, tls))
+            asyncio.run(_live(door, application, _Listener(fileno=listener), lambda: ready(services), note, tls))
         finally:
             ended = _closed(application, traces)
     except TillageError as error:
@@ -139,13 +142,6 @@ def work(
     if not ended:
         _leave(lambda _: None)
     return 0
-
-
-class _Shared(socket.socket):
-    """A listening socket that several processes take connections from, one at a time, so that each has its share."""
-
-    def listen(self, backlog: int = 0) -> None:
-        """It does: how many may wait was said by who made it."""
 
 
 def _tokens(project: Project) -> Tokens:
@@ -206,20 +202,28 @@ def refuse_open(host: str, token: str | None) -> None:
         )
 
 
+class _Listener(socket.socket):
+    """A listening socket whose connections are taken one at a time: between them requests are answered, and where
+    several processes listen each has its share. asyncio would take as many at once as may wait, and says so here."""
+
+    def listen(self, backlog: int = 0) -> None:
+        """It does: how many may wait was said by who made it."""
+
+
 @contextlib.contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
     """A listening socket; Unavailable when it cannot be had."""
     name = host.strip("[]")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)  # without its protocol asyncio would not set TCP_NODELAY
+        listener = _Listener(family, kind, protocol)  # without its protocol asyncio would not set TCP_NODELAY
     except OSError as error:
         raise Unavailable(f"{host} is no address of this machine: {error.strerror}.", fix="Use 127.0.0.1.") from error
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
-            listener.listen(1024)
+            socket.socket.listen(listener, WAITING)
         except OSError as error:
             why = f"{host}:{port} cannot be listened on: {error.strerror}."
             raise Unavailable(why, fix="Choose another --port; 0 takes any that is free.") from error
@@ -245,8 +249,6 @@ async def _live(
 ) -> None:
     _more_files()
     more: dict[str, Any] = {"ssl_certfile": tls[0], "ssl_keyfile": tls[1]} if tls else {}
-    if isinstance(listener, _Shared):
-        more["backlog"] = 1  # connections that are taken at once
     server = _Uvicorn(uvicorn.Config(**{**config(door), **more}, lifespan="off", log_level="error"))
     loop = asyncio.get_running_loop()
 
@@ -264,7 +266,10 @@ async def _live(
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
-    tending = asyncio.create_task(_tend(application, note))
+    beside = [
+        asyncio.create_task(_tend(application, note)),
+        asyncio.create_task(watch(server.server_state.connections)),
+    ]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not (server.started or serving.done()):
         await asyncio.sleep(0.01)
@@ -273,9 +278,10 @@ async def _live(
     try:
         await serving
     finally:
-        tending.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await tending
+        for task in beside:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 def _join(application: Application, own: Work, note: Callable[[str], None], end: Callable[[], None]) -> None:
