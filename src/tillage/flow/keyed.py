@@ -307,9 +307,10 @@ def run_whole(
     source = stage.inputs["rows"]
     _follow_input(run)
     index, seen = run.index(), run.last.inputs.get(source, 0) if run.last else 0
-    came = list(engine.each(step.entries, run.rows_in("rows")))
+    again = step.recalled() if step.reads_again() else ()
+    came = list(engine.each(lambda rows: drop_columns(step.entries(rows), *again), run.rows_in("rows")))
     every = bool(came and step.recalled()) and index.whole(pl.concat([entries[KEY] for entries in came]))
-    asked = Asked(store, stage, step, index, seen, every=every)
+    asked = Asked(store, stage, step, index, seen, every=every, came=run.arrived, engine=engine)
     out = run.changes["rows"].removed
     if every and out and not run.changes["rows"].gone:  # no row need be read, whose heavy columns no entry keeps
         went = [index.of(pl.concat([gone for _, gone in out]))]

@@ -6,9 +6,10 @@ deltas weigh an eighth of the pages they are folded in. Keys are uniform 128-bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,8 @@ AT_ONCE = 1 << 16
 
 
 _NONE = pl.Series(ID, dtype=pl.UInt128)
+
+Out = TypeVar("Out")
 
 
 class Index:
@@ -204,10 +207,25 @@ class Overlay:
     0
     """
 
-    def __init__(self, entries: pl.DataFrame | None = None, recalled: Sequence[str] = ()) -> None:
-        """`recalled`: columns that `read` leaves out."""
+    def __init__(
+        self,
+        entries: pl.DataFrame | None = None,
+        recalled: Sequence[str] = (),
+        came: pl.DataFrame | None = None,
+    ) -> None:
+        """`recalled`: columns that `read` leaves out; `came`: the rows that come with the change."""
         self.entries = entries if entries is not None else pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
         self.recalled = tuple(recalled)
+        self.came = came
+
+    def known(self) -> bool:
+        """Whether there is any entry."""
+        return self.entries.height > 0
+
+    def each(self, rows: pl.Series, work: Callable[[pl.DataFrame], Out]) -> Iterator[Out]:
+        """What `work` makes of the rows that came."""
+        if self.came is not None:
+            yield work(only(self.came, rows))
 
     def read(self, keys: pl.Series) -> pl.DataFrame:
         """All entries under `keys`."""
