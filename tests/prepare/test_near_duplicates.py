@@ -113,7 +113,9 @@ def test_changes_add_up_to_brute_force(similarity: float, by_day: bool) -> None:
             came = [{"_id": i, **values} for i, values in upserts.items()]
             table |= {row["_id"]: row for row in came}
             added, removed = step.entries(frame(came)), step.entries(frame(gone))
-            changed = step.change(index, added, removed)
+            index.came = frame(came)
+            light = added.drop("text") if len(table) % 2 else added  # whose texts are read again
+            changed = step.change(index, light, removed)
             kept = index.entries.join(removed.select(ID).unique(), on=ID, how="anti")
             index = Overlay(pl.concat([kept, added]))
             assert changed.columns == ["_id", "_reason", "_into"]

@@ -65,6 +65,15 @@ def shingles(chance: np.random.Generator) -> None:
         np.testing.assert_array_equal(here, there)
 
 
+def sets(chance: np.random.Generator) -> None:
+    """`text.shingles.sets`; texts of few words have shingles that come again."""
+    module = import_module("tillage.text.shingles")
+    words = [" ".join(chance.choice(["a", "bc", "\u4e00"], int(size))) for size in chance.integers(0, 300, 4)]
+    some = pl.concat([(spoken if chance.random() < 0.6 else texts)(chance), pl.Series("text", words)])
+    for here, there in zip(module.sets(some), twin(module, lambda: module.sets(some)), strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
 def buckets(chance: np.random.Generator) -> None:
     """`text.minhash.buckets`."""
     from tillage.text import minhash

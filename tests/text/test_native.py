@@ -173,6 +173,13 @@ def test_shingles_and_buckets_of_other_lengths_are_refused() -> None:
             compiled.shingles(tokens, bounds, five, five, np.array(wrong), out)
     with pytest.raises(ValueError, match="places has 16 bytes, not 5 items of 8"):
         compiled.shingles(tokens, bounds, two, five, np.array([0, 3]), out)
+    starts = np.array([0, 0])
+    assert compiled.sets(tokens, bounds, five, five, starts, np.ones(6, dtype=np.uint64)) == 1
+    assert starts.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="out has no room for all shingles"):
+        compiled.sets(tokens, bounds, five, five, starts, np.ones(5, dtype=np.uint64))
+    with pytest.raises(ValueError, match="starts has 8 bytes, not 2 items of 8"):
+        compiled.sets(tokens, bounds, five, five, starts[:1], np.ones(6, dtype=np.uint64))
     compiled.buckets(tokens, bounds, five, five, four, four, two, two, two)
     with pytest.raises(ValueError, match="factors has 8 bytes, not 4 items of 4"):
         compiled.buckets(tokens, bounds, five, five, four[:2], four, two, two, two)

@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
@@ -233,11 +233,18 @@ class Algebraic(Group):
         return self.finish(self.partial(rows[self.ports[0]]))
 
 
+Out = TypeVar("Out")
+
+
 class Keyed(Protocol):
     """What a Whole with `change` may ask of its state: entries (`_key`, `_id`, payload) read by key.
 
     It may ask again, with keys that an answer led it to; each answer costs the pages of the keys asked for.
     """
+
+    def known(self) -> bool:
+        """Whether there is any entry; in a first run there is none."""
+        ...
 
     def read(self, keys: pl.Series) -> pl.DataFrame:
         """All entries under these keys as they stood before this change, without the columns that are `recalled`."""
@@ -254,6 +261,13 @@ class Keyed(Protocol):
         """The keys under which the rows with these ids stand; None where to tell would cost more than to recall them.
 
         So a chain may be followed to its end before anything is recalled, and rows be recalled at once.
+        """
+        ...
+
+    def each(self, rows: pl.Series, work: Callable[[pl.DataFrame], Out]) -> Iterator[Out]:
+        """What `work` makes of the rows with these ids, which came with this change, some of them at a time.
+
+        It is done on as many threads as there are workers, in any order of the rows.
         """
         ...
 
@@ -279,6 +293,13 @@ class Whole(Step):
         """Columns of entries that the index leaves out: heavy ones, which `Keyed.recall` makes of the rows again."""
         return ()
 
+    def reads_again(self) -> bool:
+        """Whether `change` asks `Keyed.each` for what is recalled of added rows, where entries come without it.
+
+        So nobody need hold what is heavy of all rows that come, of which few may be asked for.
+        """
+        return False
+
     def decides_by_key(self) -> bool:
         """Whether a merged row shares a key with its keeper; else a chain of rows may lead from one to the other."""
         return True
@@ -286,8 +307,8 @@ class Whole(Step):
     def change(self, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
         """Decisions (`_id`, `_reason`, `_into`) on every added row and every other whose decision may differ now.
 
-        `added` and `removed` are entries, those removed with or without the columns that are recalled; the runner keeps
-        the index itself up to date.
+        `added` and `removed` are entries, those removed with or without the columns that are recalled, and those added
+        too where it `reads_again`; the runner keeps the index itself up to date.
         """
         raise TypeError(f"{type(self).__name__} does not follow changes")
 

@@ -18,6 +18,7 @@ from tillage.core.step import Fold, Map
 from tillage.flow.engine import Done, Engine, Finished
 from tillage.flow.maps import map_rows, work_key
 from tillage.flow.mending import LOST
+from tillage.flow.readied import Readied
 from tillage.flow.results import clean, fold_key, fold_rows
 from tillage.flow.stages import Stage
 from tillage.store.objects import Stored
@@ -36,8 +37,9 @@ class Ahead:
         stages: Mapping[str, Stage],
         fingerprint: Callable[[Stage], str],
         chains: Callable[[Stage], dict[str, tuple[Map, ...]]],
+        readied: Readied,
     ) -> None:
-        self.store, self.stages, self.engine = store, stages, engine
+        self.store, self.stages, self.engine, self.readied = store, stages, engine, readied
         self._prints = {s.name: fingerprint(s) for s in stages.values() if self._ready(s)}
         self._chains = {s.name: chains(s) for s in stages.values() if s.kind == "map" and s.name in self._prints}
         self._pool = ThreadPoolExecutor(engine.workers, thread_name_prefix="tillage-ahead")
@@ -78,7 +80,7 @@ class Ahead:
         folds = stage.kind == "result" and isinstance(stage.step, Fold) and wanted
         learns = any(self.stages[name].kind == "learn" for name in stage.pinned())  # in this run, perhaps, and anew
         alone = stage.kind == "map" and len(stage.inputs) == 1 and not self.engine.apart and not learns
-        return known and (alone or stage.kind == "gate" or folds)
+        return known and (alone or stage.kind == "gate" or folds or self.readied.wants(stage))
 
     def _follow(self, name: str, stored: Stored, rows: pl.DataFrame) -> list[Done]:
         done: list[Done] = []
@@ -89,11 +91,20 @@ class Ahead:
                 done += self._follow(stage.name, stored, rows)
             elif stage.kind == "map":
                 done += self._map(name, stage, stored, rows)
+            elif stage.kind == "whole":
+                self._enter(stage, stored, rows)
             elif isinstance(stage.step, Fold):
                 key = fold_key(self._prints[stage.name], stored.name, NOTHING)
                 if self.store.recall(key) is None:
                     done.append((key, fold_rows(self.store, stage.step, clean(rows), key)))
         return done
+
+    def _enter(self, stage: Stage, stored: Stored, rows: pl.DataFrame) -> None:
+        """The entries of a Whole, and of those behind it: what it shows of these rows it shows by reference to them."""
+        self.readied.make(stage, stored.name, rows)
+        for other in self.stages.values():
+            if other.name in self._prints and other.kind == "whole" and stage.name in other.inputs.values():
+                self._enter(other, stored, rows)
 
     def _map(self, name: str, stage: Stage, stored: Stored, rows: pl.DataFrame) -> list[Done]:
         done: list[Done] = []

@@ -21,6 +21,7 @@ from tillage.flow.counts import Counts
 from tillage.flow.engine import Engine
 from tillage.flow.maps import ledger
 from tillage.flow.progress import Listener, Progress
+from tillage.flow.readied import Entered, Readied, entered
 from tillage.flow.recall import Asked, cleaned
 from tillage.flow.schema import recorded
 from tillage.flow.showing import shown_among
@@ -95,11 +96,28 @@ class KeyedRun:
             self.touched += rows.height
             self.progress.done += rows.height
             self.listen(self.progress)
-            if self.stage.kind == "whole":
-                self.arrived.append((chunk, rows[[ID, *_parent(self)]]))
-                if len(self.arrived) <= LARGEST_RUN:
-                    self.noted.add(every[ID])
             yield cleaned(self.stage, rows)
+
+    def entries_in(self, engine: Engine, readied: Readied) -> Iterator[pl.DataFrame]:
+        """The entries of the rows that came; their ids are noted."""
+        until = self.changes["rows"].until
+
+        def entries(chunk: Chunk) -> tuple[pl.Series, Entered]:
+            made, hidden = readied.take(self.stage.name, chunk.object), self.store.removed(chunk, until)
+            if made is not None:
+                return made.ids[ID], Entered(without(made.ids, hidden), without(made.entries, hidden))
+            every = self.store.objects.get_frame(chunk.object, chunk.checksum)
+            return every[ID], entered(self.stage, without(every, hidden))
+
+        new = self.changes["rows"].new
+        for chunk, (every, made) in zip(new, engine.each(entries, new), strict=True):
+            self.touched += made.ids.height
+            self.progress.done += made.ids.height
+            self.listen(self.progress)
+            self.arrived.append((chunk, made.ids))
+            if len(self.arrived) <= LARGEST_RUN:
+                self.noted.add(every)
+            yield made.entries
 
     def rows_out(self, port: str) -> Iterator[pl.DataFrame]:
         """The rows that went by a port, as they stood."""
@@ -290,7 +308,7 @@ def _replace(run: KeyedRun, old: pl.DataFrame, new: pl.DataFrame) -> None:
 
 
 def run_whole(
-    store: Store, stage: Stage, fingerprint: str, engine: Engine, listen: Listener
+    store: Store, stage: Stage, fingerprint: str, engine: Engine, listen: Listener, readied: Readied
 ) -> tuple[Draft | None, int, Run | None]:
     """Follow the change where the step can; else compute everything and keep the difference.
 
@@ -307,9 +325,9 @@ def run_whole(
     source = stage.inputs["rows"]
     _follow_input(run)
     index, seen = run.index(), run.last.inputs.get(source, 0) if run.last else 0
-    came = list(engine.each(step.entries, run.rows_in("rows")))
+    came = list(run.entries_in(engine, readied))
     every = bool(came and step.recalled()) and index.whole(pl.concat([entries[KEY] for entries in came]))
-    asked = Asked(store, stage, step, index, seen, every=every)
+    asked = Asked(store, stage, step, index, seen, every=every, came=run.arrived, engine=engine)
     out = run.changes["rows"].removed
     if every and out and not run.changes["rows"].gone:  # no row need be read, whose heavy columns no entry keeps
         went = [index.of(pl.concat([gone for _, gone in out]))]
@@ -324,7 +342,7 @@ def run_whole(
         decisions = step.change(asked, added, removed)
         run.touched += asked.touched
         added, removed = (drop_columns(entries, *step.recalled()) for entries in (added, removed))
-        index.change(run.draft, added, removed)
+        index.change(run.draft, added, removed, engine.each)
         _decide(run, step, source, decisions, added)
     newest = store.latest(source)
     run.draft.columns = newest.columns if newest else {}

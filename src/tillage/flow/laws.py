@@ -448,7 +448,9 @@ def _change(step: Whole, given: Rows, random: Random) -> Iterator[str]:
         added, removed = step.entries(came), step.entries(went)
         if batch % 2:
             removed = drop_columns(removed, *step.recalled())
-        decided = step.change(index, added, removed)
+        index.came = came
+        light = batch // 2 % 2 and step.reads_again()
+        decided = step.change(index, drop_columns(added, *step.recalled()) if light else added, removed)
         index = Overlay(pl.concat([without(index.entries, removed[ID]), added]), step.recalled())
         table = pl.concat([without(table, went[ID]), came])
         known = {i: d for i, d in known.items() if i not in set(went[ID])} | _decisions(decided)

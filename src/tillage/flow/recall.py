@@ -7,31 +7,50 @@ read to find them anyway.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
 import polars as pl
 
-from tillage.core.rows import ID, PARENT, drop_columns
+from tillage.core.rows import ID, PARENT, drop_columns, only
 from tillage.core.step import Whole
+from tillage.flow.engine import Engine
 from tillage.flow.stages import Stage
 from tillage.store.index import KEY, Index
 from tillage.store.locate import candidates
-from tillage.store.tables import ROWS, Store
+from tillage.store.tables import ROWS, Chunk, Store
+
+Out = TypeVar("Out")
 
 
 class Asked:
     """The state of a Whole, as `tillage.core.step.Keyed` has it; `version`: that of the input which the index knows."""
 
     def __init__(
-        self, store: Store, stage: Stage, step: Whole, index: Index, version: int, *, every: bool = False
+        self,
+        store: Store,
+        stage: Stage,
+        step: Whole,
+        index: Index,
+        version: int,
+        *,
+        every: bool = False,
+        came: Sequence[tuple[Chunk, pl.DataFrame]] = (),
+        engine: Engine | None = None,
     ) -> None:
-        """`every`: the whole index will be read for this change."""
+        """`every`: the whole index will be read for this change; `came`: the ids that come with it, by chunk."""
         self.store, self.stage, self.step, self.index, self.version = store, stage, step, index, version
-        self.every = every
+        self.every, self.came, self.engine = every, came, engine or Engine(1)
         self._rows = 0
 
     @property
     def touched(self) -> int:
         """Entries and rows read so far."""
         return self.index.touched + self._rows
+
+    def known(self) -> bool:
+        """Whether there is any entry."""
+        return bool(self.index.chunks)
 
     def read(self, keys: pl.Series) -> pl.DataFrame:
         """All entries under these keys, without the columns that are recalled."""
@@ -51,6 +70,16 @@ class Asked:
         if found:
             return self.step.entries(cleaned(self.stage, pl.concat(found, how="diagonal_relaxed")))
         return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
+
+    def each(self, rows: pl.Series, work: Callable[[pl.DataFrame], Out]) -> Iterator[Out]:
+        """What `work` makes of the rows with these ids that came, chunk by chunk."""
+
+        def one(asked: tuple[Chunk, pl.Series]) -> Out:
+            chunk, wanted = asked
+            return work(only(cleaned(self.stage, self.store.objects.get_frame(chunk.object, chunk.checksum)), wanted))
+
+        asked = [(chunk, only(here, rows)[ID]) for chunk, here in self.came]
+        return self.engine.each(one, [(chunk, wanted) for chunk, wanted in asked if len(wanted)])
 
     def keys_of(self, rows: pl.Series) -> pl.Series | None:
         """The keys under which these rows stand, where the whole index is read for this change; else None."""

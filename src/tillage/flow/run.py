@@ -49,6 +49,7 @@ from tillage.flow.pins import fingerprint_with_pins, refuse_missing
 from tillage.flow.plan import Plan
 from tillage.flow.progress import Listener, silent
 from tillage.flow.quarantine import PART, records
+from tillage.flow.readied import Readied
 from tillage.flow.registry import Registry
 from tillage.flow.results import Refit, load_fitted, load_report, load_result, run_result
 from tillage.flow.schema import recorded
@@ -118,6 +119,7 @@ class Project:
         self.engine = engine or Engine(workers)
         self.outcome = Outcome()
         """What the last run did, also when it raised."""
+        self._readied = Readied()
 
     def close(self) -> None:
         """Let go of the store, and of what the engine started."""
@@ -151,7 +153,11 @@ class Project:
         locks = {self.stages[name].target for name in wanted}
         with self._locked(locks, wait):
             self.check(wanted)
-            bad = self._mending(wanted, outcome, refit, replay)
+            self._readied = Readied(wanted)
+            try:
+                bad = self._mending(wanted, outcome, refit, replay)
+            finally:
+                self._readied = Readied()
         outcome.cpu_s = time.process_time() - cpu
         if rows := sum(outcome.touched.values()):
             self.store.catalog.set_meta(PACE, dump({"rows": rows, "cpu_s": round(outcome.cpu_s, 3)}))
@@ -363,7 +369,7 @@ class Project:
                 *said[:MOST_NOTES],
                 *([f"and {len(said) - MOST_NOTES:,} like these."] * (len(said) > MOST_NOTES)),
             ]
-            with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains) as ahead:
+            with Ahead(store, self.engine, self.stages, self.fingerprint, self.chains, self._readied) as ahead:
                 source = SourceRun(store, stage, self.plan.root, found, ahead, listen)
                 try:
                     reading = source.run()
@@ -386,7 +392,7 @@ class Project:
         elif stage.kind == "group":
             draft, touched = run_group(store, stage, fingerprint, listen)
         elif stage.kind == "whole":
-            draft, touched, located = run_whole(store, stage, fingerprint, self.engine, listen)
+            draft, touched, located = run_whole(store, stage, fingerprint, self.engine, listen, self._readied)
         elif stage.kind == "gate":
             draft, touched = run_gate(store, stage, fingerprint, listen)
         elif stage.kind == "result":

@@ -123,6 +123,10 @@ class DropDuplicates(Whole):
         """The texts of near duplicates."""
         return () if self._near() is None else (TEXT,)
 
+    def reads_again(self) -> bool:
+        """Texts are read again of near duplicates that share a bucket."""
+        return self._near() is not None
+
     def decides_by_key(self) -> bool:
         """Near duplicates are merged along chains."""
         return self._near() is None

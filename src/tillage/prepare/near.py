@@ -4,12 +4,13 @@ Equal texts are one **content**. Each row has an entry under its content, with t
 its content; contents that share a bucket are compared exactly, and those similar enough are linked. Duplicates are the
 connected components of these links. Whether two contents are linked depends on those two alone, so a change can leave
 all components that it does not reach as they are. An entry is 48 bytes, and ten of them a row at similarity 0.8.
-Texts are not kept beside their buckets: the few that a change asks for are read from the rows that bear them.
+Texts are not kept beside their buckets: the few that a change asks for are read from the rows that bear them, also of
+the rows that come, since most of them share no bucket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -25,7 +26,7 @@ from tillage.prepare.touched import KEY, Decide, changed
 from tillage.text.links import Sets, components, similar
 from tillage.text.minhash import Bands, buckets, choose_bands
 from tillage.text.runs import Words, meeting
-from tillage.text.shingles import in_blocks
+from tillage.text.shingles import Shingles, sets
 
 CONTENT = "_content"
 TEXT = "text"
@@ -62,10 +63,7 @@ class Near:
 
         A row without any text (all null) has no bucket: it equals its like and nothing else.
         """
-        require_type(rows, self.columns, "text")
-        joined = pl.concat_str([pl.col(c).cast(pl.String) for c in self.columns], separator=" ", ignore_nulls=True)
-        nothing = pl.all_horizontal(pl.col(c).is_null() for c in self.columns)
-        texts = rows.select(ID, pl.when(~nothing).then(joined.str.to_lowercase()).alias(TEXT), *payload)
+        texts = self.texts(rows, payload)
         hashed = plh.col(TEXT).nchash.xxh3_128()
         contents = pl.when(pl.col(TEXT).is_null()).then(_NULL).otherwise(hashed | _TOP).alias(CONTENT)
         whole = texts.with_columns(contents).with_columns(pl.col(CONTENT).alias(KEY), pl.col(TEXT).fill_null(""))
@@ -83,6 +81,18 @@ class Near:
             pl.when(is_whole).then(TEXT).otherwise(pl.lit("")).alias(TEXT),
         )
 
+    def texts(self, rows: pl.DataFrame, payload: Sequence[pl.Expr] = ()) -> pl.DataFrame:
+        """`_id`, `text` (in lower case; null of a row without any) and the payload."""
+        require_type(rows, self.columns, "text")
+        joined = pl.concat_str([pl.col(c).cast(pl.String) for c in self.columns], separator=" ", ignore_nulls=True)
+        nothing = pl.all_horizontal(pl.col(c).is_null() for c in self.columns)
+        return rows.select(ID, pl.when(~nothing).then(joined.str.to_lowercase()).alias(TEXT), *payload)
+
+    def cut(self, rows: pl.DataFrame) -> tuple[pl.Series, Shingles]:
+        """The ids of these rows, and the sets of their shingles."""
+        texts = self.texts(rows)
+        return texts[ID], sets(texts[TEXT], lowered=True)
+
     def decide(self, entries: pl.DataFrame, decide: Decide) -> pl.DataFrame:
         """Decisions on all rows, in the order of their entries."""
         graph = Graph(self)
@@ -98,8 +108,9 @@ class Near:
         """
         graph = Graph.of_change(self, state, added, removed)
         reached = touched = graph.contents
-        keys = pl.concat([graph.keys_of(touched), touched.filter(touched == _NULL_KEY)])
-        none = drop_columns(added.clear(), TEXT)
+        none, keys = drop_columns(added.clear(), TEXT), touched.clear()
+        if state.known():
+            keys = pl.concat([graph.keys_of(touched), touched.filter(touched == _NULL_KEY)])
         standing = [none]
         while len(keys):
             found = around(state, keys, none)
@@ -126,7 +137,12 @@ class Graph:
     """
 
     rule: Near
-    texts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTENT: pl.UInt128, TEXT: pl.String}))
+    state: Keyed | None = None
+    """Who reads again what is not known of added rows."""
+    texts: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={ID: pl.UInt128, CONTENT: pl.UInt128, TEXT: pl.String})
+    )
+    """Each content with a row that bears it; the text is null where it has to be read again."""
     nodes: list[Places] = field(default_factory=list)
     hashes: list[Words] = field(default_factory=list)
     """Of each bucket of a content, once a row that has it, the number of the content, and the bucket as 64 bits."""
@@ -140,7 +156,7 @@ class Graph:
     @classmethod
     def of_change(cls, rule: Near, state: Keyed, added: pl.DataFrame, removed: pl.DataFrame) -> Graph:
         """The contents of rows that came or went; those that went alone are recalled where they come without texts."""
-        graph = cls(rule)
+        graph = cls(rule, state)
         graph.add(whole(added), buckets_of(added))
         if TEXT in removed.columns:
             graph.add(whole(removed), buckets_of(removed))
@@ -161,7 +177,7 @@ class Graph:
 
     def add(self, texts: pl.DataFrame, found: pl.DataFrame) -> None:
         """Take in contents, those that are not known yet, and their buckets."""
-        texts = texts.select(CONTENT, TEXT)
+        texts = texts.select(ID, CONTENT, TEXT if TEXT in texts.columns else pl.lit(None, dtype=pl.String).alias(TEXT))
         fresh = texts.unique(CONTENT, maintain_order=True)
         if self.texts.height:
             fresh = fresh.join(self.texts, on=CONTENT, how="anti", maintain_order="left")
@@ -267,13 +283,23 @@ class Graph:
         fresh = np.zeros(len(first), dtype=np.bool_)
         fresh[nodes] = True
         numbers = np.flatnonzero(fresh & (last == 0))  # no set is empty
-        made, end, at = [hashes], len(hashes), 0
-        for found in in_blocks(self.texts[TEXT].gather(numbers), lowered=True):  # no more than their sets is held
-            own, starts = found.distinct()
-            which = numbers[at : at + len(starts) - 1]
+        made, end = [hashes], len(hashes)
+        for which, (own, starts) in self._cut_of(numbers):
             first[which], last[which] = end + starts[:-1], end + starts[1:]
-            made, end, at = [*made, own], end + len(own), at + len(which)
+            made.append(own)
+            end += len(own)
         self.sets = Sets(np.concatenate(made), first, last)
+
+    def _cut_of(self, numbers: Places) -> Iterator[tuple[Places, Shingles]]:
+        """The sets of these contents: of the texts that are held, and of those that are read again."""
+        asked = self.texts[numbers].with_columns(pl.Series("node", numbers))
+        held = asked.filter(pl.col(TEXT).is_not_null())
+        yield held["node"].to_numpy(), sets(held[TEXT], lowered=True)
+        if held.height < asked.height and self.state is not None:
+            lacking = asked.filter(pl.col(TEXT).is_null()).select(ID, "node")
+            for found, cut in self.state.each(lacking[ID], self.rule.cut):
+                here = found.to_frame().join(lacking, on=ID, how="left", maintain_order="left")
+                yield here["node"].to_numpy(), cut
 
 
 def _keys(hashes: Words) -> pl.Series:

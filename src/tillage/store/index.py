@@ -6,9 +6,10 @@ deltas weigh an eighth of the pages they are folded in. Keys are uniform 128-bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -31,6 +32,10 @@ AT_ONCE = 1 << 16
 
 
 _NONE = pl.Series(ID, dtype=pl.UInt128)
+
+Out = TypeVar("Out")
+Each = Callable[[Callable[[tuple[int, int]], NewChunk], Iterable[tuple[int, int]]], Iterable[NewChunk]]
+"""What `map` does, and an engine's `each` on several threads."""
 
 
 class Index:
@@ -76,8 +81,8 @@ class Index:
         wanted = rows.unique()
         return pl.concat([only(entries, wanted) for entries in self._frames(self.chunks)], how="diagonal_relaxed")
 
-    def change(self, draft: Draft, added: pl.DataFrame, removed: pl.DataFrame) -> None:
-        """Take `removed` entries out and put `added` in, as part of `draft`.
+    def change(self, draft: Draft, added: pl.DataFrame, removed: pl.DataFrame, each: Each = map) -> None:
+        """Take `removed` entries out and put `added` in, as part of `draft`; `each`: does work on each of many pages.
 
         An id leaves whole: `removed` must hold all entries of each id in it, `added` those that it has from now on.
         """
@@ -87,7 +92,7 @@ class Index:
         weight = sum(c.rows for c in deltas) + added.height
         base = sum(c.rows for c in self.chunks) - sum(c.rows for c in deltas)
         if not self.chunks or weight * 8 > base:
-            self._fold(draft, added)
+            self._fold(draft, added, each)
         elif len(deltas) >= MANY_DELTAS:
             whole = self._gather(draft, deltas, added)
             if whole.height:
@@ -120,7 +125,7 @@ class Index:
         self._whole = None
         return pl.concat([*kept, added], how="diagonal_relaxed") if kept else added
 
-    def _fold(self, draft: Draft, added: pl.DataFrame) -> None:
+    def _fold(self, draft: Draft, added: pl.DataFrame, each: Each) -> None:
         whole = self._gather(draft, self.chunks, added)
         if whole.is_empty():
             return
@@ -131,10 +136,13 @@ class Index:
         order = np.argsort((numbers - pages).astype(np.uint16), kind="stable")  # within a page as they came
         numbers = numbers[order]
         begins = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
-        for start, end in pairwise([*begins, whole.height]):
-            # Taken page by page: a sorted copy of all would be held beside what is there.
-            page = int(numbers[start])
-            draft.added.append(NewChunk(self.part, self._put(draft, whole[order[start:end]], page), page))
+
+        def page(part: tuple[int, int]) -> NewChunk:  # a sorted copy of all would be held beside what is there
+            start, end = part
+            number = int(numbers[start])
+            return NewChunk(self.part, self._put(draft, whole[order[start:end]], number), number)
+
+        draft.added += each(page, pairwise([*begins, whole.height]))
 
     def _put(self, draft: Draft, rows: pl.DataFrame, page: int) -> Stored:
         key = sha256(f"{self.stage}\n{self.part}\n{page}\n{draft.fingerprint}".encode()).hexdigest()[:32]
@@ -201,10 +209,25 @@ class Overlay:
     0
     """
 
-    def __init__(self, entries: pl.DataFrame | None = None, recalled: Sequence[str] = ()) -> None:
-        """`recalled`: columns that `read` leaves out."""
+    def __init__(
+        self,
+        entries: pl.DataFrame | None = None,
+        recalled: Sequence[str] = (),
+        came: pl.DataFrame | None = None,
+    ) -> None:
+        """`recalled`: columns that `read` leaves out; `came`: the rows that come with the change."""
         self.entries = entries if entries is not None else pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
         self.recalled = tuple(recalled)
+        self.came = came
+
+    def known(self) -> bool:
+        """Whether there is any entry."""
+        return self.entries.height > 0
+
+    def each(self, rows: pl.Series, work: Callable[[pl.DataFrame], Out]) -> Iterator[Out]:
+        """What `work` makes of the rows that came."""
+        if self.came is not None:
+            yield work(only(self.came, rows))
 
     def read(self, keys: pl.Series) -> pl.DataFrame:
         """All entries under `keys`."""

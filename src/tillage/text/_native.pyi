@@ -27,6 +27,14 @@ def shingles(
     starts: NDArray[int64],
     out: NDArray[uint64],
 ) -> None: ...
+def sets(
+    tokens: NDArray[uint64],
+    bounds: NDArray[int64],
+    places: NDArray[uint64],
+    fewer: NDArray[uint64],
+    starts: NDArray[int64],
+    out: NDArray[uint64],
+) -> int: ...
 def buckets(
     tokens: NDArray[uint64],
     bounds: NDArray[int64],

@@ -84,6 +84,29 @@ def in_blocks(texts: pl.Series, *, lowered: bool = False) -> Iterator[Shingles]:
     return (_shingles(block if lowered else block.str.to_lowercase()) for block in blocks(texts))
 
 
+def sets(texts: pl.Series, *, lowered: bool = False) -> Shingles:
+    """The distinct shingles of each text, sorted.
+
+    >>> found = sets(pl.Series(["b a b a b a b a", "b"]))
+    >>> found.starts.tolist(), bool(found.hashes[0] < found.hashes[1])
+    ([0, 2, 3], True)
+    """
+    parts = [_sets(block if lowered else block.str.to_lowercase()) for block in blocks(texts)]
+    counts = np.concatenate([np.zeros(0, np.int64), *(np.diff(p.starts) for p in parts)])
+    return Shingles(np.concatenate([np.zeros(0, np.uint64), *(p.hashes for p in parts)]), _running(counts))
+
+
+def _sets(texts: pl.Series) -> Shingles:
+    """Those of texts in lower case."""
+    if compiled is None:
+        return _shingles(texts).distinct()
+    found = tokens(texts)
+    counts = np.maximum(np.diff(found.bounds) - (SIZE - 1), 1)
+    hashes = np.empty(counts.sum() + counts.max(initial=0), dtype=np.uint64)
+    starts = np.empty(len(found.bounds), dtype=np.int64)
+    return Shingles(hashes[: compiled.sets(*found, PLACES, FEWER, starts, hashes)].copy(), starts)
+
+
 def blocks(texts: pl.Series) -> Iterator[pl.Series]:
     """The texts in pieces of about BLOCK bytes, each of one text at least."""
     ends = texts.str.len_bytes().fill_null(0).cast(pl.Int64).to_numpy().cumsum()
