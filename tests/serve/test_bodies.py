@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import date
 from typing import Any
 
@@ -106,3 +107,15 @@ def test_too_many_rows_are_too_large() -> None:
     with pytest.raises(Refused) as caught:
         rows_of({"rows": [{}] * 10_001})
     assert caught.value.status == 413
+
+
+def test_a_key_that_stands_twice_is_refused_at_once_however_many_there_are() -> None:
+    for body in (b'{"rows": [], "rows": [{"t": "a"}]}', b'{"rows": [{"t": "a", "t": "b"}]}'):
+        with pytest.raises(Refused, match="stands twice in an object") as caught:
+            loaded(body)
+        assert caught.value.status == 400
+    many = ",".join(f'"{n}":1' for n in range(300_000))
+    began = time.process_time()
+    with pytest.raises(Refused, match="'299999' stands twice"):
+        loaded(f'{{{many},"299999":1}}'.encode())
+    assert time.process_time() - began < 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.running import Server, lay
+from tests.serve.running import Server, lay, stored
 
 SHORT = """
 import tillage.serve.protocol as p
@@ -197,3 +198,47 @@ def test_the_socket_of_a_slow_path_is_let_go(impatient: Server, tmp_path: Path) 
             open_.sendall(head(impatient, 50))
     time.sleep(0.5)
     assert len(list(Path(f"/proc/{impatient.process.pid}/fd").iterdir())) <= before + 2
+
+
+@pytest.mark.parametrize("aside", [b"x: y\r\n" * 1000, b"x: " + b"y" * 5000, b"1;" + b"e" * 5000])
+def test_what_stands_beside_a_body_is_limited_as_a_head_is(impatient: Server, aside: bytes) -> None:
+    body = b'{"rows": []}'
+    first = head(impatient, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    first += b"%x\r\n%b\r\n" % (len(body), body) + (b"" if aside.startswith(b"1;") else b"0\r\n")
+    with socket.create_connection((impatient.host, impatient.port), timeout=5) as open_:
+        open_.sendall(first)
+        sent = 0
+        try:
+            for _ in range(2000):
+                open_.sendall(aside if sent == 0 or aside.count(b"\r\n") else b"z" * 5000)
+                sent += len(aside)
+            got = open_.recv(1000)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # it was closed while still sent to
+        assert got.startswith(b"HTTP/1.1 400"), f"{sent:,} bytes were taken, and answered with {got!r}"
+
+
+def test_a_few_trailers_are_passed_over(impatient: Server) -> None:
+    body = b'{"rows": []}'
+    first = head(impatient, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    with socket.create_connection((impatient.host, impatient.port), timeout=5) as open_:
+        open_.sendall(first + b"%x\r\n%b\r\n0\r\nhost: evil\r\nauthorization: Bearer x\r\n\r\n" % (len(body), body))
+        assert b"There is no row" in open_.recv(1000), "no trailer counts as a second host or token"
+
+
+def test_a_terminal_that_is_closed_ends_it_in_good_order_unless_it_is_not_to_be_told(tmp_path: Path) -> None:
+    folder = lay(tmp_path)
+    with Server(folder) as server:
+        for _ in range(5):
+            server.predict({"size": 2.5, "text": "a"})
+        assert server.end(signal.SIGHUP) == 0, server.said()
+    assert stored(folder).height == 5, "what was answered within the last second is in the table"
+    with Server(folder, before="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)") as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert server.ask("GET", "/v2/health/live")[0] == 200
+        assert server.end() == 0
+
+
+def test_several_workers_end_with_their_terminal_too(tmp_path: Path) -> None:
+    with Server(lay(tmp_path), "--workers", "2") as server:
+        assert server.end(signal.SIGHUP) == 0, server.said()

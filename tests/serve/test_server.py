@@ -276,6 +276,8 @@ def test_one_server_a_store(server: Server) -> None:
         command, cwd=server.folder, env=environment(), capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 75
+    assert "A project has one server" in done.stderr
+    assert "--wait" not in done.stderr, "it has no such option"
 
 
 # ---- descriptions

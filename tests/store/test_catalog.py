@@ -303,3 +303,24 @@ def test_a_vacuum_that_a_reader_keeps_from_ending_says_so(catalog: Catalog, path
     reader.execute("COMMIT")
     catalog.vacuum()
     reader.close()
+
+
+def test_a_lost_catalog_is_not_begun_anew_beside_objects(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    rows = pl.DataFrame({ID: ids(range(20_000)), "x": [str(hash(n)) + "x" * (n % 97) for n in range(20_000)]})
+    draft = Draft("numbers", "first", "0")
+    draft.added.append(NewChunk(ROWS, store.objects.put_frame("0" * 32, rows)))
+    store.commit(draft)
+    store.close()
+    objects = sorted((tmp_path / "objects").rglob("*"))
+    copy = (tmp_path / "catalog.db").read_bytes()
+    for lost in (lambda p: p.write_bytes(b""), Path.unlink):
+        lost(tmp_path / "catalog.db")
+        for _ in range(2):
+            with pytest.raises(VerifyFailed, match="it was lost"):
+                Store(tmp_path)
+    assert sorted((tmp_path / "objects").rglob("*")) == objects
+    (tmp_path / "catalog.db").write_bytes(copy)
+    store = Store(tmp_path)
+    assert store.frame("numbers").height == 20_000
+    store.close()

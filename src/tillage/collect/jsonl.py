@@ -26,6 +26,7 @@ from tillage.collect.piece import Limits, Piece, check_names, too_many_columns
 from tillage.collect.plain_json import plain_rows
 from tillage.collect.records import Block, Cut, blocks, line_cuts
 from tillage.collect.unpack import Unreadable
+from tillage.core.twice import first_twice
 
 DEEPEST = 100
 Bytes = npt.NDArray[np.uint8]
@@ -51,8 +52,7 @@ def _constant(text: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = str(first_twice(name for name, _ in pairs))
         raise RefusedError("duplicate_key", f"The key {twice[:40]!r} comes twice.")
     return made
 

@@ -95,6 +95,8 @@ def check_names(names: list[str], path: str, limits: Limits, line: int = 0, colu
     for i, name in enumerate(names):
         if not name.strip():
             message = f"Column {i + 1} has no name."
+        elif "\0" in name:
+            message = f"The name {name!r} holds a NUL."
         elif name in seen:
             message = f"Two columns are called '{name}'."
         elif name.startswith("_"):

@@ -43,7 +43,7 @@ def observed(reader: Reader, declared: Mapping[str, str], room: int = 0) -> tupl
     records = 0
     kept: list[Parsed] = []
     for piece in reader.pieces():
-        records += piece.frame.height + len(piece.bad)
+        records += len(piece.numbers) + len(piece.bad)
         typed: list[pl.Series] = []
         columns: dict[str, Column] = {}
         for series in piece.frame.get_columns():
@@ -74,7 +74,9 @@ def _is_wide(series: pl.Series) -> bool:
 
 def batches(piece: Piece, schema: Mapping[str, str], declared: Mapping[str, str]) -> Iterator[Batch]:
     """The rows of a piece in the types of `schema`, in batches; a row with a cell that does not fit is a bad record."""
-    height = piece.frame.height
+    height = len(piece.numbers)  # of a frame without columns nothing else tells it
+    if height and not schema:
+        raise ConfigurationError("The records are all empty objects.", fix="A table needs one column at least.")
     failed: dict[int, str] = {}
     made: list[pl.Series] = []
     given = {series.name: series for series in piece.frame.get_columns()}
@@ -107,6 +109,8 @@ def _misfit(piece: Piece, row: int, name: str, to: str) -> BadRecord:
 def from_parsed(pieces: list[Parsed], schema: Mapping[str, str], declared: Mapping[str, str]) -> list[Batch] | None:
     """Batches of what `observed` kept; None when its values no longer say what `schema` asks for."""
     out: list[Batch] = []
+    if not schema and any(len(parsed.numbers) for parsed in pieces):
+        return None
     for parsed in pieces:
         made: list[pl.Series] = []
         given = {series.name: series for series in parsed.frame.get_columns()}

@@ -16,7 +16,9 @@ from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.expression import parse
 from tillage.core.rows import user_columns
 
-NewName = Annotated[str, Field(pattern=r"^[^_]", description="name of a column; those beginning with _ are reserved")]
+NewName = Annotated[
+    str, Field(pattern=r"^[^_\x00][^\x00]*$", description="name of a column; those beginning with _ are reserved")
+]
 """A name that a step may give to a column."""
 
 

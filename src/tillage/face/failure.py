@@ -40,6 +40,10 @@ def described(error: BaseException) -> dict[str, Any]:
     if isinstance(error, OSError) and error.errno in _FULL:
         fix = "Free some space and run again: finished work is kept."
         return _object("Unavailable", _of_system(error), fix, UNAVAILABLE)
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
+        name = error.object[:80].encode("unicode_escape").decode()
+        message = f"The name '{name}' cannot be written in the encoding of this system's names, {error.encoding}."
+        return _object("UsageError", message, "Set PYTHONUTF8=1, or a locale of UTF-8 such as LC_ALL=C.UTF-8.", USAGE)
     if isinstance(error, MemoryError):
         return _object("Unavailable", "There is not enough memory.", "Free some, or use --workers 1.", UNAVAILABLE)
     return _object(type(error).__name__, _bug(error), _how_to_report(), BUG)

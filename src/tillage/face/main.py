@@ -119,7 +119,9 @@ def ended(words: list[str]) -> int:
         if code == failure.INTERRUPTED:  # typer's way of saying that Ctrl-C was pressed
             raise KeyboardInterrupt
         return int(code or 0)
-    except (Exception, KeyboardInterrupt) as error:  # the last door: whatever comes is told, none escapes
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # the last door: all is told, none escapes; a panic of Polars is no Exception
         return failure.show(error, Screen("--json" in options))
     finally:
         close()

@@ -280,7 +280,7 @@ def _wanted(details: ErrorDetails, field: FieldInfo | None) -> str:
     if kind in _KINDS:
         return _KINDS[kind]
     if kind == "too_short" and not _secret(field):
-        return f"a list of at least {context['min_length']}"
+        return f"a {'mapping' if isinstance(details['input'], dict) else 'list'} of at least {context['min_length']}"
     if kind == "too_long":
         return f"a list of at most {context['max_length']}"
     if kind in ("string_too_short", "too_short"):

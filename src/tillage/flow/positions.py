@@ -29,6 +29,8 @@ _TEXT = {_TAG + "str", _TAG + "timestamp", _TAG + "value"}
 
 _MISREAD = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 _TRUTH = ("true", "false")
+_TOO_LONG = 10**4000
+_HALF = re.compile("[\ud800-\udfff]")
 
 Place: TypeAlias = tuple[int, int]
 """(line, column), each from 1."""
@@ -233,6 +235,7 @@ class _Builder:
                 self._note(key_node, _key_message(key_node))
                 continue
             key = key_node.value
+            self._note_no_text(key_node)
             if key in values:
                 self._note(key_node, f"'{key}' stands here twice; the first is on line {keys[key][0]}.")
                 continue
@@ -242,15 +245,16 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode, place: Place) -> Node:
         raw = node.value if node.style is None else ""
         if node.tag in _TEXT:
+            self._note_no_text(node)
             return Node(node.value, place, raw)
         kind = node.tag.removeprefix(_TAG)
-        if kind in ("int", "float") and _MISREAD.fullmatch(node.value) and node.value != "0":
-            wrong = _number(node)
-            self._note(node, f'YAML reads {node.value} as {wrong}. Write "{node.value}" for the text, or {wrong}.')
-            return Node(node.value, place, raw)  # said once: as text it fits wherever it may be meant to go
         if kind == "null":
             return Node(None, place, raw)
         try:
+            if kind in ("int", "float") and _MISREAD.fullmatch(node.value) and node.value != "0":
+                wrong = _number(node)
+                self._note(node, f'YAML reads {node.value} as {wrong}. Write "{node.value}" for the text, or {wrong}.')
+                return Node(node.value, place, raw)  # said once: as text it fits wherever it may be meant to go
             if kind == "bool":
                 return Node(yaml.constructor.SafeConstructor().construct_yaml_bool(node), place, raw)
             if kind in ("int", "float"):
@@ -259,6 +263,14 @@ class _Builder:
             self._note(node, f"'{node.value[:40]}' cannot be read as {kind}.")
             return Node(None, place, raw)
         raise self._refused(node)
+
+    def _note_no_text(self, node: yaml.ScalarNode) -> None:
+        """An escape can write one half of a surrogate pair, which nothing can be called and no file holds."""
+        found = _HALF.search(node.value)
+        if found:
+            self._note(
+                node, f"The text holds half of a character, \\u{ord(found[0]):04x}, which is no text: remove it."
+            )
 
     def _note(self, node: yaml.Node, message: str) -> None:
         problem = _at(node, message, self.file)
@@ -272,9 +284,12 @@ def _is_word(node: yaml.ScalarNode) -> bool:
 
 
 def _number(node: yaml.ScalarNode) -> int | float:
+    """The number of a scalar; raises ValueError for a whole one that Python would not write."""
     constructor = yaml.constructor.SafeConstructor()
     whole = node.tag == _TAG + "int"
     number: int | float = constructor.construct_yaml_int(node) if whole else constructor.construct_yaml_float(node)
+    if whole and abs(number) >= _TOO_LONG:
+        raise ValueError("the number is too long")
     return number
 
 

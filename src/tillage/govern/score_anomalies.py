@@ -28,7 +28,9 @@ REASON = "anomaly"
 EULER = 0.5772156649015329
 
 Floats = npt.NDArray[np.float64]
-NewName = Annotated[str, Field(pattern=r"^[^_]", description="name of a column; those beginning with _ are reserved")]
+NewName = Annotated[
+    str, Field(pattern=r"^[^_\x00][^\x00]*$", description="name of a column; those beginning with _ are reserved")
+]
 
 
 class AnomaliesScored(Fitted):

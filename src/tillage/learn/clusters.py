@@ -25,7 +25,9 @@ from tillage.learn.columns import ColumnWeights, as_numbers, kind_of_number, lea
 from tillage.learn.learner import Numbers, as_text
 from tillage.measure.row_sample import RowSample
 
-NewName = Annotated[str, Field(pattern=r"^[^_]", description="name of a column; those beginning with _ are reserved")]
+NewName = Annotated[
+    str, Field(pattern=r"^[^_\x00][^\x00]*$", description="name of a column; those beginning with _ are reserved")
+]
 
 _JUDGED = 2000
 """Points by which a silhouette is taken."""

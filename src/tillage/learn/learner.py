@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -42,6 +42,13 @@ class Learner(Step):
         if asked and not issubclass(cls, Sharded):
             raise ValueError(f"it forgets a row exactly and trains nothing again, so leave '{asked[0]}' out")
         return given
+
+    @model_validator(mode="after")
+    def _target_is_no_input(self) -> Self:
+        named = getattr(self, "input", None)
+        if self.target in ((named,) if isinstance(named, str) else named or ()):
+            raise ValueError(f"'input' names '{self.target}', the target: a model that sees the answer learns nothing")
+        return self
 
 
 def as_text(values: pl.Series) -> pl.Series:

@@ -58,12 +58,15 @@ class FilledMissing(Fitted):
             column, dtype = column.cast(pl.Float64), pl.Float64()
         if value is None:
             return column
-        if dtype == pl.Null:
+        held = pl.Series([value], strict=False)  # null where no type of integers is wide enough
+        if dtype == pl.Null and held.null_count() == 0:
             return pl.lit(value).alias(name)
         if self.state["with"] == "most_frequent":
             return column.fill_null(_from_text(value, dtype))
         if isinstance(value, str) == dtype.is_numeric() or isinstance(value, bool) != (dtype == pl.Boolean):
             raise ConfigurationError(f"Column '{name}' holds {dtype} and cannot be filled with {value!r}.")
+        if held.cast(dtype, strict=False).null_count():
+            raise ConfigurationError(f"Column '{name}' holds {dtype}, which has no room for {value!r}.")
         return column.fill_null(pl.lit(value).cast(dtype))
 
 

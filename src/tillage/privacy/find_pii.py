@@ -11,7 +11,7 @@ from tillage.core.rows import leave
 from tillage.core.step import Map
 from tillage.privacy.looking import Looking
 
-NewName = Annotated[str, Field(pattern=r"^[^_]")]
+NewName = Annotated[str, Field(pattern=r"^[^_\x00][^\x00]*$")]
 
 
 class FindPii(Looking, Map):

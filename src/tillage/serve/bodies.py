@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from tillage.core.twice import first_twice
 from tillage.flow.score import typed
 from tillage.serve.refusal import Refused
 
@@ -27,7 +28,16 @@ MOST_ROWS = 10_000
 dumped = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
 """A value as JSON; the encoder is made once, which `json.dumps` would do at every call."""
 
-_read = json.JSONDecoder().decode
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = str(first_twice(name for name, _ in pairs))
+        raise Refused(400, f"The key {twice[:64]!r} stands twice in an object: which of its values is meant?")
+    return made
+
+
+_read = json.JSONDecoder(object_pairs_hook=_object).decode
 
 Columns = dict[str, list[Any]]
 """Column to its values, one a row, in the types that the column holds."""

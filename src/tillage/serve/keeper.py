@@ -27,7 +27,7 @@ from tillage.serve.bringing import Bringing
 from tillage.serve.channel import Channel, Handler
 from tillage.serve.metrics import summed
 from tillage.serve.predictions import PredictionLog
-from tillage.serve.server import LOCK, address_of, bound
+from tillage.serve.server import ALONE, LOCK, address_of, bound, endings
 from tillage.serve.worker import (
     ALL_LOOK,
     ALL_NUMBERS,
@@ -95,7 +95,7 @@ class Keeper:
 
     def live(self, listening: Callable[[list[str]], None]) -> int:
         """Until SIGTERM or Ctrl-C; the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in endings():
             signal.signal(number, self._told_to_end)
         tending = Thread(target=self._tend, daemon=True)
         try:
@@ -301,7 +301,7 @@ def serve_by_workers(
 
     `command`: starts a worker, which reads `told` on its standard input and calls `server.work`.
     """
-    with hold(project.store.root / "locks", [LOCK]), bound(host, port) as listener:
+    with hold(project.store.root / "locks", [LOCK], fix=ALONE), bound(host, port) as listener:
         address = address_of(listener, tls=tls)
         keeper = Keeper(project.store, command, told, listener, workers, note)
         return keeper.live(lambda names: listening(address, names))

@@ -139,6 +139,8 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """Whether the last answer was given while its request still comes."""
     _head = 0
     """Bytes of the head so far; -1 while a body comes or an answer is awaited."""
+    _aside = 0
+    """Bytes within a body that are none of it, since its last byte: sizes and extensions of chunks, trailers."""
     _begun = 0
     """Requests that began in the bytes that the parser was fed last."""
 
@@ -170,6 +172,10 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             before, self._begun = self._head, 0
             super().data_received(piece)
             if self._head < 0:
+                self._aside += len(piece) if self._reading else 0
+                if self._aside > HEAD_BYTES:
+                    self.send_400_response("Too much stands between the pieces of the body, or behind it.")
+                    return
                 continue
             if before >= 0 and self._begun <= (before == 0):  # else it began somewhere within the piece
                 self._head = before + len(piece)
@@ -195,12 +201,22 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._head = 1
         self._until = self.loop.time() + HEAD
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A line of the head; one behind a body (a trailer) is passed over, and never becomes one of the head."""
+        if self._head >= 0:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._head = -1
+        self._head, self._aside = -1, 0
         super().on_headers_complete()
         self.cycle.send = _Answer(self.cycle, self._linger).send  # type: ignore[method-assign]
         self._until = self.loop.time() + BODY
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._aside = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is whole."""

@@ -49,6 +49,7 @@ WAITING = 1024
 """Connections that may wait to be taken."""
 
 LOCK = "@serve"
+ALONE = "A project has one server: ask that one, or end it first."
 
 log = logging.getLogger("tillage.serve")
 
@@ -82,7 +83,7 @@ def serve(
     `listening` is told the address and the names once requests are taken. Raises Locked while another server runs on
     the store, Unavailable when the port is taken.
     """
-    with hold(project.store.root / "locks", [LOCK]):
+    with hold(project.store.root / "locks", [LOCK], fix=ALONE):
         services = services_of(project, note, Budget(memory))
         with bound(host, port) as listener:
             bringing = Bringing()
@@ -239,6 +240,13 @@ def _more_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
+def endings() -> tuple[signal.Signals, ...]:
+    """The signals that end a server in good order: SIGHUP, of a terminal that is closed, too, unless it is ignored, as
+    nohup has it."""
+    closed = () if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGTERM, signal.SIGINT, *closed)
+
+
 async def _live(
     door: Door,
     application: Application,
@@ -258,7 +266,7 @@ async def _live(
         application.draining = True
         loop.call_later(LEAD, setattr, server, "should_exit", True)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in endings():
         loop.add_signal_handler(number, end)
     if application.work is not None:
         _join(application, application.work, note, end)

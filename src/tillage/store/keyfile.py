@@ -7,7 +7,7 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-from tillage.core.errors import Denied
+from tillage.core.errors import Denied, VerifyFailed
 from tillage.core.keys import Keyring
 from tillage.store.catalog import Catalog
 
@@ -17,12 +17,28 @@ KEY_MARK = "key"
 _OTHER_KEY = "Set TILLAGE_KEY to the key that the store was made with, or restore its key file; or start a new store."
 
 
+def _refuse_orphans(root: Path, catalog: Catalog) -> None:
+    """A catalog that knows nothing beside objects is not the one that they were written under.
+
+    To begin anew would lose every version, and all marks of who was forgotten: they would come back unnoticed.
+    """
+    if not any((root / "objects").glob("*/*")) or catalog.rows("SELECT 1 FROM versions LIMIT 1"):
+        return
+    raise VerifyFailed(
+        f"The catalog {catalog.path} is empty or new, but there are objects beside it: it was lost.",
+        fix="Restore it from a copy. Or move the folder away and run again: then its versions, and who was forgotten, "
+        "are not known any more.",
+    )
+
+
 def opened(path: Path, catalog: Catalog) -> Keyring:
     """The project's key, once it is known to be the one that this store's row_ids were made with.
 
     Under another key every row that is read again would get another id, and stand in its table twice.
     """
     known = catalog.meta(KEY_MARK)
+    if known is None:
+        _refuse_orphans(path.parent, catalog)
     if known is not None and not path.exists() and not os.environ.get("TILLAGE_KEY"):
         raise Denied(f"The key of this store is gone: there is no {path}, and TILLAGE_KEY is not set.", fix=_OTHER_KEY)
     keys = Keyring.open(path)

@@ -16,18 +16,22 @@ from pathlib import Path
 
 from tillage.core.errors import Locked
 
+_WAIT = "Wait for it to end, or run again with --wait."
+
 
 @contextmanager
-def hold(folder: Path, targets: Iterable[str], *, wait: bool = False, shared: bool = False) -> Iterator[None]:
-    """Hold the locks of `targets` (taken in sorted order); raises Locked naming the holder unless `wait`."""
+def hold(
+    folder: Path, targets: Iterable[str], *, wait: bool = False, shared: bool = False, fix: str = _WAIT
+) -> Iterator[None]:
+    """Hold the locks of `targets` (in sorted order); raises Locked, with its holder and `fix`, unless `wait`."""
     with ExitStack() as stack:
         for target in sorted(set(targets)):
-            stack.enter_context(_hold_one(folder, target, wait, shared))
+            stack.enter_context(_hold_one(folder, target, wait, shared, fix))
         yield
 
 
 @contextmanager
-def _hold_one(folder: Path, target: str, wait: bool, shared: bool) -> Iterator[None]:
+def _hold_one(folder: Path, target: str, wait: bool, shared: bool, fix: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{target.replace('%', '%25').replace('/', '%2F')}.lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -38,7 +42,7 @@ def _hold_one(folder: Path, target: str, wait: bool, shared: bool) -> Iterator[N
         except BlockingIOError:
             raise Locked(
                 f"'{target}' is being worked on by {_holder(path)}.",
-                fix="Wait for it to end, or run again with --wait.",
+                fix=fix,
             ) from None
         mine = json.dumps(
             {"pid": os.getpid(), "command": " ".join(sys.argv[:2]), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
