@@ -10,16 +10,27 @@ from functools import lru_cache
 from typing import Annotated
 
 import polars as pl
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.expression import parse
 from tillage.core.rows import user_columns
+from tillage.core.twice import first_twice
 
 NewName = Annotated[
     str, Field(pattern=r"^[^_\x00][^\x00]*$", description="name of a column; those beginning with _ are reserved")
 ]
 """A name that a step may give to a column."""
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if (twice := first_twice(names)) is not None:
+        raise ValueError(f"it names '{twice}' twice")
+    return names
+
+
+Columns = Annotated[tuple[str, ...], AfterValidator(_each_once)]
+"""Columns that a step looks at, each named once."""
 
 
 def require(rows: pl.DataFrame, columns: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.rows import ID, user_columns
 from tillage.core.state import State
@@ -41,7 +42,7 @@ class Profile(Fold):
     ('int64', 4, 1, 3, 2.0, 1.0)
     """
 
-    columns: tuple[str, ...] = Field((), description="columns to profile; none named: all of them")
+    columns: Columns = Field((), description="columns to profile; none named: all of them")
     sample: int = Field(1000, ge=1, le=100_000, description="rows sampled for the frequent texts of a column")
     frequent: int = Field(10, ge=0, le=1000, description="how many of the most frequent texts to show")
 

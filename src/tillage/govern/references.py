@@ -16,6 +16,7 @@ import polars as pl
 import polars_hash as plh
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.rows import user_columns
 from tillage.core.state import State
@@ -139,7 +140,7 @@ class ReferencedValues(Fold):
     """
 
     table: str = Field(description="table that holds them")
-    columns: tuple[str, ...] = Field(min_length=1, description="columns that hold them")
+    columns: Columns = Field(min_length=1, description="columns that hold them")
 
     @classmethod
     def example(cls) -> Self:

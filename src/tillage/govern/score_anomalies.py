@@ -9,13 +9,14 @@ Source: Liu, Ting and Zhou, Isolation forest, ICDM 2008.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns, NewName
 from tillage.core.errors import BadData, ConfigurationError, Problem, unknown_name
 from tillage.core.rows import ID, leave, user_columns
 from tillage.core.state import State
@@ -28,9 +29,6 @@ REASON = "anomaly"
 EULER = 0.5772156649015329
 
 Floats = npt.NDArray[np.float64]
-NewName = Annotated[
-    str, Field(pattern=r"^[^_\x00][^\x00]*$", description="name of a column; those beginning with _ are reserved")
-]
 
 
 class AnomaliesScored(Fitted):
@@ -111,7 +109,7 @@ class ScoreAnomalies(Fold):
     (60, True)
     """
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns of numbers that are looked at together")
+    columns: Columns = Field(min_length=1, description="columns of numbers that are looked at together")
     score: NewName = Field("anomaly", description="column that is added, 0 to 1; higher is more unusual")
     above: float | None = Field(None, ge=0, le=1, description="score above which a row leaves; none: all stay")
     trees: int = Field(100, ge=1, le=1000, description="trees of the forest")

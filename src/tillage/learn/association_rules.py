@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.errors import BadData, UnknownName
 from tillage.core.step import Group
 
@@ -46,7 +47,7 @@ class AssociationRules(Group):
 
     basket: str = Field(min_length=1, description="column that says which rows belong together, such as an invoice")
     item: str = Field(min_length=1, description="column of what is in it, such as a product")
-    by: tuple[str, ...] = Field((), description="columns whose values are looked at apart, such as a country")
+    by: Columns = Field((), description="columns whose values are looked at apart, such as a country")
     support: float = Field(0.01, gt=0, le=1, description="least share of baskets that have all items of a rule, 0 to 1")
     confidence: float = Field(0.2, ge=0, le=1, description="least share of baskets in which the rule holds, 0 to 1")
     lift: float = Field(1.0, ge=0, description="least lift of a rule")

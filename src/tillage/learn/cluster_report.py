@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.errors import BadData
 from tillage.core.rows import ID, column
 from tillage.core.state import State
@@ -35,7 +36,7 @@ class ClusterReport(Fold):
     (1, 2, 0.989)
     """
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns that the rows were compared by")
+    columns: Columns = Field(min_length=1, description="columns that the rows were compared by")
     cluster: str = Field("cluster", min_length=1, description="column that says which cluster a row is in; null: none")
     sample: int = Field(2000, ge=16, le=20_000, description="rows at most by which silhouettes are taken")
 

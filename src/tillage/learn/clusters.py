@@ -11,12 +11,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns, NewName
 from tillage.core.errors import BadData, ConfigurationError
 from tillage.core.rows import ID, column
 from tillage.core.state import State
@@ -24,10 +25,6 @@ from tillage.core.step import Fitted, Fold
 from tillage.learn.columns import ColumnWeights, as_numbers, kind_of_number, learn_columns
 from tillage.learn.learner import Numbers, as_text
 from tillage.measure.row_sample import RowSample
-
-NewName = Annotated[
-    str, Field(pattern=r"^[^_\x00][^\x00]*$", description="name of a column; those beginning with _ are reserved")
-]
 
 _JUDGED = 2000
 """Points by which a silhouette is taken."""
@@ -41,7 +38,7 @@ Assign = Callable[[Numbers], Numbers]
 class Clusters(Fold):
     """Base of the learners of clusters: rows in, a Map out that adds the number of each row's cluster, or null."""
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns of numbers, dates and categories to compare by")
+    columns: Columns = Field(min_length=1, description="columns of numbers, dates and categories to compare by")
     into: NewName = Field("cluster", description="column that is added: 0 is the largest cluster")
     seed: int = Field(0, ge=0, lt=2**31, description="of whatever is drawn")
 

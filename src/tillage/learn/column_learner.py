@@ -11,6 +11,7 @@ from functools import cached_property
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.learn.columns import inputs_of
 from tillage.learn.ensemble import LearntModel
 from tillage.learn.families import Answering
@@ -21,7 +22,7 @@ from tillage.learn.onnx_model import written
 class ColumnLearner(Learner):
     """A learner of all columns but the target, or of those that are named."""
 
-    input: str | tuple[str, ...] | None = Field(
+    input: str | Columns | None = Field(
         None, min_length=1, description="columns to learn from; all others than the target unless named"
     )
     group: str | None = Field(

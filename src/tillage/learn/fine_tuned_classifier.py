@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.errors import BadData, UsageError
 from tillage.core.state import State
 from tillage.learn.deep.batches import by_length
@@ -53,7 +54,7 @@ class FineTunedClassifier(EncoderLearner):
 
     task: ClassVar[Literal["classification", "regression"]] = "classification"
 
-    input: str | tuple[str, ...] = Field(min_length=1, description="column or columns of text")
+    input: str | Columns = Field(min_length=1, description="column or columns of text")
     epochs: int | None = Field(
         None,
         ge=1,

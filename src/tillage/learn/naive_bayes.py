@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
 from tillage.learn.learner import Learner, Numbers, joined_text, labelled, require_two, with_prediction
@@ -38,7 +39,7 @@ class NaiveBayes(Learner, Fold):
 
     task: ClassVar[Literal["classification", "regression"]] = "classification"
 
-    input: str | tuple[str, ...] = Field(min_length=1, description="column or columns of text")
+    input: str | Columns = Field(min_length=1, description="column or columns of text")
     alpha: float = Field(1.0, gt=0, le=1e6, description="what is added to each count (1: Laplace), in words")
 
     def needs(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.errors import BadData
 from tillage.core.state import State
 from tillage.learn.ensemble import ClassifierModel, ShardedLearner
@@ -48,7 +49,7 @@ class TextClassifier(ShardedLearner):
 
     task: ClassVar[Literal["classification", "regression"]] = "classification"
 
-    input: str | tuple[str, ...] = Field(min_length=1, description="column or columns of text")
+    input: str | Columns = Field(min_length=1, description="column or columns of text")
     regularisation: float = Field(0.5, gt=0, le=1e6, description="C: greater fits the training rows more closely")
     min_rows: int = Field(2, ge=1, description="rows that must have a term, or it is left out")
     max_terms: int = Field(200_000, ge=1, description="most terms kept of words, and of character n-grams")

@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple, Self
 import polars as pl
 from pydantic import AfterValidator, Field, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.errors import BadData, unknown_name
 from tillage.core.step import Algebraic
 from tillage.prepare.columns import NewName, require, require_type
@@ -74,7 +75,7 @@ class Aggregate(Algebraic):
     [('mon', 2, 0.30000000000000004), ('tue', 1, 5.0)]
     """
 
-    by: tuple[str, ...] = Field(min_length=1, description="columns whose values make the key")
+    by: Columns = Field(min_length=1, description="columns whose values make the key")
     columns: dict[NewName, CallText] = Field(
         min_length=1, description="new column to its aggregate: count(), or count, sum, mean, min, max, n_unique of one"
     )

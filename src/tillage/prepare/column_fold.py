@@ -11,6 +11,7 @@ from abc import abstractmethod
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.state import State
 from tillage.core.step import Fold
@@ -21,7 +22,7 @@ from tillage.prepare.columns import require
 class ColumnFold(Fold):
     """A Fold over `columns`; nulls, NaN and infinities are no values to learn from."""
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns that it learns from, and that it changes")
+    columns: Columns = Field(min_length=1, description="columns that it learns from, and that it changes")
 
     @abstractmethod
     def statistic(self) -> Statistic | None:

@@ -11,6 +11,7 @@ from typing import Literal
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import user_columns
 from tillage.core.step import Map
@@ -51,7 +52,7 @@ class Dates(Map):
     [{'seen_day': 30, 'seen_hour': 4, 'seen_weekday': 1}]
     """
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns of dates or times")
+    columns: Columns = Field(min_length=1, description="columns of dates or times")
     parts: tuple[Part, ...] = Field(
         ("year", "month", "day", "weekday"), min_length=1, description="what is taken of each, in this order"
     )

@@ -7,6 +7,7 @@ from typing import Self
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.step import Map
 from tillage.prepare.columns import require
 
@@ -18,7 +19,7 @@ class Drop(Map):
     ['_id', 'b']
     """
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns to leave out")
+    columns: Columns = Field(min_length=1, description="columns to leave out")
 
     @classmethod
     def example(cls) -> Self:

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.rows import ID, INTO, MERGED, REASON, leave, user_columns
 from tillage.core.step import Keyed, Whole
 from tillage.prepare.columns import require
@@ -71,9 +72,7 @@ class DropDuplicates(Whole):
 
     incremental: ClassVar[bool] = True
 
-    columns: tuple[str, ...] = Field(
-        (), description="columns that must be equal, where two nulls are; none named: all of them"
-    )
+    columns: Columns = Field((), description="columns that must be equal, where two nulls are; none named: all of them")
     similarity: float = Field(
         1.0, ge=0.1, le=1, description="least Jaccard similarity of word 5-grams, 0.1 to 1; 1: equal rows only"
     )

@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.rows import ID, INTO, REASON, leave, user_columns
 from tillage.core.step import Keyed, Whole
 from tillage.prepare.columns import require
@@ -41,7 +42,7 @@ class DropLeaks(Whole):
 
     incremental: ClassVar[bool] = True
 
-    columns: tuple[str, ...] = Field(
+    columns: Columns = Field(
         (), description="columns that must be equal: what a model would see; none: all but `column` and `ignore`"
     )
     ignore: tuple[str, ...] = Field((), description="columns that are not compared when `columns` is empty")

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import polars as pl
 from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
@@ -84,7 +85,7 @@ class FillMissing(Fold):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns to fill")
+    columns: Columns = Field(min_length=1, description="columns to fill")
     with_: Way = Field("most_frequent", alias="with", description="what to fill with")
     value: bool | int | FiniteFloat | str | None = Field(
         None, description="the constant; otherwise what fills a column that has no value to learn from"

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import ConfigDict, Field, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import ID
 from tillage.core.state import State
@@ -119,7 +120,7 @@ class FillNearest(Fold):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns to fill")
+    columns: Columns = Field(min_length=1, description="columns to fill")
     from_: tuple[str, ...] = Field(alias="from", min_length=1, description="columns by which rows are compared")
     neighbours: int = Field(5, ge=1, le=1000, description="nearest donors that are asked")
     donors: int = Field(2000, ge=1, le=20_000, description="rows kept to fill from, for each column")

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import ID, user_columns
 from tillage.core.step import Group
@@ -39,7 +40,7 @@ class Join(Group):
 
     ports: ClassVar[tuple[str, ...]] = ("left", "right")
 
-    on: tuple[str, ...] = Field(min_length=1, description="columns whose values must be equal")
+    on: Columns = Field(min_length=1, description="columns whose values must be equal")
     right_on: tuple[str, ...] = Field((), description="what they are called in `right`, in order; none: the same")
     how: Literal["left", "inner"] = Field(
         "left", description="left: every left row, with nulls where it has no partner; inner: those with a partner"

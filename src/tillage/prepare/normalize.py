@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.rows import user_columns
 from tillage.core.step import Map
 from tillage.prepare.columns import require_type
@@ -75,7 +76,7 @@ class Normalize(Map):
     'Fish & chips\\n\\nFresh\\ndaily'
     """
 
-    columns: tuple[str, ...] = Field((), description="text columns to normalise; none named: all text columns")
+    columns: Columns = Field((), description="text columns to normalise; none named: all text columns")
     form: Form = Field("NFKC", description="Unicode normal form")
     html: bool = Field(False, description="strip tags and comments, drop scripts and styles, decode entities")
     full_width: bool = Field(

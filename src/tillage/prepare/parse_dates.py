@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 import polars as pl
 from pydantic import AfterValidator, Field
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import leave
 from tillage.core.step import Map
@@ -67,7 +68,7 @@ class ParseDates(Map):
     [('2024-01-05', None), ('2024-01-06', None), ('None', 'not_a_date')]
     """
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns of texts")
+    columns: Columns = Field(min_length=1, description="columns of texts")
     formats: tuple[Format, ...] = Field(
         ISO,
         min_length=1,

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import user_columns
 from tillage.core.state import State
@@ -49,7 +50,7 @@ class Find(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    columns: tuple[str, ...] = Field(min_length=2, description="columns among which dependencies are looked for")
+    columns: Columns = Field(min_length=2, description="columns among which dependencies are looked for")
     left: int = Field(1, ge=1, le=2, description="most columns on the left of a dependency")
     support: float = Field(0.5, gt=0, le=1, description="least share of the rows that must be in groups of two or more")
     confidence: float = Field(

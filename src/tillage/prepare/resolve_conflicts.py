@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError
 from tillage.core.rows import ID, INTO, REASON, leave, user_columns
 from tillage.core.step import Group, Keyed, Whole
@@ -41,7 +42,7 @@ class ResolveConflicts(Group):
     [(7, 'Ulm', 3, 'b', 'city, day, plan'), (8, None, 4, 'c', None)]
     """
 
-    by: tuple[str, ...] = Field(min_length=1, description="columns whose values make the key")
+    by: Columns = Field(min_length=1, description="columns whose values make the key")
     cells: Policy = Field("majority", description="which value a cell gets where rows contradict")
     columns: dict[str, Policy] = Field({}, description="column to another policy than `cells`")
     order: str | None = Field(None, description="column that says which row is later, such as a date")
@@ -127,8 +128,8 @@ class DropConflicts(Whole):
 
     incremental: ClassVar[bool] = True
 
-    by: tuple[str, ...] = Field(min_length=1, description="columns whose values make the key")
-    columns: tuple[str, ...] = Field((), description="columns that must agree; none named: all but the key")
+    by: Columns = Field(min_length=1, description="columns whose values make the key")
+    columns: Columns = Field((), description="columns that must agree; none named: all but the key")
 
     @model_validator(mode="after")
     def _key_apart(self) -> Self:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import AfterValidator, Field, model_validator
 
+from tillage.core.columns import Columns
 from tillage.core.errors import BadData, ConfigurationError, Problem, unknown_name
 from tillage.core.rows import ID, user_columns
 from tillage.core.step import Group
@@ -87,7 +88,7 @@ class Window(Group):
     [(None, 0, None), (5, 5, 5.0), (7, 7, 6.0)]
     """
 
-    by: tuple[str, ...] = Field(min_length=1, description="columns whose values make the key")
+    by: Columns = Field(min_length=1, description="columns whose values make the key")
     time: str = Field(description="column of dates, times or integers that says when a row happened")
     columns: dict[NewName, LookText] = Field(
         min_length=1, description="new column to its look back: lag, count, sum, mean, min, max of (COLUMN, HOW FAR)"

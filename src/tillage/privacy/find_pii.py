@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import NewName
 from tillage.core.rows import leave
 from tillage.core.step import Map
 from tillage.privacy.looking import Looking
-
-NewName = Annotated[str, Field(pattern=r"^[^_\x00][^\x00]*$")]
 
 
 class FindPii(Looking, Map):

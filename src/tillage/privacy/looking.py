@@ -12,6 +12,7 @@ from typing import Annotated, TypeAlias
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.rows import user_columns
 from tillage.privacy.kinds import PiiType
@@ -36,7 +37,7 @@ class Looking(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    columns: tuple[str, ...] = Field((), description="columns to look into; none named: all text columns")
+    columns: Columns = Field((), description="columns to look into; none named: all text columns")
     types: tuple[PiiType, ...] = Field(TYPES, description="structured types to look for; all of them by default")
     words: dict[TypeName, WordList] = Field(
         {}, description="type to a list of words (names, wards) that are found exactly, the longest first"

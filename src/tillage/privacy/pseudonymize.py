@@ -10,6 +10,7 @@ from typing import Self
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.keyed import KeyedMap
 from tillage.core.rows import leave, user_columns
@@ -37,7 +38,7 @@ class Pseudonymize(KeyedMap):
     ['vvomcsmqmh5d5gd6sxjjkboccy', 'ftq5yl4x7dlihwaqoimck7jqdu', 'vvomcsmqmh5d5gd6sxjjkboccy', None]
     """
 
-    columns: tuple[str, ...] = Field(min_length=1, description="columns whose values are replaced")
+    columns: Columns = Field(min_length=1, description="columns whose values are replaced")
     domain: str = Field("", description="what the values are of (patient, account): equal ones are told only within it")
     keep_format: bool = Field(False, description="digits for digits, letters for letters; for what checks a format")
 
