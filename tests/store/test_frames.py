@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from polars.testing.parametric import dataframes
 
-from tillage.core.rows import ID, Halves, to_storage
+from tillage.core.rows import ID, Halves, only, to_storage
 from tillage.store import frames
 
 KINDS: list[Any] = [
@@ -54,6 +54,8 @@ def test_a_frame_comes_back(frame: pl.DataFrame, large: bool) -> None:
         to_storage(given.select(ID)),
     )
     assert_frame_equal(frames.halves(bytes(data), name, ["_record"]), given.select("_record"))
+    wanted = pl.concat([row_ids[1::3], pl.Series(ID, [1], dtype=pl.UInt128)])
+    assert_frame_equal(frames.some(data, name, wanted), only(given, wanted))
 
 
 def test_places_that_rise_by_one_take_no_room() -> None:

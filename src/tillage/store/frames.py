@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from tillage.core.rows import ID, Halves, from_storage, high, only, to_storage
+from tillage.core.rows import ID, Halves, drop_columns, from_storage, high, only, to_storage
 
 PARQUET = "parquet"
 STREAM = "arrow"
@@ -38,6 +38,8 @@ PAGE = 1 << 17
 """Bytes of a page of Parquet before it is compressed: so many are unpacked for a row that is looked for."""
 STEP = ":step"
 """Behind the name of a column that stands as steps."""
+_AT = "_at:row"
+"""The place of a row in its file, while it is looked for."""
 
 
 def is_frame(name: str) -> bool:
@@ -97,13 +99,22 @@ def some(data: bytes | memoryview, name: str, wanted: pl.Series) -> pl.DataFrame
     >>> some(data, f"x.{suffix}", pl.Series([3, 4], dtype=pl.UInt128))["n"].to_list(), suffix
     ([6], 'parquet')
     """
-    source = BytesIO(data)
-    if name.endswith(STREAM) or any(column.endswith(STEP) for column in pl.read_parquet_schema(source)):
+    if name.endswith(STREAM):
         return only(unpacked(data, name), wanted)
-    source.seek(0)
+    source = BytesIO(data)
+    steps = [column for column in pl.read_parquet_schema(source) if column.endswith(STEP)]
     tops = wanted.rename(ID).to_frame().select(high(ID))[ID]
+    source.seek(0)
     lazy = pl.scan_parquet(source, parallel="prefiltered", use_statistics=False)  # pages with none are left packed
-    return only(from_storage(lazy.filter(pl.col(f"{ID}:hi").is_in(tops.implode())).collect()), wanted)
+    near = pl.col(f"{ID}:hi").is_in(tops.implode())
+    if not steps:
+        return only(from_storage(lazy.filter(near).collect()), wanted)
+    found = lazy.with_row_index(_AT).filter(near).collect()
+    source.seek(0)
+    numbers = _from_steps(pl.read_parquet(source, columns=steps))[found[_AT]]  # sums of all steps before the row
+    for step in steps:
+        found.replace_column(found.columns.index(step), numbers[step.removesuffix(STEP)])
+    return only(from_storage(drop_columns(found, _AT)), wanted)
 
 
 def halves(data: bytes, name: str, columns: list[str] | None = None) -> pl.DataFrame:
