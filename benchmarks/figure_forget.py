@@ -2,10 +2,10 @@
 
 One row: from a table, what Maps make of it, and the Folds over that; as a share of a rebuild's CPU. Start-up apart:
 off the rebuild is taken a run with nothing to do; the forgetting is measured in its process, a fresh one each time,
-from where the plan is read, the store open and the command's own modules loaded to where the receipt is signed and
-kept. Told besides: the same with those modules; the whole command less one with nothing to forget (a key that no row
-has); and less a run with nothing to do. Of each the cheapest of seven: forgettings in a store that nobody has looked a
-row up in, each in a copy of its own, and later ones, one after the other.
+from where the plan is read and the store open, before the command's own modules are loaded, to where the receipt is
+signed and kept. Told besides: the same without loading those modules; the whole command less one with nothing to forget
+(a key that no row has); and less a run with nothing to do. Of each the cheapest of seven: forgettings in a store that
+nobody has looked a row up in, each in a copy of its own, and later ones, one after the other.
 
 Shards: the texts of examples/customer-service. Retraining is what a forgetting costs with the model beyond what it
 costs without; training is the same of a run; the libraries that a learner loads are taken off both. Judged on four
@@ -116,8 +116,8 @@ class Rows:
         self.first: list[Used] = []
         self.later: list[Used] = []
         self.alone: dict[str, list[Used]] = {FIRST: [], LATER: []}
-        self.loaded: dict[str, list[Used]] = {FIRST: [], LATER: []}
-        """The same in the process alone: without, and with, loading the modules of the command."""
+        self.unloaded: dict[str, list[Used]] = {FIRST: [], LATER: []}
+        """The same in the process alone: with, and without, loading the modules of the command."""
         self.complete = 0
 
     def rebuild(self, turn: int) -> Used:
@@ -161,7 +161,7 @@ class Rows:
         """Keep the cheapest by what the processes tell."""
         told = [(json.loads(one.out), one) for one in used]
         self.alone[name].append(least([replace(one, cpu=cost["cpu"]) for cost, one in told]))
-        self.loaded[name].append(least([replace(one, cpu=cost["cpu"] + cost["loading"]) for cost, one in told]))
+        self.unloaded[name].append(least([replace(one, cpu=cost["cpu"] - cost["loading"]) for cost, one in told]))
 
     def miss(self) -> Used:
         """A forgetting that finds nothing."""
@@ -314,8 +314,8 @@ def main() -> None:
     for name, forgotten in ((FIRST, table.first), (LATER, table.later)):
         share = table.share(table.alone[name], None, found["rebuild"])
         figure.judge(f"one row forgotten, {name}: share of a rebuild's CPU, start-up apart", share, " %", limit=SHARE)
-        share = table.share(table.loaded[name], None, found["rebuild"])
-        figure.judge(f"the same, {name}: with loading the command's modules", share, " %", limit=None)
+        share = table.share(table.unloaded[name], None, found["rebuild"])
+        figure.judge(f"the same, {name}: without loading the command's modules", share, " %", limit=None)
         share = table.share(forgotten, table.missed, found["rebuild"])
         figure.judge(f"the whole command, {name}: beyond one with nothing to forget", share, " %", limit=None)
         share = table.share(forgotten, table.idle, found["rebuild"])

@@ -1,8 +1,8 @@
 """Forget one row of the table `readings`, by its key, as `tillage forget` does; print the CPU seconds of that alone.
 
 The process is as it starts: what the first forgetting of a process makes libraries load, or touches for the first time,
-is counted, up to where the receipt is signed and kept. Reading the plan and opening the store are not; loading the
-modules of the command, which no other command needs, is told apart.
+is counted, up to where the receipt is signed and kept. So is loading the modules that only this command needs, which is
+told besides. Reading the plan and opening the store are not.
 
 Usage: python benchmarks/forget_row.py FOLDER KEY
 """
@@ -34,7 +34,7 @@ def main() -> None:
         begun = time.process_time()
         told, receipt = forget(project, "readings", key=[given.key])
         ended = time.process_time()
-    print(json.dumps({"cpu": ended - begun, "loading": begun - opened, "receipt": receipt["number"]}))
+    print(json.dumps({"cpu": ended - opened, "loading": begun - opened, "receipt": receipt["number"]}))
     if told["records"] != 1:
         raise SystemExit("one record was to go")
 

@@ -65,6 +65,14 @@ def test_only_and_without_part_the_rows_and_keep_their_order(have: list[int], wa
         assert r.without(frame, r.ids(wanted).rename(name))["n"].to_list() == [n for n in have if n not in wanted]
 
 
+@given(st.lists(st.lists(st.integers(0, 40), max_size=12), min_size=1, max_size=4))
+def test_distinct_ids_are_each_there_once_be_they_few_or_many(lists: list[list[int]]) -> None:
+    found = r.distinct([r.ids(values) for values in lists])
+    assert found.dtype == pl.UInt128
+    assert found.name == "_id"
+    assert sorted(found.to_list()) == (sorted({n for values in lists for n in values}) if any(lists) else [])
+
+
 def test_columns_of_the_user() -> None:
     frame = pl.DataFrame({name: [1] for name in (*r.RESERVED, "b", "a", "_key")})
     assert r.user_columns(frame) == ["b", "a"]

@@ -72,6 +72,7 @@ def test_few_rows_made_ready_one_by_one_have_the_hashes_of_many(rows: list[tuple
     both = whole.with_columns(pl.col("x").cast(pl.Float32).alias("half"), pl.lit("r").alias("_reason"))
     assert both.height <= FEW
     assert row_sum(both) == sum(row_hashes(both).to_list()) % MODULUS
+    assert [row_sum(both[n : n + 1]) for n in range(both.height)] == row_hashes(both).to_list()
 
 
 @given(st.lists(ROW, min_size=1, max_size=5))

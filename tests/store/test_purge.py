@@ -18,7 +18,7 @@ import pytest
 from tillage.core.rows import ID, ids
 from tillage.store import failpoints, objects
 from tillage.store.digests import MODULUS, row_sum
-from tillage.store.gc import PURGING, collect
+from tillage.store.gc import FEW, PURGING, collect, remembered
 from tillage.store.locate import MANY_RUNS, locate
 from tillage.store.objects import Stored
 from tillage.store.purge import purge
@@ -305,3 +305,15 @@ def test_what_a_commit_meanwhile_makes_look_wrong_is_not_told(
     found = verify(store)
     assert next(commits, None) is None, "nobody committed meanwhile"
     assert [("missing" in f.message) for f in found.findings] == [True] * damaged
+
+
+@pytest.mark.parametrize("wanted", [1, FEW, FEW + 1])
+def test_results_that_name_an_object_are_found_be_the_names_few_or_many(tmp_path: Path, wanted: int) -> None:
+    store = Store(tmp_path)
+    made = [(f"k{n}", {"name": f"a/o{n:02}", "checksum": "c", "inner": {"name": f"b/o{n:02}"}}) for n in range(40)]
+    store.remember(made)
+    names = {f"a/o{n:02}" for n in range(wanted)}
+    assert sorted(remembered(store, lambda found: found & names)) == sorted(f"k{n}" for n in range(wanted))
+    assert remembered(store, lambda found: found & {"b/o00"}) == []  # what else is called so is no object
+    assert remembered(store, lambda found: found & {"a/o99"}) == []
+    store.close()

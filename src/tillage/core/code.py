@@ -71,14 +71,15 @@ def _digest(files: Iterable[tuple[str, str]]) -> str:
 
 def _content(path: str) -> bytes:
     """The bytes of a file; a file object costs as much as reading a small one twice."""
-    parts = []
     number = os.open(path, os.O_RDONLY)
     try:
-        while part := os.read(number, AT_ONCE):
-            parts.append(part)
+        content = part = os.read(number, AT_ONCE)
+        while len(part) == AT_ONCE:  # of a file a shorter part is the last
+            part = os.read(number, AT_ONCE)
+            content += part
     finally:
         os.close(number)
-    return b"".join(parts)
+    return content
 
 
 def _imported(path: Path, root: Path) -> set[Path]:

@@ -25,6 +25,9 @@ PARENT = "_parent"
 ORIGIN = "_origin"
 RESERVED = (ID, REASON, INTO, PARENT, ORIGIN)
 
+FEW = 16
+"""Row_ids up to which they are told apart one by one."""
+
 MERGED = "merged"
 """The reason of a row that was merged into another; `_into` names the keeper."""
 
@@ -153,23 +156,39 @@ def from_storage(frame: pl.DataFrame) -> pl.DataFrame:
 
 def ids(values: Iterable[int] = ()) -> pl.Series:
     """A series of row_ids named `_id`."""
-    return pl.Series(ID, list(values), dtype=pl.UInt128)
+    some = list(values)
+    return pl.Series(ID, some, dtype=pl.UInt128) if some else _NO_IDS.clone()
+
+
+_NO_IDS = pl.Series(ID, [], dtype=pl.UInt128)
+"""Made once: of a forgotten row most lists of others are empty, and one costs 5 microseconds to make."""
 
 
 def distinct(values: Sequence[pl.Series]) -> pl.Series:
-    """The row_ids of these series, at least one, each once; of at most one row_id without a query, which costs more."""
+    """The row_ids of these series, at least one, each once; of few without a query, which costs more."""
     some = [one for one in values if len(one)]
     if not some:
         return values[0]
     if len(some) == 1 and len(some[0]) == 1:
         return some[0]
+    if sum(map(len, some)) <= FEW:
+        return ids(dict.fromkeys(row for one in some for row in one.to_list()))
     return pl.concat(some).unique()
+
+
+def where_true(frame: pl.DataFrame, mask: pl.Series) -> pl.DataFrame:
+    """The rows for which a mask is true, column by column: a query costs ten times as much before the first row.
+
+    >>> where_true(pl.DataFrame({"a": [1, 2], "b": ["x", None]}), pl.Series([False, True])).rows()
+    [(2, None)]
+    """
+    return pl.DataFrame([column.filter(mask) for column in frame.iter_columns()])
 
 
 def only(frame: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
     """The rows whose `_id` is among `wanted`."""
     if len(wanted) == 1:  # the question of who forgets or traces one row, at a third of the cost
-        return frame.filter(frame[ID] == wanted)
+        return where_true(frame, frame[ID] == wanted)
     return frame.filter(pl.col(ID).is_in(wanted.implode()))  # a semi-join costs up to twice as much
 
 
@@ -178,5 +197,6 @@ def without(frame: pl.DataFrame, unwanted: pl.Series) -> pl.DataFrame:
     if unwanted.is_empty():
         return frame
     if len(unwanted) == 1:
-        return frame.filter(frame[ID] != unwanted)
+        stays = frame[ID] != unwanted
+        return frame if stays.all() else where_true(frame, stays)
     return frame.filter(~pl.col(ID).is_in(unwanted.implode()))

@@ -388,7 +388,7 @@ def model_digest(store: Store, model: str) -> str | None:
 def clear_unowned(store: Store) -> None:
     """Delete what no version owns: work ahead, temporary files, remembered results that name either."""
     owned = owned_objects(store)
-    stale = remembered(store, lambda names: not names <= owned)
+    stale = remembered(store, lambda names: names - owned)
     orphans = sorted(store.objects.names() - owned)
     with store.catalog.transaction():
         forget_remembered(store, stale)

@@ -54,7 +54,7 @@ def mark_lost(store: Store, stages: Mapping[str, Stage], lost: Iterable[str]) ->
         for name in sorted(found):
             query = "UPDATE versions SET fingerprint = ? WHERE stage = ? AND version = (SELECT max(version) "
             store.catalog.write(query + "FROM versions WHERE stage = ?)", LOST, name, name)
-        forget_remembered(store, remembered(store, lambda named: bool(named & names)) if names else [])
+        forget_remembered(store, remembered(store, lambda named: named & names) if names else [])
         pieces = store.catalog.rows("SELECT run, object FROM pieces") if names else []
         drop_runs(store, {int(r["run"]) for r in pieces if r["object"] in names})
     for name in names:

@@ -89,6 +89,9 @@ class Seen:
         self._state = (-1, -1)
         self._kin: pl.DataFrame | None = None
 
+    def _wanted(self) -> pl.Series:
+        return pl.concat([self.gone, self.past]) if len(self.past) else self.gone
+
     def look(self, stage: str) -> list[Hit]:
         """The chunks of a stage's rows that hold rows to go; its inputs must have been looked at before."""
         if stage not in self.hits:
@@ -134,7 +137,7 @@ class Seen:
         return next((hit.ids for hit in self.look(stage) if hit.chunk.id == chunk.id), ids())
 
     def _candidates(self, stage: str) -> list[Chunk]:
-        wanted = pl.concat([self.gone, self.past])
+        wanted = self._wanted()
         if wanted.is_empty():
             return []
         inputs = self.inputs.get(stage, set())
@@ -268,7 +271,7 @@ class Seen:
 
         So do the keys, which are the ids of the partial results that the rows were in.
         """
-        wanted = pl.concat([self.gone, self.past])
+        wanted = self._wanted()
         keys = []
         for part in self.store.parts(name):
             if part.startswith("index:"):
@@ -298,7 +301,7 @@ class Seen:
 
     def _beside(self, name: str) -> Iterable[tuple[Chunk, pl.Series]]:
         """The ledger, the indexes, the places and the quarantine: (chunk, row_ids that leave it)."""
-        wanted = pl.concat([self.gone, self.past])
+        wanted = self._wanted()
         if wanted.is_empty():
             return
         for part in self.store.parts(name):
@@ -317,7 +320,7 @@ class Seen:
         current = name in self.current
         removed = self.store.all_removed(name, part) if current else {}
         for number, chunk in self.store.numbered(removed).items():
-            if chunk.ended is None and len(going := only(removed[number].to_frame(ID), wanted)[ID].unique()):
+            if chunk.ended is None and len(going := distinct([only(removed[number].to_frame(ID), wanted)[ID]])):
                 yield chunk, going
         others = self.store.ended_chunks(name, part) if current else self.store.every_chunk(name, part)
         if part == LEFT:

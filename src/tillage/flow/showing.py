@@ -27,7 +27,7 @@ def shown_among(
         return [(chunk, rows) for chunk, rows in read if rows.height]
     near = [(chunk, without(ids.rename(ID).to_frame(), store.removed(chunk))) for chunk, ids in pairs]
     every = pl.concat([pl.DataFrame(schema={ID: pl.UInt128}), *(rows for _, rows in near)])[ID]
-    twice = every.filter(every.is_duplicated()).unique()
+    twice = every.filter(every.is_duplicated()).unique() if len(every) > 1 else every[:0]
     found = []
     for chunk, rows in near:
         doubtful = only(rows, twice)[ID] if len(twice) else twice

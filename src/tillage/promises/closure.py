@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import polars as pl
@@ -45,25 +44,25 @@ class Question(NamedTuple):
         return "where" if self.where is not None else "key" if self.keys else "subject"
 
 
-@dataclass
 class Closure:
-    """The rows that a question means, with all that are theirs."""
+    """The rows that a question means, with all that are theirs. (To make a dataclass of it costs more than to load the
+    rest of the file.)"""
 
-    gone: pl.Series = field(default_factory=ids)
-    past: pl.Series = field(default_factory=ids)
-    """Row_ids of which only earlier states are meant."""
-    subjects: tuple[str, ...] = ()
-    sources: dict[str, pl.Series] = field(default_factory=dict)
-    """Source stage to the row_ids among `gone` that it holds or held."""
-    keys: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
-    """Source stage to the key values of those rows, as text."""
-    looked_up: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
-    """Source stage to those among its keys by which rows were looked up: all that have them now go."""
-    records: int = 0
-    """Source rows that there are, or were, among `gone`."""
-    asked: int = 0
-    """Rows of the table that the question itself meant."""
-    notes: list[str] = field(default_factory=list)
+    def __init__(self, subjects: tuple[str, ...] = ()) -> None:
+        self.gone, self.past = ids(), ids()
+        """Row_ids that leave every version, and those of which only earlier states are meant."""
+        self.subjects = subjects
+        self.sources: dict[str, pl.Series] = {}
+        """Source stage to the row_ids among `gone` that it holds or held."""
+        self.keys: dict[str, list[tuple[str, ...]]] = {}
+        """Source stage to the key values of those rows, as text."""
+        self.looked_up: dict[str, set[tuple[str, ...]]] = {}
+        """Source stage to those among its keys by which rows were looked up: all that have them now go."""
+        self.records = 0
+        """Source rows that there are, or were, among `gone`."""
+        self.asked = 0
+        """Rows of the table that the question itself meant."""
+        self.notes: list[str] = []
 
 
 def close(project: Project, question: Question) -> Closure:

@@ -59,9 +59,12 @@ def _hashes_of_few(frame: pl.DataFrame) -> list[int]:
 
 
 def _canonical_of_few(column: pl.Series) -> pl.Series:
+    found = column.to_list()
+    if all(value is None or (value and not math.isnan(value)) for value in found):
+        return column
     values = [
         value if value is None else math.nan if math.isnan(value) else value or 0.0  # -0.0 is false, too
-        for value in column.to_list()
+        for value in found
     ]
     return pl.Series(column.name, values, dtype=column.dtype)
 

@@ -22,6 +22,9 @@ KEEP = 10
 PURGING = "purging"
 """Names in the catalog what a purge has replaced, from its commit until the last old byte is gone."""
 
+FEW = 16
+"""Names up to which each is looked for in a result; of more, all names in it are found first."""
+
 _NAMED = re.compile(r'"name":"([^"\\]*)"')
 """What is called a name in a result; names of objects need no escape."""
 
@@ -72,7 +75,7 @@ def collect(store: Store, keep: int = KEEP, abandoned: Collection[str] = ()) -> 
             )
         _drop_dead_runs(store)
         owned = owned_objects(store)
-        forget_remembered(store, remembered(store, lambda names: not names <= owned))
+        forget_remembered(store, remembered(store, lambda names: names - owned))
     orphans = sorted(set(store.objects.files()) - owned)
     size = store.objects.delete_small(orphans)
     for name in orphans:
@@ -142,20 +145,18 @@ def erase_replaced(store: Store, *, vacuum: bool = True) -> None:
     store.catalog.write("DELETE FROM meta WHERE key = ?", PURGING)
 
 
-def remembered(store: Store, wanted: Callable[[set[str]], bool]) -> list[str]:
-    """The keys of the remembered results for whose objects `wanted` is true.
-
-    `wanted` must be false of some names where it is false of more: all are asked at once first.
-    """
-    found = []
+def remembered(store: Store, wanted: Callable[[set[str]], set[str]]) -> list[str]:
+    """The keys of the remembered results that name an object which is `wanted`; it tells which of some names are."""
     known = store.catalog.rows("SELECT key, value FROM memo")
-    if not wanted(set(_NAMED.findall("\n".join([value for _, value in known])))):
+    bad = wanted(set(_NAMED.findall("\n".join([value for _, value in known]))))
+    if not bad:
         return []
-    for key, value in known:
-        # more names than the objects', perhaps; to decode a thousand results took as long as to purge a row
-        if wanted(set(_NAMED.findall(value))) and wanted(object_names(load(value))):
-            found.append(str(key))
-    return found
+    if len(bad) <= FEW:
+        near = [(key, value) for key, value in known if any(name in value for name in bad)]
+    else:
+        near = [(key, value) for key, value in known if not bad.isdisjoint(_NAMED.findall(value))]
+    # more names than the objects', perhaps; to decode a thousand results took as long as to purge a row
+    return [str(key) for key, value in near if not bad.isdisjoint(object_names(load(value)))]
 
 
 def forget_remembered(store: Store, keys: Iterable[str]) -> None:

@@ -285,10 +285,10 @@ class Objects:
         return {str(row[0]) for row in small}.union(name for name, _ in self._listed())
 
     def _listed(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        waiting = [""]
+        waiting, root = [""], str(self.root)
         while waiting:  # a path of pathlib costs more than all else here
             inner = waiting.pop()
-            with os.scandir(self.root / inner) as entries:
+            with os.scandir(f"{root}/{inner}") as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(f"{inner}{entry.name}/")

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from tillage.core.rows import ID, MERGED, PARENT, REASON, ids, without
+from tillage.core.rows import ID, MERGED, PARENT, REASON, ids, where_true, without
 from tillage.store.catalog import dump, load
 from tillage.store.digests import MODULUS, row_sum
 from tillage.store.failpoints import reach
@@ -118,7 +118,7 @@ def _purged(
         replaced = {*work.written, *(t.old.object for t in pieces), *_drop_chunks(store, doomed.chunks)}
         debt = replaced.union(load(store.catalog.meta(PURGING) or "[]"))
         erased = _mark_erased(store, doomed.versions, epoch)
-        forget_remembered(store, remembered(store, lambda names: bool(names & debt)))
+        forget_remembered(store, remembered(store, lambda names: names & debt))
         if within is not None:
             within(epoch, erased)
         store.catalog.set_meta(PURGING, dump(sorted(debt)))
@@ -193,9 +193,9 @@ class Rewriting:
         leaves = frame[ID] == going if len(going) == 1 else frame[ID].is_in(going.implode())
         if not leaves.any():
             return
-        lost = frame[leaves.arg_true()]
+        lost = where_true(frame, leaves)
         key = sha256(dump(["purge", name]).encode()).hexdigest()[:32]
-        self.written[name] = store.objects.put_frame(key, frame.filter(~leaves))
+        self.written[name] = store.objects.put_frame(key, where_true(frame, ~leaves))
         self.lost += lost.height
         self.touched += chunk.rows
         packed = pack(lost[ID])

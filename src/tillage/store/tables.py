@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from tillage.core.errors import InputMissing, Locked
-from tillage.core.rows import ID, high, ids, low, only, wide, without
+from tillage.core.rows import ID, distinct, high, ids, low, only, wide, without
 from tillage.store.catalog import Catalog, dump, load
 from tillage.store.digests import row_sum, table_digest
 from tillage.store.failpoints import reach
@@ -97,7 +98,7 @@ class Draft:
         if gone.is_empty():
             return
         before = self.removals.get(chunk.id)
-        self.removals[chunk.id] = (gone if before is None else pl.concat([before, gone])).unique()
+        self.removals[chunk.id] = distinct([gone] if before is None else [before, gone])
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Store:
 
     def _latest(self, stage: str) -> Version | None:
         row = self.catalog.row("SELECT * FROM versions WHERE stage = ? ORDER BY version DESC LIMIT 1", stage)
-        return _version(row) if row else None
+        return _version(tuple(row)) if row else None
 
     def version(self, stage: str, version: int) -> Version:
         """One version of a stage; InputMissing when it is not kept."""
@@ -179,13 +180,12 @@ class Store:
             raise InputMissing(
                 f"'{stage}' has no version {version}.", fix=f"Kept: {[v.version for v in self.versions(stage)]}."
             )
-        return _version(row)
+        return _version(tuple(row))
 
     def versions(self, stage: str) -> list[Version]:
         """All versions that are kept, oldest first."""
-        return [
-            _version(r) for r in self.catalog.rows("SELECT * FROM versions WHERE stage = ? ORDER BY version", stage)
-        ]
+        query = "SELECT * FROM versions WHERE stage = ? ORDER BY version"
+        return [_version(tuple(row)) for row in self.catalog.rows(query, stage)]
 
     def made_from(self) -> dict[str, list[tuple[int, dict[str, int]]]]:
         """Of every stage the versions that are kept, oldest first, each with the versions that it was made from."""
@@ -564,19 +564,12 @@ def unpack(data: bytes) -> pl.Series:
     return frame.select(wide(pl.col("lo"), pl.col("hi")).alias(ID))[ID]
 
 
-def _version(row: Any) -> Version:
-    return Version(
-        row["stage"],
-        row["version"],
-        row["created"],
-        row["why"],
-        row["fingerprint"],
-        load(row["inputs"]),
-        load(row["counts"]),
-        dict(load(row["columns"])),
-        load(row["facts"]),
-        row["epoch"],
-    )
+@lru_cache(maxsize=64)
+def _version(row: tuple[Any, ...]) -> Version:
+    """Kept, since after each write the same few are asked for again. Who is told must not change it."""
+    stage, version, created, why, fingerprint, inputs, counts, columns, facts, epoch = row
+    told = load(inputs), load(counts), dict(load(columns)), load(facts)
+    return Version(stage, version, created, why, fingerprint, *told, epoch)
 
 
 def _chunk(row: Any) -> Chunk:
