@@ -40,6 +40,12 @@ def field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("x: 0" + "7" * 5000, "cannot be read as int"),
         (STEP + f"fill_missing: {{columns: [x], with: constant, value: {'9' * 50}}}", "which has no room for 9999"),
         (STEP + f"fill_missing: {{columns: [id], with: constant, value: {1 << 63}}}", "which has no room for 9223372"),
+        (STEP + "normalize: {columns: [t, t]}", "'columns' of Normalize: it names 't' twice."),
+        (STEP + "aggregate: {by: [y, y], columns: {n: count()}}", "'by' of Aggregate: it names 'y' twice."),
+        (
+            MODEL + "{learn: naive_bayes, from: a, input: [t, t], target: y}",
+            "'input' of NaiveBayes: it names 't' twice.",
+        ),
         (MODEL + "{learn: naive_bayes, from: a, input: y, target: y}", "'input' names 'y', the target"),
         (MODEL + "{learn: tabular_classifier, from: a, input: [x, y], target: y}", "'input' names 'y', the target"),
     ],

@@ -241,8 +241,9 @@ class _Explanation:
 
     def fault(self, label: str, node: Node, found: list[ErrorDetails], field: FieldInfo | None) -> str:
         """What is wrong with a value that is there."""
-        if found[0]["type"] in ("value_error", "assertion_error"):
-            said = found[0]["msg"].split(", ", 1)[-1].rstrip(".")
+        own = [one["msg"] for one in found if one["type"] in ("value_error", "assertion_error")]
+        if own:  # who says so was content with its type
+            said = own[0].split(", ", 1)[-1].rstrip(".")
             return f"{label}: {said}{'' if said.endswith(('?', '!')) else '.'}"
         if all(one["type"] == "string_type" for one in found) and (misread := node.misread()):
             return f"{label} must be text, but {misread}"
