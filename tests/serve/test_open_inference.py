@@ -148,6 +148,28 @@ def test_binary_tensors_that_lie_are_refused(kind: str, raw: bytes, rows: int) -
         asked(body() + b"more", str(len(body())))
 
 
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("INT8", [-128, 127, None], [128, -129, 1.0, True, "1"]),
+        ("UINT64", [0, 2**64 - 1, None], [-1, 2**64, 0.5]),
+        ("BOOL", [True, False, 0, 1, None], [2, -1, 1.0, "true"]),
+        ("FP32", [1.5, 7, None], [True, "1.5"]),
+        ("BYTES", ["", "\u4e09", None], [1, True, 1.5]),
+    ],
+)
+def test_values_in_json_are_of_the_datatype_of_their_tensor(kind: str, good: list[Any], bad: list[Any]) -> None:
+    def sent(data: list[Any]) -> list[Any]:
+        tensor = {"name": "a", "shape": [len(data)], "datatype": kind, "data": data}
+        return [row["a"] for row in asked(json.dumps({"inputs": [tensor]}).encode(), None).rows]
+
+    assert sent(good) == good
+    for one in bad:
+        with pytest.raises(Refused, match=f"It is no value of {kind}") as told:
+            sent([good[0], one])
+        assert told.value.field == "inputs[0].data[1]"
+
+
 def test_binary_and_json_are_the_same_request() -> None:
     text = [b"a", "三".encode()]
     raw = b"".join(struct.pack("<I", len(t)) + t for t in text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,7 +169,22 @@ def _values(tensor: Mapping[str, Any], tail: memoryview, where: str, *, text: bo
         data = [v[0] for v in data]
     if len(data) != rows:
         raise Refused(400, f"There are {len(data)} values where the shape says {rows}.", field=f"{where}.data")
+    fits = _fitting(str(kind))
+    if (at := next((n for n, one in enumerate(data) if one is not None and not fits(one)), None)) is not None:
+        raise Refused(400, f"It is no value of {kind}.", field=f"{where}.data[{at}]")
     return data, tail
+
+
+def _fitting(kind: str) -> Callable[[Any], bool]:
+    """Whether a value of JSON is one of a tensor of this datatype."""
+    if kind == "BYTES":
+        return lambda one: isinstance(one, str)
+    if kind == "BOOL":
+        return lambda one: type(one) in (bool, int) and one in (0, 1)
+    if kind.startswith("FP"):
+        return lambda one: type(one) in (int, float)
+    limits = np.iinfo(_NUMPY[kind])
+    return lambda one: type(one) is int and limits.min <= one <= limits.max
 
 
 def _decoded(kind: str, data: memoryview, rows: int, where: str, *, text: bool) -> list[Any]:
