@@ -111,3 +111,65 @@ def test_a_full_disk_is_told_and_leaves_no_half_record(
     log.append_durably(b"after").result(5)
     assert held(tmp_path) == [b"before", b"after"]
     log.close()
+
+
+def test_what_a_full_disk_refused_is_written_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside = [b"beside 1"]
+    log = Log(tmp_path, delay=0.01, before=lambda: [beside.pop()] if beside else [])
+    log.append_durably(b"first").result(5)
+    beside.append(b"beside 2")
+
+    def refuse(fd: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse)
+        for n in range(3):
+            log.append(b"waits %d" % n)
+            with pytest.raises(Unavailable, match="No space left"):
+                log.append_durably(b"promised").result(5)
+        assert (log.unlogged, log.lost) == (7, 3), "three that wait, with what stands beside them"
+    log.append_durably(b"last").result(5)
+    assert held(tmp_path) == [b"beside 1", b"first", b"beside 2", b"waits 0", b"waits 1", b"waits 2", b"last"]
+    assert (log.unlogged, log.lost) == (3, 3)
+    log.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"The log in {tmp_path} cannot be written: No space left on device. Free space or mend the disk. "
+        "What is not promised waits."
+    ]
+
+
+def test_of_what_waits_the_oldest_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tillage.store.segments.MOST_WAITING", 10)
+    log = Log(tmp_path, delay=60)
+
+    def refuse(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        for record in (b"1234", b"567", b"89", b"abcde"):
+            log.append(record)
+            with pytest.raises(Unavailable):
+                log.append_durably(b"").result(5)
+    assert log.lost == 1
+    log.close()
+    assert held(tmp_path) == [b"567", b"89", b"abcde"], "ten bytes"
+    assert log.unlogged == 1
+
+
+def test_what_still_waits_at_the_end_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(fd: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = Log(tmp_path, delay=60)
+    log.append(b"one")
+    log.append(b"two")
+    monkeypatch.setattr(os, "write", refuse)
+    log.close()
+    assert (log.lost, log.unlogged) == (2, 2)
+    assert caplog.records[-1].getMessage() == f"2 records of the log in {tmp_path} could not be written."

@@ -406,7 +406,7 @@ class Application:
         """The numbers of this process, for Prometheus."""
         for name, routed in self.services.items():
             self.metrics.answers(name, routed.own.now.version)
-        self.metrics.unlogged(self.predictions.log.lost)
+        self.metrics.unlogged(self.predictions.log.unlogged)
         return self.metrics.text()
 
 

@@ -245,7 +245,7 @@ class Keeper:
 
     def _numbers(self, of: Channel, own: bytes) -> bytes:
         told = [own, *self._asked(NUMBERS, but=of)]
-        return summed(told, {"tillage_predictions_unlogged": self._kept.log.lost})
+        return summed(told, {"tillage_predictions_unlogged": self._kept.log.unlogged})
 
     def _all_look(self, of: Channel, _: bytes) -> bytes:
         self._asked(LOOK, but=of)

@@ -38,7 +38,7 @@ log = logging.getLogger("tillage.serve")
 class RemoteLog:
     """The log as a worker sees it: what `store.segments.Log` does, done by the keeper."""
 
-    lost = 0
+    unlogged = 0
     """The keeper counts what the disk refused."""
     size = 0
     """The keeper rolls the log."""

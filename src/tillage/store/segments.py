@@ -7,6 +7,7 @@ record waits for its group. Cost: 1 microsecond a record, and one fsync a group.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import struct
@@ -27,11 +28,16 @@ DELAY = 1.0
 GROUP = 512
 """Records at which a group is made durable without waiting further."""
 
+MOST_WAITING = 16 << 20
+"""Bytes of records that wait for a disk which refuses them; the oldest are given up for newer ones."""
+
 STAGE = "@predictions"
 """The stage in the catalog that ended segments of a server's log are brought into; no table can have this name."""
 
 FOLDER = "predictions"
 """Below the store: the segments of that log."""
+
+log = logging.getLogger("tillage.store")
 
 _HEAD = struct.Struct("<II")
 _NAME = r"(\d{10})\.log"
@@ -69,7 +75,11 @@ def records(path: Path) -> Iterator[bytes]:
 
 
 class Log:
-    """The writer: one a folder. Records come from any thread; one thread of ours writes them."""
+    """The writer: one a folder. Records come from any thread; one thread of ours writes them.
+
+    What the disk refuses is tried again with what comes next, so that a disk that is full for a while loses nothing but
+    what was promised, whose caller is told.
+    """
 
     def __init__(
         self,
@@ -91,8 +101,9 @@ class Log:
         self._guard, self._before = guard, before
         there = segments(folder)
         self.number = max(first, there[-1][0] + 1 if there else 0)
-        self._buffer: list[bytes] = []
-        self._promised: list[Future[None]] = []
+        self._buffer: list[tuple[bytes, Future[None] | None]] = []
+        self._waiting: list[bytes] = []
+        """What the disk has refused, in order."""
         self._changed = threading.Condition()
         self._disk = threading.Lock()
         self._since = 0.0
@@ -101,7 +112,7 @@ class Log:
         self.failed: Exception | None = None
         """Why the last group could not be written."""
         self.lost = 0
-        """Records that could not be written."""
+        """Records that were given up: promised ones, and those for which there was no room to wait."""
         self._file = self._open()
         self.size = 0
         """Bytes in the segment that is written to."""
@@ -118,6 +129,11 @@ class Log:
         sync_folder(self.folder)
         return file
 
+    @property
+    def unlogged(self) -> int:
+        """Records that the disk refused: those that were given up, and those that wait."""
+        return self.lost + len(self._waiting)
+
     def append(self, record: bytes) -> None:
         """Append; durable within `delay`."""
         with self._changed:
@@ -127,17 +143,16 @@ class Log:
         """Append; the future is done once it is durable, and raises Unavailable when that failed."""
         with self._changed:
             promise: Future[None] = Future()
-            self._promised.append(promise)
             self._urgent = True
-            self._add(record)
+            self._add(record, promise)
             self._changed.notify()
             return promise
 
-    def _add(self, record: bytes) -> None:
+    def _add(self, record: bytes, promise: Future[None] | None = None) -> None:
         if not self._buffer:
             self._since = time.monotonic()
             self._changed.notify()
-        self._buffer.append(record)
+        self._buffer.append((record, promise))
         if len(self._buffer) == self.group:
             self._changed.notify()
 
@@ -178,37 +193,59 @@ class Log:
         while True:
             with self._changed:
                 while not self._due():
-                    left = self._since + self.delay - time.monotonic() if self._buffer else None
+                    left = self._since + self.delay - time.monotonic() if self._buffer or self._waiting else None
                     self._changed.wait(left)
-                closing, buffer, promised = self._closing, self._buffer, self._promised
-                self._buffer, self._promised, self._urgent = [], [], False
-            if buffer:
-                self._settle(buffer, promised)
+                closing, buffer = self._closing, self._buffer
+                self._buffer, self._urgent = [], False
+            if buffer or self._waiting:
+                self._settle(buffer)
             if closing:
+                if self._waiting:
+                    log.error("%d records of the log in %s could not be written.", len(self._waiting), self.folder)
+                self.lost, self._waiting = self.unlogged, []
                 return
 
     def _due(self) -> bool:
-        waited = bool(self._buffer) and time.monotonic() >= self._since + self.delay
-        return self._closing or self._urgent or waited or len(self._buffer) >= self.group
+        waited = bool(self._buffer or self._waiting) and time.monotonic() >= self._since + self.delay
+        full = len(self._buffer) >= self.group and self.failed is None  # a disk that refuses is not asked at once again
+        return self._closing or self._urgent or waited or full
 
-    def _settle(self, buffer: list[bytes], promised: list[Future[None]]) -> None:
+    def _settle(self, buffer: list[tuple[bytes, Future[None] | None]]) -> None:
+        failed: Exception | None = None
+        group = self._waiting
         with self._disk:  # a roll must not take the file away meanwhile; who appends does not wait for the disk
             try:
-                group = [*self._before(), *buffer]
-                data = b"".join(_HEAD.pack(len(r), zlib.crc32(r)) + r for r in group if r)
+                group = [*group, *self._before()]
+                every = [*group, *(record for record, _ in buffer)]
+                data = b"".join(_HEAD.pack(len(r), zlib.crc32(r)) + r for r in every if r)
                 with self._guard():
                     if not self.path.exists():  # it was brought into the table by someone who held the guard
                         self._next()
                     self._write(data)
-                self.failed = None
             except Exception as error:  # whatever it is, who waits must be told, and the next group may fare better
-                self.failed = error
-                self.lost += len(buffer)
-        for promise in promised:
-            if self.failed is None:
+                failed = error
+        if failed is not None and self.failed is None:
+            log.error("%s What is not promised waits.", _refused(failed, self.folder))
+        self.failed = failed
+        if failed is not None:
+            self._since = time.monotonic()
+        self._waiting = [] if failed is None else self._kept([*group, *(r for r, promise in buffer if promise is None)])
+        for record, promise in buffer:
+            if promise is None:
+                continue
+            if failed is None:
                 promise.set_result(None)
             else:
-                promise.set_exception(_refused(self.failed, self.folder))
+                self.lost += bool(record)
+                promise.set_exception(_refused(failed, self.folder))
+
+    def _kept(self, waiting: list[bytes]) -> list[bytes]:
+        """The newest of these records for which there is room."""
+        room, first = MOST_WAITING, len(waiting)
+        while first and (room := room - len(waiting[first - 1])) >= 0:
+            first -= 1
+        self.lost += first
+        return waiting[first:]
 
     def _write(self, data: bytes) -> None:
         """All of it, durably; or nothing: a part that was written would hide what comes after it."""
@@ -218,7 +255,7 @@ class Log:
                 left = left[os.write(self._file, left) :]
             os.fsync(self._file)
             self.size += len(data)
-        except OSError:
+        except BaseException:
             os.ftruncate(self._file, self.size)
             raise
 
