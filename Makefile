@@ -17,6 +17,8 @@ LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group build
 
 .DELETE_ON_ERROR:
+# Tests and figures start the project hundreds of times: without byte code each would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-all deep check bench lock
 
 help:
