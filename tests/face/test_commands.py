@@ -281,8 +281,7 @@ def test_a_name_may_become_that_of_another_thing(tmp_path: Path, tell: Tell) -> 
     (tmp_path / "a.csv").write_text("id,n,y\n" + "".join(f"{n},{n % 7},{'ab'[n % 2]}\n" for n in range(60)))
     source = "project: p\ntables:\n  t: {collect: {files: a.csv}, key: id}\n"
     table = source + "  m: {from: t, steps: [{derive: {columns: {z: n + 1}}}]}\n"
-    model = source + "models:\n  m: {learn: naive_bayes, from: t, input: n, target: y, split: {leak: false}}\n"
-    model = model.replace("input: n", "input: y")
+    model = source + "models:\n  m: {learn: naive_bayes, from: t, input: y, target: n, split: {leak: false}}\n"
     plan, said = ("--plan", tmp_path), ["table", "model"]
     for n, text in enumerate((table, model, table)):
         (tmp_path / "tillage.yaml").write_text(text)

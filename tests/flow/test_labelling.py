@@ -30,7 +30,7 @@ tables:
   notes: {collect: {files: data.csv}, key: id}
 models:
   topic: {learn: text_classifier, from: notes, input: text, target: y}
-  size:  {learn: tabular_regressor, from: notes, input: [n], target: n}
+  size:  {learn: tabular_regressor, from: notes, input: [flipped], target: n, split: {leak: false}}
 """
 BACK = """\
 project: labels

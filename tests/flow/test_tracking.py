@@ -300,7 +300,7 @@ def test_in_a_plan_it_holds_no_row_and_changes_no_model(
 def test_what_does_not_learn_step_by_step_cannot_be_tracked(tmp_path: Path) -> None:
     plain = PLAN[: PLAN.index("    input")].replace("image_classifier", "naive_bayes")
     with pytest.raises(ConfigurationError) as error:
-        parse(plain + "    input: y\n    target: y\n    track: mlflow\n", tmp_path, registry())
+        parse(plain + "    input: x\n    target: y\n    track: mlflow\n", tmp_path, registry())
     assert str(error.value).startswith("tillage.yaml:10:12  'track' of model 'way': naive_bayes does not learn step by")
     assert "fine_tuned_classifier and image_classifier do" in str(error.value)
     with pytest.raises(ConfigurationError, match=r"15:12.*tensorboard"):
