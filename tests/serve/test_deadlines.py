@@ -226,9 +226,13 @@ def test_a_few_trailers_are_passed_over(impatient: Server) -> None:
         assert b"There is no row" in open_.recv(1000), "no trailer counts as a second host or token"
 
 
+TOLD = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+"""As a terminal starts it; whoever runs these tests may have nohup ignore it."""
+
+
 def test_a_terminal_that_is_closed_ends_it_in_good_order_unless_it_is_not_to_be_told(tmp_path: Path) -> None:
     folder = lay(tmp_path)
-    with Server(folder) as server:
+    with Server(folder, before=TOLD) as server:
         for _ in range(5):
             server.predict({"size": 2.5, "text": "a"})
         assert server.end(signal.SIGHUP) == 0, server.said()
@@ -240,5 +244,5 @@ def test_a_terminal_that_is_closed_ends_it_in_good_order_unless_it_is_not_to_be_
 
 
 def test_several_workers_end_with_their_terminal_too(tmp_path: Path) -> None:
-    with Server(lay(tmp_path), "--workers", "2") as server:
+    with Server(lay(tmp_path), "--workers", "2", before=TOLD) as server:
         assert server.end(signal.SIGHUP) == 0, server.said()
