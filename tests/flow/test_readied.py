@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import polars as pl
 import pytest
@@ -37,22 +38,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     return folder
 
 
-def read_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stages that from here on make entries of a chunk that they read."""
+def making(monkeypatch: pytest.MonkeyPatch, where: ModuleType) -> list[str]:
+    """The stages whose entries are made from here on: ahead (`readied`), or of a chunk that is read back (`keyed`)."""
     told: list[str] = []
-
     real = readied.entered
 
     def watched(stage: Stage, rows: pl.DataFrame) -> Entered:
         told.append(stage.name)
         return real(stage, rows)
 
-    monkeypatch.setattr(keyed, "entered", watched)
+    monkeypatch.setattr(where, "entered", watched)
     return told
 
 
 def test_no_chunk_is_read_back_for_entries(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = read_back(monkeypatch)
+    told = making(monkeypatch, keyed)
     there = folder.run()
     assert told == []
     monkeypatch.setattr(readied, "MOST_BYTES", 0)
@@ -61,17 +61,10 @@ def test_no_chunk_is_read_back_for_entries(folder: Folder, monkeypatch: pytest.M
 
 
 def test_stages_that_a_run_leaves_alone_get_none(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[str] = []
-    real = readied.entered
-
-    def noted(stage: Stage, rows: pl.DataFrame) -> Entered:
-        made.append(stage.name)
-        return real(stage, rows)
-
-    monkeypatch.setattr(readied, "entered", noted)
-    with folder.open() as p:
+    with monkeypatch.context() as patch, folder.open() as p:
+        made = making(patch, readied)
         p.run(["plain"])
     assert set(made) == {"plain"}
-    told = read_back(monkeypatch)
+    told = making(monkeypatch, keyed)
     folder.same_as_a_rebuild()
     assert "clean/2" in told
