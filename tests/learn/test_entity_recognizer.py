@@ -205,20 +205,20 @@ def test_a_long_text_is_read_to_its_end(model: Any, folder: Path) -> None:
 def test_what_answers_is_what_was_trained(folder: Path) -> None:
     """The network in PyTorch, padded, the graph for batches, and the graph of one text."""
     from tillage.learn.deep.text_network import learnt, padded, text_network
-    from tillage.learn.deep.trainer import arrays, torch
+    from tillage.learn.deep.trainer import torch
     from tillage.text.encoder import Network, Tokens
     from tillage.text.pretrained import Pretrained
     from tillage.text.transformer import Shape, write_graph
 
     found = Pretrained(folder)
     weights = {n: np.asarray(v) for n, v in Shape(found.config()).weights(found.weights()).items()}
-    network = text_network(Shape(found.config()), weights, 5, "none", 0.5, 2, 0)
-    network.train(False)
     tokens = Tokens(found.tokenizer(), 30)
     cut = tokens.cut(["a big 3", "red sea of small things , calm"])
+    network = text_network(Shape(found.config()), weights, cut, 5, "none", 0.5, 2, 0)
+    network.train(False)
     with torch().no_grad():
         wanted = network(*padded(cut)).numpy()
-    made = learnt(arrays(network))
+    made = learnt(network)
     head = (made.pop("head.weight").T, made.pop("head.bias"))
     alone = Network(write_graph(found.config(), made, pooling="none", head=head), tokens)
     for at, ids in enumerate(cut):

@@ -50,25 +50,58 @@ def learner(folder: Path, **more: Any) -> FineTunedClassifier:
 def test_what_answers_is_what_was_trained(tmp_path: Path, family: str, pooling: Any) -> None:
     """The network in PyTorch, padded, and the graph in ONNX Runtime, alone: with LoRA's parts set to something."""
     from tillage.learn.deep.text_network import learnt, padded, text_network
-    from tillage.learn.deep.trainer import arrays, torch
+    from tillage.learn.deep.trainer import torch
 
     model = Pretrained(tiny_encoder.write(tmp_path, family))
     shape = Shape(model.config())
     weights = {name: np.asarray(value) for name, value in shape.weights(model.weights()).items()}
-    network = text_network(shape, weights, 3, pooling, 0.5, 2, 0)
+    cut = Tokens(model.tokenizer(), 30).cut(TEXTS)
+    network = text_network(shape, weights, cut, 3, pooling, 0.5, 2, 0)
     network.train(False)
     draw = np.random.default_rng(1)
     for name, value in network.named_parameters():
         if name.endswith("lora_up"):
             value.data = torch().from_numpy(draw.normal(0, 0.1, value.shape)).float()
-    cut = Tokens(model.tokenizer(), 30).cut(TEXTS)
     with torch().no_grad():
         wanted = network(*padded(cut)).numpy()
-    made = learnt(arrays(network))
+    made = learnt(network)
     head = (made.pop("head.weight").T, made.pop("head.bias"))
     assert set(made) == set(weights)
     graph = write_graph(model.config(), made, pooling=pooling, head=head)
     assert np.abs(Network(graph, Tokens(model.tokenizer(), 30)).run(TEXTS) - wanted).max() < 1e-4
+
+
+def test_words_that_no_text_holds_stay_as_they_were(folder: Path) -> None:
+    """And those that one holds learn as they do where all of them take part."""
+    from tillage.learn.deep.batches import by_length
+    from tillage.learn.deep.text_network import learnt, padded, text_network
+    from tillage.learn.deep.trainer import Training, torch
+
+    model = Pretrained(folder)
+    shape = Shape(model.config())
+    weights = {name: np.asarray(value) for name, value in shape.weights(model.weights()).items()}
+    cut = Tokens(model.tokenizer(), 30).cut(TEXTS)
+    words = weights["embeddings.word_embeddings.weight"]
+    held = np.isin(np.arange(len(words)), np.concatenate(cut))
+    assert 0 < held.sum() < len(words)
+
+    def trained(texts: list[list[int]]) -> dict[str, Any]:
+        def loss(network: Any, some: Any) -> Any:
+            return network(*padded([cut[n] for n in some])).float()[:, 0].sum()
+
+        made = text_network(shape, weights, texts, 2, "mean", 0.0, 0, 0)
+        how = Training(epochs=3, learning_rate=1e-2, weight_decay=0.0, precision="float32")
+        how.train(made, lambda epoch: by_length([len(text) for text in cut], 2, 0, epoch), loss)
+        return learnt(made)
+
+    few, all_words = trained(cut), trained([*cut, list(range(len(words)))])
+    for name, value in few.items():
+        assert np.allclose(value, all_words[name], atol=1e-5), name
+    name = "embeddings.word_embeddings.weight"
+    assert np.array_equal(few[name][~held], words[~held])
+    assert (np.abs(few[name][held] - words[held]).max(axis=1) > 1e-4).all()
+    with torch().no_grad(), pytest.raises(IndexError):
+        text_network(shape, weights, cut, 2, "mean", 0.0, 0, 0)(*padded([np.flatnonzero(~held)[-1:].tolist()]))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

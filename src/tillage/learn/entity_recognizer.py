@@ -22,7 +22,7 @@ from tillage.core.errors import BadData, UsageError
 from tillage.core.state import State
 from tillage.learn.deep.batches import by_length
 from tillage.learn.deep.text_network import HEAD, learnt, padded, text_network
-from tillage.learn.deep.trainer import arrays, torch
+from tillage.learn.deep.trainer import torch
 from tillage.learn.encoder_learner import EncoderLearner
 from tillage.learn.learner import PREDICTION, Numbers
 from tillage.learn.marking import MarkingModel, lost_warnings, marked_rows
@@ -91,14 +91,14 @@ class EntityRecognizer(EncoderLearner):
             raise BadData(f"No text in {self.input} has a word.", fix="Look at the column.")
         weights = {name: np.asarray(value) for name, value in shape.weights(found.weights()).items()}
         tags = len(tag_names(labels))
-        network = text_network(shape, weights, tags, "none", self.dropout, self.of_lora(), self.seed)
+        network = text_network(shape, weights, task.ids, tags, "none", self.dropout, self.of_lora(), self.seed)
         curve = self.tuning(self.epochs or _epochs(int((~held).sum()))).train(
             network,
             lambda epoch: [seen[part] for part in by_length(task.lengths(seen), self.batch, self.seed, epoch)],
             task.loss,
             judge=(lambda trained: task.mean(trained, judging)) if len(judging) else None,
         )
-        made = learnt(arrays(network))
+        made = learnt(network)
         head = [made.pop(f"{HEAD}.weight").T.copy(), made.pop(f"{HEAD}.bias")]
         state: dict[str, Any] = {
             "config": json.dumps(found.config(), sort_keys=True),
@@ -184,7 +184,8 @@ class _Task:
     """The windows of all texts with the tag of each token: the loss of some of them, and what is judged by."""
 
     def __init__(self, cuts: Sequence[Cut], spans: Sequence[Sequence[Span]], labels: Sequence[str]) -> None:
-        self._ids: list[list[int]] = []
+        self.ids: list[list[int]] = []
+        """The tokens of each window."""
         self._tags: list[Numbers] = []
         self._rows: list[int] = []
         self._lost = self._moved = self._spans = 0
@@ -199,11 +200,11 @@ class _Task:
                 asked[number][at] = tag
             for window, wanted in zip(cut.windows, asked, strict=True):
                 if (wanted != _NOTHING).any():
-                    self._ids.append(window.ids)
+                    self.ids.append(window.ids)
                     self._tags.append(wanted)
                     self._rows.append(row)
             units += len(cut.units)
-        self._usual = units / max(1, len(self._ids))
+        self._usual = units / max(1, len(self.ids))
         """Units of a window: the loss of one is a sum over its units, divided by this."""
 
     def of(self, rows: Numbers) -> Numbers:
@@ -212,14 +213,14 @@ class _Task:
 
     def lengths(self, some: Numbers) -> list[int]:
         """The tokens of each of these windows."""
-        return [len(self._ids[n]) for n in some]
+        return [len(self.ids[n]) for n in some]
 
     def loss(self, network: Any, some: Numbers) -> Any:
         """Cross-entropy, summed over the units of these windows, in units of a usual window."""
         library = torch()
         if not len(some):  # a process of several that has no part of this batch
             return sum(value.sum() for value in network.parameters() if value.requires_grad) * 0.0
-        tokens, mask = padded([self._ids[n] for n in some])
+        tokens, mask = padded([self.ids[n] for n in some])
         logits = network(tokens, mask).float()
         wanted = np.full(tuple(tokens.shape), _NOTHING, np.int64)
         for at, n in enumerate(some):

@@ -23,7 +23,7 @@ from tillage.core.errors import BadData, UsageError
 from tillage.core.state import State
 from tillage.learn.deep.batches import by_length
 from tillage.learn.deep.text_network import HEAD, learnt, padded, text_network
-from tillage.learn.deep.trainer import arrays, torch
+from tillage.learn.deep.trainer import torch
 from tillage.learn.encoder_learner import EncoderLearner
 from tillage.learn.ensemble import ClassifierModel
 from tillage.learn.learner import Numbers, joined_text, labelled, require_two
@@ -86,7 +86,7 @@ class FineTunedClassifier(EncoderLearner):
         target = labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
         held = self.held(rows, judged=self.compress is not None)
         weights = {name: np.asarray(value) for name, value in shape.weights(found.weights()).items()}
-        network = text_network(shape, weights, len(classes), pooling, self.dropout, self.of_lora(), self.seed)
+        network = text_network(shape, weights, cut, len(classes), pooling, self.dropout, self.of_lora(), self.seed)
         task = _Task(cut, target)
         seen = np.flatnonzero(~held)
         curve = self.tuning(self.epochs or _epochs(len(seen), len(classes))).train(
@@ -95,7 +95,7 @@ class FineTunedClassifier(EncoderLearner):
             task.loss,
             judge=(lambda trained: task.mean(trained, np.flatnonzero(held))) if held.any() else None,
         )
-        made = learnt(arrays(network))
+        made = learnt(network)
         head = [made.pop(f"{HEAD}.weight").T.copy(), made.pop(f"{HEAD}.bias")]
         state = {
             "config": json.dumps(found.config(), sort_keys=True),

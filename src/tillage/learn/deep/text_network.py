@@ -1,24 +1,27 @@
 """An encoder of the BERT family with a linear layer on top, in PyTorch, its parameters named as in the saved folder.
 
-So what is learnt goes as it is into the graph that answers (`text/transformer.py`). LoRA learns two thin matrices
-beside each of the encoder's, and adds their product in the end: a tenth of the memory to train, nothing to answer.
+So what is learnt goes as it is into the graph that answers (`text/transformer.py`). Words that no text at hand holds
+stay as they were and take no part: half of the weights are words', of an encoder of many languages most of them. LoRA
+learns two thin matrices beside each of the encoder's, and adds their product in the end: a tenth of the memory to
+train, nothing to answer.
 Sources: Devlin et al., BERT, NAACL 2019; Hu et al., LoRA, ICLR 2022;
 Gal and Ghahramani, A theoretically grounded application of dropout, NeurIPS 2016 (one mask at all places).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from tillage.learn.deep.trainer import torch
+from tillage.learn.deep.trainer import arrays, torch
 from tillage.learn.learner import Numbers
 from tillage.text.pretrained import Pooling
 from tillage.text.transformer import Shape
 
 HEAD = "head"
+_WORDS = "embeddings.word_embeddings.weight"
 _DOWN, _UP = "lora_down", "lora_up"
 _ADAPTED = ("query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense")
 
@@ -26,6 +29,7 @@ _ADAPTED = ("query", "key", "value", "attention.output.dense", "intermediate.den
 def text_network(
     shape: Shape,
     weights: Mapping[str, Numbers],
+    texts: Iterable[Sequence[int]],
     classes: int,
     pooling: Pooling | Literal["none"],
     dropout: float,
@@ -35,16 +39,23 @@ def text_network(
     """The network: tokens Int64 (texts, tokens) and their mask to logits (texts, classes).
 
     With the pooling `none` each token has its own: (texts, tokens, classes).
-    `weights`: of `Shape.weights`. `rank`: of LoRA, which leaves them as they are; 0: all of them learn.
+    `weights`: of `Shape.weights`. `texts`: as tokens, all that the network will be shown; a token that none of them
+    holds raises IndexError. `rank`: of LoRA, which leaves the weights as they are; 0: all of them learn.
     """
     library = torch()
     nn, functional = library.nn, library.nn.functional
     random = np.random.Generator(np.random.PCG64(seed))
+    words = np.unique(np.concatenate([np.asarray(text, np.int64) for text in texts]))
+    places = np.full(len(weights[_WORDS]), len(words))
+    places[0] = 0  # where padding looks does not matter
+    places[words] = np.arange(len(words))
 
     class TextNetwork(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
-            made: dict[str, Numbers] = {**weights}
+            self.untouched, self.words = weights[_WORDS], words
+            self.places = library.from_numpy(places)
+            made: dict[str, Numbers] = {**weights, _WORDS: weights[_WORDS][words]}
             made[f"{HEAD}.weight"] = random.normal(0, 0.02, (classes, shape.width)).astype(np.float32)
             made[f"{HEAD}.bias"] = np.zeros(classes, np.float32)
             for name, value in weights.items() if rank else ():
@@ -82,7 +93,7 @@ def text_network(
         def forward(self, tokens: Any, mask: Any) -> Any:
             texts, length = tokens.shape
             first = shape.first_position
-            hidden = functional.embedding(tokens, self.of("embeddings.word_embeddings.weight"))
+            hidden = functional.embedding(self.places[tokens], self.of(_WORDS))
             hidden = hidden + self.of("embeddings.position_embeddings.weight")[first : first + length]
             if shape.family != "distilbert":
                 hidden = hidden + self.of("embeddings.token_type_embeddings.weight")[0]
@@ -116,15 +127,17 @@ def text_network(
     return TextNetwork()
 
 
-def learnt(found: Mapping[str, Numbers]) -> dict[str, Numbers]:
+def learnt(network: Any) -> dict[str, Numbers]:
     """The weights of a trained network under their own names, LoRA's products added to what they stand beside."""
-    named = {name.removeprefix("kept.").replace("/", "."): value for name, value in found.items()}
+    named = {name.removeprefix("kept.").replace("/", "."): value for name, value in arrays(network).items()}
     out = {name: value for name, value in named.items() if not name.endswith((_DOWN, _UP))}
     for name, up in named.items():
         if name.endswith(_UP):
             of = name.removesuffix(f".{_UP}")
             out[of] = (out[of] + 2.0 * (up @ named[f"{of}.{_DOWN}"])).astype(np.float32)
-    return out
+    whole = np.array(network.untouched, np.float32)
+    whole[network.words] = out[_WORDS]
+    return {**out, _WORDS: whole}
 
 
 def padded(cut: Sequence[Sequence[int]]) -> tuple[Any, Any]:
