@@ -1,10 +1,11 @@
 """What a request costs the server: a model that costs nothing, bare and behind three Maps; the log is always kept.
 
 CPU of the server process alone, over a bounded number of requests on 16 open connections and on one; a driver beside it
-writes the requests, and its cost is in no figure. Then 200 requests a second to models of a table, one that is a linear
-model of ours and one that is an ONNX graph alone, and to the graph beside 500 clients that drip; swaps between two
-versions under load; what a server holds that has the small graph alone, and how many requests two workers answer beside
-one, the driver on the same processors. Every load ends by itself.
+writes the requests, and its cost is in no figure. The bare model stands in turns with an application of Starlette
+alone, and of FastAPI where that is installed (`plain_server.py`). Then 200 requests a second to models of a table, one
+that is a linear model of ours and one that is an ONNX graph alone, and to the graph beside 500 clients that drip; swaps
+between two versions under load; what a server holds that has the small graph alone, and how many requests two workers
+answer beside one, the driver on the same processors. Every load ends by itself.
 
 Usage: python benchmarks/figure_serve.py [--quick] [--repetitions N] [--write docs/benchmarks.md]
 """
@@ -19,7 +20,8 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from child import BENCHMARKS, ROOT, TILLAGE, Used, python, tillage
@@ -56,6 +58,12 @@ RATE = 200
 
 DRIPPING = 500
 
+FRAMEWORKS = ("starlette", "fastapi")
+"""An application of each alone stands beside the bare model: what a request takes on the machine of the hour."""
+
+LIMITS = {"bare, 16 connections": 0.2, "three Maps, 16 connections": 0.8}
+"""Milliseconds of CPU a request."""
+
 BODY = '{"rows":[{"id":7,"size":2.5,"text":"hello there"}]}'
 NUMBERS = '{"rows":[{"id":7,"size":2.5,"text":"hello there","y":3}]}'
 """What the graph looks at is in it too."""
@@ -75,6 +83,18 @@ def serving(folder: Path, workers: int = 1) -> Iterator[tuple[str, int]]:
             process.terminate()
         if process.wait(20):
             raise RuntimeError(f"the server ended with {process.returncode}")
+
+
+@contextmanager
+def plain(framework: str) -> Iterator[tuple[str, int]]:
+    """The bare model behind an application of a framework alone: its address and process."""
+    command = [sys.executable, str(BENCHMARKS / "plain_server.py"), framework]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())["address"], process.pid
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -164,21 +184,24 @@ def main() -> None:
         for turn in range(2):  # two versions of the model that is swapped
             (folder / "tillage.yaml").write_text(PLAN.replace("turn: 0", f"turn: {turn}"))
             tillage("run", cwd=folder)
-        with serving(folder) as server:
+        with serving(folder) as server, ExitStack() as started:
             address, _ = server
+            others = {name: started.enter_context(plain(name)) for name in FRAMEWORKS if find_spec(name)}
 
             def drive(name: str, model: str, connections: int) -> Used:
-                told, used = loaded(server, model, BODY, requests, connections)
+                told, used = loaded(others.get(name, server), model, BODY, requests, connections)
                 sides.setdefault(name, []).append(told)
                 return used
 
             named = {
+                **dict.fromkeys(others, ("bare", 16)),
                 "bare, 16 connections": ("bare", 16),
                 "three Maps, 16 connections": ("prepared", 16),
                 "bare, 1 connection": ("bare", 1),
                 "three Maps, 1 connection": ("prepared", 1),
             }
             found = figure.turns({name: lambda _, n=name, m=m, c=c: drive(n, m, c) for name, (m, c) in named.items()})
+            started.close()
             seconds = 3 if given.quick else 60
             steady = [paced(address, model, seconds) for model in ("table", "graph")]
             short = 3 if given.quick else 10
@@ -208,9 +231,13 @@ def main() -> None:
     )
     figure.say()
     figure.say("CPU is the server's, the peak the driver's. Workers are those of the small ONNX model, 16 connections.")
-    for name, limit in zip(sides, (0.2, 0.8, None, None), strict=True):
-        figure.judge(f"{name}: CPU a request", [t["cpu_ms"] for t in sides[name]], " ms", limit=limit)
-        figure.judge(f"{name}: 99th percentile", [t["p99_ms"] for t in sides[name]], " ms", limit=None)
+    spent = {name: [t["cpu_ms"] for t in told] for name, told in sides.items()}
+    for name, told in sides.items():
+        figure.judge(f"{name}: CPU a request", spent[name], " ms", limit=LIMITS.get(name))
+        figure.judge(f"{name}: 99th percentile", [t["p99_ms"] for t in told], " ms", limit=None)
+    for name in others:
+        times = [ours / theirs for ours, theirs in zip(spent["bare, 16 connections"], spent[name], strict=True)]
+        figure.judge(f"bare, 16 connections, to an application of {name} alone, without a log", times, "x", limit=None)
     for which, met in zip(("linear", "ONNX"), steady, strict=False):
         told = f"a table's {which} model, {RATE} requests a second for {seconds} s: 99th percentile"
         figure.judge(told, [met["p99_ms"]], " ms", limit=50)

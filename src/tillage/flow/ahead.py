@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import polars as pl
 
@@ -42,7 +43,8 @@ class Ahead:
         self.store, self.stages, self.engine, self.readied = store, stages, engine, readied
         self._prints = {s.name: fingerprint(s) for s in stages.values() if self._ready(s)}
         self._chains = {s.name: chains(s) for s in stages.values() if s.kind == "map" and s.name in self._prints}
-        self._pool = ThreadPoolExecutor(engine.workers, thread_name_prefix="tillage-ahead")
+        many = engine.workers > 1  # one worker is one processor: what follows is done between two chunks
+        self._pool = ThreadPoolExecutor(engine.workers, thread_name_prefix="tillage-ahead") if many else None
         self._waiting: deque[Future[list[Done]]] = deque()
         self._done = Finished(store)
         self._failed = False
@@ -53,23 +55,26 @@ class Ahead:
     def __exit__(self, *_: object) -> None:
         """Wait for what is under way, and remember it; errors wait for the stage that they belong to."""
         while self._waiting:
-            self._collect()
-        self._pool.shutdown()
+            self._take(self._waiting.popleft().result)
+        if self._pool is not None:
+            self._pool.shutdown()
         self._done.save()
 
     def chunk(self, stage: str, stored: Stored, rows: pl.DataFrame) -> None:
         """Make what follows from a chunk of `stage` that was just written."""
         if self._failed:
             return
+        if self._pool is None:
+            self._take(partial(self._follow, stage, stored, rows))
+            return
         while len(self._waiting) >= self.engine.workers:
-            self._collect()
+            self._take(self._waiting.popleft().result)
         self._waiting.append(self._pool.submit(self._follow, stage, stored, rows))
 
-    def _collect(self) -> None:
-        future = self._waiting.popleft()
-        if future.exception() is None:
-            self._done.add(future.result())
-        else:  # the stage itself will meet the same error, and report it as its own
+    def _take(self, made: Callable[[], list[Done]]) -> None:
+        try:
+            self._done.add(made())
+        except (Exception, pl.exceptions.PanicException):  # the stage will meet it too, and report it as its own
             self._failed = True
 
     def _ready(self, stage: Stage) -> bool:
