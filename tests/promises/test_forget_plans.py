@@ -353,3 +353,17 @@ def test_marks_know_their_file_after_gc(tmp_path: Path) -> None:
         write(root, "1,ann,9", f"2,{PERSON},6")
         assert p.run().waiting == ["people: a.csv"]
         assert scan(p.store.root) == []
+
+
+def test_a_tombstone_is_of_a_record_not_of_whom_it_is_about(tmp_path: Path) -> None:
+    """The same key stays away with other values; a new record of the same person is read, and can be forgotten."""
+    root = planned(tmp_path, ", key: id")
+    write(root, "1,ann,5", f"2,{PERSON},6")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", subject=[PERSON])
+        write(root, "1,ann,5", f"2,{PERSON},99", f"3,{PERSON},6")
+        p.run()
+        assert sorted(p.read("people").select("id", "n").rows()) == [(1, 5), (3, 6)]
+        forget(p, "people", subject=[PERSON])
+        assert scan(p.store.root) == []
