@@ -279,6 +279,41 @@ def test_a_table_that_no_plan_has_any_more_awaits_a_decision(
         assert p.read("more").height == 0
 
 
+@pytest.mark.parametrize("told", [False, True], ids=["after a run", "before it, too"])
+def test_what_was_made_of_a_table_that_no_plan_has_goes_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], told: bool
+) -> None:
+    """Earlier versions of tables and models that the plan still has; the newest ones, once there are others."""
+    root = tmp_path
+    made = (
+        "project: p\ntables:\n  {0}: {{collect: {{files: '{0}.csv'}}, key: id, subject: who}}\n"
+        "  clean: {{from: {0}, steps: [encode: {{columns: [who]}}, drop_duplicates: {{columns: [n]}}]}}\n"
+        "  more: {{from: {0}, steps: [derive: {{columns: {{t: who}}}}]}}\n"
+        "models: {{m: {{learn: gaussian_naive_bayes, from: more, target: t, input: [n]}}}}\n"
+    )
+    lines = [f"{n},{'ann' if n % 2 else 'bob'},{n}" for n in range(40)]
+    write(root, *lines, *[f"{100 + n},{PERSON},{n}" for n in range(20)], name="old.csv")
+    write(root, *lines, name="new.csv")
+    (root / "tillage.yaml").write_text(made.format("old"), encoding="utf-8")
+    with project(root) as p:
+        p.run()
+    (root / "tillage.yaml").write_text(made.format("new"), encoding="utf-8")
+    for early in [True, False] if told else [False]:
+        if not early:
+            with project(root) as p:
+                p.run()
+        assert ended(["gc", "--abandoned", "--plan", str(root)]) == 0
+        said = capsys.readouterr().err
+        assert ("there is nothing newer: clean, m, more." in said) == early, said
+        found = scan(root / ".tillage")
+        assert bool(found) == early, found
+    with project(root) as p:
+        assert verify(p.store).findings == ()
+        assert p.run().changed == []
+        forget(p, "new", key=["1"])
+        assert p.read("clean").height == 20, "those of bob"
+
+
 @pytest.mark.parametrize("rotated", [False, True], ids=["renamed", "rotated"])
 def test_a_file_that_is_renamed_and_changed_is_not_read(tmp_path: Path, rotated: bool) -> None:
     """Its checksum is another and so is its name; that it is the same file, its inode tells."""
@@ -317,4 +352,18 @@ def test_marks_know_their_file_after_gc(tmp_path: Path) -> None:
         collect(p.store, 1)
         write(root, "1,ann,9", f"2,{PERSON},6")
         assert p.run().waiting == ["people: a.csv"]
+        assert scan(p.store.root) == []
+
+
+def test_a_tombstone_is_of_a_record_not_of_whom_it_is_about(tmp_path: Path) -> None:
+    """The same key stays away with other values; a new record of the same person is read, and can be forgotten."""
+    root = planned(tmp_path, ", key: id")
+    write(root, "1,ann,5", f"2,{PERSON},6")
+    with project(root) as p:
+        p.run()
+        forget(p, "people", subject=[PERSON])
+        write(root, "1,ann,5", f"2,{PERSON},99", f"3,{PERSON},6")
+        p.run()
+        assert sorted(p.read("people").select("id", "n").rows()) == [(1, 5), (3, 6)]
+        forget(p, "people", subject=[PERSON])
         assert scan(p.store.root) == []

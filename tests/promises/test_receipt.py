@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,16 @@ def test_every_field_is_covered(chain: list[dict[str, Any]]) -> None:
 def test_what_is_no_receipt_is_refused(text: str) -> None:
     with pytest.raises(VerifyFailed):
         verify_receipt(text.encode("latin-1"))
+
+
+@pytest.mark.parametrize("write", [str.upper, lambda text: f"{text[:64]} {text[64:]}", lambda text: f"{text}\n"])
+def test_a_signature_is_written_in_one_way(chain: list[dict[str, Any]], write: Callable[[str], str]) -> None:
+    """The next receipt names the SHA-256 of the whole one, signature included: two spellings would be two receipts."""
+    other = {**chain[0], "signature": write(chain[0]["signature"])}
+    assert other != chain[0]
+    for key in (None, public_key(Keyring(KEY))):
+        with pytest.raises(VerifyFailed, match="signature does not fit"):
+            verify_receipt(json.dumps(other), key)
 
 
 def test_a_name_that_stands_twice_is_refused(chain: list[dict[str, Any]]) -> None:

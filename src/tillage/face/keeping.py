@@ -99,11 +99,17 @@ def gc(
 
     screen = Screen(as_json)
     with open_project(plan, ran=True) as project, hold(project.store.root / "locks", [STORE_LOCK], wait=wait):
-        gone = project.abandoned() if abandoned else []
+        gone = project.abandoned() if abandoned else None
         found = collect(project.store, keep, gone)
-    targets = sorted({stage.partition("/")[0] for stage in gone} - {*project.plan.tables, *project.plan.models})
+    targets = sorted({stage.partition("/")[0] for stage in gone or ()} - {*project.plan.tables, *project.plan.models})
     if abandoned:
         screen.line(f"Not in the plan: {', '.join(targets) or 'nothing that there is'}.")
+    standing = sorted({stage.partition("/")[0] for stage in found.standing})
+    if standing:
+        screen.say(
+            f"Made of what the plan has no more, and kept, since there is nothing newer: {', '.join(standing)}. "
+            "Do `tillage run`, then `tillage gc --abandoned` again."
+        )
     screen.line(
         f"Removed {many(found.versions, 'version')} and {many(found.files, 'file')}, {many(found.bytes, 'byte')}."
     )

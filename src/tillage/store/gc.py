@@ -6,7 +6,7 @@ It waits for running work (runs hold the store's lock shared), so every file wit
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,27 +31,33 @@ _NAMED = re.compile(r'"name":"([^"\\]*)"')
 
 @dataclass(frozen=True)
 class Collected:
-    """What was removed: versions, files and their bytes."""
+    """What was removed: versions, files and their bytes; and what could not be."""
 
     versions: int
     files: int
     bytes: int
+    standing: tuple[str, ...] = ()
+    """Stages whose newest version was made of an abandoned one: it stays until there is another."""
 
 
-def collect(store: Store, keep: int = KEEP, abandoned: Collection[str] = ()) -> Collected:
+def collect(store: Store, keep: int = KEEP, abandoned: Collection[str] | None = None) -> Collected:
     """Keep the newest `keep` versions of each stage, tagged ones, and those that kept results were made from.
 
-    Of `abandoned` stages nothing is kept, whatever was made from them, and no deleted value stays in a free page.
+    Of `abandoned` stages nothing is kept, nor of others the earlier versions that were made of theirs, and no deleted
+    value stays in a free page. None: no stage is looked at so; an empty one ends what was begun with others.
     """
     reach("gc.begin")
-    kept = kept_versions(store, keep) | {stage: set[int]() for stage in abandoned}
+    whole = abandoned or ()
+    made = made_of(store, whole) if abandoned is not None else {}
+    kept = kept_versions(store, keep, made) | {stage: set[int]() for stage in whole}
+    standing = sorted(stage for stage, versions in made.items() if kept.get(stage, set()) & versions)
     with store.catalog.transaction():
         versions = 0
-        for stage in abandoned:
+        for stage in whole:
             store.catalog.write("UPDATE chunks SET ended = added WHERE stage = ? AND ended IS NULL", stage)
             for table in ("sources", "tags"):
                 store.catalog.write(f"DELETE FROM {table} WHERE stage = ?", stage)  # noqa: S608
-        if abandoned:
+        if abandoned is not None:
             store.catalog.set_meta(PURGING, store.catalog.meta(PURGING) or "[]")  # owed: the vacuum
         for stage in store.stages():
             mine = sorted(kept[stage])
@@ -84,20 +90,20 @@ def collect(store: Store, keep: int = KEEP, abandoned: Collection[str] = ()) -> 
     files = len(orphans)
     erase_replaced(store)
     reach("gc.after")
-    return Collected(versions, files, size)
+    return Collected(versions, files, size, tuple(standing))
 
 
-def kept_versions(store: Store, keep: int) -> dict[str, set[int]]:
-    """Which versions of each stage stay: with each, all that it was made from, back to the source."""
-    versions = {stage: store.versions(stage) for stage in store.stages()}
-    inputs = {
-        (v.stage, v.version): [*v.inputs.items(), *([tuple(v.facts["fit_on"])] if "fit_on" in v.facts else [])]
-        for own in versions.values()
-        for v in own
-    }
-    """What each was made from, and the version that the plan pins it to by name."""
+def kept_versions(store: Store, keep: int, going: Mapping[str, set[int]] | None = None) -> dict[str, set[int]]:
+    """Which versions of each stage stay: with each, all that it was made from, back to the source.
+
+    Those that are `going` stay only where the newest version of a stage was made from them, or is one.
+    """
+    versions, inputs = {stage: store.versions(stage) for stage in store.stages()}, _inputs(store)
     waiting = [(v.stage, v.version) for own in versions.values() for v in own[-max(keep, 1) :]]
     waiting += [(row["stage"], row["version"]) for row in store.catalog.rows("SELECT stage, version FROM tags")]
+    if going:
+        newest = {(stage, own[-1].version) for stage, own in versions.items()}
+        waiting = [at for at in waiting if at in newest or at[1] not in going.get(at[0], ())]
     kept: dict[str, set[int]] = {stage: set() for stage in versions}
     while waiting:
         stage, version = waiting.pop()
@@ -106,6 +112,37 @@ def kept_versions(store: Store, keep: int) -> dict[str, set[int]]:
             mine.add(version)
             waiting += inputs.get((stage, version), ())
     return kept
+
+
+def made_of(store: Store, abandoned: Collection[str]) -> dict[str, set[int]]:
+    """By stage that is not abandoned: its versions that were made of an abandoned one, through whatever others.
+
+    What the store has nothing of was abandoned before.
+    """
+    inputs = _inputs(store)
+    there = {stage for stage, _ in inputs}.difference(abandoned)
+    found: set[tuple[str, int]] = set()
+    more = {at for at, own in inputs.items() if any(stage not in there for stage, _ in own)}
+    while more:
+        found |= more
+        more = {at for at, own in inputs.items() if at not in found and not found.isdisjoint(own)}
+    out: dict[str, set[int]] = {}
+    for stage, version in found:
+        if stage in there:
+            out.setdefault(stage, set()).add(version)
+    return out
+
+
+def _inputs(store: Store) -> dict[tuple[str, int], list[tuple[str, int]]]:
+    """What each version was made from, and the version that the plan pins it to by name."""
+    return {
+        (v.stage, v.version): [
+            *v.inputs.items(),
+            *([(v.facts["fit_on"][0], v.facts["fit_on"][1])] if "fit_on" in v.facts else []),
+        ]
+        for stage in store.stages()
+        for v in store.versions(stage)
+    }
 
 
 def owned_objects(store: Store) -> set[str]:
