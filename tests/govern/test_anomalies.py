@@ -90,3 +90,11 @@ def test_errors_say_what_to_do() -> None:
     with pytest.raises(ConfigurationError, match="one of that name"):
         learn(rows).apply(rows.with_columns(anomaly=1))
     assert learn(rows).apply(rows)["anomaly"].to_list() == [0.5] * 3  # all alike: nobody is unusual
+
+
+def test_a_range_beyond_the_largest_float_is_cut_as_any() -> None:
+    values = np.array([[-1e308], [1e308], [-0.9e308], [0.9e308], [0.8e308], [-0.8e308]])
+    huge, small = learn(frame(values)), learn(frame(values / 1e308))
+    assert huge.apply(frame(values))["anomaly"].to_list() == pytest.approx(
+        small.apply(frame(values / 1e308))["anomaly"].to_list()
+    )

@@ -93,3 +93,13 @@ def test_errors_say_what_to_do() -> None:
         DropConflicts(by=("k",), columns=("k",))
     with pytest.raises(ConfigurationError, match="one of that name"):
         ResolveConflicts(by=("k",), conflicts="v").apply({"rows": frame([("a", "b", 1)])})
+
+
+@pytest.mark.parametrize("policy", ["majority", "last", "first", "least", "greatest"])
+def test_a_column_without_any_value_stays_so(policy: str) -> None:
+    rows = pl.DataFrame({"k": ["a", "a"], "v": [None, None], "day": [1, 2]}).with_columns(
+        _id=pl.int_range(2).cast(pl.UInt128)
+    )
+    rows = rows.with_columns(hash_text(rows, ["k"]).alias("_key"))
+    step = ResolveConflicts.model_validate({"by": ["k"], "order": "day", "columns": {"v": policy}})
+    assert step.apply({"rows": rows})["v"].to_list() == [None]

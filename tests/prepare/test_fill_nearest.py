@@ -139,3 +139,17 @@ def test_errors_say_what_to_do() -> None:
     when = rows.with_columns(k=pl.lit(dt.time(12)))
     with pytest.raises(ConfigurationError, match="cannot compare"):
         learn(when, columns=["n"], by=["k"])
+
+
+def test_a_range_beyond_the_largest_float_is_a_range() -> None:
+    near = [-1.5e308, 1.5e308, 1.0e308, -1.0e308]
+    rows = numbered({"v": ["low", "high", None, None], "x": near})
+    learned = learn(rows, columns=["v"], by=["x"], neighbours=1)
+    assert learned.apply(rows)["v"].to_list() == ["low", "high", "high", "low"]
+
+
+def test_what_no_float_tells_apart_from_a_narrow_range_is_far() -> None:
+    rows = numbered({"v": ["low", "high"], "x": [-1.7e308, -1.6e308]})
+    learned = learn(rows, columns=["v"], by=["x"], neighbours=1)
+    far = numbered({"v": [None], "x": [1.7e308]}, v=pl.String)
+    assert learned.apply(far)["v"].item() in {"low", "high"}

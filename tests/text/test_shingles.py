@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib import import_module
 from unicodedata import category
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tillage.text import shingles as made
-from tillage.text.shingles import BLOCK, blocks
+from tillage.text.shingles import BLOCK, blocks, sets
 
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 TOKEN = re.compile(f"[\u4e00-\u9fff]|[^{re.escape(SPACES)}\u4e00-\u9fff]+")
@@ -81,10 +82,22 @@ def test_hashes_are_the_same_for_ever() -> None:
     assert hashes.tolist() == GOLDEN
 
 
-def test_sets_are_sorted_and_distinct() -> None:
-    (found,) = made(pl.Series(["a a a a a a a b"])).sets()
-    assert found.tolist() == sorted(set(found.tolist()))
-    assert len(found) == 2
+@pytest.mark.parametrize("by", ["here", "twin"])
+@settings(max_examples=100, deadline=None)
+@given(some=st.one_of(texts, st.lists(st.text(st.sampled_from("aB 发\u3000"), max_size=60), max_size=12)))
+def test_sets_are_the_distinct_shingles_sorted(by: str, some: list[str | None]) -> None:
+    series = pl.Series(some, dtype=pl.String)
+    every = made(series)
+    with pytest.MonkeyPatch.context() as patch:
+        if by == "twin":
+            patch.setattr(import_module("tillage.text.shingles"), "compiled", None)
+        found = sets(series)
+    for n, text in enumerate(some):
+        own = found.hashes[found.starts[n] : found.starts[n + 1]].tolist()
+        assert own == sorted(set(every.hashes[every.starts[n] : every.starts[n + 1]].tolist()))
+        assert len(own) == len(set(twin(text)))
+    assert len(found.starts) == len(some) + 1
+    assert found.starts[-1] == len(found.hashes)
 
 
 GOLDEN = [9599373195608615632, 6606894014367951587, 16271763815681133433]

@@ -203,8 +203,10 @@ def _tree(values: Floats, deepest: int, drawn: np.random.RandomState) -> list[tu
             nodes.append((-1, depth + _path(len(own)), 0, 0))
             continue
         feature = int(open_[int(drawn.random_sample() * len(open_))])
-        cut = float(least[feature] + drawn.random_sample() * (most[feature] - least[feature]))
-        cut = cut if cut > least[feature] else float(most[feature])  # so that either side has a row
+        low, high, share = float(least[feature]), float(most[feature]), drawn.random_sample()
+        wide = math.isinf(high - low)  # beyond the largest float
+        cut = low * (1 - share) + high * share if wide else low + share * (high - low)
+        cut = cut if cut > low else high  # so that either side has a row
         below = own[:, feature] < cut
         nodes.append((feature, cut, 0, 0))
         waiting += [(own[~below], depth + 1, at, 1), (own[below], depth + 1, at, 0)]

@@ -95,7 +95,8 @@ class NearestFilled(Fitted):
                 if spread is None:
                     apart = (own != donor).astype(np.float64)
                 else:
-                    apart = np.minimum(np.abs(own - donor) / spread, 1.0)
+                    with np.errstate(over="ignore"):  # so far apart that no float tells it: 1, too
+                        apart = np.minimum(np.abs(own - donor) / spread, 1.0)
                     apart[np.isnan(apart)] = 1.0
                 far += apart
             keys = (far / max(len(sides), 1) * _FINE).astype(np.int64) * count + np.arange(count)
@@ -192,7 +193,10 @@ def _sides(asked: pl.Series, donors: list[Any]) -> tuple[Floats, Floats, float |
         known = np.array([np.nan if v is None else float(v) for v in donors])
         own = _plain(asked).cast(pl.Float64).fill_null(np.nan).to_numpy()
         least, most = np.nanmin(known, initial=np.inf), np.nanmax(known, initial=-np.inf)
-        return own, known, float(most - least) if most > least else 1.0
+        spread = float(most) - float(least) if most > least else 1.0
+        if np.isinf(spread):  # beyond the largest float: halves of all
+            return own / 2, known / 2, float(most) / 2 - float(least) / 2
+        return own, known, spread
     codes = {v: float(at) for at, v in enumerate(dict.fromkeys(v for v in donors if v is not None))}
     texts = asked.cast(pl.String).to_list()
     return (

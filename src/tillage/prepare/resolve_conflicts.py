@@ -101,7 +101,11 @@ class ResolveConflicts(Group):
     def _ranked(self, column: str, seen: pl.DataFrame) -> list[pl.Series]:
         """By what the values of a column are sorted, the one to be taken first."""
         policy = "least" if column in self.by else self.columns.get(column, self.cells)
-        value = seen["v"].rank("dense").cast(pl.Int64) if seen["v"].dtype != pl.Null else pl.Series([0] * seen.height)
+        value = (
+            seen["v"].rank("dense").cast(pl.Int64)
+            if seen["v"].dtype != pl.Null
+            else pl.zeros(seen.height, pl.Int64, eager=True)
+        )
         late = seen["last"].rank("dense").cast(pl.Int64).fill_null(0)
         early = seen["first"].rank("dense").cast(pl.Int64).fill_null(seen.height + 1)
         wanted = {

@@ -35,29 +35,13 @@ _WIDE_SPACES = np.array([0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F,
 class Shingles(NamedTuple):
     """The shingles of some texts: `hashes` in order of the texts, those of text i from `starts[i]` to `starts[i+1]`.
 
-    >>> len(Shingles(np.array([7, 5, 7], dtype=np.uint64), np.array([0, 3])).sets()[0])
-    2
+    >>> found = Shingles(np.array([7, 5, 7], dtype=np.uint64), np.array([0, 3]))
+    >>> len(found.hashes), found.starts.tolist()
+    (3, [0, 3])
     """
 
     hashes: Words
     starts: Offsets
-
-    def sets(self) -> list[Words]:
-        """The distinct hashes of each text, sorted."""
-        distinct, starts = self.distinct()
-        return [distinct[a:b] for a, b in pairwise(starts.tolist())]
-
-    def distinct(self) -> Shingles:
-        """The same, one behind the other."""
-        if len(self.starts) < 2:
-            return self
-        ranked = self.hashes.copy()
-        for a, b in pairwise(self.starts.tolist()):
-            ranked[a:b].sort()
-        fresh = np.ones(len(ranked), dtype=np.bool_)
-        np.not_equal(ranked[1:], ranked[:-1], out=fresh[1:])
-        fresh[self.starts[:-1]] = True
-        return Shingles(ranked[fresh], _running(np.add.reduceat(fresh, self.starts[:-1], dtype=np.int64)))
 
 
 def shingles(texts: pl.Series, *, lowered: bool = False) -> Shingles:
@@ -99,12 +83,26 @@ def sets(texts: pl.Series, *, lowered: bool = False) -> Shingles:
 def _sets(texts: pl.Series) -> Shingles:
     """Those of texts in lower case."""
     if compiled is None:
-        return _shingles(texts).distinct()
+        return _distinct(_shingles(texts))
     found = tokens(texts)
     counts = np.maximum(np.diff(found.bounds) - (SIZE - 1), 1)
     hashes = np.empty(counts.sum() + counts.max(initial=0), dtype=np.uint64)
     starts = np.empty(len(found.bounds), dtype=np.int64)
     return Shingles(hashes[: compiled.sets(*found, PLACES, FEWER, starts, hashes)].copy(), starts)
+
+
+def _distinct(found: Shingles) -> Shingles:
+    """The distinct hashes of each text, sorted, one text behind the other."""
+    hashes, starts = found
+    if len(starts) < 2:
+        return found
+    ranked = hashes.copy()
+    for begin, end in pairwise(starts.tolist()):
+        ranked[begin:end].sort()
+    fresh = np.ones(len(ranked), dtype=np.bool_)
+    np.not_equal(ranked[1:], ranked[:-1], out=fresh[1:])
+    fresh[starts[:-1]] = True
+    return Shingles(ranked[fresh], _running(np.add.reduceat(fresh, starts[:-1], dtype=np.int64)))
 
 
 def blocks(texts: pl.Series) -> Iterator[pl.Series]:
