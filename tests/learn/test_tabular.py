@@ -217,3 +217,14 @@ def test_many_rows_are_asked_in_one_fold_of_five_alone(rows: int, every: bool, a
     assert len(np.unique(held)) == len(held) == pytest.approx(rows * asked / 5, abs=1)
     for seen, held in parts:
         assert sorted([*seen, *held]) == list(range(rows))
+
+
+@pytest.mark.parametrize("model", ["linear", "boosted_trees"])
+def test_a_target_too_large_to_be_learnt_is_refused_and_never_cut(model: Any) -> None:
+    rows = pl.DataFrame({"_id": range(40), "x": [float(i) for i in range(40)], "y": [i * 1e300 for i in range(40)]})
+    with pytest.raises(BadData, match=r"'y' holds numbers beyond 1e\+38") as caught:
+        TabularRegressor(target="y", model=model).compute({"rows": rows})
+    assert "derive" in caught.value.fix
+    near = rows.with_columns(y=pl.col("x") * 1e36)
+    fitted = TabularRegressor(target="y", model=model).compute({"rows": near})
+    assert fitted.apply(near)["prediction"].is_finite().all()

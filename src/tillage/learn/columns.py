@@ -37,6 +37,8 @@ PARTS = {"month": (1, 12), "weekday": (1, 7), "hour": (0, 23)}
 _TERM_ROWS, _MOST_TERMS = 2, 20_000
 _LARGEST = 1e150
 """Numbers beyond it are cut to it, so that a sum of squares stays finite."""
+_LARGEST_TARGET = 1e38
+"""A target beyond it is refused: boosted trees hold it in 32 bits, and it would be learnt from as an infinity."""
 _FURTHEST = 1e9
 """Standard deviations from the mean beyond which a value is cut, so that a score stays finite."""
 
@@ -308,7 +310,7 @@ def _category_features(values: pl.Series, learnt: Mapping[str, Any]) -> Numbers:
 
 
 def measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
-    """The rows whose target is a finite number, by ascending `_id`, and those numbers.
+    """The rows whose target is a finite number, by ascending `_id`, and those numbers; raises BadData beyond 1e38.
 
     >>> measured(pl.DataFrame({"_id": [2, 1, 3], "y": [5, 7, None]}), "y")[1].to_list()
     [7.0, 5.0]
@@ -319,7 +321,14 @@ def measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
             f"The target column '{target}' holds {values.dtype}, not numbers.",
             fix="Name a column of numbers, or use a classifier.",
         )
-    known = rows.with_columns(as_numbers(values, "number").alias("_label")).filter(pl.col("_label").is_not_null())
+    numbers = as_numbers(values, "number")
+    largest = numbers.abs().max()
+    if isinstance(largest, float) and largest > _LARGEST_TARGET:
+        raise BadData(
+            f"The target column '{target}' holds numbers beyond {_LARGEST_TARGET:g}: errors of that size overflow.",
+            fix="Divide the column before the model (`derive`), or filter those rows out.",
+        )
+    known = rows.with_columns(numbers.alias("_label")).filter(pl.col("_label").is_not_null())
     if ID in known.columns:
         known = known.sort(ID)
     return known.drop("_label"), known["_label"]

@@ -7,6 +7,7 @@ by what came. Whatever goes wrong inside is told by the number of an incident, w
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from ipaddress import ip_address
@@ -40,6 +41,8 @@ BODY = "tillage.body"
 WHO = "tillage.who"
 """Where in the scope it stands which token was brought."""
 
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]*))(?::[0-9]*)?")
+
 _ONCE = (b"host", b"origin", b"authorization", b"content-length")
 
 log = logging.getLogger("tillage.serve")
@@ -60,15 +63,13 @@ def is_loopback(host: str) -> bool:
 
 
 def host_name(header: bytes) -> str:
-    """The name in a Host header, without its port.
+    """The name in a Host header, without its port; empty where the header is no name and port.
 
-    >>> host_name(b"Example.org:80"), host_name(b"[::1]:8000")
-    ('example.org', '::1')
+    >>> host_name(b"Example.org:80"), host_name(b"[::1]:8000"), host_name(b"[::1]example.org")
+    ('example.org', '::1', '')
     """
-    text = header.decode("latin-1").strip().lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]
+    found = _HOST.fullmatch(header.decode("latin-1").strip().lower())
+    return (found[1] or found[2]) if found is not None else ""
 
 
 class Door:

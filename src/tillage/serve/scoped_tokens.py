@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import os
 import re
 import secrets
@@ -17,12 +18,14 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from tillage.core.errors import Denied, UnknownName, UsageError
+from tillage.core.errors import BadData, Denied, TillageError, UnknownName, UsageError
 from tillage.store.locks import hold
 
 FILE = "serve.tokens"
 SCOPES = ("predict", "feedback", "admin")
 """What a token may do; `admin` may do all."""
+
+log = logging.getLogger("tillage.serve")
 
 _TOKEN = re.compile(r"tlg_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([hdw])")
@@ -104,17 +107,28 @@ def revoke_token(root: Path, token: str) -> Token:
 
 
 def read_tokens(root: Path) -> list[Token]:
-    """What is kept of all tokens; Denied for a file that others can read."""
+    """What is kept of all tokens; Denied for a file that others can read, Damaged for one that holds no tokens."""
     path = root / FILE
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return []
-    with os.fdopen(file, "rb") as stream:
-        if os.fstat(stream.fileno()).st_mode & 0o077:
+    except OSError as error:
+        raise Denied(f"{path} cannot be read: {error.strerror}.", fix="Put the file back, or take it away.") from error
+    try:
+        if os.fstat(file).st_mode & 0o077:
             raise Denied(f"{path} can be read by others.", fix=f"Run: chmod 600 {path}")
-        kept = json.load(stream)
-    return [Token(**{**one, "scopes": tuple(one["scopes"])}) for one in kept]
+        with os.fdopen(file, "rb", closefd=False) as stream:
+            kept = [Token(**{**one, "scopes": tuple(one["scopes"])}) for one in json.load(stream)]
+        if not all(isinstance(t.expires, float | int | None) and isinstance(t.digest, str) for t in kept):
+            raise TypeError("a field is of another type")
+    except Denied:
+        raise
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadData(f"{path} holds no tokens.", fix="Take it away and make new tokens.") from error
+    finally:
+        os.close(file)
+    return kept
 
 
 def _write(root: Path, tokens: list[Token]) -> None:
@@ -132,7 +146,7 @@ class Tokens:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._known: dict[str, Token] = {}
 
     def find(self, token: bytes) -> Token | None:
@@ -148,11 +162,14 @@ class Tokens:
 
     def _look(self) -> None:
         try:
-            at = (self.root / FILE).stat()
+            at = (self.root / FILE).lstat()
         except FileNotFoundError:
             self._stamp, self._known = None, {}
             return
-        stamp = at.st_mtime_ns, at.st_ino
+        stamp = at.st_mtime_ns, at.st_ino, at.st_mode
         if stamp != self._stamp:
-            self._known = {t.id: t for t in read_tokens(self.root)}
-            self._stamp = stamp
+            self._known, self._stamp = {}, stamp
+            try:
+                self._known = {t.id: t for t in read_tokens(self.root)}
+            except TillageError as error:  # no token of it is right until it can be read
+                log.error("No token but the server's own is taken: %s", error)
