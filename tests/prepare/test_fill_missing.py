@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import statistics
 from collections import Counter
 from fractions import Fraction
 from typing import Any
@@ -29,7 +30,7 @@ values = st.lists(st.none() | st.floats(-1e9, 1e9) | st.sampled_from([math.nan, 
 
 
 @settings(max_examples=80, deadline=None)
-@given(data=values, cut=st.integers(0, 20), way=st.sampled_from(["mean", "min", "max", "most_frequent"]))
+@given(data=values, cut=st.integers(0, 20), way=st.sampled_from(["mean", "median", "min", "max", "most_frequent"]))
 def test_learnt_values_and_states(data: list[float | None], cut: int, way: str) -> None:
     rows = pl.DataFrame({"x": data}, schema={"x": pl.Float64})
     known = [v + 0.0 for v in data if v is not None and math.isfinite(v)]
@@ -43,6 +44,8 @@ def test_learnt_values_and_states(data: list[float | None], cut: int, way: str) 
         exact = float(sum(map(Fraction, known), Fraction(0)))
         assert learnt == exact / len(known)
         assert math.isclose(learnt, float(np.mean(known)), rel_tol=1e-9, abs_tol=1e-3)
+    elif way == "median":
+        assert math.isclose(learnt, statistics.median(known), rel_tol=1e-9, abs_tol=1e-9)
     elif way == "most_frequent":
         counts = Counter(known)
         assert counts[float(learnt)] == max(counts.values())
@@ -61,7 +64,7 @@ def test_learnt_values_and_states(data: list[float | None], cut: int, way: str) 
     assert again.fingerprint() == fitted.fingerprint()
 
 
-def test_every_type_keeps_its_type_but_whole_numbers_under_a_mean(rows: pl.DataFrame) -> None:
+def test_every_type_keeps_its_type_but_whole_numbers_under_a_mean_or_median(rows: pl.DataFrame) -> None:
     gaps = pl.DataFrame({"n": [1, None, 2, 2], "t": ["b", "a", None, "a"], "b": [True, None, True, False]})
     gaps = gaps.with_columns(d=pl.Series([dt.date(2024, 1, 5), None, None, dt.date(2024, 1, 5)]))
     out = learn(gaps, "most_frequent", "n", "t", "b", "d").apply(gaps)
@@ -72,6 +75,9 @@ def test_every_type_keeps_its_type_but_whole_numbers_under_a_mean(rows: pl.DataF
     assert mean.dtype == pl.Float64
     assert mean[1] == 5 / 3
     assert learn(gaps, "mean", "n").apply(gaps.drop_nulls())["n"].dtype == pl.Float64
+    median = learn(gaps, "median", "n").apply(gaps)["n"]
+    assert median.dtype == pl.Float64
+    assert median.to_list() == [1.0, 2.0, 2.0, 2.0]
     assert learn(gaps, "min", "n", "t").apply(gaps).row(1)[:2] == (1, "a")
     assert learn(gaps, "constant", "n", value=7).apply(gaps)["n"].to_list() == [1, 7, 2, 2]
     assert learn(gaps, "constant", "n", value=0.5).apply(gaps)["n"].to_list() == [1.0, 0.5, 2.0, 2.0]
@@ -85,7 +91,7 @@ def test_a_tie_goes_to_the_first_by_text() -> None:
 
 def test_a_column_without_a_value(nothing: pl.DataFrame, empty: pl.DataFrame) -> None:
     for frame in (nothing, empty):
-        for way in ("mean", "min", "max", "most_frequent"):
+        for way in ("mean", "median", "min", "max", "most_frequent"):
             assert learn(frame, way, "x").state["values"] == {"x": None}
             stand_in = learn(frame, way, "x", value=3.5).apply(pl.DataFrame({"x": [None, 1.0]}))
             assert stand_in["x"].to_list() == [3.5, 1.0]
@@ -105,8 +111,10 @@ def test_complaints(rows: pl.DataFrame) -> None:
         learn(rows, "constant", "text", value=5).apply(rows)
     with pytest.raises(ValidationError, match="needs a 'value'"):
         FillMissing(columns=("x",), with_="constant")
-    with pytest.raises(ValidationError, match="'mean', 'min'"):
-        FillMissing.model_validate({"columns": ["x"], "with": "median"})
+    with pytest.raises(ConfigurationError, match="Column 'text' holds String, and cannot be filled with: median"):
+        learn(rows, "median", "text")
+    with pytest.raises(ValidationError, match="'mean', 'median', 'min'"):
+        FillMissing.model_validate({"columns": ["x"], "with": "middle"})
     step = FillMissing.example()
     assert FillMissing.model_validate(step.params()) == step
     assert step.needs() == ("x", "n")

@@ -1,7 +1,8 @@
-"""Missing values are filled with one that the column itself suggests (its mean, its most frequent), or with a constant.
+"""Missing values are filled with one that the column suggests (its median, its most frequent), or with a constant.
 
-The value is learnt once, exactly, and is a state of its own, so that serving fills with what training saw.
-A state is a few numbers a column; `most_frequent` holds every distinct value.
+The value is learnt once and is a state of its own, so that serving fills with what training saw. It is exact, the
+median up to 65,536 different values a column. A state is a few numbers a column; `median` and `most_frequent` hold
+distinct values.
 """
 
 from __future__ import annotations
@@ -16,21 +17,23 @@ from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
-from tillage.measure import Extremes, Statistic, Sum, ValueCounts
+from tillage.measure import Extremes, Ranks, Statistic, Sum, ValueCounts
 from tillage.prepare.columns import require
 
-Way = Literal["mean", "min", "max", "most_frequent", "constant"]
+Way = Literal["mean", "median", "min", "max", "most_frequent", "constant"]
 
 _STATISTICS: Mapping[str, Statistic] = {
-    "mean": Sum(), "min": Extremes(), "max": Extremes(), "most_frequent": ValueCounts(top=1),
+    "mean": Sum(), "median": Ranks((0.5,)), "min": Extremes(), "max": Extremes(), "most_frequent": ValueCounts(top=1),
 }  # fmt: skip
+_BETWEEN = ("mean", "median")
+"""What may lie between the values of a column."""
 
 
 class FilledMissing(Fitted):
     """Fills nulls and NaN with the values in its state: `{"values": {column: value}, "with": way}`.
 
     A column without a value to fill with stays as it is. Whole numbers filled with a fraction, and always with
-    `mean`, become float64, so that the type of a table does not depend on its rows.
+    `mean` and `median`, become float64, so that the type of a table does not depend on its rows.
 
     >>> filled = FilledMissing(state={"with": "constant", "values": {"city": "unknown"}})
     >>> filled.apply(pl.DataFrame({"city": ["x", None]}))["city"].to_list()
@@ -55,7 +58,7 @@ class FilledMissing(Fitted):
         column, dtype = pl.col(name), rows.schema[name]
         if dtype.is_float():
             column = column.fill_nan(None)
-        if dtype.is_integer() and (isinstance(value, float) or self.state["with"] == "mean"):
+        if dtype.is_integer() and (isinstance(value, float) or self.state["with"] in _BETWEEN):
             column, dtype = column.cast(pl.Float64), pl.Float64()
         if value is None:
             return column
@@ -137,6 +140,8 @@ class FillMissing(Fold):
         found = _STATISTICS[self.with_].finish(state[column])
         if self.with_ == "mean":
             learnt = found / state[column]["count"] if state[column]["count"] else None
+        elif self.with_ == "median":
+            learnt = found["0.5"]
         elif self.with_ == "most_frequent":
             learnt = next(iter(found), None)
         else:
@@ -155,7 +160,7 @@ def _can_be_learnt(dtype: pl.DataType, way: Way) -> bool:
         return True
     if dtype in {pl.Boolean, pl.Date}:
         return way == "most_frequent"
-    return (dtype.is_integer() or dtype.is_float()) if way == "mean" else (dtype == pl.String or dtype.is_numeric())
+    return (dtype.is_integer() or dtype.is_float()) if way in _BETWEEN else (dtype == pl.String or dtype.is_numeric())
 
 
 def _known(values: pl.Series) -> pl.Series:

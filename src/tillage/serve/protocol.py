@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD = 5.0
@@ -143,6 +145,12 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """Bytes within a body that are none of it, since its last byte: sizes and extensions of chunks, trailers."""
     _begun = 0
     """Requests that began in the bytes that the parser was fed last."""
+    _fed = b""
+    """Those bytes."""
+    _plain = b""
+    """The head of a request that asks for another protocol, as it is without asking."""
+    _again = b""
+    """That head and what came behind it, for a new parser."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -170,7 +178,12 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
                 return
             piece = data[at : at + PIECE]
             before, self._begun = self._head, 0
+            self._fed = piece
             super().data_received(piece)
+            while self._again:
+                self._fed, self._again = self._again, b""
+                self.parser = httptools.HttpRequestParser(self)
+                super().data_received(self._fed)
             if self._head < 0:
                 self._aside += len(piece) if self._reading else 0
                 if self._aside > HEAD_BYTES:
@@ -182,6 +195,13 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             if self._head > HEAD_BYTES:
                 self.send_400_response("The head of the request is too long.")
                 return
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """A request asks for another protocol, as those of Java do for HTTP/2. It may be answered in this one (RFC
+        9110, 7.8), but the parser takes its body for the other's, so it is read anew by one that is not asked."""
+        if self._plain:
+            (read,) = getattr(sys.exception(), "args", (0,))
+            self._again, self._plain = self._plain + self._fed[read:], b""
 
     def _linger(self) -> None:
         """The answer is all that is said; what still comes is not looked at. To close at once would reset the
@@ -208,10 +228,25 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+            version = self.parser.get_http_version().encode()
+            self._plain = b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(lines))
+            return
         self._head, self._aside = -1, 0
+        if not self.url.startswith(b"/"):
+            self._take_name()
         super().on_headers_complete()
         self.cycle.send = _Answer(self.cycle, self._linger).send  # type: ignore[method-assign]
         self._until = self.loop.time() + BODY
+
+    def _take_name(self) -> None:
+        """Of a target that is a whole URL the name holds, whatever Host says (RFC 9112, 3.2.2)."""
+        url = httptools.parse_url(self.url)
+        if url.host is not None:
+            name = b"[%b]" % url.host if b":" in url.host else url.host
+            name += b":%d" % url.port if url.port else b""
+            self.headers[:] = [(key, name if key == b"host" else value) for key, value in self.headers]
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -220,6 +255,8 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        if self._plain:
+            return
         super().on_message_complete()
         self._reading = False
         if self.cycle.response_complete:  # the answer did not wait for the body
