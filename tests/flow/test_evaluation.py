@@ -382,3 +382,15 @@ def test_the_target_may_be_the_subject_of_the_rows(learner: str, tmp_path: Path)
         project.run()
         found = project.report("m")
     assert (found["metrics"], found["left"]) == (plain["metrics"], plain["left"])
+
+
+def test_rows_without_a_target_are_told(tmp_path: Path) -> None:
+    with world(tmp_path / "m", TREES) as project:
+        rows = pl.read_csv(tmp_path / "m" / "data.csv")
+        gaps = rows.with_columns(pl.when(pl.col("id") % 4 > 0).then("y").alias("y"))
+        gaps.write_csv(tmp_path / "m" / "data.csv")
+        project.run()
+        found = project.report("m")
+    assert found["left"] == {"unlabelled": 100}
+    assert found["train"] + found["test"] == 300
+    assert found["test"] > 0

@@ -24,7 +24,7 @@ from tillage.evaluate.giveaway import giveaways, parts_of_answer
 from tillage.evaluate.shares import LESS_IS_BETTER, shares_of
 from tillage.evaluate.slices import FEATURE, SLICE, Numbers, slices_of
 from tillage.evaluate.slices import warnings_of as slice_warnings
-from tillage.evaluate.tested import FEW, as_text, named, tested
+from tillage.evaluate.tested import as_text, few, named, tested
 from tillage.measure.interval import bootstrap, wilson
 from tillage.measure.metrics import accuracy, confusion, macro_f1, per_class
 from tillage.measure.paired import compared
@@ -216,9 +216,7 @@ def _warnings(
     interval: Mapping[str, Sequence[float]],
     by_class: Sequence[Mapping[str, Any]],
 ) -> list[str]:
-    found = []
-    if frame.height < FEW:
-        found.append(f"Only {frame.height} rows test the model: the intervals are wide.")
+    found = few(frame)
     rare = [c["class"] for c in by_class if 0 < c["support"] < _FEW_OF_CLASS]
     if rare:
         found.append(f"Fewer than {_FEW_OF_CLASS} test rows: {named(rare)}. Their figures say little.")

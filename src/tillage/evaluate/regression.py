@@ -19,7 +19,7 @@ from tillage.evaluate import yardstick
 from tillage.evaluate.giveaway import straight_lines
 from tillage.evaluate.slices import FEATURE, SLICE, Numbers, slices_of
 from tillage.evaluate.slices import warnings_of as slice_warnings
-from tillage.evaluate.tested import FEW, as_numbers, tested
+from tillage.evaluate.tested import as_numbers, few, tested
 from tillage.measure.interval import bootstrap
 from tillage.measure.metrics import mae, r2, rmse
 from tillage.measure.paired import compared
@@ -126,9 +126,7 @@ def _mistakes(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _warnings(frame: pl.DataFrame, baseline: Mapping[str, float], interval: Mapping[str, Sequence[float]]) -> list[str]:
-    found = []
-    if frame.height < FEW:
-        found.append(f"Only {frame.height} rows test the model: the intervals are wide.")
+    found = few(frame)
     if frame["target"].n_unique() == 1:
         found.append(f"All test rows have the target {frame['target'][0]:g}: r2 says nothing.")
     for name, value in baseline.items():

@@ -12,7 +12,7 @@ import polars as pl
 from tillage.core.errors import BadData
 from tillage.core.rows import ID, column
 
-FEW = 30
+_FEW = 30
 """Test rows below which a report warns of the few."""
 
 
@@ -65,3 +65,15 @@ def named(classes: Sequence[str]) -> str:
     """The first ten names, and how many more there are."""
     more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
     return ", ".join(f"'{name}'" for name in classes[:10]) + more
+
+
+def few(frame: pl.DataFrame) -> list[str]:
+    """The warning of few test rows; none where there are _FEW or more.
+
+    >>> few(pl.DataFrame({"target": ["a"]}))
+    ['Only 1 row tests the model: the intervals are wide.']
+    """
+    if frame.height >= _FEW:
+        return []
+    rows = "1 row tests" if frame.height == 1 else f"{frame.height} rows test"
+    return [f"Only {rows} the model: the intervals are wide."]

@@ -21,7 +21,7 @@ from tillage.core.step import Whole
 from tillage.evaluate import yardstick
 from tillage.evaluate.slices import SLICE, Numbers, slices_of
 from tillage.evaluate.slices import warnings_of as slice_warnings
-from tillage.evaluate.tested import FEW, named, tested
+from tillage.evaluate.tested import few, named, tested
 from tillage.measure.paired import compared
 from tillage.measure.spans import SPAN_METRICS, span_counts, span_f1, span_intervals, span_precision, span_recall
 from tillage.text.spans import Span, keys_of, spans_of
@@ -197,9 +197,7 @@ def _warnings(
     interval: Mapping[str, Sequence[float]],
     by_label: Sequence[Mapping[str, Any]],
 ) -> list[str]:
-    found = []
-    if frame.height < FEW:
-        found.append(f"Only {frame.height} rows test the model: the intervals are wide.")
+    found = few(frame)
     if not any(label["support"] for label in by_label):
         return [*found, "No test row has a span: nothing can be found."]
     rare = [label["class"] for label in by_label if 0 < label["support"] < _FEW_OF_LABEL]

@@ -35,6 +35,9 @@ _LINEAR = {
 }
 """The linear learner of a task."""
 
+UNLABELLED = "unlabelled"
+"""The reason of rows without a target."""
+
 _MANY_LEAKS = 0.1
 """Share of training rows that repeat a test row, from which it is warned of."""
 
@@ -54,12 +57,10 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
             sample = _smallest([sample, training], _LINEAR_ROWS)
         tests.append(drop_columns(rows.filter(pl.col(SIDE) == "test"), ORIGIN))
     exam = pl.concat(tests, how="diagonal_relaxed")
-    value: dict[str, Any] = {
-        "task": task,
-        "train": trained,
-        "test": exam.height,
-        "left": left_out(judged.store, model.name, judged.source),
-    }
+    left = left_out(judged.store, model.name, judged.source)
+    unlabelled = judged.store.count(judged.source) - trained - exam.height
+    left |= {UNLABELLED: unlabelled} if unlabelled else {}
+    value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": left}
     if exam.is_empty():
         empty: dict[str, Any] = {"metrics": {}, "baseline": {}, "interval": {}, "looks": 0}
         warning = "No row stands on the test side: the model is not evaluated."
