@@ -211,7 +211,7 @@ def test_numbers_are_tried(here: Path, ask: Ask) -> None:
 def test_gaps_that_are_marked_and_times_are_tried(here: Path, ask: Ask, tell: Tell) -> None:
     lines = ["seen,load,out"]
     for n in range(300):
-        out = "NA" if n % 25 == 0 else f"{n % 24 * 2 + n / 50:.2f}"
+        out = ("NA", "-Inf")[n % 2] if n % 25 == 0 else f"{n % 24 * 2 + n / 50:.2f}"
         lines.append(f"2024-{1 + n // 28:02d}-{1 + n % 28:02d} {n % 24:02d}:00,{n % 24},{out}")
     (here / "gauge.csv").write_text("\n".join(lines) + "\n")
     value = ask("try", "gauge.csv", "--target", "out")

@@ -31,8 +31,11 @@ TIMES = 200
 NEARLY = 0.9
 """Share of different values above which a column that is named as an identifier is one, though some repeat."""
 
-MISSING = frozenset(("na", "n/a", "nan", "null", "none", "nil", "?", "-", "--", ".", "#n/a", "missing"))
-"""What stands for a missing number, in any case of letters."""
+MISSING = frozenset(
+    ("na", "n/a", "nan", "null", "none", "nil", "?", "-", "--", ".", "#n/a", "missing")
+    + ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
+)
+"""What stands for a missing number, in any case of letters; no model learns from an infinity."""
 
 STRAY = 0.2
 """Share of values up to which what is no number ('NA') is a stray among numbers, and not a class."""
@@ -82,7 +85,7 @@ class Decision:
     why: str
     key: str | None = None
     numbers: tuple[str, ...] = ()
-    """Columns of numbers in which a mark such as NA stands for what is missing."""
+    """Columns of numbers in which a mark such as NA, or an infinity, stands for what is missing."""
 
     @property
     def time(self) -> str | None:
@@ -101,7 +104,7 @@ def decide(frame: pl.DataFrame, target: str) -> Decision:
     if target not in frame.columns:
         raise UsageError(unknown_name("column", target, frame.columns))
     marked = marked_numbers(frame)
-    frame = frame.with_columns(pl.col(c).cast(pl.Float64, strict=False) for c in marked)
+    frame = frame.with_columns(_finite(frame[c]) for c in marked)
     task = _task(frame[target])
     looks = tuple(look(frame, name, target, task) for name in frame.columns)
     used = [one for one in looks if one.used]
@@ -114,7 +117,7 @@ def decide(frame: pl.DataFrame, target: str) -> Decision:
 
 
 def marked_numbers(frame: pl.DataFrame) -> tuple[str, ...]:
-    """The columns of text that are numbers, but for a mark such as NA or ? where one is missing.
+    """The columns of text that are numbers, but for a mark such as NA or ? where one is missing, or an infinity.
 
     >>> marked_numbers(pl.DataFrame({"x": ["1", "NA", "2.5", "3", "4", "5"], "k": ["NA", "b", "c", "d", "e", "f"]}))
     ('x',)
@@ -124,10 +127,16 @@ def marked_numbers(frame: pl.DataFrame) -> tuple[str, ...]:
         if dtype != pl.String:
             continue
         known = frame[name].drop_nulls().str.strip_chars()
-        others = known.filter(known.cast(pl.Float64, strict=False).is_null())
+        others = known.filter(_finite(known).is_null())
         if 0 < len(others) <= STRAY * len(known) and others.str.to_lowercase().is_in(list(MISSING)).all():
             found.append(name)
     return tuple(found)
+
+
+def _finite(texts: pl.Series) -> pl.Series:
+    """Texts as finite numbers; null where one is none."""
+    numbers = texts.cast(pl.Float64, strict=False)
+    return numbers.set(~numbers.is_finite(), None)
 
 
 def _task(values: pl.Series) -> str:
