@@ -31,7 +31,10 @@ TIMES = 200
 NEARLY = 0.9
 """Share of different values above which a column that is named as an identifier is one, though some repeat."""
 
-MISSING = frozenset("na n/a nan null none nil ? - -- . #n/a missing inf +inf -inf infinity +infinity -infinity".split())
+MISSING = frozenset((
+    "na", "n/a", "nan", "null", "none", "nil", "?", "-", "--", ".", "#n/a", "missing",
+    "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity",
+))  # fmt: skip
 """What stands for a missing number, in any case of letters; no model learns from an infinity."""
 
 STRAY = 0.2
