@@ -61,6 +61,16 @@ def test_a_body_that_comes_behind_the_head_of_such_a_client_is_read(heads: Serve
         assert b" 200 OK\r\n" in open_.recv(1 << 16)
 
 
+def test_what_cannot_be_read_is_told_behind_the_answers_to_the_requests_before_it(heads: Server) -> None:
+    good = request(heads)
+    assert statuses(heads, good, good, b"\x00 no request\r\n\r\n", good) == [200, 200, 400]
+    both = request(heads, b"Transfer-Encoding: chunked")
+    assert statuses(heads, good, both) == [200, 400]
+    broken = request(heads).replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked")
+    assert statuses(heads, good, good, broken) == [200, 200, 400]
+    assert statuses(heads, broken) == [400]
+
+
 def test_the_name_in_a_whole_url_holds_whatever_host_says(heads: Server) -> None:
     own = b"http://127.0.0.1:%d/v1/services/desk" % (heads.port or 0)
     assert statuses(heads, request(heads, LAST, target=own)) == [200]

@@ -147,6 +147,8 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """Requests that began in the bytes that the parser was fed last."""
     _fed = b""
     """Those bytes."""
+    _spoilt = ""
+    """What is wrong with what came behind requests that are still to be answered."""
     _plain = b""
     """The head of a request that asks for another protocol, as it is without asking."""
     _again = b""
@@ -170,8 +172,11 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.data_received(bytes(self._taken[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser by pieces, unless a head grows too long, or nothing more is wanted."""
-        if self._lingers:
+        """Feed the parser by pieces, unless a head grows too long, or nothing more is wanted.
+
+        What is too long is told at once, whoever waits for an answer: so little is taken of it.
+        """
+        if self._lingers or self._spoilt:
             return
         for at in range(0, len(data), PIECE):
             if self.transport.is_closing():
@@ -184,17 +189,33 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
                 self._fed, self._again = self._again, b""
                 self.parser = httptools.HttpRequestParser(self)
                 super().data_received(self._fed)
+            if self._spoilt:
+                return
             if self._head < 0:
                 self._aside += len(piece) if self._reading else 0
                 if self._aside > HEAD_BYTES:
-                    self.send_400_response("Too much stands between the pieces of the body, or behind it.")
+                    super().send_400_response("Too much stands between the pieces of the body, or behind it.")
                     return
                 continue
             if before >= 0 and self._begun <= (before == 0):  # else it began somewhere within the piece
                 self._head = before + len(piece)
             if self._head > HEAD_BYTES:
-                self.send_400_response("The head of the request is too long.")
+                super().send_400_response("The head of the request is too long.")
                 return
+
+    def send_400_response(self, msg: str) -> None:
+        """Say what is wrong with what came: behind the answers to the requests before it, since the first of them would
+        have this one for its own. Nothing is taken off the connection any more."""
+        own = self._reading and self._head < 0
+        if own and self.pipeline:
+            self.pipeline.popleft()
+        elif own or self.cycle is None or self.cycle.response_complete:
+            super().send_400_response(msg)
+            return
+        self._spoilt, self._reading = msg, False
+        self.flow.pause_reading()
+        self.flow.resume_reading = _no_more  # type: ignore[method-assign]
+        self._until = self.loop.time() + WRITE
 
     def _unsupported_upgrade_warning(self) -> None:
         """A request asks for another protocol, as those of Java do for HTTP/2. It may be answered in this one (RFC
@@ -280,10 +301,16 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+        elif self._spoilt:
+            super().send_400_response(self._spoilt)
 
     def late(self, now: float) -> bool:
         """Whether the connection is to be given up, by the clock of the event loop."""
         return self._until is not None and now > self._until
+
+
+def _no_more() -> None:
+    """In place of what would take more off a connection."""
 
 
 async def watch(connections: Collection[Any]) -> None:
