@@ -107,7 +107,7 @@ def revoke_token(root: Path, token: str) -> Token:
 
 
 def read_tokens(root: Path) -> list[Token]:
-    """What is kept of all tokens; Denied for a file that others can read, Damaged for one that holds no tokens."""
+    """What is kept of all tokens; Denied for a file that others can read, BadData for one that holds none."""
     path = root / FILE
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
