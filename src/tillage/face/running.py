@@ -117,13 +117,19 @@ def bring_up(
     replay: Any = (),
     digest: bool = False,
 ) -> tuple[dict[str, Any], Outcome | None]:
-    """Run, and give the `tillage.run/1` object; with BadData it tells how things stand, and has `error` besides."""
-    from tillage.core.errors import BadData
+    """Run, and give the `tillage.run/1` object; where a stage could not be made it tells how things stand, and
+    has `error` besides, with the errors of further stages among the notes."""
+    from tillage.core.errors import TillageError
 
     try:
         outcome = project.run(tuple(targets), wait=wait, refit=tuple(refit), replay=tuple(replay))
-    except BadData as error:
-        return {**project.summary(project.outcome, digest=digest), "error": described(error)}, None
+    except TillageError as error:
+        told = project.outcome
+        if error not in told.errors:
+            raise
+        value = {**project.summary(told, digest=digest), "error": described(error)}
+        notes = [*told.notes, *map(str, told.errors[1:])]
+        return {**value, **({"notes": notes} if notes else {})}, None
     value = project.summary(outcome, digest=digest)
     if outcome.notes:
         value["notes"] = list(outcome.notes)

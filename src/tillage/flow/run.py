@@ -20,6 +20,7 @@ from tillage.core.errors import (
     ConfigurationError,
     InputMissing,
     Problem,
+    TillageError,
     UnknownColumns,
     UnknownName,
     UsageError,
@@ -69,6 +70,8 @@ SCHEMA = "tillage.run/1"
 STORE_LOCK = "store"
 MOST_NOTES = 5
 """Notes on the objects of one table that a run shows."""
+MISTAKES = (BadData, ConfigurationError, UsageError)
+"""What keeps one stage from being made, and none that does not stand on it."""
 PACE = "pace"
 """Names in the catalog how many rows the last run read, and in how many CPU seconds."""
 
@@ -87,6 +90,8 @@ class Outcome:
     """Tables whose expectations failed; what they feed was not run."""
     waiting: list[str] = field(default_factory=list)
     """Objects that changed after records of them were forgotten, and were not read: they await a decision."""
+    errors: list[TillageError] = field(default_factory=list)
+    """What was wrong with data, or with the plan as the data showed; the first is raised, once the rest is done."""
     cpu_s: float = 0.0
     wall_s: float = 0.0
 
@@ -155,43 +160,38 @@ class Project:
             self.check(wanted)
             self._readied = Readied(wanted)
             try:
-                bad = self._mending(wanted, outcome, refit, replay)
+                self._mending(wanted, outcome, refit, replay)
             finally:
                 self._readied = Readied()
         outcome.cpu_s = time.process_time() - cpu
         if rows := sum(outcome.touched.values()):
             self.store.catalog.set_meta(PACE, dump({"rows": rows, "cpu_s": round(outcome.cpu_s, 3)}))
         outcome.wall_s = time.monotonic() - wall
-        if bad is not None:
-            raise bad
+        if outcome.errors:
+            raise outcome.errors[0]
         return outcome
 
-    def _mending(
-        self, wanted: Sequence[str], outcome: Outcome, refit: Sequence[str], replay: Sequence[str]
-    ) -> BadData | None:
+    def _mending(self, wanted: Sequence[str], outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
         """Bring the stages up to date, and compact; what is missing in the store, or damaged, is made again."""
         lost, known = missing(self.store), set[str]()
         while True:
             for target in mark_lost(self.store, self.stages, lost):
                 outcome.notes.append(f"{target}: stored files of it were missing or damaged, so it is made again.")
             known |= lost
-            outcome.checks, outcome.failed, outcome.waiting = [], [], []
+            outcome.checks, outcome.failed, outcome.waiting, outcome.errors = [], [], [], []
             try:
-                bad = self._bring_all(wanted, outcome, refit, replay)
+                self._bring_all(wanted, outcome, refit, replay)
                 if outcome.changed:
                     locked = {self.stages[name].target for name in wanted}
                     compact(self.store, {n: s for n, s in self.stages.items() if s.target in locked})
-                return bad
+                return
             except VerifyFailed as error:
                 lost = {error.object} - known - {""}
                 if not lost:
                     raise
 
-    def _bring_all(
-        self, wanted: Sequence[str], outcome: Outcome, refit: Sequence[str], replay: Sequence[str]
-    ) -> BadData | None:
-        """Bring the stages up to date in order; the first BadData, after everything that does not stand on it."""
-        bad: BadData | None = None
+    def _bring_all(self, wanted: Sequence[str], outcome: Outcome, refit: Sequence[str], replay: Sequence[str]) -> None:
+        """Bring the stages up to date in order; what does not stand on one that cannot be goes on."""
         blocked: set[str] = set()
         for name in wanted:
             stage = self.stages[name]
@@ -200,14 +200,13 @@ class Project:
                 continue
             try:
                 self._bring(stage, outcome, refit, replay)
-            except BadData as error:  # what does not stand on it goes on
-                bad = bad or error
+            except MISTAKES as error:
+                outcome.errors.append(error)
                 blocked.add(name)
                 continue
             if stage.kind == "gate" and not self._passes(stage, outcome):
                 blocked.add(name)
                 outcome.failed.append(stage.target)
-        return bad
 
     def check(self, wanted: Iterable[str] | None = None, *, look: bool = False) -> None:
         """Raise ConfigurationError with what the plan asks for and there is not; `run` asks before it begins.
@@ -326,7 +325,7 @@ class Project:
             self._refuse_columns({stage.target}, self._columns)
         try:
             done = self._draft(stage, outcome, refit, replay)
-        except (BadData, ConfigurationError, UsageError) as error:
+        except MISTAKES as error:
             if stage.step is not None and stage.kind != "source" and stage.model is None:
                 error.at(stage.step.name())
             error.at(f"{'Model' if stage.target in self.plan.models else 'Table'} '{stage.target}'")
