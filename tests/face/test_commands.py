@@ -134,7 +134,9 @@ def test_an_error_of_a_step_says_which_table_and_step(tmp_path: Path, ask: Ask, 
     )
     value = ask("run", "more", "--plan", tmp_path)
     assert value["_code"] == 78
-    assert value["problems"][0]["message"].startswith("Table 'more', derive: Column 'v' is text, and + needs numbers.")
+    assert value["error"]["problems"][0]["message"].startswith(
+        "Table 'more', derive: Column 'v' is text, and + needs numbers."
+    )
     for target, start in (("sums", "Table 'sums', aggregate: "), ("m", "Model 'm'")):
         value = ask("run", target, "--plan", tmp_path)
         assert value["_code"] in (65, 78), target
@@ -468,7 +470,7 @@ def test_parameters_are_told_as_a_plan_writes_them(tell: Tell, ask: Ask) -> None
     assert told["derive"] == {"columns": "dict[str, str]"}
     assert told["fill_missing"] == {
         "columns": "tuple[str, ...]",
-        "with": "Literal['mean', 'min', 'max', 'most_frequent', 'constant']",
+        "with": "Literal['mean', 'median', 'min', 'max', 'most_frequent', 'constant']",
         "value": "bool | int | float | str | None",
     }
     for name in (s["name"] for s in ask("steps")["steps"]):

@@ -513,7 +513,10 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 @pytest.mark.parametrize(
     ("step", "said"),
     [
-        ("fill_missing: {columns: [x], with: meen}", "'with' of FillMissing must be one of 'mean', 'min', 'max',"),
+        (
+            "fill_missing: {columns: [x], with: meen}",
+            "'with' of FillMissing must be one of 'mean', 'median', 'min', 'max',",
+        ),
         ("fill_missing: {columns: [x], with: meen}", "got 'meen'. Did you mean 'mean'?"),
         ("fill_missing: {columns: [x], wiht: mean}", "FillMissing has no 'wiht'. Did you mean 'with'?"),
         ("aggregate: {by: [x], columns: {n: cuont()}}", "No function is called 'cuont'. Did you mean 'count'?"),

@@ -227,7 +227,7 @@ def rewritten_texts(chance: np.random.Generator) -> None:
                 chance.choice(every, int(chance.choice([1, 2, 5, 12, 30, 600, 1500], p=[0.2] * 4 + [0.1, 0.05, 0.05])))
             )
         )
-    found += [None, " one", "two ", "x" * 511 + "  ", "y" * 512 + "  y", "UPPER"]
+    found += [None, " one", "two ", "end\x7f", "x" * 511 + "  ", "y" * 512 + "  y", "UPPER"]
     column = pieces(chance, pl.Series("text", found, dtype=pl.String))
     names = ("full_width", "zero_width", "control", "spaces", "lines", "lower", "html")
     switch = np.random.default_rng(int(chance.integers(0, 14)))  # few, since each makes a table
