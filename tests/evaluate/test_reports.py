@@ -256,7 +256,7 @@ class TestBoth:
     def test_one_row_is_reported_with_a_warning(self, step: Any, rows: pl.DataFrame) -> None:
         found = report(step, rows.head(1))
         assert found["rows"] == 1
-        assert any("Only 1 rows" in w for w in found["warnings"])
+        assert any("Only 1 row tests" in w for w in found["warnings"])
 
     def test_what_it_needs_is_said(self, step: Any, rows: pl.DataFrame) -> None:
         assert set(step.needs()) == {"y", "prediction", "baseline"}

@@ -310,7 +310,7 @@ def _category_features(values: pl.Series, learnt: Mapping[str, Any]) -> Numbers:
 
 
 def measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
-    """The rows whose target is a finite number, by ascending `_id`, and those numbers; raises BadData beyond 1e38.
+    """The rows whose target is a finite number, by ascending `_id`, and those numbers.
 
     >>> measured(pl.DataFrame({"_id": [2, 1, 3], "y": [5, 7, None]}), "y")[1].to_list()
     [7.0, 5.0]
@@ -321,14 +321,20 @@ def measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
             f"The target column '{target}' holds {values.dtype}, not numbers.",
             fix="Name a column of numbers, or use a classifier.",
         )
-    numbers = as_numbers(values, "number")
+    known = rows.with_columns(as_numbers(values, "number").alias("_label")).filter(pl.col("_label").is_not_null())
+    if ID in known.columns:
+        known = known.sort(ID)
+    return known.drop("_label"), known["_label"]
+
+
+def require_moderate(numbers: pl.Series, target: str) -> None:
+    """Raise BadData for a target beyond 1e38, of which trees and squares of errors know no more than that it is large.
+
+    >>> require_moderate(pl.Series([1e30]), "y")
+    """
     largest = numbers.abs().max()
     if isinstance(largest, float) and largest > _LARGEST_TARGET:
         raise BadData(
             f"The target column '{target}' holds numbers beyond {_LARGEST_TARGET:g}: errors of that size overflow.",
             fix="Divide the column before the model (`derive`), or filter those rows out.",
         )
-    known = rows.with_columns(numbers.alias("_label")).filter(pl.col("_label").is_not_null())
-    if ID in known.columns:
-        known = known.sort(ID)
-    return known.drop("_label"), known["_label"]

@@ -22,7 +22,7 @@ from tillage.learn.boosting import Boosting, require_columns
 from tillage.learn.calibration import calibrated, learn_calibration
 from tillage.learn.choosing import FEWEST, FOLDS, LINEAR, Answers, Early, Held, better
 from tillage.learn.column_learner import ColumnLearner, FamilyModel
-from tillage.learn.columns import features, learn_columns, measured
+from tillage.learn.columns import features, learn_columns, measured, require_moderate
 from tillage.learn.ensemble import ClassifierModel, RegressorModel, ShardedLearner
 from tillage.learn.examples import Table, folds_of, groups_of
 from tillage.learn.families import DENSE, Family, Solver, examples_of
@@ -284,8 +284,10 @@ class TabularRegressor(TabularLearner):
     )
 
     def learn(self, rows: pl.DataFrame, before: State | None) -> State:
-        """The state; raises BadData when fewer than two rows have a number as target, or no column is left."""
+        """The state; raises BadData when fewer than two rows have a number as target, one beyond 1e38, or no column is
+        left."""
         rows, numbers = measured(rows, self.target)
+        require_moderate(numbers, self.target)
         if rows.height < 2:
             raise BadData(
                 f"{rows.height} rows have a number in the target column '{self.target}': two are the least.",
