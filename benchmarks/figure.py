@@ -182,14 +182,25 @@ def replaced(page: str, name: str, lines: Sequence[str]) -> str:
     return before + "\n".join([begin, *lines]).rstrip() + f"\n{end}" + rest.split(end)[1]
 
 
+WIDEST = {
+    "avx512_bf16": "AVX-512 with bfloat16",
+    "avx512_vnni": "AVX-512 with VNNI",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+}
+"""Flags of a processor to how they are told, the widest first."""
+
+
 def machine() -> str:
-    """Processors, Python, libraries."""
+    """Processors and the widest of their vector instructions, on which half of a figure hangs; Python, libraries."""
     cores = len(os.sched_getaffinity(0))
     described = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     named = re.search(r"model name\s*: (.*)", described)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("polars", "polars-hash", "pyarrow"))
     model = named[1] if named else platform.processor() or platform.machine()
-    return f"{cores} cores of {model}, Python {platform.python_version()}, {libraries}"
+    flags = set(described.split())
+    widest = next((said for flag, said in WIDEST.items() if flag in flags), "no AVX")
+    return f"{cores} cores of {model} ({widest}), Python {platform.python_version()}, {libraries}"
 
 
 def load(when: str) -> str:
