@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import signal
 import socket
 import subprocess
@@ -268,11 +269,12 @@ class Keeper:
         return [w for w in self._workers if w.channel is not but and w.ready.is_set() and w.process.poll() is None]
 
     def _say(self, text: str) -> None:
-        """Note what a worker says, once for all that say it."""
+        """Note what a worker says, once for all that say it, each of whom may hold another megabyte."""
+        alike = _alike(text)
         with self._lock:
             now = time.monotonic()
-            new = text not in self._noted or now - self._noted[text] >= SAME
-            self._noted = {t: at for t, at in self._noted.items() if now - at < SAME} | {text: now}
+            new = alike not in self._noted or now - self._noted[alike] >= SAME
+            self._noted = {t: at for t, at in self._noted.items() if now - at < SAME} | {alike: now}
         if new:
             self._note(text)
 
@@ -283,6 +285,15 @@ class _Worker:
     def __init__(self, number: int, process: subprocess.Popen[bytes], channel: Channel, ready: Event) -> None:
         self.number, self.process, self.channel, self.ready = number, process, channel, ready
         self.died: float | None = None
+
+
+def _alike(text: str) -> str:
+    """What two notes have in common that differ by what a process holds.
+
+    >>> _alike("The server holds 998 MB.") == _alike("The server holds 1,001 MB.")
+    True
+    """
+    return re.sub(r"[\d,]+ MB", "MB", text)
 
 
 def serve_by_workers(
