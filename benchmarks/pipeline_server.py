@@ -36,7 +36,9 @@ def main() -> None:
         return list(asked(body.texts, truncation=True, max_length=128))
 
     predict(Asked(texts=["what is made at first use"]))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # Named as TCP, since asyncio sends at once only then: else head and body of an answer wait for one another.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
         print(json.dumps({"address": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listener])
 

@@ -49,7 +49,9 @@ def fastapi() -> Any:
 def main() -> None:
     """Serve."""
     app = {"starlette": starlette, "fastapi": fastapi}[sys.argv[1]]()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # Named as TCP, since asyncio sends at once only then: else head and body of an answer wait for one another.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
         print(json.dumps({"address": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run(sockets=[listener])
 
