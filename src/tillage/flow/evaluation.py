@@ -35,7 +35,7 @@ _LINEAR = {
 }
 """The linear learner of a task."""
 
-UNLABELLED = "unlabelled"
+_UNLABELLED = "unlabelled"
 """The reason of rows without a target."""
 
 _MANY_LEAKS = 0.1
@@ -59,7 +59,7 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     exam = pl.concat(tests, how="diagonal_relaxed")
     left = left_out(judged.store, model.name, judged.source)
     unlabelled = judged.store.count(judged.source) - trained - exam.height
-    left |= {UNLABELLED: unlabelled} if unlabelled else {}
+    left |= {_UNLABELLED: unlabelled} if unlabelled else {}
     value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": left}
     if exam.is_empty():
         empty: dict[str, Any] = {"metrics": {}, "baseline": {}, "interval": {}, "looks": 0}
