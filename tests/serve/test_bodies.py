@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillage.flow.score import typed
-from tillage.serve.bodies import columns_of, in_rows, loaded, require_text, rows_of
+from tillage.serve.bodies import columns_of, dumped, in_rows, loaded, require_text, rows_of
 from tillage.serve.refusal import Refused
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -119,3 +119,19 @@ def test_a_key_that_stands_twice_is_refused_at_once_however_many_there_are() -> 
     with pytest.raises(Refused, match="'299999' stands twice"):
         loaded(f'{{{many},"299999":1}}'.encode())
     assert time.process_time() - began < 20
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda some: st.lists(some) | st.dictionaries(st.text(), some),
+    )
+)
+def test_what_is_written_is_what_the_library_writes(value: Any) -> None:
+    assert dumped(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, {"a": -float("inf")}]])
+def test_what_is_no_number_is_not_written(value: Any) -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        dumped(value)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hmac
+import json
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tillage.core.keys import Keyring
 from tillage.flow.prediction_table import bring, read_predictions
 from tillage.flow.score import Answers
 from tillage.serve import predictions as module
 from tillage.serve.linkage import Linkage
-from tillage.serve.prediction_ids import Ids
+from tillage.serve.prediction_ids import DRAWN, Ids
 from tillage.serve.predictions import PredictionLog
 from tillage.store import Store
 from tillage.store.locks import hold
@@ -141,3 +148,20 @@ def test_an_id_is_of_its_project_alone(store: Store, tmp_path: Path) -> None:
     assert len(digests) == 2
     assert mine.digest({"a": [None]}, 0) != mine.digest({"a": ["None"]}, 0)
     other.close()
+
+
+def test_no_chance_is_drawn_twice(store: Store) -> None:
+    ids = Ids(store.keys)
+    with ThreadPoolExecutor(4) as pool:
+        names = list(pool.map(lambda _: ids.new(1)[0], range(5 * DRAWN)))
+    assert len({name[:16] for name in names}) == 5 * DRAWN
+    assert all(map(ids.given, names))
+
+
+@given(st.lists(st.none() | st.text() | st.integers() | st.floats() | st.binary(), min_size=1))
+def test_an_input_is_known_by_the_json_list_of_its_texts(row: list[Any]) -> None:
+    keys = Keyring("00" * 32)
+    key = hmac.digest(keys.subkey("pseudonym"), b"\0predictions", "sha256")
+    texts = json.dumps([None if value is None else str(value) for value in row]).encode()
+    known = blake2b(texts, digest_size=16, key=key, person=b"input").hexdigest()
+    assert Ids(keys).digest({str(at): [0, value] for at, value in enumerate(row)}, 1) == known

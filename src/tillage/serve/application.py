@@ -206,7 +206,7 @@ class Application:
         require_text(columns, where)
         served = _speaking(routed, columns)
         now = served.now
-        large = await self._too_large(columns, routed.own.now.raw)
+        large = await self._too_large(columns, raw) if (raw := routed.own.now.raw) else {}
         some = without(columns, large) if large else columns
         try:
             if len(large) == len(rows):
@@ -238,8 +238,6 @@ class Application:
 
     async def _too_large(self, columns: Columns, raw: Sequence[str]) -> dict[int, str]:
         """The rows whose pictures or sounds are too large, and why; the heads of many are read in a thread."""
-        if not raw:
-            return {}
         if len(columns[raw[0]]) <= FEW_HEADS:
             return too_large(columns, raw)
         return await self.aside.do(too_large, columns, raw)

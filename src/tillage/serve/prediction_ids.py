@@ -11,7 +11,11 @@ from typing import Any
 
 from tillage.core.keys import Keyring
 
-_texts = json.JSONEncoder(check_circular=False).encode
+_quoted = json.encoder.encode_basestring_ascii
+
+DRAWN = 512
+"""Requests for whose ids chance is drawn at once."""
+
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -30,13 +34,23 @@ class Ids:
         self._key = hmac.digest(keys.subkey("pseudonym"), b"\0predictions", sha256)
         # Each is copied for each digest, which costs half of taking the key in again.
         self._id = blake2b(digest_size=4, key=self._key, person=b"id")
+        self._chance: list[bytes] = []
         self._input = blake2b(digest_size=16, key=self._key, person=b"input")
 
     def new(self, rows: int) -> list[str]:
         """The ids of a request's rows."""
-        chance = token_bytes(8)
+        chance = self._drawn()
         stem = chance.hex() + self._seal(chance)
         return [f"{stem}{row:08x}" for row in range(rows)]
+
+    def _drawn(self) -> bytes:
+        """Eight bytes of chance, out of many that were drawn at once: to ask the system lets another thread in."""
+        while True:
+            try:
+                return self._chance.pop()
+            except IndexError:
+                many = token_bytes(8 * DRAWN)
+                self._chance += [many[at : at + 8] for at in range(0, len(many), 8)]
 
     def _seal(self, chance: bytes) -> str:
         made = self._id.copy()
@@ -50,9 +64,10 @@ class Ids:
         return hmac.compare_digest(self._seal(bytes.fromhex(name[:16])), name[16:24])
 
     def digest(self, columns: Mapping[str, Sequence[Any]], at: int) -> str:
-        """The digest of one row's input: keyed, 128 bits."""
+        """The digest of one row's input: keyed, 128 bits, of a JSON list of its texts."""
         made = self._input.copy()
-        made.update(_texts([None if (v := c[at]) is None else str(v) for c in columns.values()]).encode())
+        texts = ["null" if (v := c[at]) is None else _quoted(str(v)) for c in columns.values()]
+        made.update(f"[{', '.join(texts)}]".encode())
         return made.hexdigest()
 
     def subject(self, text: str) -> int:
