@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.serve.running import Server, lay, tillage
+from tests.serve.running import Server, lay, tillage, until
 from tillage.core.errors import Denied, UnknownName, UsageError
+from tillage.serve.certificate import refuse_keys
 from tillage.serve.scoped_tokens import FILE, Tokens, new_token, read_tokens, revoke_token
 
 
@@ -125,6 +126,34 @@ def test_https_with_a_certificate(tmp_path: Path) -> None:
         with urllib.request.urlopen(request, context=trusted, timeout=20) as answer:
             assert json.load(answer)["predictions"][0]["prediction"] == 4.0
         assert server.end() == 0
+
+
+def test_a_renewed_certificate_is_taken_while_the_server_answers(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    project_folder = lay(tmp_path / "p")
+    files = cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    other = other_cert, other_key = tmp_path / "other.pem", tmp_path / "other.key"
+    _certificate(*files)
+    _certificate(*other)
+    with Server(project_folder, "--tls-cert", str(cert), "--tls-key", str(key)) as server:
+        port = int(server.address.rsplit(":", 1)[1])
+        first = ssl.get_server_certificate(("127.0.0.1", port), timeout=20)
+        cert.write_bytes(other_cert.read_bytes())  # and the key is still the old one's
+        until(lambda: "The one before is kept" in server.said())
+        assert ssl.get_server_certificate(("127.0.0.1", port), timeout=20) == first
+        key.write_bytes(other_key.read_bytes())
+        until(lambda: "was renewed" in server.said())
+        assert ssl.get_server_certificate(("127.0.0.1", port), timeout=20).split() == other_cert.read_text().split()
+        assert server.end() == 0
+
+
+def test_a_key_with_a_passphrase_is_refused_and_asks_nobody(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    _certificate(cert, key)
+    command = ["openssl", "rsa", "-aes128", "-passout", "pass:secret", "-in", str(key), "-out", str(tmp_path / "shut")]
+    subprocess.run(command, check=True, capture_output=True)
+    with pytest.raises(UsageError, match="without a passphrase"):
+        refuse_keys((cert, tmp_path / "shut"))
 
 
 def _certificate(cert: Path, key: Path) -> None:

@@ -62,8 +62,9 @@ def serve(
     from tillage import __version__
     from tillage.core.errors import Unavailable, UsageError
     from tillage.flow.writing import to_yaml
+    from tillage.serve.certificate import refuse_keys
     from tillage.serve.keeper import serve_by_workers
-    from tillage.serve.server import refuse_keys, refuse_open
+    from tillage.serve.server import refuse_open
     from tillage.serve.server import serve as answer
     from tillage.serve.tokens import FILE, chosen_token, kept_token
     from tillage.serve.tracing import Traces, endpoint_of

@@ -15,7 +15,6 @@ import os
 import resource
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from tillage.core.errors import TillageError, Unavailable, UsageError
 from tillage.flow.run import Project
 from tillage.serve.application import Application
 from tillage.serve.bringing import Bringing
+from tillage.serve.certificate import keep
 from tillage.serve.door import Door, is_loopback
 from tillage.serve.memory import Budget
 from tillage.serve.metrics import Metrics
@@ -172,23 +172,6 @@ def _leave(note: Callable[[str], None]) -> None:
     os._exit(0)
 
 
-def refuse_keys(tls: tuple[Path, Path]) -> None:
-    """Raise UsageError for files that are no certificate and its key, before anything is loaded.
-
-    >>> refuse_keys((Path("/nowhere"), Path("/nowhere")))
-    Traceback (most recent call last):
-    tillage.core.errors.UsageError: /nowhere and /nowhere are no certificate and its key: No such file or directory. ...
-    """
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*tls)
-    except (OSError, ssl.SSLError) as error:
-        why = error.strerror or str(error)
-        raise UsageError(
-            f"{tls[0]} and {tls[1]} are no certificate and its key: {why}.",
-            fix="Give PEM files, the chain in the first.",
-        ) from None
-
-
 def refuse_open(host: str, token: str | None) -> None:
     """Raise UsageError for an address that others reach, unless a token was chosen.
 
@@ -281,6 +264,8 @@ async def _live(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not (server.started or serving.done()):
         await asyncio.sleep(0.01)
+    if tls and server.config.ssl is not None:
+        beside.append(asyncio.create_task(keep(tls, server.config.ssl, note)))
     if server.started:
         listening()
     try:
