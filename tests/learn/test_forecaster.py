@@ -184,11 +184,35 @@ def test_steps_and_seasons() -> None:
         (hours(50).with_columns(at=pl.lit(0.5)), {}, "holds Float64, which is no time"),
         (hours(50).with_columns(at=pl.lit(None, dtype=pl.Date)), {}, "0 rows have both a time in 'at'"),
         (hours(50).with_columns(at=pl.int_range(pl.len()) ** 9), {"horizon": 1}, "too irregular"),
+        (hours(50).with_columns(y=pl.lit(1e200)), {}, "holds numbers beyond 1e\\+38"),
     ],
 )
 def test_what_cannot_be_forecast_is_said(rows: pl.DataFrame, more: dict[str, Any], said: str) -> None:
     with pytest.raises(BadData, match=said):
         forecaster(**more).compute({"rows": rows})
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"known": ("y",)}, "'known' names 'y'"),
+        ({"series": "y"}, "'series' names 'y'"),
+        ({"time": "y"}, "'time' names"),
+    ],
+)
+def test_the_target_is_not_among_what_is_known(more: dict[str, Any], said: str) -> None:
+    """Its value at the time that is forecast would stand among the features: a perfect score, and nothing learnt."""
+    with pytest.raises(ValueError, match=said):
+        forecaster(**more)
+
+
+def test_known_columns_that_say_nothing_are_left_out() -> None:
+    """Such as a holiday of which the past has none: there is the past to learn from all the same."""
+    rows = hours(200).with_columns(holiday=pl.lit(None, pl.String), open=pl.lit(True))
+    bare, more = (forecaster(known=known).compute({"rows": rows}) for known in ((), ("holiday", "open")))
+    assert [column["kind"] for column in more.state["known"]] == ["dropped", "dropped"]
+    later = rows.tail(5).with_columns(holiday=pl.lit("May Day"))
+    assert more.apply(later)["prediction"].equals(bare.apply(later)["prediction"])
 
 
 PLAN = """\

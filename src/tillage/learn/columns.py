@@ -66,11 +66,20 @@ def learn_columns(rows: pl.DataFrame, names: Sequence[str]) -> list[dict[str, An
     >>> [(c["name"], c["kind"]) for c in learnt]
     [('n', 'number'), ('x', 'dropped')]
     """
-    learnt = [_learn(column(rows, name)) for name in names]
+    learnt = describe_columns(rows, names)
     if all(c["kind"] == "dropped" for c in learnt):
         reasons = "; ".join(f"'{c['name']}' {c['why']}" for c in learnt) or "there is none"
         raise BadData(f"No column is left to learn from: {reasons}.", fix="Name other columns in 'input'.")
     return learnt
+
+
+def describe_columns(rows: pl.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """As `learn_columns`, where others than these are learnt from as well: it does no harm if each is dropped.
+
+    >>> describe_columns(pl.DataFrame({"x": [1, 1]}), ["x"])[0]["kind"]
+    'dropped'
+    """
+    return [_learn(column(rows, name)) for name in names]
 
 
 def features(learnt: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tillage.core.errors import BadData
 from tillage.core.rows import column
 from tillage.core.step import Fitted, Whole
 from tillage.learn.boosting import MOST, Boosting, boosted_scores
-from tillage.learn.columns import learn_columns, measured
+from tillage.learn.columns import describe_columns, measured, require_moderate
 from tillage.learn.examples import Examples
 from tillage.learn.history import NOWHEN, History, Looks, calendar, looks_of, seasons_of, step_of, ticks_of
 from tillage.learn.learner import PREDICTION, Learner, Numbers, as_text
@@ -69,6 +69,16 @@ class Forecaster(Learner, Whole):
     leaves: int = Field(31, ge=2, le=4096, description="most leaves of a tree")
     seed: int = Field(0, ge=0, lt=2**31, description="of whatever the trees draw")
 
+    @model_validator(mode="after")
+    def _target_is_not_known(self) -> Self:
+        if self.target in (self.time, self.series, *self.known):
+            where = "time" if self.target == self.time else "series" if self.target == self.series else "known"
+            raise ValueError(
+                f"'{where}' names '{self.target}', the target: it is not known beforehand, and its past is looked at "
+                "without being named"
+            )
+        return self
+
     def needs(self) -> tuple[str, ...]:
         own = (self.series,) if self.series else ()
         return tuple(dict.fromkeys((self.time, *own, *self.known, self.target)))
@@ -79,8 +89,10 @@ class Forecaster(Learner, Whole):
         return tuple(name for name in self.needs() if name != self.target)
 
     def compute(self, inputs: Mapping[str, pl.DataFrame]) -> ForecasterModel:
-        """The model; raises BadData when rows with a time and a target are fewer than two, or a lag is too near."""
+        """The model; raises BadData when rows with a time and a target are fewer than two, a target is beyond 1e38, or
+        a lag is too near."""
         rows, numbers = measured(inputs["rows"], self.target)
+        require_moderate(numbers, self.target)
         rows = rows.with_columns(numbers.alias("_label"))
         ticks, dated = ticks_of(column(rows, self.time))
         rows, ticks = rows.filter(pl.Series(ticks != NOWHEN)), ticks[ticks != NOWHEN]
@@ -92,7 +104,7 @@ class Forecaster(Learner, Whole):
             )
         self._require_far_enough()
         names = _texts(rows, self.series).unique().sort().to_list() if self.series else [""]
-        known = learn_columns(rows, self.known) if self.known else []
+        known = describe_columns(rows, self.known)
         places = _places(rows, self.series, names)
         step = step_of(places, ticks)
         origin = int(ticks.min())
