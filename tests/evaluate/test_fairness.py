@@ -40,6 +40,13 @@ def report(rows: pl.DataFrame, **settings: Any) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize(("favourable", "warned"), [("Yes", True), ("yes", False), ("no", False)])
+def test_a_favourable_class_that_nobody_has_is_warned_of(favourable: str, warned: bool) -> None:
+    """Misspelt, it would make all groups look alike: no differences, and all accuracies 1."""
+    told = report(rows_of(0, 0.0), favourable=favourable)["warnings"]
+    assert any(f"No test row is '{favourable}' or predicted to be" in each for each in told) is warned
+
+
 def test_rates_differences_and_ratios_are_fairlearns() -> None:
     rows = rows_of(0, 0.2)
     (found,) = report(rows)["fairness"]["columns"]

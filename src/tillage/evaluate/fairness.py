@@ -95,12 +95,20 @@ def _over(by_group: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | 
 
 
 def warnings_of(found: Mapping[str, Any]) -> list[str]:
-    """A sentence for each column in which a group is surely selected less than four fifths as often as another.
+    """A sentence for each column in which a group is surely selected less than four fifths as often as another; one
+    alone where no row is of the favourable class or predicted to be, so that all groups look alike.
 
-    >>> warnings_of({"favourable": "yes", "columns": [{"column": "sex", "worst": {"value": "f", "rows": 40,
-    ...     "ratio": 0.5, "p": 0.001}}]})[0]
+    >>> half = {"selection_rate": 0.5, "true_positive_rate": 1.0}
+    >>> warnings_of({"favourable": "yes", "columns": [{"column": "sex", "groups": [half], "worst": {"value": "f",
+    ...     "rows": 40, "ratio": 0.5, "p": 0.001}}]})[0]
     "'yes' is predicted where 'sex' is 'f' (40 test rows) 0.5 times as often as in the group with most; p = 0.001."
     """
+    groups = [group for column in found["columns"] for group in column["groups"]]
+    if groups and all(not g["selection_rate"] and g["true_positive_rate"] is None for g in groups):
+        return [
+            f"No test row is '{found['favourable']}' or predicted to be: what is told of groups says nothing. Is "
+            "'favourable' written as in the target?"
+        ]
     return [
         f"'{found['favourable']}' is predicted where '{c['column']}' is '{c['worst']['value'][:40]}' "
         f"({c['worst']['rows']:,} test rows) {c['worst']['ratio']:.2g} times as often as in the group with most; "
