@@ -130,6 +130,13 @@ def test_a_group_is_held_out_whole(tmp_path: Path) -> None:
     assert sum(map(len, houses)) == len(set().union(*houses)) > 25
 
 
+def test_folds_that_cannot_be_made_are_warned_of(tmp_path: Path) -> None:
+    found = report(tmp_path / "few", TREES, ", evaluate: {folds: 20}", count=40)
+    assert any("do not make 20 parts" in warning for warning in found["warnings"])
+    enough = report(tmp_path / "enough", TREES, ", evaluate: {folds: 4}", count=40)
+    assert not any("do not make" in warning for warning in enough["warnings"])
+
+
 def test_folds_in_time_learn_from_what_was_before(tmp_path: Path) -> None:
     with world(tmp_path, TREES, ", evaluate: {folds: 4, time: day}") as project:
         found = folds(project)

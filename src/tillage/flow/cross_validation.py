@@ -45,7 +45,7 @@ FOLD, NAIVE = "fold", "baseline"
 def cross_validated(judged: Judged, registry: Registry) -> dict[str, Any]:
     """`folds` (train, test, left as leaks, metrics, baseline), and of each metric `mean` and `spread` over them.
 
-    `spread`: the standard deviation of the folds' scores; None of a single one.
+    `spread`: the standard deviation of the folds' scores; None of a single one. `why`: there is no fold at all.
     """
     metrics = _METRICS[judged.task]
     folds: list[dict[str, Any]] = []
@@ -57,7 +57,11 @@ def cross_validated(judged: Judged, registry: Registry) -> dict[str, Any]:
         }
         folds.append({"fold": held.fold, "train": held.train, "test": held.rows.height, "left": held.left, **scores})
     if not folds:
-        return {"folds": [], "mean": {}, "spread": {}, "baseline": {}, "why": "the training rows make no two parts"}
+        why = (
+            f"There is no cross-validation: the training rows do not make {judged.model.evaluation.folds} parts. Each "
+            "takes two rows, and there must be two groups, or two times, where 'group' or 'time' is named."
+        )
+        return {"folds": [], "mean": {}, "spread": {}, "baseline": {}, "why": why}
     values = {name: [fold["metrics"][name] for fold in folds] for name in metrics}
     naive = {name: fmean(fold["baseline"][name] for fold in folds) for name in metrics}
     spread = {name: stdev(v) if len(v) > 1 else None for name, v in values.items()}

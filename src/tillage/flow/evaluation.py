@@ -83,8 +83,10 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
         value["robustness"] = robustness(judged, exam, registry)
     if model.evaluation.folds is not None:
         value["cross_validation"] = cross_validated(judged, registry)
+    folds = value.get("cross_validation") or {}
+    none = [folds["why"]] if "why" in folds else []
     leaks = _leaking(value["left"].get("leak", 0), trained)
-    warnings = [*report.get("warnings", []), *rare, *leaks, *_flattered(report, value.get("cross_validation") or {})]
+    warnings = [*report.get("warnings", []), *rare, *leaks, *none, *_flattered(report, folds)]
     return {**report, **value, "looks": look(judged.store, model), "warnings": warnings}
 
 
