@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -18,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tillage.core.errors import BadData
 from tillage.learn import TabularClassifier, TabularRegressor
 from tillage.learn.choosing import Held
-from tillage.learn.columns import ColumnWeights, as_numbers, learn_columns
+from tillage.learn.columns import ColumnWeights, as_numbers, iso_moments, learn_columns
 from tillage.learn.examples import Examples, folds_of
 
 
@@ -120,6 +122,7 @@ def test_a_date_gives_its_parts() -> None:
     [
         ["2024-01-01", "2024-02-05", "2024-12-02"],
         ["2024-01-01T00:00", "2024-02-05 00:00:00", "2024-12-02 00:00:00.000000"],
+        ["2024-01-01T00:00Z", "2024-02-05 08:00:00.000000000+08", "2024-12-01T18:30:00-0530"],
     ],
 )
 def test_a_text_that_is_a_date_counts_as_one(texts: list[str]) -> None:
@@ -127,6 +130,25 @@ def test_a_text_that_is_a_date_counts_as_one(texts: list[str]) -> None:
     written = pl.DataFrame({"d": texts})
     assert dense(written, "d") == dense(dates, "d")
     assert ColumnWeights(learn_columns(dates, ["d"])).matrix(written).toarray().tolist() == dense(dates, "d")
+
+
+@given(
+    st.datetimes().filter(lambda moment: 2 <= moment.year <= 9998),
+    st.integers(-1439, 1439),
+    st.sampled_from(["T", " "]),
+)
+def test_moments_are_those_of_the_library(moment: datetime, minutes: int, between: str) -> None:
+    zoned = moment.replace(tzinfo=timezone(timedelta(minutes=minutes))).isoformat(between)
+    found = iso_moments(pl.Series([zoned, moment.isoformat(between)])).to_list()
+    assert found == [datetime.fromisoformat(zoned).astimezone(UTC).replace(tzinfo=None), moment]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "2024-02-30", "2024-2-5", "5.2.2024", "2024-02-05Z", "2024-02-05T08:00+24:00", "2024-02-05T08:00 Z"],
+)
+def test_what_is_no_date_is_none(text: str) -> None:
+    assert iso_moments(pl.Series([text, None])).to_list() == [None, None]
 
 
 def test_a_zone_counts_in_utc() -> None:

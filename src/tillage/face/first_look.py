@@ -14,6 +14,7 @@ import polars as pl
 
 from tillage.core.errors import UsageError, unknown_name
 from tillage.evaluate.giveaway import parts_of_answer
+from tillage.learn.columns import ISO
 from tillage.text.tokens import words
 
 MANY = 20
@@ -46,7 +47,6 @@ LONGER = 4.0
 _ID_NAME = re.compile(
     r"(^|[_\s-])(id|ids|uid|uuid|guid|key|index|idx|nr|no|number|row|rowid|code)$|编号|序号|编码", re.IGNORECASE
 )
-_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?$"
 _CAMEL_ID = re.compile(r"[a-z](Id|ID|Nr|No)$")
 
 
@@ -205,7 +205,7 @@ def _role(frame: pl.DataFrame, values: pl.Series, median: float, target: str, ta
         return "constant", f"has the single value '{str(known[0])[:40]}'"
     if values.dtype.is_nested() or values.dtype == pl.Binary:
         return "empty", f"holds {values.dtype}, which is not learnt"
-    time = values.dtype.is_temporal() or (values.dtype == pl.String and bool(known.str.contains(_ISO).all()))
+    time = values.dtype.is_temporal() or (values.dtype == pl.String and bool(known.str.contains(ISO).all()))
     prose = values.dtype == pl.String and median >= PROSE and distinct > MANY and not time
     if distinct == len(known) > MANY and not (prose or time) and _numbers_rows(known, name):
         return "id", "has another value in each row, so it names rows and teaches nothing"

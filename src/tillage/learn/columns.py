@@ -30,7 +30,12 @@ MOST_LEVELS = 50
 PROSE = 4
 """Median words a value from which a column of many values is taken for prose."""
 
-_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?$"
+ISO = (
+    r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d{1,9})?)?"
+    r"(Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
+)
+"""A date of ISO 8601 as it is mostly written: day, hour and minute, second, zone."""
+
 PARTS = {"month": (1, 12), "weekday": (1, 7), "hour": (0, 23)}
 """The parts of a date with their first and last value."""
 
@@ -174,17 +179,19 @@ def _parsed(values: pl.Series, dtype: str) -> pl.Series:
 
 
 def iso_moments(values: pl.Series) -> pl.Series:
-    """ISO 8601 texts without a zone as Datetime; null where they are none.
+    """ISO 8601 texts as Datetime, of UTC where they have a zone; null where they are none.
 
-    >>> iso_moments(pl.Series(["2024-02-05", "5.2.2024"])).null_count()
-    1
+    >>> iso_moments(pl.Series(["2024-02-05", "2024-02-05T08:00:00+08:00", "5.2.2024"])).to_list()
+    [datetime.datetime(2024, 2, 5, 0, 0), datetime.datetime(2024, 2, 5, 0, 0), None]
     """
-    text = pl.col("v").str.replace("T", " ", literal=True)
-    rest = pl.when(text.str.len_bytes() == 10).then(pl.lit(" 00:00:00")).otherwise(pl.lit(""))
-    rest = pl.when(text.str.len_bytes() == 16).then(pl.lit(":00")).otherwise(rest)
-    full = pl.when(pl.col("v").str.contains(_ISO)).then(text + rest)
-    parsed = full.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
-    return values.to_frame("v").select(parsed.alias(values.name))[values.name]
+    day, minute, second, zone = (pl.col("v").struct.field(str(group)) for group in range(1, 5))
+    full = pl.concat_str(day, pl.lit(" "), minute.fill_null("00:00"), second.fill_null(":00"))
+    moment = full.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
+    digits = zone.str.replace_all("[Z:]", "").fill_null("").str.pad_end(5, "0")
+    ahead = digits.str.slice(1, 2).cast(pl.Int64) * 60 + digits.str.slice(3, 2).cast(pl.Int64)
+    ahead = pl.when(digits.str.starts_with("-")).then(-ahead).otherwise(ahead)
+    read = values.to_frame("v").select(pl.col("v").str.extract_groups(ISO))
+    return read.select((moment - pl.duration(minutes=ahead)).alias(values.name))[values.name]
 
 
 def kind_of_number(dtype: pl.DataType) -> str | None:

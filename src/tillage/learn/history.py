@@ -29,8 +29,7 @@ NOWHEN = np.iinfo(np.int64).min
 def ticks_of(values: pl.Series) -> tuple[Numbers, bool]:
     """Times as Int64 (NOWHEN where there is none), and whether they have a calendar: microseconds since 1970, of UTC.
 
-    Dates, times, ISO 8601 texts without a zone; or integers, which count whatever they count. Raises BadData for the
-    rest.
+    Dates, times, ISO 8601 texts; or integers, which count whatever they count. Raises BadData for anything else.
 
     >>> ticks_of(pl.Series(["1970-01-01T00:00:01"]))[0].tolist()
     [1000000]
@@ -40,8 +39,7 @@ def ticks_of(values: pl.Series) -> tuple[Numbers, bool]:
         unread = moments.null_count() - values.null_count()
         if unread:
             raise BadData(
-                f"{unread} values of the time column '{values.name}' are no dates in the form of ISO 8601 "
-                "without a zone.",
+                f"{unread} values of the time column '{values.name}' are no dates in the form of ISO 8601.",
                 fix="Put `parse_dates` before the model, or name the column of times.",
             )
         values = moments
