@@ -34,10 +34,10 @@ demo: $(BASE)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh examples/customer-service
 
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2 tests src --doctest-modules
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests src --doctest-modules
 
 test-all: $(DEV)
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 tests src --doctest-modules -m ""
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 --dist worksteal tests src --doctest-modules -m ""
 
 deep: $(DEEP)
 
