@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tillage.flow.score import typed
 from tillage.serve.bodies import columns_of, dumped, in_rows, loaded, require_text, rows_of
 from tillage.serve.refusal import Refused
+from tillage.serve.service import in_type
 
 SCHEMA: dict[str, pl.DataType] = {
     "n": pl.Int64(), "x": pl.Float64(), "t": pl.String(), "b": pl.Boolean(), "d": pl.Date(), "s": pl.Int32(),
@@ -135,3 +136,19 @@ def test_what_is_written_is_what_the_library_writes(value: Any) -> None:
 def test_what_is_no_number_is_not_written(value: Any) -> None:
     with pytest.raises(ValueError, match="Out of range"):
         dumped(value)
+
+
+OWN: list[tuple[pl.DataType, st.SearchStrategy[Any]]] = [
+    (pl.Int64(), st.integers(-(1 << 63), (1 << 63) - 1)), (pl.Float64(), st.floats()), (pl.String(), st.text()),
+    (pl.Boolean(), st.booleans()), (pl.Date(), st.dates()), (pl.Int8(), st.integers(-128, 127)),
+    (pl.Float32(), st.floats(width=32)), (pl.Binary(), st.binary()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "values"), OWN)
+@given(data=st.data())
+def test_a_column_is_that_of_a_type_that_is_told(
+    dtype: pl.DataType, values: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    column = data.draw(st.lists(st.none() | values))
+    assert in_type("c", column, dtype).equals(pl.Series("c", column, dtype=dtype), check_dtypes=True, check_names=True)

@@ -52,6 +52,9 @@ FADES = 1.01
 
 _SIZED = (str, bytes)
 
+_FOUND = {pl.Int64, pl.Float64, pl.String, pl.Boolean}
+"""Types that Polars makes of Python's own."""
+
 NO_PREDICTION = "no_prediction"
 """The reason of a row to which the model gives no answer, or none that is a number."""
 
@@ -108,7 +111,9 @@ class Loaded:
         series = [self._series(c, together[c]) for c in self.schema]
         if self._target is not None:
             series.append(self._series(self._target, [None] * height))
-        found = sound(answers(self.way.maps, self.model, pl.DataFrame(series)))
+        # `pl.DataFrame(series)` would take three times that
+        ready = series[0].to_frame().hstack(series[1:]) if series else pl.DataFrame()
+        found = sound(answers(self.way.maps, self.model, ready))
         took = time.perf_counter() - began
         self.took.append(took)
         self.seconds = sorted(self.took)[len(self.took) // 2]
@@ -126,7 +131,19 @@ class Loaded:
         height = len(values)
         if height <= FEW and values.count(None) == height:
             return self._nulls[column].slice(0, height)
-        return pl.Series(column, values, dtype=self.way.schema[column])
+        return in_type(column, values, self.way.schema[column])
+
+
+def in_type(column: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
+    """Values that are of a type, or null, as a column of it: Polars finds the type of Python's own values in a third of
+    the time that it takes to be told.
+
+    >>> in_type("n", [1, None], pl.Int64()).to_list(), in_type("n", [1, None], pl.Int8()).dtype
+    ([1, None], Int8)
+    """
+    if dtype.base_type() in _FOUND and (made := pl.Series(column, values)).dtype == dtype:
+        return made
+    return pl.Series(column, values, dtype=dtype)
 
 
 def _joined(requests: Sequence[Columns]) -> Columns:
@@ -381,4 +398,4 @@ class Unfit(Exception):
     """A version that must not answer, and why."""
 
 
-__all__ = ["Loaded", "Served", "Unfit", "sound"]
+__all__ = ["Loaded", "Served", "Unfit", "in_type", "sound"]
