@@ -23,7 +23,7 @@ from tillage.core.errors import BadData
 from tillage.core.rows import column
 from tillage.core.step import Fitted, Whole
 from tillage.learn.boosting import MOST, Boosting, boosted_scores
-from tillage.learn.columns import describe_columns, measured, require_moderate
+from tillage.learn.columns import describe_columns, measured
 from tillage.learn.examples import Examples
 from tillage.learn.history import NOWHEN, History, Looks, calendar, looks_of, seasons_of, step_of, ticks_of
 from tillage.learn.learner import PREDICTION, Learner, Numbers, as_text
@@ -89,10 +89,8 @@ class Forecaster(Learner, Whole):
         return tuple(name for name in self.needs() if name != self.target)
 
     def compute(self, inputs: Mapping[str, pl.DataFrame]) -> ForecasterModel:
-        """The model; raises BadData when rows with a time and a target are fewer than two, a target is beyond 1e38, or
-        a lag is too near."""
+        """The model; raises BadData when rows with a time and a target are fewer than two, or a lag is too near."""
         rows, numbers = measured(inputs["rows"], self.target)
-        require_moderate(numbers, self.target)
         rows = rows.with_columns(numbers.alias("_label"))
         ticks, dated = ticks_of(column(rows, self.time))
         rows, ticks = rows.filter(pl.Series(ticks != NOWHEN)), ticks[ticks != NOWHEN]
