@@ -125,9 +125,10 @@ def test_chinese_prose_is_prose() -> None:
     assert decide(frame, "标签").input == ("评论",)
 
 
-def test_texts_that_are_times_are_no_prose() -> None:
+@pytest.mark.parametrize("zone", ["", "Z", "+08:00"])
+def test_texts_that_are_times_are_no_prose(zone: str) -> None:
     frame = pl.DataFrame(
-        {"at": [f"2024-01-{1 + i % 28:02d} 10:{i // 28:02d}:00" for i in range(100)], "y": ["a", "b"] * 50}
+        {"at": [f"2024-01-{1 + i % 28:02d} 10:{i // 28:02d}:00{zone}" for i in range(100)], "y": ["a", "b"] * 50}
     )
     assert {one.name: one.role for one in decide(frame, "y").looks} == {"at": "time", "y": "target"}
 

@@ -145,9 +145,8 @@ def columns_of(
                 hint = f" Is '{near[0][:64]}' meant?" if near else ""
                 raise Refused(400, f"It is missing, and the step {step} needs it.{hint}", field=where(at, column))
     out: Columns = {}
-    one = rows[0] if len(rows) == 1 else None
     for column, dtype in schema.items():
-        values = [row.get(column) for row in rows] if one is None else [one.get(column)]
+        values = [row.get(column) for row in rows]
         kinds = set(map(type, values))
         kinds.discard(_NULL)
         if not kinds:

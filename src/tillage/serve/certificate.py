@@ -72,11 +72,14 @@ class Certificate:
 
 
 async def keep(files: Files, context: ssl.SSLContext, note: Callable[[str], None]) -> None:
-    """Look for a renewed certificate; without end."""
+    """Look for a renewed certificate; without end.
+
+    In the event loop: OpenSSL does not let one thread change a context that another one begins connections with.
+    """
     certificate = Certificate(files, context)
     while True:
         await asyncio.sleep(LOOK)
-        if told := await asyncio.to_thread(certificate.look):
+        if told := certificate.look():
             note(told)
 
 
