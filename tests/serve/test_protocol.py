@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
-from tillage.serve.protocol import AT_ONCE, LOOK, PAUSE, _head, watch
+from tillage.serve.protocol import AT_ONCE, LOOK, PAUSE, TURN, _head, config, watch
 
 
 @pytest.mark.parametrize("bad", [b"a\r\nset-cookie: b", b"a\nb", b"\x00", b"\xff", b""])
@@ -59,3 +62,112 @@ def test_many_connections_that_are_late_together_do_not_hold_the_others_up() -> 
     assert asyncio.run(beside()) == AT_ONCE
     assert given_up[-1] - given_up[0] >= 3 * PAUSE * 0.9
     assert given_up[-1] - given_up[0] < LOOK * 3
+
+
+class Wire(asyncio.Transport):
+    """A connection whose other end is the test: what comes is fed, while it is read."""
+
+    def __init__(self, answered: list[bytes]) -> None:
+        super().__init__()
+        self.reads, self._answered, self._closed = True, answered, False
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def write(self, data: Any) -> None:
+        self._answered.append(bytes(data))
+
+    def close(self) -> None:
+        self._closed = True
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def path_told(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers with the path it was asked for."""
+    said = scope["path"].encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(said))]})
+    await send({"type": "http.response.body", "body": said})
+
+
+def guarded() -> Any:
+    """What makes the protocol of a connection of one server."""
+    made = uvicorn.Config(**config(path_told), lifespan="off")
+    made.load()
+    return lambda: made.http_protocol_class(config=made, server_state=ServerState(), app_state={})  # type: ignore[call-arg]
+
+
+HEAD = b"GET /whole HTTP/1.1\r\nHost: a\r\nX-More: 1\r\n\r\n"
+
+
+async def fed(protocol: Any, wire: Wire, piece: bytes) -> None:
+    """A piece comes, as soon as it is read."""
+    while not wire.reads:
+        await asyncio.sleep(TURN / 4)
+    protocol.data_received(piece)
+    await asyncio.sleep(0)
+
+
+def test_a_head_in_many_pieces_waits_for_its_turn_and_is_answered_whole() -> None:
+    async def asked() -> tuple[list[bytes], list[bool]]:
+        answered: list[bytes] = []
+        protocol, wire = guarded()(), Wire(answered)
+        protocol.connection_made(wire)
+        reads = []
+        for _ in range(2):  # the second head begins anew
+            for at in range(len(HEAD)):
+                await fed(protocol, wire, HEAD[at : at + 1])
+                reads.append(wire.reads)
+            await asyncio.sleep(TURN)
+        return answered, reads
+
+    answered, reads = asyncio.run(asyncio.wait_for(asked(), 30))
+    assert [each.rpartition(b"\r\n")[2] for each in answered] == [b"/whole"] * 2
+    each = [True, *[False] * (len(HEAD) - 2), True]
+    assert reads == each * 2
+
+
+def test_a_head_in_two_pieces_does_not_wait() -> None:
+    async def asked() -> None:
+        answered: list[bytes] = []
+        protocol, wire = guarded()(), Wire(answered)
+        protocol.connection_made(wire)
+        for at in range(1, len(HEAD)):
+            for piece in (HEAD[:at], HEAD[at:]):
+                assert wire.reads
+                protocol.data_received(piece)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert len(answered) == at
+
+    asyncio.run(asked())
+
+
+def test_many_heads_that_trickle_together_are_taken_a_few_at_a_time_and_in_order() -> None:
+    async def turns() -> list[list[int]]:
+        make, found = guarded(), list[list[int]]()
+        both = [(make(), Wire([])) for _ in range(2 * AT_ONCE + 1)]
+        for protocol, wire in both:
+            protocol.connection_made(wire)
+            for piece in (HEAD[:3], HEAD[3:5]):
+                assert wire.reads
+                protocol.data_received(piece)
+        assert not any(wire.reads for _, wire in both)
+        while len(found) < 3:
+            await asyncio.sleep(0)
+            turned = [at for at, (_, wire) in enumerate(both) if wire.reads]
+            found += [turned] if turned else []
+            for at in turned:  # more comes at once, and has to wait again, behind the others
+                both[at][0].data_received(HEAD[5:6])
+        return found
+
+    found = asyncio.run(asyncio.wait_for(turns(), 20))
+    some, others, last = list(range(AT_ONCE)), list(range(AT_ONCE, 2 * AT_ONCE)), 2 * AT_ONCE
+    assert found == [some, others, [*some[:-1], last]]

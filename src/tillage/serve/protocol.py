@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Collection
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -60,6 +61,37 @@ LOOK = 0.25
 
 AT_ONCE, PAUSE = 16, 0.005
 """Connections that are given up at once, and seconds until more of them are: requests are answered in between."""
+
+FREE = 1
+"""Pieces that do not end a head which are taken as they come; before more is, the connection waits for its turn."""
+
+TURN = 0.02
+"""Seconds between two turns of AT_ONCE connections: all that trickle together may take a few hundredths of a processor,
+and one alone hardly waits, as a small device whose head is a packet a line."""
+
+
+class Turns:
+    """The turns of connections whose heads come in many pieces: many that drip at the same time would hold the others
+    up by a burst of that many, and each piece costs a share of what a request does."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[GuardedProtocol] = deque()
+        self._due = False
+
+    def wait(self, connection: GuardedProtocol) -> None:
+        """Take no more of a connection until it is its turn."""
+        connection.flow.pause_reading()
+        self._waiting.append(connection)
+        if not self._due:
+            self._due = True
+            connection.loop.call_later(TURN, self._next, connection.loop)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(min(AT_ONCE, len(self._waiting))):
+            self._waiting.popleft().go_on()
+        self._due = bool(self._waiting)
+        if self._due:
+            loop.call_later(TURN, self._next, loop)
 
 
 class _Answer:
@@ -141,6 +173,10 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """Whether the last answer was given while its request still comes."""
     _head = 0
     """Bytes of the head so far; -1 while a body comes or an answer is awaited."""
+    _pieces = 0
+    """Pieces of this head that did not end it."""
+    _waits = False
+    """Whether more of it is taken when it is the connection's turn."""
     _aside = 0
     """Bytes within a body that are none of it, since its last byte: sizes and extensions of chunks, trailers."""
     _begun = 0
@@ -153,6 +189,11 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     """The head of a request that asks for another protocol, as it is without asking."""
     _again = b""
     """That head and what came behind it, for a new parser."""
+
+    def __init__(self, *given: Any, turns: Turns, **named: Any) -> None:
+        """As uvicorn makes it; `turns` are those of all connections of the server."""
+        super().__init__(*given, **named)
+        self._turns = turns
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -202,6 +243,17 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             if self._head > HEAD_BYTES:
                 super().send_400_response("The head of the request is too long.")
                 return
+        if self._head > 0:
+            self._pieces += 1
+            if self._pieces > FREE and not self._waits:
+                self._waits = True
+                self._turns.wait(self)
+
+    def go_on(self) -> None:
+        """It is the connection's turn; where an answer came in between, more was taken already."""
+        if self._waits and self._head > 0:
+            self.flow.resume_reading()
+        self._waits = False
 
     def send_400_response(self, msg: str) -> None:
         """Say what is wrong with what came: behind the answers to the requests before it, since the first of them would
@@ -239,7 +291,7 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         super().on_message_begin()
         self._reading = True
         self._begun += 1
-        self._head = 1
+        self._head, self._pieces = 1, 0
         self._until = self.loop.time() + HEAD
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -331,7 +383,7 @@ def config(app: Any) -> dict[str, Any]:
     """What uvicorn is told of a guarded server."""
     return {
         "app": app,
-        "http": GuardedProtocol,
+        "http": partial(GuardedProtocol, turns=Turns()),
         "ws": "none",
         "interface": "asgi3",
         "access_log": False,
