@@ -104,3 +104,27 @@ def test_complaints() -> None:
             Join.model_validate({"on": ["k"], **wrong})
     step = Join.example()
     assert Join.model_validate(step.params()) == step
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "fits"),
+    [
+        (pl.Int64(), pl.Float64(), False),
+        (pl.Date(), pl.Datetime("us", "UTC"), False),
+        (pl.Datetime("us"), pl.Datetime("ns"), False),
+        (pl.Boolean(), pl.Int64(), False),
+        (pl.Int64(), pl.Int32(), True),
+        (pl.Int64(), pl.String(), True),
+        (pl.Null(), pl.Float64(), True),
+    ],
+)
+def test_keys_that_are_never_written_alike_are_an_error(left: pl.DataType, right: pl.DataType, fits: bool) -> None:
+    ones = pl.DataFrame({"k": pl.Series([None if left == pl.Null else 1]).cast(left), "v": [1]})
+    other = pl.DataFrame({"key": pl.Series([1]).cast(right), "w": [2]})
+    ones, other = (rows.with_columns(_id=pl.lit(n, pl.UInt128)) for n, rows in enumerate((ones, other)))
+    step = Join(on=("k",), right_on=("key",))
+    if fits:
+        assert joined(step, ones, other)[0][-1] == (None if left == pl.Null else 2)
+    else:
+        with pytest.raises(ConfigurationError, match=r"'k' holds .* and 'key' of the right table .* never written"):
+            joined(step, ones, other)

@@ -29,8 +29,9 @@ class Join(Group):
 
     Without `as_of` each left row stands beside each right row of its key. With it, beside one: the last whose time is
     not after its own, and with `within` not further back; of several at one time the one with the greatest _id. A row
-    without a time has none as of it. A null in a key equals nothing, and keys are equal as texts (7 equals "7"). A
-    column of `right` that `left` has, too, is called NAME_right.
+    without a time has none as of it. A null in a key equals nothing, and keys are equal as texts (7 equals "7"), so
+    that keys of two types which are never written alike (7 and 7.0, a day and a time) are an error. A column of `right`
+    that `left` has, too, is called NAME_right.
 
     >>> left = pl.DataFrame({"_key": [1, 1], "_id": [1, 2], "who": ["a", "a"], "at": [5, 9]})
     >>> right = pl.DataFrame({"_key": [1, 1], "_id": [3, 4], "who": ["a", "a"], "at": [3, 9], "price": [10, 20]})
@@ -72,6 +73,7 @@ class Join(Group):
     def apply(self, rows: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         """The joined rows; raises ConfigurationError for columns that are missing, or times that do not compare."""
         left, right = rows["left"], rows["right"]
+        self._keys_compare(left, right)
         added = self._added(left, right)
         known = right.filter(pl.all_horizontal(pl.col(self.key(right, "right")).is_not_null()))
         partners = known.select(KEY, ID, *(pl.col(old).alias(new) for new, old in added.items()))
@@ -120,6 +122,21 @@ class Join(Group):
             )
         return added
 
+    def _keys_compare(self, left: pl.DataFrame, right: pl.DataFrame) -> None:
+        pairs = zip(self.key(left, "left"), self.key(right, "right"), strict=True)
+        wrong = [(a, b) for a, b in pairs if not _written_alike(left.schema[a], right.schema[b])]
+        if wrong:
+            raise ConfigurationError(
+                (
+                    Problem(
+                        f"'{a}' holds {left.schema[a]} and '{b}' of the right table {right.schema[b]}, which are never"
+                        " written alike, so no row would have a partner."
+                    )
+                    for a, b in wrong
+                ),
+                fix="Bring both to one type with `cast` before the join.",
+            )
+
     def _times_compare(self, left: pl.DataFrame, right: pl.DataFrame, time: str) -> None:
         require_time(left, time)
         require_time(right, self._right_time())
@@ -129,3 +146,10 @@ class Join(Group):
                 f"'{time}' holds {a} and '{self._right_time()}' of the right table {b}, which do not compare.",
                 fix="Bring both to one type with `cast` or `parse_dates`.",
             )
+
+
+def _written_alike(a: pl.DataType, b: pl.DataType) -> bool:
+    """Whether values of the two types can have one text; a text may hold what either writes."""
+    if a == b or pl.Null in {a, b} or pl.String in {a, b}:
+        return True
+    return (a.is_integer() and b.is_integer()) or (a.is_float() and b.is_float())
