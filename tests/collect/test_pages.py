@@ -106,7 +106,7 @@ def answer(body: bytes, kind: str = "text/plain; charset=utf-8", status: str = "
     return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{extra}\r\n".encode() + body
 
 
-def test_what_a_row_holds(tmp_path: Path) -> None:
+def test_what_a_row_holds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     records = [
         record(b"software: x\r\n", "warcinfo"),
         record(
@@ -123,6 +123,8 @@ def test_what_a_row_holds(tmp_path: Path) -> None:
     (tmp_path / "a.warc").write_bytes(b"".join(records))
     frame, bad = read(tmp_path, "a.warc")
     assert bad == []
+    assert frame["url"][1] == "http://a.example/x%20y"
+    assert caplog.messages == []
     assert frame["text"].to_list()[:4] == ["\u4e2d\u6587", None, '{"a": 1}', "hello world"]
     assert frame["text"][4].startswith("Green tea") or "Green tea" in frame["text"][4]
     assert frame["title"].to_list() == [None] * 4 + ["Tea"]
