@@ -7,6 +7,7 @@ import math
 import statistics
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from tillage.core import ConfigurationError
 from tillage.core.state import decode, digest, encode
+from tillage.face.rooms import project
 from tillage.prepare import FilledMissing, FillMissing
 
 
@@ -119,3 +121,17 @@ def test_complaints(rows: pl.DataFrame) -> None:
     assert FillMissing.model_validate(step.params()) == step
     assert step.needs() == ("x", "n")
     assert FilledMissing.example().needs() == ("x", "n")
+
+
+@pytest.mark.parametrize("way", ["most_frequent", "mean", "median", "min", "max"])
+def test_a_run_tells_of_a_column_without_any_value(tmp_path: Path, way: str) -> None:
+    (tmp_path / "a.csv").write_text("id,empty,n\n1,,1\n2,,\n")
+    steps = f"[{{fill_missing: {{columns: [empty, n], with: {way}}}}}]"
+    tables = f"  raw: {{collect: {{files: a.csv}}, key: id}}\n  full: {{from: raw, steps: {steps}}}\n"
+    (tmp_path / "tillage.yaml").write_text(f"project: p\ntables:\n{tables}")
+    with project(tmp_path) as opened:
+        told = opened.run().notes
+        assert told == [
+            "full: Column 'empty' has no value to learn from, so its gaps stay. Give fill_missing a `value` for it."
+        ]
+        assert opened.run().notes == []

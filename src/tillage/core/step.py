@@ -111,6 +111,10 @@ class Fitted(Map):
 
         return {"state": digest(self.state)}
 
+    def notes(self) -> tuple[str, ...]:
+        """What its owner should hear of what was learnt, such as a column that had nothing to learn from."""
+        return ()
+
 
 class Fold(Step):
     """A summary whose states can be merged in any order, exactly."""

@@ -338,6 +338,8 @@ class Project:
         with self.store.catalog.transaction():
             if done.draft is not None:
                 self.store.commit(done.draft)
+                if stage.kind == "result":
+                    outcome.notes += [f"{stage.target}: {note}" for note in done.draft.facts.get("notes", ())]
                 outcome.changed.append(stage.name)
             for query, values in done.sources:
                 self.store.catalog.write(query, *values)

@@ -49,6 +49,14 @@ class FilledMissing(Fitted):
         """The columns that it fills."""
         return tuple(self.state["values"])
 
+    def notes(self) -> tuple[str, ...]:
+        """The columns that stay as they are."""
+        return tuple(
+            f"Column '{name}' has no value to learn from, so its gaps stay. Give fill_missing a `value` for it."
+            for name, value in self.state["values"].items()
+            if value is None
+        )
+
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows filled; raises ConfigurationError for a column that is missing or of another type than the value."""
         require(rows, self.needs())
