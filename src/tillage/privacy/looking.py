@@ -80,7 +80,10 @@ class Looking(BaseModel):
         marking = self._marking()
         named = tuple(c for c in self.needs() if c in known and c not in marking)
         wrong = [c for c in named if not _readable(rows.schema[c], whole_numbers=whole_numbers)]
-        problems += [f"Column '{c}' holds {rows.schema[c]}, and this step needs text." for c in wrong]
+        problems += [
+            f"Column '{c}' holds {rows.schema[c]}, and this step needs text. Put `cast` before this step."
+            for c in wrong
+        ]
         if problems:
             raise ConfigurationError(Problem(p) for p in problems)
         free = [c for c in known if c not in marking and _readable(rows.schema[c], whole_numbers=whole_numbers)]
