@@ -226,3 +226,8 @@ def test_what_cannot_be_forgotten_is_said(
         assert p.store.catalog.meta("epoch") is None
         assert before
     assert issubclass(VerifyFailed, TillageError)
+
+
+def test_answers_about_somebody_are_asked_of_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("trace", "prediction", "--subject", "1") == 2
+    assert "tillage trace TABLE --subject VALUE. Tables: copy, groups, notes" in capsys.readouterr().err

@@ -107,6 +107,11 @@ def _about(project: Project, name: str, subject: str, others: tuple[Any, ...], l
 
     if any(other not in (None, []) for other in others):
         raise UsageError("--subject stands alone: it asks for the answers about somebody, not about one row.")
+    if name not in project.plan.tables:
+        raise UsageError(
+            f"--subject needs a table that says whose its rows are, and '{name}' is none.",
+            fix="Name one: tillage trace TABLE --subject VALUE. Tables: " + ", ".join(sorted(project.plan.tables)),
+        )
     return trace_subject(project, name, subject, limit=limit)
 
 

@@ -149,7 +149,12 @@ class Join(Group):
 
 
 def _written_alike(a: pl.DataType, b: pl.DataType) -> bool:
-    """Whether values of the two types can have one text; a text may hold what either writes."""
-    if a == b or pl.Null in {a, b} or pl.String in {a, b}:
+    """Whether values of the two types can have one text; a text may hold what either writes.
+
+    >>> _written_alike(pl.Int64(), pl.Float64()), _written_alike(pl.Categorical(), pl.Enum(["a"]))
+    (False, True)
+    """
+    words = (pl.String, pl.Categorical, pl.Enum)
+    if a == b or pl.Null in (a, b) or pl.String in (a, b):
         return True
-    return (a.is_integer() and b.is_integer()) or (a.is_float() and b.is_float())
+    return any((a.is_integer() and b.is_integer(), a.is_float() and b.is_float(), a in words and b in words))
