@@ -70,11 +70,24 @@ def test_the_architecture_fits_on_two_pages() -> None:
     assert 40 < len(lines) <= 130
 
 
-@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("at", range(5))
 def test_the_plans_of_the_page_on_tables_are_read(at: int, tmp_path: Path) -> None:
     plans = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)
-    assert len(plans) == 4
+    assert len(plans) == 5
     assert parse(plans[at], tmp_path, registry()).tables
+
+
+def test_what_the_page_on_tables_redacts_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLAGE_KEY", "ab" * 32)
+    plan = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tables.md").read_text(), re.DOTALL)[2]
+    (tmp_path / "tillage.yaml").write_text(plan)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a.csv").write_text("id,patient,phone,note\n1,Li Wei,13812345678,mail li.wei@example.cn\n")
+    with project(tmp_path) as p:
+        p.run()
+        reports = {name: p.reports(name)["pii_report"]["columns"] for name in ("notes", "safe")}
+    found = {name: {column for column, kinds in columns.items() if kinds} for name, columns in reports.items()}
+    assert found == {"notes": {"phone", "note"}, "safe": set()}
 
 
 def test_the_checks_of_the_page_on_tables_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
