@@ -17,8 +17,10 @@ import polars as pl
 import pytest
 
 import tillage
+from tillage.core.errors import UsageError
 from tillage.face.scoring import guarded
 from tillage.flow import score as scoring
+from tillage.serve.routing import services_of
 
 Ask = Callable[..., dict[str, Any]]
 Tell = Callable[..., tuple[int, str, str]]
@@ -198,6 +200,8 @@ tables:
 models:
   plain: {learn: naive_bayes, from: both, input: text, target: y, split: {leak: false}}
   grouped: {learn: naive_bayes, from: days, input: text, target: y, split: {leak: false}}
+services:
+  daily: {from: a, model: grouped}
 """
 
 
@@ -220,6 +224,13 @@ def test_several_ways_and_groups(tmp_path: Path, ask: Ask, monkeypatch: pytest.M
     assert refused["_code"] == 2
     assert "aggregate of days makes rows out of many" in refused["message"]
     assert ask("score", "grouped", *files, "--from", "days")["predicted"] == 1
+    with (
+        tillage.project(tmp_path) as p,
+        pytest.raises(UsageError, match=r"service 'daily': .* aggregate of days") as served,
+    ):
+        services_of(p, print)
+    fix = "Score rows that are like those of 'days': --from days (of a service, from: days)."
+    assert (refused["fix"], served.value.fix) == (fix, fix)
 
 
 RANK = """\

@@ -65,6 +65,11 @@ class _Path:
     refused: str = ""
 
 
+def _begin(table: str) -> str:
+    """How it is said where rows begin: to a command, and in a plan."""
+    return f"--from {table} (of a service, from: {table})"
+
+
 def way(project: Project, table: str, start: str | None = None) -> Way:
     """The way of a raw row to `table`, from the table `start` (by default the only one that collects).
 
@@ -81,14 +86,14 @@ def way(project: Project, table: str, start: str | None = None) -> Way:
     if len(starts) > 1:
         raise UsageError(
             f"Rows come to '{table}' from several tables: {', '.join(starts)}.",
-            fix=f"Say which one the rows are like: --from {starts[0]}.",
+            fix=f"Say which one the rows are like: {_begin(starts[0])}.",
         )
     open_ways = [path for path in found if not path.refused]
     if not open_ways:
-        raise UsageError(found[0].refused, fix=f"Score rows that are like those of '{table}': --from {table}.")
+        raise UsageError(found[0].refused, fix=f"Score rows that are like those of '{table}': {_begin(table)}.")
     if len({tuple(m.fingerprint() for m in path.maps) for path in open_ways}) > 1:
         raise UsageError(
-            f"Rows come from '{starts[0]}' to '{table}' on several ways that differ.", fix=f"Use --from {table}."
+            f"Rows come from '{starts[0]}' to '{table}' on several ways that differ.", fix=f"Use {_begin(table)}."
         )
     path = open_ways[0]
     return Way(path.start, _schema(project, path.start), path.maps, tuple(reversed(path.passed_over)))
@@ -233,7 +238,7 @@ def answers(maps: Sequence[Map], model: Fitted, ready: pl.DataFrame, errors: pl.
         if passed.height != before or (step.makes_children and passed[PARENT].null_count() != before):
             raise UsageError(
                 f"The step {step.name()} makes several rows of one, so a row has no single prediction.",
-                fix="Score the rows that it makes: begin with its table, --from TABLE.",
+                fix=f"Score the rows that it makes: begin with its table, {_begin('TABLE')}.",
             )
         ready = _staying(passed, said)
     predictions: list[Any] = [None] * height

@@ -84,10 +84,13 @@ def services_of(project: Project, note: Callable[[str], None], budget: Budget | 
 
     `note` is told of models that cannot be served so; a service that cannot raises.
     """
-    out = {
-        name: Routed(project, service, Served(project, service, budget=budget))
-        for name, service in project.plan.services.items()
-    }
+    out = {}
+    for name, service in project.plan.services.items():
+        try:
+            out[name] = Routed(project, service, Served(project, service, budget=budget))
+        except TillageError as error:
+            error.at(f"service '{name}'")
+            raise
     for name, model in project.plan.models.items():
         try:
             start = way(project, model.table).start
