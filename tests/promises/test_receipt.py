@@ -17,7 +17,7 @@ from tillage.core.keys import Keyring
 from tillage.face.main import ended
 from tillage.face.rooms import project
 from tillage.flow.receipt import public_key
-from tillage.promises import faulty_receipts, forget, receipts, verify_receipt
+from tillage.promises import estimate, faulty_receipts, forget, receipts, verify_receipt
 from tillage.promises.receipt import row_committed
 
 PLAN = """\
@@ -231,3 +231,15 @@ def test_what_cannot_be_forgotten_is_said(
 def test_answers_about_somebody_are_asked_of_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("trace", "prediction", "--subject", "1") == 2
     assert "tillage trace TABLE --subject VALUE. Tables: copy, groups, notes" in capsys.readouterr().err
+
+
+def test_what_it_will_cost_is_judged_by_a_run_that_read_much(folder: Path) -> None:
+    def estimated() -> float:
+        with project(folder) as p:
+            cost = estimate(p, "notes", key=["1"])["cost"]
+            return float(cost["cpu_s"] / cost["rows"])
+
+    before = estimated()
+    (folder / "b.csv").write_text("id,n\n900,5\n")
+    assert run_command("run") == 0
+    assert estimated() == pytest.approx(before, rel=1e-2)

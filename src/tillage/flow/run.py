@@ -60,7 +60,7 @@ from tillage.flow.source import Reading, SourceRun
 from tillage.flow.stages import Pinned, Stage, compile_plan
 from tillage.flow.survey import survey
 from tillage.flow.tombstones import Mark
-from tillage.store.catalog import dump
+from tillage.store.catalog import dump, load
 from tillage.store.gc import erase_replaced
 from tillage.store.locate import Run, note
 from tillage.store.locks import hold
@@ -73,7 +73,8 @@ MOST_NOTES = 5
 MISTAKES = (BadData, ConfigurationError, UsageError)
 """What keeps one stage from being made, and none that does not stand on it."""
 PACE = "pace"
-"""Names in the catalog how many rows the last run read, and in how many CPU seconds."""
+"""Names in the catalog how many rows a run read, and in how many CPU seconds: the last that read half as many rows as
+the one before it in this place. A small one says little of what a row costs: it may train a model for one new row."""
 
 
 @dataclass
@@ -164,7 +165,8 @@ class Project:
             finally:
                 self._readied = Readied()
         outcome.cpu_s = time.process_time() - cpu
-        if rows := sum(outcome.touched.values()):
+        known = load(self.store.catalog.meta(PACE) or "null") or {"rows": 0}
+        if (rows := sum(outcome.touched.values())) and 2 * rows >= known["rows"]:
             self.store.catalog.set_meta(PACE, dump({"rows": rows, "cpu_s": round(outcome.cpu_s, 3)}))
         outcome.wall_s = time.monotonic() - wall
         if outcome.errors:
