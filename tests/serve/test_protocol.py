@@ -107,12 +107,12 @@ def guarded() -> Any:
 HEAD = b"GET /whole HTTP/1.1\r\nHost: a\r\nX-More: 1\r\n\r\n"
 
 
-async def fed(protocol: Any, wire: Wire, piece: bytes) -> None:
-    """A piece comes, as soon as it is read."""
+async def fed(protocol: Any, wire: Wire, piece: bytes) -> bool:
+    """A piece comes, as soon as it is read; whether more is read behind it, before time goes by."""
     while not wire.reads:
         await asyncio.sleep(TURN / 4)
     protocol.data_received(piece)
-    await asyncio.sleep(0)
+    return wire.reads
 
 
 def test_a_head_in_many_pieces_waits_for_its_turn_and_is_answered_whole() -> None:
@@ -121,11 +121,10 @@ def test_a_head_in_many_pieces_waits_for_its_turn_and_is_answered_whole() -> Non
         protocol, wire = guarded()(), Wire(answered)
         protocol.connection_made(wire)
         reads = []
-        for _ in range(2):  # the second head begins anew
-            for at in range(len(HEAD)):
-                await fed(protocol, wire, HEAD[at : at + 1])
-                reads.append(wire.reads)
-            await asyncio.sleep(TURN)
+        for again in range(2):  # the second head begins anew
+            reads += [await fed(protocol, wire, HEAD[at : at + 1]) for at in range(len(HEAD))]
+            while len(answered) <= again:
+                await asyncio.sleep(0)
         return answered, reads
 
     answered, reads = asyncio.run(asyncio.wait_for(asked(), 30))
@@ -166,8 +165,53 @@ def test_many_heads_that_trickle_together_are_taken_a_few_at_a_time_and_in_order
             found += [turned] if turned else []
             for at in turned:  # more comes at once, and has to wait again, behind the others
                 both[at][0].data_received(HEAD[5:6])
+        while not all(wire.reads for _, wire in both):  # and nobody is forgotten
+            await asyncio.sleep(0)
         return found
 
     found = asyncio.run(asyncio.wait_for(turns(), 20))
     some, others, last = list(range(AT_ONCE)), list(range(AT_ONCE, 2 * AT_ONCE)), 2 * AT_ONCE
     assert found == [some, others, [*some[:-1], last]]
+
+
+def test_a_turn_does_not_take_what_waits_behind_an_answer() -> None:
+    """While a request is worked on and another stands behind it, nothing is read, whoever's turn it is."""
+
+    async def asked() -> tuple[bool, bool, list[bytes]]:
+        answered: list[bytes] = []
+        protocol, wire = guarded()(), Wire(answered)
+        protocol.connection_made(wire)
+        for piece in (HEAD[:3], HEAD[3:5]):  # its turn is still to come
+            protocol.data_received(piece)
+        protocol.flow.resume_reading()  # as an answer that was given does
+        protocol.data_received(HEAD[5:6])
+        assert wire.reads  # it waits for one turn, not for two
+        protocol.data_received(HEAD[6:] + HEAD + HEAD[:7])
+        before = wire.reads
+        protocol.go_on()
+        at_its_turn = wire.reads
+        while len(answered) < 2:
+            await asyncio.sleep(0)
+        protocol.data_received(HEAD[7:])
+        while len(answered) < 3:
+            await asyncio.sleep(0)
+        return before, at_its_turn, answered
+
+    before, at_its_turn, answered = asyncio.run(asyncio.wait_for(asked(), 20))
+    assert (before, at_its_turn) == (False, False)
+    assert [each.rpartition(b"\r\n")[2] for each in answered] == [b"/whole"] * 3
+
+
+def test_a_turn_does_not_take_a_body_that_nobody_reads() -> None:
+    async def asked() -> tuple[bool, bool]:
+        protocol, wire = guarded()(), Wire([])
+        protocol.connection_made(wire)
+        for piece in (b"PO", b"ST"):
+            protocol.data_received(piece)
+        protocol.flow.resume_reading()
+        protocol.data_received(b" / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n" + bytes(200_000))
+        before = wire.reads
+        protocol.go_on()
+        return before, wire.reads
+
+    assert asyncio.run(asked()) == (False, False)

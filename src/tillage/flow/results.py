@@ -222,7 +222,8 @@ class ResultRun:
         value = packed(result)
         if isinstance(result, Fitted):
             value["name"] = registry.name_of(type(result))  # a class of the project is found by its dotted name
-            self.draft.facts |= {"notes": list(notes)} if (notes := result.notes()) else {}
+            if notes := result.notes():
+                self.draft.facts["notes"] = list(notes)
         data = encode(value)
         self._put(RESULT, data, "state")
         made_by = encode({"step": step.name(), "params": _stable(step)})

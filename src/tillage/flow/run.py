@@ -73,8 +73,8 @@ MOST_NOTES = 5
 MISTAKES = (BadData, ConfigurationError, UsageError)
 """What keeps one stage from being made, and none that does not stand on it."""
 PACE = "pace"
-"""Names in the catalog how many rows a run read, and in how many CPU seconds: the last that read half as many rows as
-the one before it in this place. A small one says little of what a row costs: it may train a model for one new row."""
+"""Names in the catalog how many rows a run read, and in how many CPU seconds: the last that read at least half as many
+rows as the one kept before it. A small one says little of what a row costs: it may train a model for one new row."""
 
 
 @dataclass

@@ -250,10 +250,11 @@ class GuardedProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
                 self._turns.wait(self)
 
     def go_on(self) -> None:
-        """It is the connection's turn; where an answer came in between, more was taken already."""
-        if self._waits and self._head > 0:
-            self.flow.resume_reading()
+        """It is the connection's turn. An answer given meanwhile took more already; what it is paused for since then, a
+        request behind another, is not ours to end."""
         self._waits = False
+        if self._head > 0 and not self.pipeline:
+            self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """Say what is wrong with what came: behind the answers to the requests before it, since the first of them would
