@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,29 @@ def test_a_group_is_held_out_whole(tmp_path: Path) -> None:
         found = folds(project)
     houses = [set(one.rows["house"]) for one in found]
     assert sum(map(len, houses)) == len(set().union(*houses)) > 25
+
+
+@pytest.mark.parametrize(("group", "seeds"), [("street", range(8)), ("house", range(2))])
+def test_a_test_part_that_groups_make_smaller_or_larger_is_warned_of(
+    tmp_path: Path, group: str, seeds: Iterable[int]
+) -> None:
+    """Of four streets one has nine rows in ten, so no split comes near a fifth; forty houses do."""
+    said: dict[float, bool] = {}
+    for seed in seeds:
+        more = f", split: {{group: {group}, seed: {seed}}}, evaluate: {{linear: false, explain: false}}"
+        with world(tmp_path / str(seed), TREES, more) as project:
+            rows = pl.read_csv(tmp_path / str(seed) / "data.csv")
+            street = pl.when(pl.col("id") % 10 > 0).then(0).otherwise(pl.col("id") // 10 % 3 + 1)
+            rows.with_columns(street=street).write_csv(tmp_path / str(seed) / "data.csv")
+            project.run()
+            found = project.report("m")
+        share = found["test"] / (found["test"] + found["train"] + found["left"].get("leak", 0))
+        said[share] = any(f"where 20% were asked for: rows of one '{group}'" in line for line in found["warnings"])
+    assert said == {share: not 0.1 <= share <= 0.4 for share in said}
+    if group == "street":
+        assert min(said) < 0.1 and max(said) > 0.4
+    else:
+        assert not any(said.values())
 
 
 def test_folds_that_cannot_be_made_are_warned_of(tmp_path: Path) -> None:

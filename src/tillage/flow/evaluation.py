@@ -61,10 +61,12 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     unlabelled = judged.store.count(judged.source) - trained - exam.height
     left |= {_UNLABELLED: unlabelled} if unlabelled else {}
     value: dict[str, Any] = {"task": task, "train": trained, "test": exam.height, "left": left}
+    leaks = value["left"].get("leak", 0)
+    uneven = _uneven(model, exam.height, trained + leaks)
     if exam.is_empty():
         empty: dict[str, Any] = {"metrics": {}, "baseline": {}, "interval": {}, "looks": 0}
         warning = "No row stands on the test side: the model is not evaluated."
-        return {**value, **empty, "linear": _no_linear(warning), "warnings": [warning]}
+        return {**value, **empty, "linear": _no_linear(warning), "warnings": [warning, *uneven]}
     naive = baseline.finish(state)
     if not isinstance(naive, Fitted):
         raise TypeError("a naive baseline is a fitted Map")
@@ -85,9 +87,21 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
         value["cross_validation"] = cross_validated(judged, registry)
     folds = value.get("cross_validation") or {}
     none = [folds["why"]] if "why" in folds else []
-    leaks = _leaking(value["left"].get("leak", 0), trained)
-    warnings = [*report.get("warnings", []), *rare, *leaks, *none, *_flattered(report, folds)]
+    parted = [*uneven, *_leaking(leaks, trained)]
+    warnings = [*report.get("warnings", []), *rare, *parted, *none, *_flattered(report, folds)]
     return {**report, **value, "looks": look(judged.store, model), "warnings": warnings}
+
+
+def _uneven(model: Model, tested: int, trained: int) -> list[str]:
+    """A sentence where whole groups made the test part less than half of what was asked for, or more than twice."""
+    asked, found = model.split.test, tested / max(tested + trained, 1)
+    if model.split.group is None or model.test_table is not None or asked / 2 <= found <= asked * 2:
+        return []
+    return [
+        f"The test part has {found:.1%} of the rows, where {asked:.0%} were asked for: rows of one '{model.split.group}' "
+        "stay together, and few of them have most rows. Give another 'seed' to 'split', a column of smaller groups, or "
+        "the rows to test on by 'test_from'."
+    ]
 
 
 def _leaking(leaks: int, trained: int) -> list[str]:
