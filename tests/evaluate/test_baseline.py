@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tillage.core.errors import BadData, UnknownName
 from tillage.core.state import decode, digest, encode
 from tillage.evaluate import BaselineModel, NaiveBaseline
+from tillage.evaluate.baseline import doubtful
 
 CLASSES = NaiveBaseline(target="y", task="classification")
 NUMBERS = NaiveBaseline(target="y", task="regression")
@@ -82,3 +83,21 @@ def test_what_cannot_be_is_refused() -> None:
             fold.update(fold.start(), pl.DataFrame({"y": [[1]]}))
     with pytest.raises(BadData, match="not numbers"):
         NUMBERS.update(NUMBERS.start(), pl.DataFrame({"y": ["one"]}))
+
+
+def test_classes_that_may_be_none_are_doubted() -> None:
+    plain = {"yes": 30, "no": 30}
+    assert doubtful(plain, "y") == []
+    (alike,) = doubtful({**plain, "Yes": 2, " ｎｏ": 2, "n o": 2}, "y")
+    assert "' ｎｏ' and 'n o' and 'no'; 'Yes' and 'yes'." in alike
+    assert "`merge_spellings`" in alike
+    (many,) = doubtful({f"{sign}{n}": 2 for n in range(8) for sign in ("a", "A")}, "y")
+    assert many.count(" and ") == 6
+    assert "; and 3 more." in many
+    (empty,) = doubtful({**plain, " ": 5}, "y")
+    assert "if(trim(y) = '', null, y)" in empty
+    numbers = {str(n): 2 for n in range(21)}
+    assert not any("regressor" in line for line in doubtful(numbers, "y"))
+    assert any("21 classes in 41 training rows" in line for line in doubtful({**numbers, "0": 1}, "y"))
+    assert not any("regressor" in line for line in doubtful({str(n): 1 for n in range(20)}, "y"))
+    assert doubtful({**plain, "x": 1}, "y") == ["Only one training row: 'x'. A class needs more to be learnt."]

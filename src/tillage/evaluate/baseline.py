@@ -6,7 +6,9 @@ integer of units of 2^-1074, of which every float64 is a multiple.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
+from unicodedata import normalize
 
 import polars as pl
 from pydantic import Field
@@ -18,6 +20,12 @@ from tillage.evaluate.tested import as_numbers, as_text, named
 from tillage.measure.exact import UNIT, float_sum, rounded
 
 BASELINE = "baseline"
+
+_TOLD = 5
+"""Groups of classes that are told by name."""
+
+_MANY = 20
+"""Classes from which a target with a class for every second row is doubted."""
 
 
 class NaiveBaseline(Fold):
@@ -56,15 +64,46 @@ class NaiveBaseline(Fold):
                 fix="Look at the filters before the model, and at the column's name.",
             )
         value: str | float
-        warnings = []
+        warnings: list[str] = []
         if self.task == "classification":
             value = min(state, key=lambda name: (-state[name], name))
-            once = sorted(name for name, rows in state.items() if rows == 1)
-            if once:
-                warnings.append(f"Only one training row: {named(once)}. A class needs more to be learnt.")
+            warnings = doubtful(state, self.target)
         else:
             value = rounded(state["sum"], state["rows"] << UNIT)
         return BaselineModel(state={"task": self.task, "target": self.target, "value": value, "warnings": warnings})
+
+
+def doubtful(counts: Mapping[str, int], target: str) -> list[str]:
+    """What makes one doubt that classes are classes, of those of the training rows; `counts`: class to rows.
+
+    >>> doubtful({"a": 5, "A ": 2, "": 1}, "y")[0]
+    "Classes of 'y' that differ in blanks, width or letter case alone: 'A ' and 'a'. `merge_spellings` makes them one."
+    """
+    found, spellings = [], dict[str, list[str]]()
+    for name in sorted(counts):
+        spellings.setdefault("".join(normalize("NFKC", name).casefold().split()), []).append(name)
+    alike = [" and ".join(f"'{name}'" for name in names) for names in spellings.values() if len(names) > 1]
+    if alike:
+        told = "; ".join(alike[:_TOLD]) + (f"; and {len(alike) - _TOLD} more" if len(alike) > _TOLD else "")
+        found.append(
+            f"Classes of '{target}' that differ in blanks, width or letter case alone: {told}. "
+            "`merge_spellings` makes them one."
+        )
+    if "" in spellings:
+        found.append(
+            f"An empty text is a class of '{target}'. If it stands for what nobody knows, make it null: "
+            f"derive: {{columns: {{{target}: \"if(trim({target}) = '', null, {target})\"}}}}."
+        )
+    rows = sum(counts.values())
+    if len(counts) > _MANY and len(counts) > rows / 2:
+        found.append(
+            f"'{target}' has {len(counts):,} classes in {rows:,} training rows: is it a number, or a key? Numbers are "
+            "learnt by a regressor."
+        )
+    once = sorted(name for name, number in counts.items() if number == 1)
+    if once:
+        found.append(f"Only one training row: {named(once)}. A class needs more to be learnt.")
+    return found
 
 
 class BaselineModel(Fitted):

@@ -37,7 +37,8 @@ def as_numbers(rows: pl.DataFrame, name: str) -> pl.Series:
     values = column(rows, name)
     if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         raise BadData(
-            f"Column '{name}' holds {values.dtype}, not numbers.", fix="Name a column of numbers, or use a classifier."
+            f"Column '{name}' holds {values.dtype}, not numbers.",
+            fix="Name a column of numbers, make one of its texts (`parse_numbers`), or use a classifier.",
         )
     numbers = values.cast(pl.Float64)
     return numbers.set(~numbers.is_finite().fill_null(False), None)

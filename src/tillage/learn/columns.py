@@ -335,7 +335,7 @@ def measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
     if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         raise BadData(
             f"The target column '{target}' holds {values.dtype}, not numbers.",
-            fix="Name a column of numbers, or use a classifier.",
+            fix="Name a column of numbers, make one of its texts (`parse_numbers`), or use a classifier.",
         )
     known = rows.with_columns(as_numbers(values, "number").alias("_label")).filter(pl.col("_label").is_not_null())
     if ID in known.columns:
