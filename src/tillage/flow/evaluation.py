@@ -99,8 +99,8 @@ def _uneven(model: Model, tested: int, trained: int) -> list[str]:
         return []
     return [
         f"The test part has {found:.1%} of the rows, where {asked:.0%} were asked for: rows of one "
-        f"'{model.split.group}' stay together, and few of them have most rows. Give another 'seed' to 'split', a column "
-        "of smaller groups, or the rows to test on by 'test_from'."
+        f"'{model.split.group}' stay together, and few of them have most rows. Give another 'seed' to 'split', a "
+        "column of smaller groups, or the rows to test on by 'test_from'."
     ]
 
 
