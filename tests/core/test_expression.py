@@ -356,6 +356,7 @@ def test_missing_columns_are_listed_with_the_nearest_name() -> None:
         ("'5' < i", "'5' is text and column 'i' is a number; < needs two of a kind. Write 5 for the number."),
         ("i = 'x'", "= needs two of a kind."),
         ("d > '2024-01-01'", "Write date('2024-01-01') for the date."),
+        ("date('2024-01-01') < s", "A step before, `parse_dates`, makes dates and times of texts."),
         ("b = 1", "Write true or false."),
         ("i in ('a', 'b')", "IN needs two of a kind"),
         ("i between 1 and 's'", "BETWEEN needs two of a kind"),

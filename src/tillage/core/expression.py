@@ -254,6 +254,8 @@ def _same(node: Call, left: tuple[Node, str], right: tuple[Node, str], report: _
             hint = f" Write date({write(literal)}) for the date."
         elif isinstance(literal, Literal) and has == "number" and wants == "condition":
             hint = " Write true or false."
+        elif has == "text" and wants == "moment":
+            hint = " A step before, `parse_dates`, makes dates and times of texts."
     first = _say(*left)
     second = _say(*right)
     second = second[0].lower() + second[1:] if second[0] in "CT" else second

@@ -145,5 +145,5 @@ def _no_row(run: ResultRun) -> BadData:
     gone = ", ".join(f"{n:,} left as {reason}" for reason, n in dropped.items())
     return BadData(
         f"No row is left to train on{f': {gone}' if gone else ''}.",
-        fix="See `tillage show`: which step dropped them, and whether the target is empty.",
+        fix="See `tillage show`: which step dropped them, whether the target is empty, and how large `split` is.",
     )
