@@ -33,7 +33,7 @@ def slow(rows: list[tuple[int, str]], step: AssociationRules) -> dict[tuple[str,
     for size in range(2, step.items + 1):
         for items in combinations(every, size):
             n = having(set(items))
-            if n and n / total >= step.support - 1e-12:
+            if n >= step.min_baskets and n / total >= step.support - 1e-12:
                 for then in items:
                     rest = [i for i in items if i != then]
                     sure = n / having(set(rest))
@@ -49,12 +49,13 @@ def slow(rows: list[tuple[int, str]], step: AssociationRules) -> dict[tuple[str,
     st.sampled_from([0.1, 0.25, 0.5]),
     st.sampled_from([0.0, 0.5, 1.0]),
     st.sampled_from([0.0, 1.0, 1.2]),
-    st.integers(2, 5),
+    st.tuples(st.integers(2, 5), st.integers(1, 3)),
 )
 def test_the_rules_are_those_of_a_slow_count(
-    rows: list[tuple[int, str]], support: float, confidence: float, lift: float, items: int
+    rows: list[tuple[int, str]], support: float, confidence: float, lift: float, least: tuple[int, int]
 ) -> None:
-    step = AssociationRules(basket="b", item="i", support=support, confidence=confidence, lift=lift, items=items)
+    limits = {"support": support, "confidence": confidence, "lift": lift, "min_baskets": least[1]}
+    step = AssociationRules(basket="b", item="i", items=least[0], **limits)
     frame = pl.DataFrame(rows, schema={"b": pl.Int64, "i": pl.String}, orient="row")
     out = step.apply({"rows": frame.with_columns(pl.lit(7, dtype=pl.UInt128).alias("_key"))})
     found = {
@@ -69,7 +70,7 @@ def test_too_many_sets_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(association_rules, "_MANY", 5)
     rows = pl.DataFrame({"_key": [1] * 4, "b": [1] * 4, "i": list("abcd")})
     with pytest.raises(BadData, match="Raise 'support'"):
-        AssociationRules(basket="b", item="i").apply({"rows": rows})
+        AssociationRules(basket="b", item="i", min_baskets=1).apply({"rows": rows})
     with pytest.raises(UnknownName, match="'b'"):
         AssociationRules(basket="b", item="i").key(rows.drop("b"), "rows")
 
@@ -78,7 +79,7 @@ PLAN = """\
 project: shop
 tables:
   lines: {collect: {files: data/*.csv}}
-  rules: {from: lines, steps: [{association_rules: {basket: bill, item: what, support: 0.3}}]}
+  rules: {from: lines, steps: [{association_rules: {basket: bill, item: what, support: 0.3, min_baskets: 1}}]}
   groups: {from: lines, steps: [{kmeans: {columns: [price], clusters: 2}}, {score_anomalies: {columns: [price]}}],
     reports: [{cluster_report: {columns: [price]}}]}
 """
@@ -87,6 +88,14 @@ tables:
 def rows_of(project: Any, table: str) -> list[dict[str, Any]]:
     rows = project.store.frame(table)
     return rows.select(c for c in rows.columns if not c.startswith("_")).to_dicts()  # type: ignore[no-any-return]
+
+
+def test_a_rule_of_few_baskets_is_chance() -> None:
+    """By country, a share of 1 % may be one basket: its items are each other's sure companions, and say nothing."""
+    rows = pl.DataFrame({"_key": [1] * 10, "b": [1, 1, 2, 2, 3, 3, 4, 4, 5, 5], "i": ["tea", "milk"] * 5})
+    step = AssociationRules(basket="b", item="i")
+    assert step.apply({"rows": rows})["baskets"].to_list() == [5, 5]
+    assert step.apply({"rows": rows.head(8)}).is_empty()
 
 
 def test_in_a_plan(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class AssociationRules(Group):
     a basket; rows without a basket or an item count nowhere.
 
     >>> rows = pl.DataFrame({"_key": [1] * 5, "bill": [1, 1, 2, 2, 3], "what": ["tea", "milk", "tea", "milk", "tea"]})
-    >>> rules = AssociationRules(basket="bill", item="what", support=0.5, confidence=0.6, lift=0.0)
+    >>> rules = AssociationRules(basket="bill", item="what", support=0.5, min_baskets=2, confidence=0.6, lift=0.0)
     >>> rules.apply({"rows": rows}).select("if_items", "then_item", "baskets", "confidence", "lift").rows()[0]
     ('milk', 'tea', 2, 1.0, 1.0)
     """
@@ -49,6 +49,7 @@ class AssociationRules(Group):
     item: str = Field(min_length=1, description="column of what is in it, such as a product")
     by: Columns = Field((), description="columns whose values are looked at apart, such as a country")
     support: float = Field(0.01, gt=0, le=1, description="least share of baskets that have all items of a rule, 0 to 1")
+    min_baskets: int = Field(5, ge=1, description="least baskets that have all items of a rule, whatever their share")
     confidence: float = Field(0.2, ge=0, le=1, description="least share of baskets in which the rule holds, 0 to 1")
     lift: float = Field(1.0, ge=0, description="least lift of a rule")
     items: int = Field(3, ge=2, le=6, description="most items of a rule, both sides together")
@@ -56,7 +57,7 @@ class AssociationRules(Group):
     @classmethod
     def example(cls) -> Self:
         """An instance that works on the reference frame."""
-        return cls(basket="n", item="text", by=("city",), support=0.1, confidence=0.0, lift=0.0)
+        return cls(basket="n", item="text", by=("city",), support=0.1, min_baskets=1, confidence=0.0, lift=0.0)
 
     def needs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.by, self.basket, self.item)))
@@ -105,7 +106,7 @@ class AssociationRules(Group):
 
     def _frequent(self, pairs: pl.DataFrame, total: int) -> Iterator[tuple[tuple[int, ...], int]]:
         """Sets of items (their places by name, ascending) that enough baskets have, and how many have them."""
-        least = max(1, int(np.ceil(self.support * total - 1e-9)))
+        least = max(self.min_baskets, int(np.ceil(self.support * total - 1e-9)))
         item = (pairs["_item"].rank("dense") - 1).to_numpy()
         basket = (pairs["_basket"].rank("dense") - 1).to_numpy()
         often = np.flatnonzero(np.bincount(item) >= least)
@@ -120,8 +121,8 @@ class AssociationRules(Group):
                 seen += 1
                 if seen > _MANY:
                     raise BadData(
-                        f"More than {_MANY:,} sets of '{self.item}' are in {self.support:.2%} of the baskets.",
-                        fix="Raise 'support', or ask for fewer 'items'.",
+                        f"More than {_MANY:,} sets of '{self.item}' are in {self.support:.2%} of {total:,} baskets.",
+                        fix="Raise 'support' or 'min_baskets', or ask for fewer 'items'.",
                     )
                 yield items, _count(bits)
             held = dict(_larger(held, least)) if len(next(iter(held))) < self.items else {}
