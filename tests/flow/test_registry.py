@@ -172,7 +172,8 @@ def test_each_role_is_found() -> None:
     assert REGISTRY.fitted == {"forest_model": ForestModel}
     assert REGISTRY.sources == {}
     assert set(REGISTRY.steps) == {"summarise_colours", "split", "drop_leaks", "balance"}
-    assert REGISTRY.evaluators == {"classification": ClassificationReport, "regression": RegressionReport}
+    assert REGISTRY.report_of("classification") is ClassificationReport
+    assert REGISTRY.report_of("regression") is RegressionReport
     found = (REGISTRY.baseline, REGISTRY.split, REGISTRY.leaks, REGISTRY.expect, REGISTRY.profile)
     assert found == (NaiveBaseline, Split, DropLeaks, Expect, Profile)
 

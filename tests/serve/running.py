@@ -68,7 +68,7 @@ tables:
       - filter: {where: size >= 0, reason: negative}
       - filter: {where: text is not null, reason: silent}
 models:
-  double: {learn: {own.Doubling: {PARAMETERS}}, from: clean, target: y}
+  double: {learn: {own.Doubling: {PARAMETERS}}, from: clean, target: y, evaluate: {linear: false}}
 services:
   desk: {model: double, from: rows}
 """

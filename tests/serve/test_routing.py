@@ -18,9 +18,9 @@ from tillage.flow.configuration import parse
 from tillage.flow.writing import to_yaml
 
 PLAN = running.PLAN.replace(
-    "  double: {learn: {own.Doubling: {PARAMETERS}}, from: clean, target: y}\n",
-    "  double: {learn: {own.Doubling: {PARAMETERS}}, from: clean, target: y}\n"
-    "  triple: {learn: {own.Doubling: {factor: 3}}, from: clean, target: y}\n",
+    "  double: {learn: {own.Doubling: {PARAMETERS}}, from: clean, target: y, evaluate: {linear: false}}\n",
+    "  double: {learn: {own.Doubling: {PARAMETERS}}, from: clean, target: y, evaluate: {linear: false}}\n"
+    "  triple: {learn: {own.Doubling: {factor: 3}}, from: clean, target: y, evaluate: {linear: false}}\n",
 ).replace(
     "desk: {model: double, from: rows}",
     "desk: {model: double, from: rows}\n"

@@ -25,7 +25,7 @@ def adjustment(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
         return {}
     state = judged.fitted.state["thresholds"]
     favourable = str(judged.fitted.state["classes"][state["favourable"]])
-    evaluator = registry.evaluators[judged.task].model_validate(
+    evaluator = registry.report_of(judged.task).model_validate(
         {"target": judged.target, "group": judged.model.split.group, "features": (), "slices": ()}
         | {"sensitive": (state["group"],), "favourable": favourable}
     )

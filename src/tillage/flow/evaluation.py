@@ -146,7 +146,7 @@ def _judge(
         shares = [other["shares"].alias("linear_shares")] if "shares" in other.columns else []
         said = said.with_columns(other["prediction"].alias("linear"), *shares)
     rows = exam.select(*keep, *(c for c in seen if c not in keep))
-    judging = registry.evaluators[judged.task]
+    judging = registry.report_of(judged.task)
     given = {"target": target, "group": group, "features": seen, "slices": asked.slices}
     given |= {"sensitive": asked.sensitive, "favourable": asked.favourable}
     evaluator = judging.model_validate({name: value for name, value in given.items() if name in judging.model_fields})
@@ -173,7 +173,7 @@ def linear_model(judged: Judged, training: pl.DataFrame, registry: Registry) -> 
     if getattr(judged.fitted, "is_linear", False):
         return None, "the model is itself linear"
     name = _LINEAR[judged.task]
-    if name not in registry.learners:
+    if not registry.exports(name):
         return None, f"there is no {name} to make one"
     classes = training[judged.target].n_unique() if judged.task == "classification" else 1
     most = max(1_000, min(_LINEAR_ROWS, _LINEAR_CELLS // max(1, classes)))

@@ -138,7 +138,7 @@ class Reading:
             self.wrong(message, place)
             return None
         role = self.registry.role(cls)
-        own = not self.registry.exports(cls)
+        own = not self.registry.exports(cls.name())
         if role in roles or ("step" in roles and role == "learner" and own):
             return cls
         why = _ELSEWHERE.get(role, "it belongs under the 'steps' of a table")

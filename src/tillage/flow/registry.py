@@ -157,9 +157,9 @@ class Registry:
             return dotted
         raise ConfigurationError(f"{cls.__qualname__} cannot be named in a plan: put it into a file of the project.")
 
-    def exports(self, cls: type[Step]) -> bool:
+    def exports(self, name: str) -> bool:
         """Whether a room exports a step of this name."""
-        return cls.name() in self._classes
+        return name in self._classes
 
     def step(self, name: str, /, **params: Any) -> Step:
         """An instance by name; raises ConfigurationError with everything that is wrong with the parameters."""
@@ -219,14 +219,9 @@ class Registry:
             raise ConfigurationError(f"'{name}' is not a Fitted, so nothing can be loaded as one.")
         return cls
 
-    @property
-    def evaluators(self) -> dict[str, type[Step]]:
-        """Task (`classification`, `regression`, ...) to its report: the classes `TASKReport` of the room `evaluate`."""
-        return {
-            name.removesuffix("_report"): cls
-            for name, cls in self._classes.items()
-            if self._classes.room(name) == "evaluate" and name.endswith("_report")
-        }
+    def report_of(self, task: str) -> type[Step]:
+        """What judges a model of a task (`classification`, `regression`, ...): `TASKReport` of the room `evaluate`."""
+        return self._one(f"{task}_report", Step)
 
     @property
     def baseline(self) -> type[Fold]:

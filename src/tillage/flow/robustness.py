@@ -68,7 +68,7 @@ def _said(judged: Judged, rows: pl.DataFrame) -> pl.Series:
 def _ways(judged: Judged, rows: pl.DataFrame, registry: Registry) -> Iterator[tuple[str, Any]]:
     seen = [name for name in judged.fitted.needs() if name in rows.columns]
     texts = [c for c in seen if rows.schema[c] == pl.String and rows[c].n_unique() > _VALUES]
-    if texts and "add_typos" in registry.names():
+    if texts and registry.exports("add_typos"):
         for slips in _TYPOS:
             step = registry.step("add_typos", columns=texts)
             yield (
@@ -77,7 +77,7 @@ def _ways(judged: Judged, rows: pl.DataFrame, registry: Registry) -> Iterator[tu
             )
     numbers = {c: _spread(rows[c]) for c in seen if rows.schema[c].is_numeric()}
     numbers = {c: spread for c, spread in numbers.items() if spread > 0}
-    if numbers and "add_noise" in registry.names():
+    if numbers and registry.exports("add_noise"):
         for share in _NOISE:
             steps = [registry.step("add_noise", columns=[c], sd=share * spread) for c, spread in numbers.items()]
             yield f"noise of {share:g} standard deviations on each number", lambda steps=steps: _each(steps, rows)
