@@ -6,6 +6,8 @@ integer of units of 2^-1074, of which every float64 is a multiple.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Literal
 
 import polars as pl
@@ -18,6 +20,12 @@ from tillage.evaluate.tested import as_numbers, as_text, named
 from tillage.measure.exact import UNIT, float_sum, rounded
 
 BASELINE = "baseline"
+
+_SHOWN = 3
+"""Sets of classes spelt alike that are named."""
+_MANY, _FEW_EACH = 30, 10
+"""Classes above which, and rows of each on average below which, numbers are taken for amounts."""
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?$")
 
 
 class NaiveBaseline(Fold):
@@ -62,9 +70,46 @@ class NaiveBaseline(Fold):
             once = sorted(name for name, rows in state.items() if rows == 1)
             if once:
                 warnings.append(f"Only one training row: {named(once)}. A class needs more to be learnt.")
+            warnings += [*_spelt_alike(list(state)), *_numbers(state, self.target)]
         else:
             value = rounded(state["sum"], state["rows"] << UNIT)
-        return BaselineModel(state={"task": self.task, "target": self.target, "value": value, "warnings": warnings})
+        facts = {"task": self.task, "target": self.target, "value": value, "warnings": warnings}
+        classes = {"classes": sorted(state)} if self.task == "classification" else {}
+        return BaselineModel(state={**facts, **classes})
+
+
+def _spelt_alike(classes: list[str]) -> list[str]:
+    """A sentence where classes differ in nothing but blanks and case.
+
+    >>> _spelt_alike(["No", "yes", "Yes "])[0][:60]
+    "Classes that differ in blanks or case alone: 'Yes ' and 'yes"
+    """
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(classes):
+        spellings.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    alike = [" and ".join(f"'{name}'" for name in names) for names in spellings.values() if len(names) > 1]
+    if not alike:
+        return []
+    more = f"; and {len(alike) - _SHOWN} more" if len(alike) > _SHOWN else ""
+    said = "; ".join(alike[:_SHOWN])
+    return [
+        f"Classes that differ in blanks or case alone: {said}{more}. If they are one, put `normalize` before the model."
+    ]
+
+
+def _numbers(classes: Mapping[str, int], target: str) -> list[str]:
+    """A sentence where the classes are many numbers of few rows each: an amount, and no class.
+
+    >>> len(_numbers({str(n / 4): 2 for n in range(40)}, "y")), _numbers({str(n): 50 for n in range(40)}, "y")
+    (1, [])
+    """
+    rows = sum(classes.values())
+    if len(classes) <= _MANY or rows >= _FEW_EACH * len(classes) or not all(map(_NUMBER.match, classes)):
+        return []
+    return [
+        f"The {len(classes):,} classes of '{target}' are numbers, of {rows / len(classes):.2g} training rows each: if "
+        "they are amounts, a regressor learns them."
+    ]
 
 
 class BaselineModel(Fitted):

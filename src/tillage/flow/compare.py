@@ -76,11 +76,9 @@ def _said(judged: Judged, group: str | None) -> pl.DataFrame:
     if judged.task == "token_classification":
         shown = exam.select(ID).hstack([keys_of(truth), keys_of(said)])
     elif judged.task == "classification":
-        known = truth.fill_nan(None) if truth.dtype.is_float() else truth
-        shown = exam.select(ID).hstack([known.cast(pl.String), said.fill_null("(no prediction)")])
+        shown = exam.select(ID).hstack([truth.cast(pl.String), said.fill_null("(no prediction)")])
     else:
         shown = exam.select(ID).hstack([truth.cast(pl.Float64), said])
-        shown = shown.filter(pl.col("truth").is_finite())
     if group is None or group not in exam.columns:
         return shown.drop_nulls("truth")
     own = pl.coalesce(pl.col(group).cast(pl.String), pl.format("\0{}", ID))

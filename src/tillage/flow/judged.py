@@ -47,7 +47,14 @@ class Judged:
         """The rows of both sides whose target is known, chunk by chunk; those made up bear `_origin`."""
         for rows in self.rows():
             known = drop_columns(rows, "_object", "_record", "_key", "_parent")
-            yield known.filter(pl.col(self.target).is_not_null())
+            yield known.filter(self._has_target(known.schema[self.target]))
+
+    def _has_target(self, dtype: pl.DataType) -> pl.Expr:
+        """Where a row's target can be learnt, and a prediction compared with it: no NaN is, nor an infinite number."""
+        target = pl.col(self.target)
+        if self.task == "regression":
+            return target.cast(pl.Float64).is_finite().fill_null(value=False)
+        return target.is_not_null() & target.is_not_nan() if dtype.is_float() else target.is_not_null()
 
     def exam(self) -> pl.DataFrame:
         """The test side."""

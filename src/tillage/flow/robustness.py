@@ -42,8 +42,7 @@ def robustness(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
     if judged.task == "classification":
         truth = (truth.fill_nan(None) if truth.dtype.is_float() else truth).cast(pl.String).fill_null("(none)")
     else:
-        rows = rows.filter(truth.cast(pl.Float64).is_finite())
-        truth = rows[judged.target].cast(pl.Float64)
+        truth = truth.cast(pl.Float64)
     clean = _said(judged, rows)
     ways: list[dict[str, Any]] = []
     skipped: list[str] = []
