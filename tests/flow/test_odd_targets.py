@@ -12,6 +12,7 @@ import pytest
 
 from tests.flow.world import KEY
 from tillage.core.errors import BadData
+from tillage.face.main import ended
 from tillage.face.rooms import registry
 from tillage.flow.compare import compare
 from tillage.flow.configuration import load
@@ -114,3 +115,17 @@ def test_folds_follow_texts_that_begin_with_the_year(tmp_path: Path, day: str) -
     with world(tmp_path, lambda x, z: np.where(x > 0, "a", "b"), more=more, day=days) as project:
         project.run()
         assert len(project.report("m")["cross_validation"]["folds"]) == 3
+
+
+def test_a_mistake_on_a_table_that_only_tests_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with world(tmp_path, lambda x, z: np.where(x + z > 0, "a", "b")) as project:
+        project.run()
+        mistake = project.report("n")["errors"][0]["id"]
+    assert ended(["explain", "m", mistake, "--plan", str(tmp_path)]) == 0
+    assert ended(["explain", "m", "--key", "399", "--plan", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert ended(["explain", "m", "--key", "400", "--plan", str(tmp_path)]) == 66
+    assert "No row of 'past' or 'late' has the key 400." in capsys.readouterr().err
+    assert ended(["explain", "m", "word", "--plan", str(tmp_path)]) == 2
+    assert ended(["trace", mistake, "--plan", str(tmp_path)]) == 2
+    assert f"`tillage trace TABLE {mistake}`. Tables: raw, past, late." in capsys.readouterr().err
