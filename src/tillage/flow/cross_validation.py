@@ -71,7 +71,7 @@ def cross_validated(judged: Judged, registry: Registry) -> dict[str, Any]:
         "mean": {name: fmean(v) for name, v in values.items()},
         "spread": spread,
         "baseline": naive,
-        "time": judged.model.evaluation.time,
+        "time": _time(judged),
     }
 
 
@@ -94,7 +94,7 @@ def held_out(judged: Judged, registry: Registry) -> Iterator[HeldOut]:
     frames = [rows.filter(pl.col(SIDE) == "train") for rows in judged.frames()]
     rows = pl.concat(frames, how="diagonal_relaxed").sort(ID) if frames else pl.DataFrame({ID: []})
     count = judged.model.evaluation.folds or 5
-    time = judged.model.evaluation.time
+    time = _time(judged)
     if rows.height < 2 * count:
         return
     rows = rows.with_columns(_by_time(rows, time, count) if time is not None else _by_hash(rows, judged, count))
@@ -128,6 +128,11 @@ def held_out(judged: Judged, registry: Registry) -> Iterator[HeldOut]:
         held = drop_columns(held, _FOLD, ORIGIN)
         said = beside_baseline(model, naive, held, judged.task)
         yield HeldOut(number, seen.height, held, said, before - seen.height)
+
+
+def _time(judged: Judged) -> str | None:
+    """The column by which folds follow each other: the one that is named, or that of a learner of time."""
+    return judged.model.evaluation.time or getattr(judged.model.learner, "time", None)
 
 
 def _known(values: pl.Series, task: str) -> pl.Series:

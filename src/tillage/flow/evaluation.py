@@ -91,7 +91,8 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     none = [folds["why"]] if "why" in folds else []
     leaks = _leaking(value["left"].get("leak", 0), trained)
     unlearnt = _unlearnt(exam[judged.target], naive.state["classes"]) if "classes" in naive.state else []
-    warnings = [*report.get("warnings", []), *rare, *unlearnt, *leaks, *none, *_flattered(report, folds)]
+    flattered = _flattered(report, folds) if model.test_table is None else []
+    warnings = [*report.get("warnings", []), *rare, *unlearnt, *leaks, *none, *flattered]
     return {**report, **value, "looks": look(judged.store, model), "warnings": warnings}
 
 
