@@ -129,3 +129,19 @@ def test_a_mistake_on_a_table_that_only_tests_is_explained(tmp_path: Path, capsy
     assert ended(["explain", "m", "word", "--plan", str(tmp_path)]) == 2
     assert ended(["trace", mistake, "--plan", str(tmp_path)]) == 2
     assert f"`tillage trace TABLE {mistake}`. Tables: raw, past, late." in capsys.readouterr().err
+
+
+def test_what_cannot_be_spoilt_is_said(tmp_path: Path) -> None:
+    """A picture, or a single category, asked for robustness has none that is measured."""
+    x = np.random.default_rng(1).choice(["p", "q"], 400)
+    pl.DataFrame({"id": range(400), "x": x, "y": x}).write_parquet(tmp_path / "data.parquet")
+    (tmp_path / "tillage.yaml").write_text(
+        "project: odd\ntables:\n  raw: {collect: {files: data.parquet}, key: id}\nmodels:\n"
+        "  m: {learn: tabular_classifier, from: raw, input: [x], target: y, split: {leak: false}, "
+        "evaluate: {robustness: true}}\n"
+    )
+    with Project(load(tmp_path, registry()), registry()) as project:
+        project.run()
+        found = project.report("m")["robustness"]
+    assert found["ways"] == []
+    assert "no column that could be missing" in found["skipped"][0]

@@ -54,6 +54,8 @@ def robustness(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
             continue
         kept = {key: found[key] for key in ("difference", "interval", "p", "test")}
         ways.append({"name": name, "score": found["first"], **kept})
+    if not ways and not skipped:
+        skipped.append("There is no text to misspell, no number to add noise to, and no column that could be missing.")
     score = compared(metric, truth, clean, clean)["first"]
     return {"metric": metric, "rows": rows.height, "clean": score, "ways": ways, "skipped": skipped}
 
