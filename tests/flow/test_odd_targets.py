@@ -145,3 +145,16 @@ def test_what_cannot_be_spoilt_is_said(tmp_path: Path) -> None:
         found = project.report("m")["robustness"]
     assert found["ways"] == []
     assert "no column that could be missing" in found["skipped"][0]
+
+
+@pytest.mark.parametrize(
+    ("stray", "said"), [("inf", "10 of its 300 texts are no number"), ("1.5 EUR", "10 of its 300 texts are no number")]
+)
+def test_a_few_texts_that_make_a_target_of_numbers_text_are_counted(tmp_path: Path, stray: str, said: str) -> None:
+    def target(x: Any, z: Any) -> Any:
+        return pl.Series([stray if n % 30 == 5 else str(value) for n, value in enumerate(x)])
+
+    with world(tmp_path, target, "tabular_regressor") as project, pytest.raises(BadData) as told:
+        project.run()
+    assert said in told.value.message
+    assert "parse_numbers" in str(told.value.fix)
