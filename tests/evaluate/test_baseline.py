@@ -96,8 +96,11 @@ def test_classes_that_may_be_none_are_doubted() -> None:
     assert "; and 3 more." in many
     (empty,) = doubtful({**plain, " ": 5}, "y")
     assert "if(trim(y) = '', null, y)" in empty
-    numbers = {str(n): 2 for n in range(21)}
-    assert not any("regressor" in line for line in doubtful(numbers, "y"))
-    assert any("21 classes in 41 training rows" in line for line in doubtful({**numbers, "0": 1}, "y"))
-    assert not any("regressor" in line for line in doubtful({str(n): 1 for n in range(20)}, "y"))
+    (amounts,) = doubtful({str(n / 4): 9 for n in range(21)}, "y")
+    assert "The 21 classes of 'y' are numbers, of 9 training rows each" in amounts
+    assert doubtful({str(n): 10 for n in range(21)}, "y") == []
+    assert doubtful({str(n): 9 for n in range(20)}, "y") == []
+    keys = {f"k{n}": 2 for n in range(21)}
+    assert doubtful(keys, "y") == []
+    assert doubtful({**keys, "k0": 1}, "y")[0] == "'y' has 21 classes in 41 training rows: is it a key?"
     assert doubtful({**plain, "x": 1}, "y") == ["Only one training row: 'x'. A class needs more to be learnt."]

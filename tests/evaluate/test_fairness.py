@@ -104,3 +104,12 @@ def test_a_group_without_the_class_has_no_rate_and_missing_is_a_group() -> None:
 def test_sensitive_needs_the_class_that_people_want() -> None:
     with pytest.raises(ValueError, match="favourable"):
         ClassificationReport(target="y", sensitive=("sex",))
+
+
+def test_the_most_selected_group_must_be_large_enough_to_be_one() -> None:
+    """One lucky person is no group that others could be treated worse than."""
+    said = pl.Series(["yes"] * 450 + ["no"] * 550 + ["yes"] * 390 + ["no"] * 610 + ["yes"])
+    sex = pl.Series("sex", ["f"] * 1000 + ["m"] * 1000 + ["x"])
+    (found,) = fairness([sex], said, said, "yes", None)["columns"]
+    assert found["ratios"]["selection_rate"] == pytest.approx(0.39 / 0.45)
+    assert found["worst"] is None

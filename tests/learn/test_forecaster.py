@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tillage.core.errors import BadData
 from tillage.core.state import digest
 from tillage.face.rooms import registry
+from tillage.flow.compare import compare
 from tillage.flow.configuration import load
 from tillage.flow.foreseen import missing_columns
 from tillage.flow.results import load_report
@@ -236,6 +237,49 @@ def test_in_a_plan(tmp_path: Path) -> None:
         told = load_report(project.store, "flow")
     assert told["metrics"]["mae"] < told["baseline"]["mae"]
     assert (told["test"], told["warnings"], told["forecast"]["season"]) == (1000 - 31 * 24, [], 168)
+
+
+SEVERAL = """\
+project: traffic
+tables:
+  hours: {collect: {files: "data/*.csv"}, key: at}
+  past: {from: hours, steps: [{filter: "at < '2024-02-01'"}]}
+  later: {from: hours, steps: [{filter: "at >= '2024-02-01'"}]}
+models:
+  near: {learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 1, trees: 40, known: [event],
+    evaluate: {folds: 3, robustness: true}}
+  far: {learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 48, trees: 40}
+"""
+
+
+def test_whatever_is_told_of_a_forecast_is_of_rows_as_they_would_have_been_predicted_then(tmp_path: Path) -> None:
+    """Of a series that wanders, what was known last autumn says little; what was known an hour ago, much."""
+    (tmp_path / "data").mkdir()
+    rows = hours(1400)
+    random = np.random.default_rng(2)
+    event = random.random(1400) < 0.3
+    wandering = rows["y"].to_numpy() + np.cumsum(random.normal(0, 3, 1400)) + 60 * event
+    said = rows.select(pl.col("at").dt.to_string("%Y-%m-%d %H:%M:%S"), y=pl.Series(wandering), event=pl.Series(event))
+    said.write_csv(tmp_path / "data" / "a.csv")
+    (tmp_path / "tillage.yaml").write_text(SEVERAL)
+    with Project(load(tmp_path / "tillage.yaml", registry()), registry()) as project:
+        project.run()
+        near, far = (load_report(project.store, name) for name in ("near", "far"))
+        by_metric = {one["metric"]: one for one in compare(project, "near", "far")["metrics"]}
+    for metric in ("mae", "rmse", "r2"):
+        both = by_metric[metric]
+        told = (near["metrics"][metric], far["metrics"][metric])
+        assert (both["first"], both["second"]) == pytest.approx(told), metric
+    assert near["robustness"]["clean"] == pytest.approx(near["metrics"]["mae"])
+    assert [way["name"] for way in near["robustness"]["ways"]] == ["without 'event'"]
+    [column] = near["importance"]["columns"]
+    assert column["column"] == "event"
+    assert column["loss"] > 5
+    assert near["importance"]["whole"] == pytest.approx(near["metrics"]["mae"])
+    found = near["cross_validation"]
+    assert (found["time"], [fold["train"] for fold in found["folds"]]) == ("at", [186, 372, 558])
+    assert found["mean"]["mae"] < found["baseline"]["mae"]
+    assert not any("drawn at random" in warning for warning in near["warnings"])
 
 
 def test_a_column_that_is_not_there_is_found_at_its_place(tmp_path: Path) -> None:

@@ -56,6 +56,21 @@ def test_every_trial_is_told_and_the_same_again(cls: Any, model: str) -> None:
     assert digest({**by_hand, "tuned": told}) == digest(state)
 
 
+@pytest.mark.parametrize(
+    ("cls", "model", "searched"),
+    [
+        (TabularClassifier, "linear", {"regularisation"}),
+        (TabularRegressor, "linear", {"alpha"}),
+        (TabularRegressor, "svm", {"regularisation"}),
+        (TabularRegressor, "auto", {"alpha", "learning_rate", "leaves", "model"}),
+    ],
+)
+def test_only_what_makes_a_difference_is_searched(cls: Any, model: str, searched: set[str]) -> None:
+    target = "high" if cls is TabularClassifier else "y"
+    step = cls(target=target, input=("x0", "x1"), model=model, tune=Tune(trials=2))
+    assert set(step.compute({"rows": table(75)}).state["tuned"]["chosen"]) == searched
+
+
 def test_bad_trials_end_early_and_the_first_is_what_stood() -> None:
     asked: list[float] = []
 

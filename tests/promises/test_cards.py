@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tillage.flow.configuration import load, parse
 from tillage.flow.run import Project
 from tillage.flow.writing import to_yaml
 from tillage.promises.card_facts import card_facts
+from tillage.promises.model_card import code, model_card, plain
 
 HOSTILE = "Only | here\n# <script>alert(1)</script> `x` *y* --- {{z}}"
 PLAN = f"""\
@@ -184,3 +186,25 @@ def test_mistakes_in_a_card_are_told_and_it_is_written_as_it_was_read() -> None:
     plan = parse(PLAN, Path("/p"), registry())
     assert plan.models["who"].card.intended_use == HOSTILE
     assert parse(to_yaml(plan, registry()), Path("/p"), registry()) == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "in_a_cell"),
+    [
+        ("a|b", "`a|b`", r"`a\|b`"),
+        ("`tick", "`` `tick ``", "`` `tick ``"),
+        ("a``b`c", "```a``b`c```", "```a``b`c```"),
+        ("two  blanks ", "`two  blanks `", "`two  blanks `"),
+        ("a\r\nb", "`a b`", "`a b`"),
+    ],
+)
+def test_a_name_is_shown_as_it_is(text: str, said: str, in_a_cell: str) -> None:
+    assert code(text) == said
+    assert code(text, cell=True) == in_a_cell
+
+
+def test_a_slice_that_was_asked_for_and_is_worse_is_shown_once(facts: tuple[Any, dict[str, Any]]) -> None:
+    known = facts[0]
+    one = known.report["slices"]["asked"][0]
+    told = replace(known, report={**known.report, "slices": {**known.report["slices"], "worst": [one]}})
+    assert model_card(told).count(f"| kind | {plain(one['value'])} |") == 1

@@ -6,6 +6,7 @@ integer of units of 2^-1074, of which every float64 is a multiple.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 from unicodedata import normalize
@@ -24,8 +25,9 @@ BASELINE = "baseline"
 _TOLD = 5
 """Groups of classes that are told by name."""
 
-_MANY = 20
-"""Classes from which a target with a class for every second row is doubted."""
+_MANY, _FEW_EACH = 20, 10
+"""Classes above which, and rows of each on average below which, numbers are taken for amounts."""
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?$")
 
 
 class NaiveBaseline(Fold):
@@ -70,7 +72,9 @@ class NaiveBaseline(Fold):
             warnings = doubtful(state, self.target)
         else:
             value = rounded(state["sum"], state["rows"] << UNIT)
-        return BaselineModel(state={"task": self.task, "target": self.target, "value": value, "warnings": warnings})
+        facts = {"task": self.task, "target": self.target, "value": value, "warnings": warnings}
+        classes = {"classes": sorted(state)} if self.task == "classification" else {}
+        return BaselineModel(state={**facts, **classes})
 
 
 def doubtful(counts: Mapping[str, int], target: str) -> list[str]:
@@ -95,11 +99,13 @@ def doubtful(counts: Mapping[str, int], target: str) -> list[str]:
             f"derive: {{columns: {{{target}: \"if(trim({target}) = '', null, {target})\"}}}}."
         )
     rows = sum(counts.values())
-    if len(counts) > _MANY and len(counts) > rows / 2:
+    if len(counts) > _MANY and rows < _FEW_EACH * len(counts) and all(map(_NUMBER.match, counts)):
         found.append(
-            f"'{target}' has {len(counts):,} classes in {rows:,} training rows: is it a number, or a key? Numbers are "
-            "learnt by a regressor."
+            f"The {len(counts):,} classes of '{target}' are numbers, of {rows / len(counts):.2g} training rows each: "
+            "if they are amounts, a regressor learns them."
         )
+    elif len(counts) > _MANY and len(counts) > rows / 2:
+        found.append(f"'{target}' has {len(counts):,} classes in {rows:,} training rows: is it a key?")
     once = sorted(name for name, number in counts.items() if number == 1)
     if once:
         found.append(f"Only one training row: {named(once)}. A class needs more to be learnt.")

@@ -55,7 +55,8 @@ def fairness(
                 chances.append((at, len(by_group) - 1, greater_mean(inside.to_numpy(), turned_away, places)))
         told.append({"column": column.name, "groups": by_group, **_over(by_group), "worst": None})
     for (at, of, _), p in zip(chances, holm([p for *_, p in chances]), strict=True):
-        one, most = told[at]["groups"][of], max(g["selection_rate"] for g in told[at]["groups"])
+        one = told[at]["groups"][of]
+        most = max(g["selection_rate"] for g in told[at]["groups"] if g["rows"] >= LEAST_ROWS)
         ratio = one["selection_rate"] / most if most else 1.0
         before = told[at]["worst"]
         if p < SURE and ratio < FOUR_FIFTHS and (before is None or ratio < before["ratio"]):

@@ -13,6 +13,7 @@ from tillage.face.screen import Screen
 if TYPE_CHECKING:
     import polars as pl
 
+    from tillage.flow.plan import Model
     from tillage.flow.run import Project
 
 
@@ -38,7 +39,7 @@ def explain(
     with open_project(plan, ran=True) as project:
         known("model", model, project.plan.models)
         judged = stored(project, model)
-        rows = _row(project, project.plan.models[model].table, row, key)
+        rows = _row(project, project.plan.models[model], row, key)
         found = contributions(judged, rows)
         said = told(judged.fitted, rows, judged.task)
     if found is None:
@@ -81,24 +82,31 @@ def _cell(value: Any) -> Any:
     return json_value(value)
 
 
-def _row(project: Project, table: str, row: str | None, key: str | None) -> pl.DataFrame:
-    """The one row; InputMissing where there is none."""
+def _row(project: Project, model: Model, row: str | None, key: str | None) -> pl.DataFrame:
+    """The one row of the tables that teach and test a model; InputMissing where there is none."""
     import polars as pl
 
-    from tillage.core.errors import InputMissing, UsageError
+    from tillage.core.errors import InputMissing
     from tillage.promises.tracing import row_of_key
 
-    if row is None:
-        wanted = row_of_key(project, table, [key or ""])
-    else:
-        try:
-            wanted = int(row, 16)
-        except ValueError:
-            wanted = -1
-        if not 0 <= wanted < 1 << 128:
-            raise UsageError(f"'{row}' is not a row_id.", fix=f"See `tillage show {table} --rows 5`.")
-    found = project.read(table).filter(pl.col("_id") == pl.lit(wanted, dtype=pl.UInt128))
-    if not found.height:
-        what = f"key {key}" if row is None else f"row_id {row}"
-        raise InputMissing(f"No row of '{table}' has the {what}.", fix=f"See `tillage show {table} --rows 5`.")
-    return found
+    tables = list(dict.fromkeys(name for name in (model.table, model.test_table) if name is not None))
+    for table in tables:
+        wanted = row_of_key(project, table, [key or ""]) if row is None else _number(row, table)
+        found = project.read(table).filter(pl.col("_id") == pl.lit(wanted, dtype=pl.UInt128))
+        if found.height:
+            return found
+    what = f"key {key}" if row is None else f"row_id {row}"
+    named = " or ".join(f"'{table}'" for table in tables)
+    raise InputMissing(f"No row of {named} has the {what}.", fix=f"See `tillage show {tables[0]} --rows 5`.")
+
+
+def _number(row: str, table: str) -> int:
+    from tillage.core.errors import UsageError
+
+    try:
+        wanted = int(row, 16)
+    except ValueError:
+        wanted = -1
+    if not 0 <= wanted < 1 << 128:
+        raise UsageError(f"'{row}' is not a row_id.", fix=f"See `tillage show {table} --rows 5`.")
+    return wanted

@@ -129,8 +129,10 @@ def _node(
         if is_read(project, name):
             return trace_record(project, name, _record(name, row, key, version), **bounds)
         if len(name) == 32 and _ID.fullmatch(name):
-            table = next(iter(tables), "TABLE")
-            raise UsageError(f"'{name}' looks like a row_id.", fix=f"Name its table: `tillage trace {table} {name}`.")
+            table = next(iter(tables)) if len(tables) == 1 else "TABLE"
+            among = "" if len(tables) == 1 else f" Tables: {', '.join(tables)}."
+            fix = f"Name its table: `tillage trace {table} {name}`.{among}"
+            raise UsageError(f"'{name}' looks like a row_id.", fix=fix)
         raise UsageError(unknown_name("table, model or source file", name, [*tables, *models, *paths(project)]))
     if (row is not None or key) and name in models:
         raise UsageError(f"'{name}' is a model and has no rows.", fix=f"Run `tillage trace {name}`, or name a table.")

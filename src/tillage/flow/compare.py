@@ -12,7 +12,7 @@ import polars as pl
 from tillage.core.errors import InputMissing, UsageError
 from tillage.core.rows import ID
 from tillage.flow.evaluation import look
-from tillage.flow.judged import Judged, as_stored, told
+from tillage.flow.judged import Judged, as_stored, in_its_time
 from tillage.flow.results import load_fitted
 from tillage.flow.run import Project
 from tillage.measure.paired import compared
@@ -72,15 +72,13 @@ def compare(project: Project, first: str, second: str) -> dict[str, Any]:
 def _said(judged: Judged, group: str | None) -> pl.DataFrame:
     """`_id`, `truth`, `prediction` and maybe `group` of the test rows of a model."""
     exam = judged.exam()
-    truth, said = exam[judged.target].alias("truth"), told(judged.fitted, exam, judged.task)["prediction"]
+    truth, said = exam[judged.target].alias("truth"), in_its_time(judged.fitted, exam, judged.task)["prediction"]
     if judged.task == "token_classification":
         shown = exam.select(ID).hstack([keys_of(truth), keys_of(said)])
     elif judged.task == "classification":
-        known = truth.fill_nan(None) if truth.dtype.is_float() else truth
-        shown = exam.select(ID).hstack([known.cast(pl.String), said.fill_null("(no prediction)")])
+        shown = exam.select(ID).hstack([truth.cast(pl.String), said.fill_null("(no prediction)")])
     else:
         shown = exam.select(ID).hstack([truth.cast(pl.Float64), said])
-        shown = shown.filter(pl.col("truth").is_finite())
     if group is None or group not in exam.columns:
         return shown.drop_nulls("truth")
     own = pl.coalesce(pl.col(group).cast(pl.String), pl.format("\0{}", ID))

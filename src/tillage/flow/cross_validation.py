@@ -39,6 +39,7 @@ _METRICS: dict[str, dict[str, Callable[[Any, Any], float]]] = {
     "token_classification": {name: partial(_of_spans, metric) for name, metric in SPAN_METRICS.items()},
 }
 _FOLD = "_fold"
+_YEAR_FIRST = r"^\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}.*)?)?)?$"
 FOLD, NAIVE = "fold", "baseline"
 
 
@@ -70,7 +71,7 @@ def cross_validated(judged: Judged, registry: Registry) -> dict[str, Any]:
         "mean": {name: fmean(v) for name, v in values.items()},
         "spread": spread,
         "baseline": naive,
-        "time": judged.model.evaluation.time,
+        "time": _time(judged),
     }
 
 
@@ -92,10 +93,8 @@ def held_out(judged: Judged, registry: Registry) -> Iterator[HeldOut]:
     """The folds one by one."""
     frames = [rows.filter(pl.col(SIDE) == "train") for rows in judged.frames()]
     rows = pl.concat(frames, how="diagonal_relaxed").sort(ID) if frames else pl.DataFrame({ID: []})
-    if judged.task == "regression":
-        rows = rows.filter(pl.col(judged.target).cast(pl.Float64).is_finite())
     count = judged.model.evaluation.folds or 5
-    time = judged.model.evaluation.time
+    time = _time(judged)
     if rows.height < 2 * count:
         return
     rows = rows.with_columns(_by_time(rows, time, count) if time is not None else _by_hash(rows, judged, count))
@@ -131,6 +130,11 @@ def held_out(judged: Judged, registry: Registry) -> Iterator[HeldOut]:
         yield HeldOut(number, seen.height, held, said, before - seen.height)
 
 
+def _time(judged: Judged) -> str | None:
+    """The column by which folds follow each other: the one that is named, or that of a learner of time."""
+    return judged.model.evaluation.time or getattr(judged.model.learner, "time", None)
+
+
 def _known(values: pl.Series, task: str) -> pl.Series:
     """Classes as text, as learners take them; numbers as they are; spans as texts, each a place and a label."""
     if task == "token_classification":
@@ -159,6 +163,7 @@ def _by_hash(rows: pl.DataFrame, judged: Judged, count: int) -> pl.Series:
 
 def _by_time(rows: pl.DataFrame, time: str, count: int) -> pl.Series:
     """Parts of about the same size one after another in time, -1 the first, which is only learnt from."""
+    _require_order(rows[time])
     if rows[time].null_count():
         raise BadData(
             f"Column '{time}', by which the folds follow each other, has {rows[time].null_count():,} rows without one.",
@@ -166,6 +171,19 @@ def _by_time(rows: pl.DataFrame, time: str, count: int) -> pl.Series:
         )
     first = pl.col(time).rank("min").cast(pl.Int64) - 1  # rows of one moment stay together
     return rows.select((first * (count + 1) // rows.height - 1).alias(_FOLD))[_FOLD]
+
+
+def _require_order(times: pl.Series) -> None:
+    """Raises BadData unless the order of the values is that of time: 9/30/2012 would come after 10/1/2013."""
+    if times.dtype.is_temporal() or times.dtype.is_numeric():
+        return
+    if times.dtype == pl.String and bool(times.drop_nulls().str.contains(_YEAR_FIRST).all()):
+        return
+    found = "texts that do not begin as 2024-02-05 does" if times.dtype == pl.String else str(times.dtype)
+    raise BadData(
+        f"Column '{times.name}', by which the folds follow each other, holds {found}: their order is not that of time.",
+        fix="Put `parse_dates` before the model, or name a column of dates, times or numbers.",
+    )
 
 
 def _beside_their_origin(rows: pl.DataFrame) -> pl.DataFrame:

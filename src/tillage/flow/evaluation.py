@@ -6,6 +6,7 @@ a linear model of the same rows scores, unless the model is itself linear. What 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -37,6 +38,9 @@ _LINEAR = {
 
 _UNLABELLED = "unlabelled"
 """The reason of rows without a target."""
+
+_NAMED = 10
+"""Classes that a warning names."""
 
 _MANY_LEAKS = 0.1
 """Share of training rows that repeat a test row, from which it is warned of."""
@@ -87,8 +91,10 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
         value["cross_validation"] = cross_validated(judged, registry)
     folds = value.get("cross_validation") or {}
     none = [folds["why"]] if "why" in folds else []
-    parted = [*uneven, *_leaking(leaks, trained)]
-    warnings = [*report.get("warnings", []), *rare, *parted, *none, *_flattered(report, folds)]
+    unlearnt = _unlearnt(exam[judged.target], naive.state["classes"]) if "classes" in naive.state else []
+    parted = [*unlearnt, *uneven, *_leaking(leaks, trained)]
+    flattered = _flattered(report, folds) if model.test_table is None else []
+    warnings = [*report.get("warnings", []), *rare, *parted, *none, *flattered]
     return {**report, **value, "looks": look(judged.store, model), "warnings": warnings}
 
 
@@ -102,6 +108,23 @@ def _uneven(model: Model, tested: int, trained: int) -> list[str]:
         f"'{model.split.group}' stay together, and few of them have most rows. Give another 'seed' to 'split', a "
         "column of smaller groups, or the rows to test on by 'test_from'."
     ]
+
+
+def _unlearnt(truth: pl.Series, learnt: Sequence[str]) -> list[str]:
+    """A sentence on test rows of classes that no training row has.
+
+    >>> _unlearnt(pl.Series(["a", "b", "b"]), ["a"])
+    ["No training row is 'b', and 2 test rows are: these count as mistakes, whatever the model has learnt."]
+    """
+    strange = truth.cast(pl.String).filter(~truth.cast(pl.String).is_in(learnt))
+    if strange.is_empty():
+        return []
+    names = strange.unique().sort().to_list()
+    shown = ", ".join(f"'{name}'" for name in names[:_NAMED])
+    more = f" or one of {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    one = len(strange) == 1
+    are = "1 test row is: it counts as a mistake" if one else f"{len(strange):,} test rows are: these count as mistakes"
+    return [f"No training row is {shown}{more}, and {are}, whatever the model has learnt."]
 
 
 def _leaking(leaks: int, trained: int) -> list[str]:

@@ -17,7 +17,7 @@ import polars as pl
 
 from tillage.core.keys import fraction
 from tillage.core.rows import ID, ORIGIN, drop_columns
-from tillage.flow.judged import Judged, told
+from tillage.flow.judged import Judged, in_its_time, moment_columns, told
 from tillage.flow.stages import SIDE
 
 _ROWS, _ROUNDS, _MOST = 1_000, 3, 200
@@ -32,13 +32,16 @@ def importance(judged: Judged, exam: pl.DataFrame) -> dict[str, Any]:
     """By column, the most important first: `loss` added when it is shuffled, and its `spread` over the rounds.
 
     The loss is the mean log loss of classes (their share of mistakes, where the model tells no shares), or the mean
-    absolute error of numbers, as `metric` says. Empty for a model of one column, which has nothing to rank.
+    absolute error of numbers, as `metric` says. Empty for a model of one column, which has nothing to rank. Columns of
+    time are not shuffled for a model of time: the past, too, would be another.
     """
-    names = [name for name in judged.fitted.needs() if name in exam.columns]
-    if not 1 < len(names) <= _MOST:
+    read = [name for name in judged.fitted.needs() if name in exam.columns]
+    moment = moment_columns(judged.fitted)
+    names = [name for name in read if name not in moment]
+    if not names or not 1 < len(read) <= _MOST:
         return {"metric": "", "rows": 0, "columns": []}
     most = max(100, min(_ROWS, _CELLS // (len(names) * _ROUNDS)))
-    rows = drawn(exam, most)
+    rows = exam.sort(ID) if moment else drawn(exam, most)
     metric, loss = _loss(judged, rows)
     whole = loss(rows)
     found: list[dict[str, Any]] = []
@@ -59,7 +62,8 @@ def _loss(judged: Judged, rows: pl.DataFrame) -> tuple[str, Callable[[pl.DataFra
         numbers = truth.cast(pl.Float64).to_numpy()
 
         def by_error(seen: pl.DataFrame) -> float:
-            return float(np.nanmean(np.abs(told(judged.fitted, seen, judged.task)["prediction"].to_numpy() - numbers)))
+            said = in_its_time(judged.fitted, seen, judged.task)["prediction"]
+            return float(np.nanmean(np.abs(said.to_numpy() - numbers)))
 
         return "mae", by_error
     classes = (truth.fill_nan(None) if truth.dtype.is_float() else truth).cast(pl.String)

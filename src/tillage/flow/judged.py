@@ -47,7 +47,14 @@ class Judged:
         """The rows of both sides whose target is known, chunk by chunk; those made up bear `_origin`."""
         for rows in self.rows():
             known = drop_columns(rows, "_object", "_record", "_key", "_parent")
-            yield known.filter(pl.col(self.target).is_not_null())
+            yield known.filter(self._has_target(known.schema[self.target]))
+
+    def _has_target(self, dtype: pl.DataType) -> pl.Expr:
+        """Where a row's target can be learnt, and a prediction compared with it: no NaN is, nor an infinite number."""
+        target = pl.col(self.target)
+        if self.task == "regression":
+            return target.cast(pl.Float64).is_finite().fill_null(value=False)
+        return target.is_not_null() & target.is_not_nan() if dtype.is_float() else target.is_not_null()
 
     def exam(self) -> pl.DataFrame:
         """The test side."""
@@ -109,8 +116,29 @@ def _told(said: pl.DataFrame, task: str, fitted: Fitted) -> pl.DataFrame:
     return said.select(name for name in names if name in said.columns)
 
 
+def in_its_time(fitted: Fitted, rows: pl.DataFrame, task: str) -> pl.DataFrame:
+    """What a model says of rows that test it: as `told` gives it, or, of a model of time, what it would have said then.
+
+    The latter knows of each row what was before it, so it must be given all rows, and not a sample of them.
+    """
+    examined = getattr(fitted, "examined", None)
+    return told(fitted, rows, task) if examined is None else examined(rows)[0].select(ID, "prediction")
+
+
+def moment_columns(fitted: Fitted) -> tuple[str, ...]:
+    """The columns that say where a row stands in time, by which a model of time finds the past; else none."""
+    return tuple(getattr(fitted, "moment", ()))
+
+
 def beside_baseline(fitted: Fitted, naive: Fitted, rows: pl.DataFrame, task: str) -> pl.DataFrame:
-    """What a model says of the rows as `told` gives it, and what the naive one does as `baseline`."""
+    """What a model says of the rows as `in_its_time` gives it, and what the naive one does as `baseline`.
+
+    The naive forecast of a model of time is its own: the value one season before.
+    """
+    examined = getattr(fitted, "examined", None)
+    if examined is not None:
+        shown: pl.DataFrame = examined(rows)[0].select(ID, "prediction", "baseline")
+        return shown
     read = [name for name in naive.needs() if name in rows.columns]
     return told(fitted, rows, task).hstack([naive.apply(rows.select(ID, *read))["baseline"]])
 

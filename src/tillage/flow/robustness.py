@@ -17,7 +17,7 @@ from tillage.core.errors import TillageError
 from tillage.core.rows import ID, ORIGIN, PARENT, drop_columns
 from tillage.core.step import Map
 from tillage.flow.explanation import drawn
-from tillage.flow.judged import Judged, told
+from tillage.flow.judged import Judged, in_its_time, moment_columns
 from tillage.flow.registry import Registry
 from tillage.measure.paired import compared
 
@@ -36,14 +36,13 @@ def robustness(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
 
     `skipped`: ways that these rows, or this installation, have no use for, and why.
     """
-    rows = drawn(exam, _ROWS)
+    rows = exam.sort(ID) if moment_columns(judged.fitted) else drawn(exam, _ROWS)
     metric = "accuracy" if judged.task == "classification" else "mae"
     truth = rows[judged.target]
     if judged.task == "classification":
         truth = (truth.fill_nan(None) if truth.dtype.is_float() else truth).cast(pl.String).fill_null("(none)")
     else:
-        rows = rows.filter(truth.cast(pl.Float64).is_finite())
-        truth = rows[judged.target].cast(pl.Float64)
+        truth = truth.cast(pl.Float64)
     clean = _said(judged, rows)
     ways: list[dict[str, Any]] = []
     skipped: list[str] = []
@@ -55,18 +54,22 @@ def robustness(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
             continue
         kept = {key: found[key] for key in ("difference", "interval", "p", "test")}
         ways.append({"name": name, "score": found["first"], **kept})
+    if not ways and not skipped:
+        skipped.append("There is no text to misspell, no number to add noise to, and no column that could be missing.")
     score = compared(metric, truth, clean, clean)["first"]
     return {"metric": metric, "rows": rows.height, "clean": score, "ways": ways, "skipped": skipped}
 
 
 def _said(judged: Judged, rows: pl.DataFrame) -> pl.Series:
     """Predictions in the order of the ids; a class that is not given is a mistake."""
-    said = told(judged.fitted, rows, judged.task).sort(ID)["prediction"]
+    said = in_its_time(judged.fitted, rows, judged.task).sort(ID)["prediction"]
     return said.fill_null("(no prediction)") if said.dtype == pl.String else said
 
 
 def _ways(judged: Judged, rows: pl.DataFrame, registry: Registry) -> Iterator[tuple[str, Any]]:
     seen = [name for name in judged.fitted.needs() if name in rows.columns]
+    several, moment = len(seen) > 1, moment_columns(judged.fitted)
+    seen = [name for name in seen if name not in moment]
     texts = [c for c in seen if rows.schema[c] == pl.String and rows[c].n_unique() > _VALUES]
     if texts and registry.exports("add_typos"):
         for slips in _TYPOS:
@@ -81,7 +84,7 @@ def _ways(judged: Judged, rows: pl.DataFrame, registry: Registry) -> Iterator[tu
         for share in _NOISE:
             steps = [registry.step("add_noise", columns=[c], sd=share * spread) for c, spread in numbers.items()]
             yield f"noise of {share:g} standard deviations on each number", lambda steps=steps: _each(steps, rows)
-    if len(seen) > 1:
+    if several:
         for name in seen[:_COLUMNS]:
             yield f"without '{name}'", lambda name=name: rows.with_columns(pl.lit(None, rows.schema[name]).alias(name))
 

@@ -333,14 +333,26 @@ def measured(rows: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
     """
     values = column(rows, target)
     if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
-        raise BadData(
-            f"The target column '{target}' holds {values.dtype}, not numbers.",
-            fix="Name a column of numbers, make one of its texts (`parse_numbers`), or use a classifier.",
-        )
+        raise _no_numbers(values, target)
     known = rows.with_columns(as_numbers(values, "number").alias("_label")).filter(pl.col("_label").is_not_null())
     if ID in known.columns:
         known = known.sort(ID)
     return known.drop("_label"), known["_label"]
+
+
+def _no_numbers(values: pl.Series, target: str) -> BadData:
+    """Why a column is no target of a regressor; of texts, how many are no number, since a few may have made it text.
+
+    >>> _no_numbers(pl.Series(["1.5", "n/a", "3"]), "y").message
+    "The target column 'y' holds String, not numbers: 1 of its 3 texts is no number."
+    """
+    said, fix = f"The target column '{target}' holds {values.dtype}, not numbers", "Name a column of numbers"
+    if values.dtype == pl.String:
+        known = values.drop_nulls()
+        strays = int((~known.cast(pl.Float64, strict=False).is_finite().fill_null(value=False)).sum())
+        said += f": {strays:,} of its {len(known):,} texts {'is' if strays == 1 else 'are'} no number"
+        fix += ", or put `parse_numbers` before the model, which also knows units and says what becomes of the rest"
+    return BadData(f"{said}.", fix=f"{fix}; or use a classifier.")
 
 
 def require_moderate(numbers: pl.Series, target: str) -> None:

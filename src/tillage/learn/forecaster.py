@@ -262,6 +262,11 @@ class ForecasterModel(Fitted):
     def needs(self) -> tuple[str, ...]:
         return tuple(self.state["input"])
 
+    @property
+    def moment(self) -> tuple[str, ...]:
+        """The columns that say of which series, and when, a row is: by them the past is found."""
+        return tuple(name for name in (self.state["time"], self.state["series"]) if name)
+
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         table = _Table(self.state, rows, np.zeros(rows.height))
         table.__dict__["history"] = self._history

@@ -301,7 +301,10 @@ class TabularRegressor(TabularLearner):
 
     def _space(self) -> dict[str, Range | tuple[str, ...]]:
         found = super()._space()
-        return {**found, "alpha": Range(1e-3, 1e4)} if self.model in ("auto", "linear") else found
+        if self.model not in ("auto", "linear"):
+            return found
+        trees = {name: values for name, values in found.items() if name != "regularisation"}  # that is of `svm` alone
+        return {**trees, "alpha": Range(1e-3, 1e4)}
 
     def _solvers(self) -> tuple[Solver, SupportVectors]:
         return Ridge(self.alpha, self.seed), SupportVectors(self.regularisation)

@@ -64,7 +64,7 @@ def _body(facts: CardFacts) -> str:
     card, report = facts.declared, facts.report
     parts = [
         f"# {plain(facts.model)}",
-        f"A {facts.task.replace('_', ' ')} of `{code(facts.target)}` by `{facts.learner}`, of the project "
+        f"A {facts.task.replace('_', ' ')} of {code(facts.target)} by `{facts.learner}`, of the project "
         f"{plain(facts.project)}: version {facts.version}, made {facts.created}, digest `{facts.digest}`. Made by "
         "Tillage.",
         "## Intended use",
@@ -116,7 +116,9 @@ def _scores(report: Mapping[str, Any]) -> Iterable[str]:
 
 def _slices(report: Mapping[str, Any]) -> Iterable[str]:
     found = report.get("slices") or {}
-    some = [*found.get("asked", ()), *found.get("worst", ())]
+    asked = found.get("asked", ())
+    shown = {(s["column"], s["value"]) for s in asked}
+    some = [*asked, *(s for s in found.get("worst", ()) if (s["column"], s["value"]) not in shown)]
     if some:
         rows = [
             [plain(s["column"]), plain(s["value"]), f"{s['rows']:,}", _number(s["score"]),
@@ -139,9 +141,9 @@ def _fairness(report: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _training(facts: CardFacts) -> Iterable[str]:
-    rows = [[f"`{code(name)}`", f"`{code(str(value))}`"] for name, value in sorted(facts.parameters.items())]
+    rows = [[code(name, cell=True), code(str(value), cell=True)] for name, value in sorted(facts.parameters.items())]
     yield _table(["parameter", "value"], rows)
-    yield f"Columns that it reads: {', '.join(f'`{code(name)}`' for name in facts.inputs) or 'none'}."
+    yield f"Columns that it reads: {', '.join(map(code, facts.inputs)) or 'none'}."
     yield f"Libraries: {', '.join(f'{name} {version}' for name, version in facts.libraries)}."
 
 
@@ -177,10 +179,16 @@ def plain(text: str) -> str:
     return f"\\{escaped}" if re.match(r"[#+-]|\d+[.)]", escaped) else escaped
 
 
-def code(text: str) -> str:
-    """Text between backticks: without any, and without a bar that would end a cell.
+def code(text: str, *, cell: bool = False) -> str:
+    """Text as a code span, the text itself unchanged but for line breaks; `cell`: within a table, where a bar would end
+    the cell.
 
-    >>> code("a`b|c")
-    "a'b/c"
+    >>> code("a|b"), code("a|b", cell=True), code("a`b")
+    ('`a|b`', '`a\\\\|b`', '``a`b``')
     """
-    return " ".join(text.split()).replace("`", "'").replace("|", "/")
+    one_line = re.sub(r"[\r\n\v\f\x85\u2028\u2029]+", " ", text)
+    if cell:
+        one_line = one_line.replace("|", "\\|")
+    fence = "`" * (max(map(len, re.findall("`+", one_line)), default=0) + 1)
+    room = " " if one_line.startswith("`") or one_line.endswith("`") else ""
+    return f"{fence}{room}{one_line}{room}{fence}"
