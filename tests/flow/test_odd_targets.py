@@ -80,7 +80,7 @@ def test_classes_spelt_alike_and_classes_never_learnt_are_warned_of(tmp_path: Pa
     with world(tmp_path, target) as project:
         project.run()
         warnings = project.report("m")["warnings"]
-    alike = "Classes that differ in blanks or case alone: ' Yes' and 'yes'. If they are one, put `normalize` before the"
+    alike = "Classes that differ in blanks or case alone: ' Yes' and 'yes'. If they are one, put a step before the"
     assert sum(alike in told for told in warnings) == 1
     never = (
         "No training row is 'perhaps', and 10 test rows are: these count as mistakes, whatever the model has learnt."

@@ -70,7 +70,7 @@ class NaiveBaseline(Fold):
             once = sorted(name for name, rows in state.items() if rows == 1)
             if once:
                 warnings.append(f"Only one training row: {named(once)}. A class needs more to be learnt.")
-            warnings += [*_spelt_alike(list(state)), *_numbers(state, self.target)]
+            warnings += [*_spelt_alike(list(state), self.target), *_numbers(state, self.target)]
         else:
             value = rounded(state["sum"], state["rows"] << UNIT)
         facts = {"task": self.task, "target": self.target, "value": value, "warnings": warnings}
@@ -78,10 +78,10 @@ class NaiveBaseline(Fold):
         return BaselineModel(state={**facts, **classes})
 
 
-def _spelt_alike(classes: list[str]) -> list[str]:
+def _spelt_alike(classes: list[str], target: str) -> list[str]:
     """A sentence where classes differ in nothing but blanks and case.
 
-    >>> _spelt_alike(["No", "yes", "Yes "])[0][:60]
+    >>> _spelt_alike(["No", "yes", "Yes "], "y")[0][:60]
     "Classes that differ in blanks or case alone: 'Yes ' and 'yes"
     """
     spellings: dict[str, list[str]] = {}
@@ -93,7 +93,8 @@ def _spelt_alike(classes: list[str]) -> list[str]:
     more = f"; and {len(alike) - _SHOWN} more" if len(alike) > _SHOWN else ""
     said = "; ".join(alike[:_SHOWN])
     return [
-        f"Classes that differ in blanks or case alone: {said}{more}. If they are one, put `normalize` before the model."
+        f"Classes that differ in blanks or case alone: {said}{more}. If they are one, put a step before the model: "
+        f"normalize: {{columns: ['{target}'], lower: true}}."
     ]
 
 
