@@ -90,7 +90,7 @@ def test_classes_that_may_be_none_are_doubted() -> None:
     assert doubtful(plain, "y") == []
     (alike,) = doubtful({**plain, "Yes": 2, " ｎｏ": 2, "n o": 2}, "y")
     assert "' ｎｏ' and 'n o' and 'no'; 'Yes' and 'yes'." in alike
-    assert "`merge_spellings`" in alike
+    assert "merge_spellings: {columns: ['y'], edits: 0}" in alike
     (many,) = doubtful({f"{sign}{n}": 2 for n in range(8) for sign in ("a", "A")}, "y")
     assert many.count(" and ") == 6
     assert "; and 3 more." in many

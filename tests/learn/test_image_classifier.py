@@ -27,7 +27,8 @@ from tillage.core.state import decode, digest, encode
 from tillage.face.main import ended
 from tillage.face.rooms import project
 from tillage.learn import ImageClassifier, ImageClassifierModel
-from tillage.learn.image_pixels import Frame, ImageTask, frame_of, temperature_of
+from tillage.learn.calibration import temperature_of
+from tillage.learn.image_pixels import Frame, ImageTask, frame_of
 from tillage.learn.learner import softmax
 from tillage.media import encode_image, gray, resized
 

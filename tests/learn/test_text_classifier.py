@@ -154,6 +154,14 @@ def test_rows_kept_back_teach_the_first_model_no_weights(monkeypatch: pytest.Mon
     assert seen == [(200, labels), (180, [label for n, label in enumerate(labels) if n % 10])]
 
 
+def test_a_dozen_rows_without_a_mistake_are_not_beyond_doubt() -> None:
+    """Twelve rows kept back, all told right: that is worth 13 of 14 (Platt), and no certainty."""
+    rows = pl.DataFrame({"_id": range(120), "text": ["good hotel", "bad room"] * 60, "y": ["+", "-"] * 60})
+    found = TextClassifier(input="text", target="y").compute({"rows": rows}).apply(rows)
+    assert found["prediction"].to_list() == rows["y"].to_list()
+    assert np.allclose(found["confidence"], 13 / 14, atol=0.02)
+
+
 def test_few_rows_leave_the_temperature_at_one() -> None:
     assert TextClassifier(input="text", target="y").compute({"rows": table(60, 7)}).state["temperature"] == 1.0
 

@@ -80,8 +80,8 @@ class NaiveBaseline(Fold):
 def doubtful(counts: Mapping[str, int], target: str) -> list[str]:
     """What makes one doubt that classes are classes, of those of the training rows; `counts`: class to rows.
 
-    >>> doubtful({"a": 5, "A ": 2, "": 1}, "y")[0]
-    "Classes of 'y' that differ in blanks, width or letter case alone: 'A ' and 'a'. `merge_spellings` makes them one."
+    >>> doubtful({"a": 5, "A ": 2, "": 1}, "y")[0][:77]
+    "Classes of 'y' that differ in blanks, width or letter case alone: 'A ' and 'a"
     """
     found, spellings = [], dict[str, list[str]]()
     for name in sorted(counts):
@@ -91,7 +91,7 @@ def doubtful(counts: Mapping[str, int], target: str) -> list[str]:
         told = "; ".join(alike[:_TOLD]) + (f"; and {len(alike) - _TOLD} more" if len(alike) > _TOLD else "")
         found.append(
             f"Classes of '{target}' that differ in blanks, width or letter case alone: {told}. "
-            "`merge_spellings` makes them one."
+            f"If they are one, put a step before the model: merge_spellings: {{columns: ['{target}'], edits: 0}}."
         )
     if "" in spellings:
         found.append(

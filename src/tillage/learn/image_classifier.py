@@ -21,13 +21,14 @@ from pydantic import Field
 from tillage.core.errors import BadData, UsageError
 from tillage.core.rows import leave
 from tillage.core.state import State
+from tillage.learn.calibration import temperature_of
 from tillage.learn.deep.batches import by_length
 from tillage.learn.deep.image_network import folded, image_network
 from tillage.learn.deep.trainer import arrays
 from tillage.learn.ensemble import ClassifierModel
 from tillage.learn.gradient_learner import GradientLearner
 from tillage.learn.image_graph import write_image_graph
-from tillage.learn.image_pixels import Frame, ImageTask, frame_of, temperature_of
+from tillage.learn.image_pixels import Frame, ImageTask, frame_of
 from tillage.learn.learner import CONFIDENCE, PREDICTION, Numbers, labelled, require_two
 from tillage.media import SIZE, Pictures, Size, TooLarge, Unreadable
 from tillage.media.image import Pixels

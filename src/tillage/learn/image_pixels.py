@@ -160,30 +160,5 @@ class ImageTask:
         return np.asarray(torch().randint(below, (count,)).numpy())
 
 
-def temperature_of(scores: Numbers, target: Numbers) -> float:
-    """What scores (rows, classes) are divided by, so that their shares come true on rows that were not learnt from.
-
-    The one number of the least loss, between 1/4 and 16. A class counts as its row's by Platt's smoothed share, so that
-    a network without a mistake is not taken to be beyond doubt.
-
-    >>> round(temperature_of(np.array([[4.0, 0.0]] * 90 + [[0.0, 4.0]] * 10), np.zeros(100, np.int64)), 2)
-    1.89
-    """
-    rows, classes = scores.shape
-    aim = np.full(scores.shape, 1 / (rows + 2) / max(1, classes - 1))
-    aim[np.arange(rows), target] = (rows + 1) / (rows + 2)
-
-    def lost(power: float) -> float:
-        cool = scores / 2.0**power
-        cool = cool - cool.max(axis=1, keepdims=True)
-        return float((np.log(np.exp(cool).sum(axis=1)) - (aim * cool).sum(axis=1)).mean())
-
-    low, high = -2.0, 4.0
-    for _ in range(60):  # the loss has one valley: a third goes at each turn
-        near, far = low + (high - low) / 3, high - (high - low) / 3
-        low, high = (low, far) if lost(near) < lost(far) else (near, high)
-    return float(round(2.0 ** ((low + high) / 2), 6))
-
-
 def _has_colour(pixels: Pixels) -> bool:
     return pixels.shape[2] == 3 and bool((pixels != pixels[:, :, :1]).any())
