@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tillage.flow.plan import Model
     from tillage.flow.run import Project
 
+_PARTS = 20
+"""Words or parts of a picture that the screen shows, those that add most first."""
+
 
 def explain(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model.")],
@@ -26,7 +29,7 @@ def explain(
     plan: PlanFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain the prediction of one row: what each column adds to its score."""
+    """Explain the prediction of one row: what each column, word or part of a picture adds to its score."""
     from tillage.core.errors import UsageError
     from tillage.face.summary import figure
     from tillage.flow.compare import stored
@@ -41,26 +44,36 @@ def explain(
         judged = stored(project, model)
         rows = _row(project, project.plan.models[model], row, key)
         found = contributions(judged, rows)
+        parts = judged.fitted.attributions(rows) if hasattr(judged.fitted, "attributions") else None
         said = told(judged.fitted, rows, judged.task)
-    if found is None:
+    if found is not None:
+        values = found["values"][0].tolist()
+        kind, of, base = "column", found["of"][0], float(found["base"][0])
+        score = base + sum(values)
+        lines: list[dict[str, Any]] = [
+            {"column": column, "value": _cell(rows[column][0]), "adds": value}
+            for column, value in zip(found["columns"], values, strict=True)
+        ]
+    elif parts is not None:
+        kind, of, base, score, lines = "part", parts["of"], parts["base"], parts["score"], parts["parts"]
+    else:
         raise UsageError(
-            f"What each column adds is known of boosted trees and linear models of tables; '{model}' is another.",
+            "What moved a prediction is known of boosted trees and linear models of tables, of fine-tuned encoders and "
+            f"networks of pictures; '{model}' is another.",
             fix=f"See which columns it goes by: tillage show {model}",
         )
-    values = found["values"][0].tolist()
-    lines: list[dict[str, Any]] = [
-        {"column": column, "value": _cell(rows[column][0]), "adds": value}
-        for column, value in zip(found["columns"], values, strict=True)
-    ]
-    lines.sort(key=lambda one: (-abs(one["adds"]), one["column"]))
+    lines = sorted(lines, key=lambda one: (-abs(one["adds"]), one[kind]))
     prediction = said["prediction"][0]
     sure = said["confidence"][0] if "confidence" in said.columns else None
-    base, score = float(found["base"][0]), float(found["base"][0]) + sum(values)
-    what = f"the score of '{found['of'][0]}'" if judged.task == "classification" else f"'{judged.target}'"
+    what = f"the score of '{of}'" if judged.task == "classification" else f"'{judged.target}'"
     shown = prediction if isinstance(prediction, str) else figure(prediction)
     screen.line(f"{model} says {shown}{'' if sure is None else f' (confidence {sure:.3f})'}", style="bold")
-    screen.line(f"{what}: {figure(base)} before anything is known, {figure(score)} with this row's columns")
-    screen.table(["column", "value", "adds"], [[x["column"], x["value"], figure(x["adds"])] for x in lines], right=(2,))
+    screen.line(f"{what}: {figure(base)} before anything is known, {figure(score)} with this row's {kind}s")
+    named = ("column", "value") if kind == "column" else ("part",)
+    told_of = lines if kind == "column" else lines[:_PARTS]
+    screen.table([*named, "adds"], [[*(x[n] for n in named), figure(x["adds"])] for x in told_of], right=(len(named),))
+    if len(told_of) < len(lines):
+        screen.line(f"({len(told_of)} of {len(lines)} parts; all of them with --json)")
     screen.result(
         {
             "schema": "tillage.explain/1",
@@ -68,10 +81,10 @@ def explain(
             "row_id": f"{rows['_id'][0]:032x}",
             "prediction": prediction,
             "confidence": sure,
-            "of": found["of"][0],
+            "of": of,
             "base": base,
             "score": score,
-            "columns": lines,
+            f"{kind}s": lines,
         }
     )
 

@@ -2,13 +2,14 @@
 
 Test rows are spoilt by the same steps that make rows up for training (`add_typos`, `add_noise`), and each column is
 taken away once; the same rows before and after are compared in pairs. A model that learnt from such rows, too
-(docs/augmentation.md), should lose less. Cost: a prediction of 1,000 rows at most for each way, and a bootstrap.
+(docs/augmentation.md), should lose less. A network of pictures is attacked, too: by its own gradients (`attacks`).
+Cost: a prediction of 1,000 rows at most for each way, and a bootstrap.
 Source: Ribeiro et al., Beyond accuracy: behavioral testing of NLP models with CheckList, ACL 2020.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import polars as pl
@@ -46,9 +47,9 @@ def robustness(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
     clean = _said(judged, rows)
     ways: list[dict[str, Any]] = []
     skipped: list[str] = []
-    for name, spoil in _ways(judged, rows, registry):
+    for name, answers in _answers(judged, rows, truth, registry):
         try:
-            found = compared(metric, truth, _said(judged, spoil()), clean)
+            found = compared(metric, truth, answers(), clean)
         except TillageError as error:  # a library that is not installed, or a column that cannot be spoilt so
             skipped.append(f"{name}: {error.message}")
             continue
@@ -60,9 +61,23 @@ def robustness(judged: Judged, exam: pl.DataFrame, registry: Registry) -> dict[s
     return {"metric": metric, "rows": rows.height, "clean": score, "ways": ways, "skipped": skipped}
 
 
+def _answers(
+    judged: Judged, rows: pl.DataFrame, truth: pl.Series, registry: Registry
+) -> Iterator[tuple[str, Callable[[], pl.Series]]]:
+    """Ways by name, and what the model says where rows were spoilt so; of a model that can be attacked, those too."""
+    for name, spoil in _ways(judged, rows, registry):
+        yield name, lambda spoil=spoil: _said(judged, spoil())  # type: ignore[misc]
+    attacks = getattr(judged.fitted, "attacks", None)
+    for name, answer in attacks(rows, truth) if attacks is not None else ():
+        yield name, lambda answer=answer: _given(answer())  # type: ignore[misc]
+
+
 def _said(judged: Judged, rows: pl.DataFrame) -> pl.Series:
     """Predictions in the order of the ids; a class that is not given is a mistake."""
-    said = in_its_time(judged.fitted, rows, judged.task).sort(ID)["prediction"]
+    return _given(in_its_time(judged.fitted, rows, judged.task).sort(ID)["prediction"])
+
+
+def _given(said: pl.Series) -> pl.Series:
     return said.fill_null("(no prediction)") if said.dtype == pl.String else said
 
 

@@ -22,14 +22,15 @@ from tillage.core.columns import Columns
 from tillage.core.errors import BadData, UsageError
 from tillage.core.state import State
 from tillage.learn.deep.batches import by_length
+from tillage.learn.deep.gradients import integrated_gradients
 from tillage.learn.deep.text_network import HEAD, learnt, padded, text_network
 from tillage.learn.deep.trainer import torch
 from tillage.learn.encoder_learner import EncoderLearner
 from tillage.learn.ensemble import ClassifierModel
 from tillage.learn.learner import Numbers, joined_text, labelled, require_two
-from tillage.text.encoder import Network, Tokens
+from tillage.text.encoder import Cut, Network, Tokens
 from tillage.text.pretrained import Pretrained
-from tillage.text.transformer import Shape, write_graph
+from tillage.text.transformer import Shape, whole, write_graph
 
 _JUDGED = 64
 """Texts that are looked at together where nothing is learnt."""
@@ -159,6 +160,35 @@ class FineTunedClassifierModel(ClassifierModel):
         """The files that the graph cannot do without: the tokenizer that cuts texts into `input_ids`."""
         return {"tokenizer.json": self.members[0].state["tokenizer"].encode()}
 
+    def attributions(self, rows: pl.DataFrame) -> dict[str, Any]:
+        """What words of one text added to the score of its class: integrated gradients from words that say nothing.
+
+        `of`, `base`, `score`, and `parts`: the words that were read, in order; a word that says nothing has a vector of
+        zeros. Raises Unavailable without PyTorch, and UsageError for shards.
+        """
+        if len(self.members) > 1:
+            raise UsageError("A model of several shards has no one gradient.", fix="Train it without 'shards'.")
+        library, state = torch(), self.state
+        (text,) = self.seen(rows)
+        cut = Tokens(state["tokenizer"], state["max_tokens"]).windows([text])[0]
+        first, classes = cut.windows[0], state["classes"]
+        weights = {name: whole(value) for name, value in state["weights"].items()}
+        shape = Shape(json.loads(state["config"]))
+        network = text_network(shape, weights, [first.ids], len(classes), state["pooling"], 0.0, 0, 0).train(False)
+        head = {"weight": state["head"][0].T, "bias": state["head"][1]}
+        for name, value in head.items():
+            network.of(f"{HEAD}.{name}").data = library.from_numpy(np.array(value, np.float32))
+        tokens, mask = padded([first.ids])
+        with library.no_grad():
+            given = network.looked_up(tokens)[0]
+            at = int(network(tokens, mask)[0].argmax())
+        says = library.tensor([start == end for start, end in first.places])  # the ends of the text stay as they are
+        nothing = given * says[:, None]
+        adds, base, score = integrated_gradients(
+            lambda some: network.answered(some, mask.expand(len(some), -1))[:, at], given, nothing
+        )
+        return {"of": classes[at], "base": base, "score": score, "parts": _words(text, cut, adds.sum(axis=1))}
+
     @cached_property
     def _network(self) -> Network:
         return _network(self.state)
@@ -193,6 +223,16 @@ def _epochs(rows: int, classes: int) -> int:
     (6, 3, 10)
     """
     return max(_FEWEST, min(_MOST, round(_SHOWN * classes / rows)))
+
+
+def _words(text: str, cut: Cut, adds: Numbers) -> list[dict[str, Any]]:
+    """What the tokens of each word that was read add together, and where the word stands, in characters."""
+    found = []
+    for start, end in cut.units:
+        own = [n for n, (first, last) in enumerate(cut.windows[0].places) if start <= first < last <= end]
+        if own:
+            found.append({"part": text[start:end], "start": start, "end": end, "adds": float(adds[own].sum())})
+    return found
 
 
 def _graph(state: State, *, masked: bool = False, facts: Mapping[str, str] | None = None) -> bytes:

@@ -10,8 +10,8 @@ modern neural networks, ICML 2017 (one temperature); Platt, Probabilistic output
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,8 +23,9 @@ from tillage.core.rows import leave
 from tillage.core.state import State
 from tillage.learn.calibration import temperature_of
 from tillage.learn.deep.batches import by_length
-from tillage.learn.deep.image_network import folded, image_network
-from tillage.learn.deep.trainer import arrays
+from tillage.learn.deep.gradients import integrated_gradients, misled
+from tillage.learn.deep.image_network import answering, folded, image_network
+from tillage.learn.deep.trainer import arrays, torch
 from tillage.learn.ensemble import ClassifierModel
 from tillage.learn.gradient_learner import GradientLearner
 from tillage.learn.image_graph import write_image_graph
@@ -36,6 +37,11 @@ from tillage.onnx.session import onnx_session
 
 UNREADABLE, TOO_LARGE, NO_IMAGE = "unreadable_image", "image_too_large", "no_image"
 """Why a row has no prediction."""
+
+_TOGETHER = 64
+"""Pictures that are changed together."""
+_SQUARES = 8
+"""Squares along the longer side of a picture of which it is told what they added."""
 
 _FEWEST = 30
 """Rows held back below which the confidence stays as it is."""
@@ -192,6 +198,63 @@ class ImageClassifierModel(ClassifierModel):
             made[n] = self._session.run(None, {"pictures": given})[0][0]
         return made
 
+    def attacks(self, rows: pl.DataFrame, truth: pl.Series) -> Iterator[tuple[str, Callable[[], pl.Series]]]:
+        """What the model says of pictures that were changed in order to mislead it: ways by name, and their answers.
+
+        Each pixel of what the network looks at is changed by 2 or 8 of 255 at most, in one step up the gradient of the
+        loss (FGSM) or in ten (PGD). To ask for answers raises Unavailable without PyTorch, and UsageError for shards.
+        """
+        for budget in (2, 8):
+            for name, steps in (("FGSM", 1), ("PGD", 10)):
+                way = f"each pixel changed by {budget} of 255 to mislead it ({name})"
+                yield way, partial(self._misled, rows, truth, budget, steps)
+
+    def _misled(self, rows: pl.DataFrame, truth: pl.Series, budget: int, steps: int) -> pl.Series:
+        library, logits, seen = torch(), self._differentiable(), self.seen(rows)
+        classes = self.state["classes"]
+        at = {name: place for place, name in enumerate(classes)}
+        there = [n for n, one in enumerate(seen) if isinstance(one, dict) and truth[n] in at]
+        changed = dict[int, Pixels]()
+        for some in (there[first : first + _TOGETHER] for first in range(0, len(there), _TOGETHER)):
+            given = library.from_numpy(np.stack([seen[n][self._frame.key] for n in some]).astype(np.float32))  # type: ignore[index]
+            wanted = library.tensor([at[truth[n]] for n in some])
+
+            def loss(pixels: Any, wanted: Any = wanted) -> Any:
+                return library.nn.functional.cross_entropy(logits(pixels), wanted, reduction="none")
+
+            made = misled(loss, given.permute(0, 3, 1, 2), budget, steps).permute(0, 2, 3, 1).numpy()
+            changed |= dict(zip(some, made.astype(np.uint8), strict=True))
+        plain = self.apply(rows)[PREDICTION].to_list()
+        for n, pixels in changed.items():
+            plain[n] = classes[int(self.raw([pixels])[0].argmax())]
+        return pl.Series(PREDICTION, plain, dtype=pl.String)
+
+    def attributions(self, rows: pl.DataFrame) -> dict[str, Any]:
+        """What parts of one picture added to the score of its class: integrated gradients from the mean picture.
+
+        `of`, `base`, `score`, and `parts`: squares of what the network looks at. Raises BadData where there is no
+        picture, Unavailable without PyTorch, and UsageError for shards.
+        """
+        logits, (one,) = self._differentiable(), self.seen(rows)
+        if not isinstance(one, dict):
+            raise BadData("The row has no picture that can be read.", fix="Look at the row: `tillage show`.")
+        pixels, temperature = one[self._frame.key], float(self.state["temperature"])
+        given = torch().from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)
+        at = int(self.raw([pixels])[0].argmax())
+        mean = torch().tensor(self._frame.mean).reshape(-1, 1, 1).expand_as(given)
+        adds, base, score = integrated_gradients(lambda some: logits(some)[:, at] / temperature, given, mean)
+        parts = list(_squares(adds.sum(axis=0)))
+        return {"of": self.state["classes"][at], "base": base, "score": score, "parts": parts}
+
+    def _differentiable(self) -> Callable[[Any], Any]:
+        """Pictures of 0 to 255 (pictures, channels, rows, columns) to logits, in PyTorch."""
+        if len(self.members) > 1:
+            raise UsageError("A model of several shards has no one gradient.", fix="Train it without 'shards'.")
+        library, frame = torch(), self._frame
+        mean, deviation = (library.tensor(part).reshape(1, -1, 1, 1) for part in (frame.mean, frame.deviation))
+        network = answering(self.state["weights"], frame.rows, frame.columns)
+        return lambda pixels: network((pixels - mean) / deviation)
+
     def onnx(self, facts: Mapping[str, str] | None = None) -> bytes:
         """The model as ONNX: `pictures`, normalised as the metadata say, to `logits` before the temperature.
 
@@ -233,6 +296,21 @@ def _marked(told: pl.DataFrame, seen: Sequence[_Seen]) -> pl.DataFrame:
     for reason in (UNREADABLE, TOO_LARGE, NO_IMAGE):
         out = leave(out, reason, pl.lit(pl.Series([one == reason for one in why], dtype=pl.Boolean)))
     return out
+
+
+def _squares(adds: Numbers) -> Iterator[dict[str, Any]]:
+    """Sums over squares, eight along the longer side at most, each with its first and last row and column."""
+    side = -(-max(adds.shape) // _SQUARES)
+    for row in range(0, adds.shape[0], side):
+        for column in range(0, adds.shape[1], side):
+            part = adds[row : row + side, column : column + side]
+            rows, columns = [row, row + part.shape[0] - 1], [column, column + part.shape[1] - 1]
+            name = f"{_from_to('row', *rows)}, {_from_to('column', *columns)}"
+            yield {"part": name, "rows": rows, "columns": columns, "adds": float(part.sum())}
+
+
+def _from_to(what: str, first: int, last: int) -> str:
+    return f"{what} {first}" if first == last else f"{what}s {first} to {last}"
 
 
 def _reason(one: _Seen) -> str | None:

@@ -155,6 +155,15 @@ def quantized(weights: Mapping[str, Weight]) -> dict[str, Weight]:
     return found
 
 
+def whole(weight: Weight) -> Array:
+    """A weight as the numbers that it stands for.
+
+    >>> whole({"values": np.array([[2], [3]], np.int8), "scale": np.array([0.5, 1.0], np.float32)}).tolist()
+    [[1.0], [3.0]]
+    """
+    return weight["values"] * weight["scale"][:, None] if isinstance(weight, dict) else np.asarray(weight)
+
+
 def write_graph(
     config: Mapping[str, Any],
     weights: Mapping[str, Weight],

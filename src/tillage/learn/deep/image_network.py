@@ -9,7 +9,7 @@ ICML 2015; Lin et al., Network in network, ICLR 2014 (the mean over all places).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,27 @@ def image_network(rows: int, columns: int, channels: int, width: int, classes: i
     network.load_state_dict(drawn)
     # Channels last in memory: the convolutions of a processor are twice as fast so.
     return network.to(memory_format=library.channels_last)
+
+
+def answering(weights: Mapping[str, Numbers], rows: int, columns: int) -> Callable[[Any], Any]:
+    """The network of `folded` weights, as a function: pictures (pictures, channels, rows, columns) to logits.
+
+    It is the graph of `write_image_graph` in PyTorch, which alone knows gradients.
+    """
+    library = torch()
+    functional = library.nn.functional
+    kept = {name: library.from_numpy(np.array(value)) for name, value in weights.items()}
+
+    def logits(pictures: Any) -> Any:
+        hidden, at = pictures, 0
+        for halves in halvings(rows, columns):
+            for _ in range(2):
+                hidden = functional.conv2d(hidden, kept[f"{at}.weight"], kept[f"{at}.bias"], padding=1).relu()
+                at += 1
+            hidden = functional.max_pool2d(hidden, 2) if halves else hidden
+        return functional.linear(hidden.mean(dim=(2, 3)), kept[f"{at}.weight"], kept[f"{at}.bias"])
+
+    return logits
 
 
 def folded(found: Mapping[str, Numbers], epsilon: float = 1e-5) -> dict[str, Numbers]:

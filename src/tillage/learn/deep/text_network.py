@@ -91,9 +91,16 @@ def text_network(
             return functional.layer_norm(hidden, (shape.width,), weight, bias, shape.epsilon)
 
         def forward(self, tokens: Any, mask: Any) -> Any:
-            texts, length = tokens.shape
+            return self.answered(self.looked_up(tokens), mask)
+
+        def looked_up(self, tokens: Any) -> Any:
+            """The vectors of the words, before anything is done to them: (texts, tokens, width)."""
+            return functional.embedding(self.places[tokens], self.of(_WORDS))
+
+        def answered(self, hidden: Any, mask: Any) -> Any:
+            """The logits of texts whose words have these vectors."""
+            texts, length = hidden.shape[:2]
             first = shape.first_position
-            hidden = functional.embedding(self.places[tokens], self.of(_WORDS))
             hidden = hidden + self.of("embeddings.position_embeddings.weight")[first : first + length]
             if shape.family != "distilbert":
                 hidden = hidden + self.of("embeddings.token_type_embeddings.weight")[0]
