@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.flow.world import KEY, differences, digests
-from tillage.core.errors import BadData
+from tillage.core.errors import BadData, ConfigurationError
 from tillage.face.main import ended
 from tillage.face.rooms import registry
 from tillage.flow.configuration import load
@@ -101,6 +101,52 @@ def test_a_type_that_comes_and_goes_leaves_no_trace(tmp_path: Path, key: str) ->
     folder.same_as_a_rebuild()
     with folder.open() as p:
         assert sorted(p.read("groups")["most"]) == [9, 11], "numbers again: of texts, 8 would be the largest"
+
+
+JOINED = """\
+project: shapes
+tables:
+  orders: {collect: {files: "data/o*.csv"}, key: id}
+  prices: {collect: {files: "data/p*.csv"}, key: id}
+  joined: {from: {left: orders, right: prices}, steps: [{join: {on: [item], how: inner}}]}
+"""
+
+
+def test_columns_that_two_joined_tables_share_keep_a_type_each(tmp_path: Path) -> None:
+    large = 2**53 + 1
+    folder = Folder(tmp_path / "f", JOINED)
+    folder.write("data/o.csv", f"id,item,n,code,seen\n1,a,{large},7,5\n2,b,4,8,6\n")
+    folder.write("data/p.csv", "id,item,n,code,seen\n1,a,1.5,x7,true\n2,b,2.5,x8,false\n")
+    folder.same_as_a_rebuild()
+    wanted = {
+        "n": [large, 4],
+        "code": [7, 8],
+        "seen": [5, 6],
+        "n_right": [1.5, 2.5],
+        "code_right": ["x7", "x8"],
+        "seen_right": ["true", "false"],
+    }
+    with folder.open() as p:
+        assert p.read("joined").sort("id").select(*wanted).to_dict(as_series=False) == wanted
+    folder.write("data/p.csv", "id,item,n,code,seen\n1,a,1,x7,\n3,b,3,x9,\n")
+    folder.same_as_a_rebuild()
+    folder.write("data/o2.csv", "id,item,n,code,seen\n5,b,0.25,y,late\n")
+    folder.same_as_a_rebuild()
+    with folder.open() as p:
+        assert p.read("joined").sort("id", "id_right")["n_right"].to_list() == [1, 3, 3]
+
+
+def test_a_key_that_becomes_of_another_type_is_told_and_empties_no_join(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "f", JOINED)
+    folder.write("data/o.csv", "id,item\n1,7\n2,8\n")
+    folder.write("data/p.csv", "id,item,price\n1,7,1\n2,8,2\n")
+    assert folder.same_as_a_rebuild()["tables"]["joined"]["rows"] == 2
+    folder.write("data/p2.csv", "id,item,price\n3,7.5,3\n")
+    for store in (".tillage", "new"):
+        with folder.open(store) as p, pytest.raises(ConfigurationError, match="never written alike"):
+            p.run()
+    with folder.open() as p:
+        assert p.read("joined").height == 2
 
 
 @pytest.mark.parametrize("key", ["", ", key: id"])

@@ -182,7 +182,7 @@ def _outputs(run: KeyedRun, step: Group, added: pl.DataFrame, removed: pl.DataFr
     ports: dict[str, pl.DataFrame] = {}
     for port in run.stage.inputs:
         several = PORT in entries.columns and len(run.stage.inputs) > 1
-        rows = entries.filter(pl.col(PORT) == port) if several else entries
+        rows = _only_of(port, entries.filter(pl.col(PORT) == port)) if several else entries
         ports[port] = _typed(run, port, rows.drop(PORT, strict=False))
     return step.apply(ports)
 
@@ -232,10 +232,30 @@ def _entries(run: KeyedRun, step: Group, frames: list[tuple[str, pl.DataFrame]])
         key = step.key(rows, port)
         marks = [hash_text(rows, key).alias(KEY), *([pl.lit(port).alias(PORT)] if len(run.stage.inputs) > 1 else [])]
         needed = [ID, *(c for c in rows.columns if c == PARENT), *_projected(run, step)]
-        out.append((rows.select(needed) if _projected(run, step) else rows).with_columns(marks))
+        kept = (rows.select(needed) if _projected(run, step) else rows).with_columns(marks)
+        out.append(_set_apart(port, kept) if len(run.stage.inputs) > 1 else kept)
     if out:
         return pl.concat(out, how="diagonal_relaxed")
     return pl.DataFrame(schema={KEY: pl.UInt128, ID: pl.UInt128})
+
+
+def _set_apart(port: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """Entries of a port under names of its own: columns of two tables that share a name keep a type each.
+
+    >>> _set_apart("left", pl.DataFrame({"_id": [1], "k": [7]})).columns
+    ['_id', 'left/k']
+    """
+    return rows.rename({c: f"{port}/{c}" for c in rows.columns if not c.startswith("_")})
+
+
+def _only_of(port: str, entries: pl.DataFrame) -> pl.DataFrame:
+    """The entries with the columns of one port, called as in its table.
+
+    >>> _only_of("left", pl.DataFrame({"_id": [1], "left/k": [7], "right/k": [7.5]})).columns
+    ['_id', 'k']
+    """
+    own = {c: c.removeprefix(f"{port}/") for c in entries.columns if c.startswith(f"{port}/")}
+    return entries.select(*(c for c in entries.columns if c.startswith("_")), *own).rename(own)
 
 
 def _projected(run: KeyedRun, step: Group) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class Join(Group):
     [(5, 10), (9, 20)]
     """
 
+    version: ClassVar[int] = 2
     ports: ClassVar[tuple[str, ...]] = ("left", "right")
 
     on: Columns = Field(min_length=1, description="columns whose values must be equal")
