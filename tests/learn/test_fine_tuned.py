@@ -290,6 +290,18 @@ def test_what_making_it_small_came_to_is_shown(
     assert ended(["show", "sort"]) == 0
     told = capsys.readouterr().out
     with project(tmp_path) as p:
-        compression = p.report("sort")["compression"]
-    assert re.search(rf"int8 +{compression['bytes'][1]:,} +{compression['accuracy'][1]:.4f}", told)
+        report = p.report("sort")
+        fitted: Any = p.model("sort")
+    compression, latency, whole = report["compression"], report["latency"], fitted.uncompressed
+    before, after = latency["milliseconds"]
+    assert min(before, after) > 0
+    assert latency["rows"] == report["test"]
+    assert re.search(rf"as it was learnt +{compression['bytes'][0]:,} +[0-9.]+ +{before:.1f}\n", told)
+    assert re.search(rf"int8 +{compression['bytes'][1]:,} +{compression['accuracy'][1]:.4f} +{after:.1f}\n", told)
+    rows = pl.DataFrame({"text": ["small calm sea", "big loud sky"]})
+    for row in rows.iter_slices(1):
+        close, far = (one.scores(one.seen(row)) for one in (fitted, whole))
+        assert np.allclose(close, far, atol=0.3)
+        assert not np.array_equal(close, far)
+    assert whole.uncompressed is None
     assert f"{compression['rows']} rows held back" in told

@@ -166,6 +166,23 @@ def test_few_rows_leave_the_temperature_at_one() -> None:
     assert TextClassifier(input="text", target="y").compute({"rows": table(60, 7)}).state["temperature"] == 1.0
 
 
+def test_chinese_may_be_cut_into_words() -> None:
+    """Words and pairs of words in the place of single characters; the n-grams of characters stay."""
+    rows = pl.DataFrame(
+        {"_id": range(4), "text": ["\u9152\u5e97 \u5f88\u597d", "\u670d\u52a1\u5458 good"] * 2, "y": ["a", "b"] * 2}
+    )
+    plain, cut = (TextClassifier(input="text", target="y", chinese=how) for how in ("characters", "words"))
+    plain, cut = plain.compute({"rows": rows}), cut.compute({"rows": rows})
+    assert {"\u9152", "\u5e97", "\u9152 \u5e97"} < set(plain.state["words"])
+    assert {"\u9152\u5e97", "\u670d\u52a1\u5458", "\u670d\u52a1\u5458 good"} < set(cut.state["words"])
+    assert not {"\u9152", "\u9152 \u5e97"} & set(cut.state["words"])
+    assert plain.state["characters"] == cut.state["characters"]
+    assert cut.apply(rows)["prediction"].to_list() == rows["y"].to_list()
+    assert cut.state["chinese"] == "words"
+    other = type(cut)(state={**cut.state, "chinese": "characters"})
+    assert not np.allclose(other.decision(rows), cut.decision(rows)), "it answers by the words that it learnt"
+
+
 def test_chinese_is_told_apart() -> None:
     rows = pl.DataFrame(
         {

@@ -223,7 +223,7 @@ def _model(screen: Screen, project: Project, at: Version, digest: bool) -> None:
         screen.line()
         screen.line(found.title, style="bold")
         screen.table(list(found.lines[0]), [list(line.values()) for line in found.lines])
-    _compression(screen, report.get("compression"))
+    _compression(screen, report.get("compression"), report.get("latency"))
     _classes(screen, report.get("per_class") or [])
     hints = confused(report.get("confusion"))
     if hints:
@@ -235,17 +235,22 @@ def _model(screen: Screen, project: Project, at: Version, digest: bool) -> None:
     screen.result({**value, "confused": hints})
 
 
-def _compression(screen: Screen, told: dict[str, Any] | None) -> None:
-    """What making a model small came to, on rows held back in training."""
+def _compression(screen: Screen, told: dict[str, Any] | None, latency: dict[str, Any] | None) -> None:
+    """What making a model small came to: its size, its score on rows held back in training, and how fast it answers."""
     if told is None:
         return
+    times = [f"{time:.1f}" for time in latency["milliseconds"]] if latency else ["–", "–"]
     names, metric = ("as it was learnt", told["to"]), "f1" if "f1" in told else "accuracy"
     rows = [
-        [name, f"{size:,}", f"{right:.4f}"]
-        for name, size, right in zip(names, told["bytes"], told[metric], strict=True)
+        [name, f"{size:,}", f"{right:.4f}", time]
+        for name, size, right, time in zip(names, told["bytes"], told[metric], times, strict=True)
     ]
     screen.line()
-    screen.table(["weights", "bytes", f"{metric} on {told['rows']:,} rows held back"], rows, right=(1, 2))
+    screen.table(
+        ["weights", "bytes", f"{metric} on {told['rows']:,} rows held back", "ms an answer, here"],
+        rows,
+        right=(1, 2, 3),
+    )
 
 
 def _classes(screen: Screen, by_class: list[dict[str, Any]]) -> None:

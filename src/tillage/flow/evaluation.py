@@ -19,6 +19,7 @@ from tillage.flow.adjustment import adjustment
 from tillage.flow.cross_validation import cross_validated
 from tillage.flow.explanation import importance, mean_contributions
 from tillage.flow.judged import Judged, beside_baseline, learnt, naive_baseline, told
+from tillage.flow.latency import latency
 from tillage.flow.plan import Model
 from tillage.flow.registry import Registry
 from tillage.flow.robustness import robustness
@@ -85,6 +86,9 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     adjusted = adjustment(judged, exam, registry)
     if adjusted:
         value["thresholds"] = adjusted
+    quick = latency(judged, exam)
+    if quick:
+        value["latency"] = quick
     if model.evaluation.robustness:
         value["robustness"] = robustness(judged, exam, registry)
     if model.evaluation.folds is not None:

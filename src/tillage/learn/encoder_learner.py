@@ -14,11 +14,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tillage.core.errors import GateFailed
+from tillage.core.state import State
 from tillage.learn.deep.text_network import HEAD
 from tillage.learn.deep.trainer import Training
 from tillage.learn.gradient_learner import GradientLearner
 from tillage.text.pretrained import Pretrained
-from tillage.text.transformer import EncoderModel, quantized
+from tillage.text.transformer import EncoderModel, quantized, whole
 
 _RATES = {"full": 1e-4, "lora": 1e-3}
 
@@ -90,6 +91,14 @@ class EncoderLearner(GradientLearner):
         sizes = [_bytes(s["weights"]) for s in (state, small)]
         told = {"to": self.compress.to, "rows": rows, metric: [before, after], "bytes": sizes}
         return {**small, "compression": told}
+
+
+def unpacked(state: State) -> State | None:
+    """The state of a model that was made small with its weights as numbers of 32 bits; None where it was not."""
+    if "compression" not in state:
+        return None
+    kept = {name: value for name, value in state.items() if name != "compression"}
+    return {**kept, "weights": {name: whole(value) for name, value in state["weights"].items()}}
 
 
 def _bytes(weights: dict[str, Any]) -> int:

@@ -23,7 +23,7 @@ from tillage.core.state import State
 from tillage.learn.deep.batches import by_length
 from tillage.learn.deep.text_network import HEAD, learnt, padded, text_network
 from tillage.learn.deep.trainer import torch
-from tillage.learn.encoder_learner import EncoderLearner
+from tillage.learn.encoder_learner import EncoderLearner, unpacked
 from tillage.learn.learner import PREDICTION, Numbers
 from tillage.learn.marking import MarkingModel, lost_warnings, marked_rows
 from tillage.measure.spans import span_counts, span_f1
@@ -155,6 +155,12 @@ class EntityRecognizerModel(MarkingModel):
     def beside_onnx(self) -> dict[str, bytes]:
         """The files that the graph cannot do without: the tokenizer that cuts texts into `input_ids`."""
         return {"tokenizer.json": self.members[0].state["tokenizer"].encode()}
+
+    @property
+    def uncompressed(self) -> EntityRecognizerModel | None:
+        """The same model as large as it was learnt, to be compared with; None where it was not made small."""
+        state = unpacked(self.state)
+        return None if state is None else EntityRecognizerModel(state=state)
 
     def folder(self) -> dict[str, bytes]:
         """The files of a folder as Hugging Face lays out a model for token classification; UsageError for shards.

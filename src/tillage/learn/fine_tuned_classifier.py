@@ -25,7 +25,7 @@ from tillage.learn.deep.batches import by_length
 from tillage.learn.deep.gradients import integrated_gradients
 from tillage.learn.deep.text_network import HEAD, learnt, padded, text_network
 from tillage.learn.deep.trainer import torch
-from tillage.learn.encoder_learner import EncoderLearner
+from tillage.learn.encoder_learner import EncoderLearner, unpacked
 from tillage.learn.ensemble import ClassifierModel
 from tillage.learn.learner import Numbers, joined_text, labelled, require_two
 from tillage.text.encoder import Cut, Network, Tokens
@@ -159,6 +159,12 @@ class FineTunedClassifierModel(ClassifierModel):
     def beside_onnx(self) -> dict[str, bytes]:
         """The files that the graph cannot do without: the tokenizer that cuts texts into `input_ids`."""
         return {"tokenizer.json": self.members[0].state["tokenizer"].encode()}
+
+    @property
+    def uncompressed(self) -> FineTunedClassifierModel | None:
+        """The same model as large as it was learnt, to be compared with; None where it was not made small."""
+        state = unpacked(self.state)
+        return None if state is None else FineTunedClassifierModel(state=state)
 
     def attributions(self, rows: pl.DataFrame) -> dict[str, Any]:
         """What words of one text added to the score of its class: integrated gradients from words that say nothing.

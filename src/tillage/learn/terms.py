@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from tillage.learn.learner import Numbers
+from tillage.text.pieces import Chinese, han_in_words
 from tillage.text.tokens import character_ngrams, long_runs, long_words
 
 SHORTEST, LONGEST = 2, 5
@@ -61,10 +62,11 @@ def words_and_pairs(found: pl.DataFrame) -> pl.DataFrame:
 class TermCounts:
     """A batch of texts, cut into words once, and counted against any number of vocabularies."""
 
-    def __init__(self, texts: pl.Series) -> None:
+    def __init__(self, texts: pl.Series, chinese: Chinese = "characters") -> None:
+        """`chinese`: what a word of Chinese is: a character, or what jieba says (raises Unavailable without it)."""
         self._height = len(texts)
-        self._word_terms = words_and_pairs(long_words(texts))
         self._runs = long_runs(texts)
+        self._word_terms = words_and_pairs(long_words(texts) if chinese == "characters" else han_in_words(self._runs))
         self._distinct = self._runs["word"].unique()
         self._ngrams = character_ngrams(self._distinct, SHORTEST, LONGEST)
 
@@ -88,7 +90,7 @@ class TermCounts:
         return product
 
 
-def learn_terms(texts: pl.Series, min_rows: int, max_terms: int) -> dict[str, Any]:
+def learn_terms(texts: pl.Series, min_rows: int, max_terms: int, chinese: Chinese = "characters") -> dict[str, Any]:
     """The vocabulary as state: `words`, `characters` (sorted), and their `word_idf`, `character_idf` (float64).
 
     A term stays when at least `min_rows` texts have it; of each kind, the `max_terms` found in most texts stay.
@@ -96,7 +98,7 @@ def learn_terms(texts: pl.Series, min_rows: int, max_terms: int) -> dict[str, An
     >>> learn_terms(pl.Series(["a b", "a c"]), 2, 10)["words"]
     ['a']
     """
-    batch = TermCounts(texts)
+    batch = TermCounts(texts, chinese)
     words, characters = batch.terms()
     kept_words = _select(words, batch.of_words(Vocabulary(words.to_list())), min_rows, max_terms)
     kept_characters = _select(characters, batch.of_characters(Vocabulary(characters.to_list())), min_rows, max_terms)

@@ -35,12 +35,24 @@ def pieces(texts: pl.Series, chinese: Chinese = "words") -> pl.DataFrame:
     listed = listed.with_row_index("row").filter(pl.col("piece").list.len() > 0)
     cut = listed.explode("piece").with_columns(pl.col("row").cast(pl.UInt32))
     if chinese == "words":
-        runs = cut["piece"].str.contains(f"^{HAN}{HAN}")
-        if runs.any():
-            whole = pl.when(~runs).then(pl.concat_list("piece"))
-            cut = cut.with_columns(_han=_segmented(cut["piece"].filter(runs), runs), _whole=whole)
-            cut = cut.select("row", pl.coalesce("_han", "_whole").alias("piece")).explode("piece")
+        cut = han_in_words(cut)
     return cut.with_columns(is_word=pl.col("piece").str.contains(r"^[\p{L}\p{M}\p{N}]"))
+
+
+def han_in_words(cut: pl.DataFrame) -> pl.DataFrame:
+    """`row` and a column of pieces, of which each run of Han characters is cut into its words; Unavailable without
+    rjieba.
+
+    >>> han_in_words(pl.DataFrame({"row": [0, 0], "word": ["go", "酒店很好"]}))["word"].to_list()[:2]
+    ['go', '酒店']
+    """
+    name = cut.columns[1]
+    runs = cut[name].str.contains(f"^{HAN}{HAN}")
+    if not runs.any():
+        return cut
+    whole = pl.when(~runs).then(pl.concat_list(name))
+    both = cut.with_columns(_han=_segmented(cut[name].filter(runs), runs), _whole=whole)
+    return both.select("row", pl.coalesce("_han", "_whole").alias(name)).explode(name)
 
 
 def joined(cut: pl.DataFrame, texts: pl.Series) -> pl.Series:
