@@ -90,6 +90,40 @@ def test_a_cursor_over_an_empty_table_waits(shop: Shop) -> None:
     assert shop.run()[0]["version"] <= 2
 
 
+@pytest.mark.parametrize(("kind", "end"), [("numeric", "NaN"), ("numeric", "Infinity"), ("timestamptz", "infinity")])
+def test_a_cursor_that_can_grow_no_more_is_an_error(postgres: Shop, kind: str, end: str) -> None:
+    """PostgreSQL puts NaN above every number: whatever came later would not be asked for."""
+    postgres.do(
+        f"CREATE TABLE orders (id INTEGER PRIMARY KEY, seen {kind})",
+        f"INSERT INTO orders VALUES (1, '{end}'), (2, NULL)",
+    )
+    postgres.plan("table: orders, cursor: seen")
+    with pytest.raises(ConfigurationError, match=f"'seen' is '{end}', after which nothing could come"):
+        postgres.run()
+    postgres.do("DROP TABLE orders", "CREATE TABLE orders (id INTEGER PRIMARY KEY, seen text)")
+    postgres.do(f"INSERT INTO orders VALUES (1, '{end}')")
+    assert postgres.run()[0]["rows"] == 1  # a text like any other
+
+
+def test_fractions_are_no_cursor(shop: Shop) -> None:
+    """They do not compare exactly in every database; the error says so, and what to take."""
+    shop.do("CREATE TABLE orders (id INTEGER PRIMARY KEY, seen DOUBLE PRECISION)", "INSERT INTO orders VALUES (1, 1.5)")
+    shop.plan("table: orders, cursor: seen")
+    with pytest.raises(
+        ConfigurationError, match=r"'seen' \([a-zA-Z ]+\) cannot be a cursor\. Take a column of integers"
+    ):
+        shop.run()
+
+
+def test_it_is_said_that_a_cursor_does_not_see_rows_without_a_value(shop: Shop) -> None:
+    fill(shop)
+    shop.plan("table: orders, cursor: seen")
+    _, notes = shop.run()
+    assert any("below the last one read, or none, are not seen" in note for note in notes)
+    shop.do("INSERT INTO orders VALUES (4, 'late', 1, NULL)")
+    assert shop.run()[0]["rows"] == 3
+
+
 def test_a_query_is_a_table(shop: Shop) -> None:
     fill(shop)
     shop.plan("query: \"SELECT id, item FROM orders WHERE item <> '100%' -- a remark\\n;\", key: [id]")
