@@ -267,9 +267,10 @@ class Sql(Following):
     def read(self, root: Path, path: str, schema: Mapping[str, str]) -> Iterator[Batch]:
         """The rows, by ascending key; see `Source.read`."""
         spool = self._fetched(root, path)
+        dated = {s.name for s in spool.shapes if s.type in ("date", "datetime") and s.name not in self.types}
         empty = True
         for piece in spool.pieces():
-            for batch in batches(piece, schema, schema):
+            for batch in batches(piece, schema, schema, dated):
                 empty = False
                 yield batch
         if empty:
