@@ -173,6 +173,9 @@ def refuse_key(table: Table, columns: Mapping[str, str]) -> None:
         raise UnknownColumns("key", absent, columns, f"Mend 'key' of table '{table.name}', or the files.")
 
 
+_EMPTY = " If the table shall be empty, put a file there that holds the header alone ([] in JSON)."
+
+
 def _looked(source: Source, store: Store, stage: Stage, root: Path, held: int) -> Looked:
     """What the source holds now; where it finds nothing at all, more likely a slip than a wish, how to say that it is.
 
@@ -183,9 +186,9 @@ def _looked(source: Source, store: Store, stage: Stage, root: Path, held: int) -
     except InputMissing as error:
         if not held:
             raise
+        empty = "" if isinstance(source, Following) else _EMPTY
         raise InputMissing(
-            f"Table '{stage.target}': {error.message} What it was read from ({held:,}) is gone; its rows stay.",
-            fix=f"{error.fix} If the table shall be empty, put a file there that holds the header alone ([] in JSON).",
+            f"{error.message} What it was read from ({held:,}) is gone; its rows stay.", fix=f"{error.fix}{empty}"
         ) from error
 
 
