@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import stat
 import subprocess
 import sys
+import tarfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -94,6 +97,50 @@ def test_members_are_files(tmp_path: Path, method: int) -> None:
     rows, failed = read(tmp_path, "x.zip")
     assert rows == {"x.zip/a.csv": [(1, "a"), (2, "b")], "x.zip/in/b.csv": [(3, "c")]}
     assert failed == {}
+
+
+@pytest.mark.parametrize(
+    ("codec", "names"),
+    [
+        ("utf-8", ["数据/一.csv", "b.csv", "é.csv"]),  # as macOS packs
+        (
+            "gbk",
+            ["数据/一.csv", "b.csv", "誠信.csv"],
+        ),  # as a Chinese Windows does; the second byte of 誠 is a backslash
+        ("cp437", ["Müller.csv", "größe.csv", "b.csv", "año.csv"]),
+    ],
+)
+def test_names_that_do_not_tell_their_encoding(tmp_path: Path, codec: str, names: list[str]) -> None:
+    """Neither marks them as UTF-8; the standard would have code page 437, which makes of 一 a box and a fraction."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for n, name in enumerate(names):
+            archive.writestr(chr(65 + n) * len(name.encode(codec)), CSV)
+    data = packed.getvalue()
+    for n, name in enumerate(names):
+        data = data.replace(bytes([65 + n]) * len(name.encode(codec)), name.encode(codec))
+    (tmp_path / "x.zip").write_bytes(data)
+    rows, failed = read(tmp_path, "x.zip")
+    assert (set(rows), failed) == ({f"x.zip/{name}" for name in names}, {})
+    assert all(len(found) == 2 for found in rows.values())
+    assert [found.path for found in Files(path=f"x.zip/{names[0]}").scan(tmp_path)] == [f"x.zip/{names[0]}"]
+
+
+@pytest.mark.parametrize("pack", ["tar", "tar.gz", "7z", "xz", "bz2", "rar"])
+def test_other_archives_are_named(tmp_path: Path, pack: str) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo("a.csv")
+        entry.size = len(CSV)
+        archive.addfile(entry, io.BytesIO(CSV))
+    tar = packed.getvalue()
+    data = {"tar": tar, "tar.gz": gzip.compress(tar), "xz": lzma.compress(CSV), "bz2": bz2.compress(CSV)}
+    data |= {"7z": b"7z\xbc\xaf\x27\x1c\0\x04", "rar": b"Rar!\x1a\x07\x01\0"}
+    (tmp_path / f"a.{pack}").write_bytes(data[pack])
+    state = Files(path=f"a.{pack}").observe(tmp_path, f"a.{pack}")
+    assert state["failed"] == "unreadable_file"
+    (batch,) = Files(path=f"a.{pack}").read(tmp_path, f"a.{pack}", {})
+    assert batch.bad[0].message.endswith("archive, which is not read; unpack it, or pack it as zip, gzip or zstd.")
 
 
 def test_a_glob_goes_on_into_archives(tmp_path: Path) -> None:

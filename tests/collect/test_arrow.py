@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,19 @@ def test_a_parquet_file_of_few_texts_reads_like_one_of_many(tmp_path: Path) -> N
         assert not bad
     assert _texts_from_dictionaries(pq.ParquetFile(tmp_path / "True.parquet")) == ["few", "none"]
     assert _texts_from_dictionaries(pq.ParquetFile(tmp_path / "False.parquet")) == ["none"]
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_days_in_milliseconds_are_days(tmp_path: Path, form: str) -> None:
+    """Parquet has no other days than whole ones, and the same table must not have times in Arrow."""
+    table = pa.table({"day": pa.array([0, 253402214400000, None], pa.int64()).cast(pa.date64())})
+    data = written(table, "file")
+    if form == "parquet":
+        packed = io.BytesIO()
+        pq.write_table(table, packed)
+        data = packed.getvalue()
+    frame, bad, _ = read(tmp_path, f"a.{form}", data)
+    assert (frame["day"].to_list(), bad) == ([date(1970, 1, 1), date(9999, 12, 31), None], [])
 
 
 def test_an_empty_file_has_its_columns(tmp_path: Path) -> None:

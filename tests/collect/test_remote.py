@@ -267,6 +267,8 @@ def test_a_copy_that_was_let_go_must_come_again_as_it_was(tmp_path: Path) -> Non
         ("simplecache::s3://bucket/a.csv", "not stacked"),
         ("zip://a.csv::s3://bucket/a.zip", "not stacked"),
         ("reference://x.json", "not stacked"),
+        ("HTTPS://host.example/a.csv", "write https:// in small letters"),
+        ("FILE:///data/a.csv", "write file:// in small letters"),
     ],
 )
 def test_some_addresses_do_not_belong_into_a_plan(path: str, said: str) -> None:

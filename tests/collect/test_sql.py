@@ -6,6 +6,7 @@ SQLite and DuckDB are files; PostgreSQL is a real server, started here; MariaDB 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,7 +19,7 @@ from tests.collect.shop import MARIADB, Shop
 from tests.promises.canary import TOKEN, scan
 
 from tillage.collect import Sql
-from tillage.core.errors import ConfigurationError, Denied, InputMissing
+from tillage.core.errors import ConfigurationError, Denied, InputMissing, Unavailable
 from tillage.face.rooms import project
 from tillage.flow.planner import intents
 from tillage.promises import forget
@@ -88,6 +89,40 @@ def test_a_cursor_over_an_empty_table_waits(shop: Shop) -> None:
     shop.do("INSERT INTO orders VALUES (1, 5), (2, NULL)")
     assert shop.run()[0]["rows"] == 2
     assert shop.run()[0]["version"] <= 2
+
+
+@pytest.mark.parametrize(("kind", "end"), [("numeric", "NaN"), ("numeric", "Infinity"), ("timestamptz", "infinity")])
+def test_a_cursor_that_can_grow_no_more_is_an_error(postgres: Shop, kind: str, end: str) -> None:
+    """PostgreSQL puts NaN above every number: whatever came later would not be asked for."""
+    postgres.do(
+        f"CREATE TABLE orders (id INTEGER PRIMARY KEY, seen {kind})",
+        f"INSERT INTO orders VALUES (1, '{end}'), (2, NULL)",
+    )
+    postgres.plan("table: orders, cursor: seen")
+    with pytest.raises(ConfigurationError, match=f"'seen' is '{end}', after which nothing could come"):
+        postgres.run()
+    postgres.do("DROP TABLE orders", "CREATE TABLE orders (id INTEGER PRIMARY KEY, seen text)")
+    postgres.do(f"INSERT INTO orders VALUES (1, '{end}')")
+    assert postgres.run()[0]["rows"] == 1  # a text like any other
+
+
+def test_fractions_are_no_cursor(shop: Shop) -> None:
+    """They do not compare exactly in every database; the error says so, and what to take."""
+    shop.do("CREATE TABLE orders (id INTEGER PRIMARY KEY, seen DOUBLE PRECISION)", "INSERT INTO orders VALUES (1, 1.5)")
+    shop.plan("table: orders, cursor: seen")
+    with pytest.raises(
+        ConfigurationError, match=r"'seen' \([a-zA-Z ]+\) cannot be a cursor\. Take a column of integers"
+    ):
+        shop.run()
+
+
+def test_it_is_said_that_a_cursor_does_not_see_rows_without_a_value(shop: Shop) -> None:
+    fill(shop)
+    shop.plan("table: orders, cursor: seen")
+    _, notes = shop.run()
+    assert any("below the last one read, or none, are not seen" in note for note in notes)
+    shop.do("INSERT INTO orders VALUES (4, 'late', 1, NULL)")
+    assert shop.run()[0]["rows"] == 3
 
 
 def test_a_query_is_a_table(shop: Shop) -> None:
@@ -230,6 +265,56 @@ def test_what_is_not_there_is_said(shop: Shop) -> None:
         shop.run()
 
 
+def test_what_goes_wrong_names_the_table(shop: Shop) -> None:
+    """Of several tables of one database, whose word is the same for all."""
+    fill(shop)
+    folder = shop.plan("table: oders")
+    with project(folder) as opened, pytest.raises(InputMissing, match=r"^Table 'orders': .*oders"):
+        intents(opened)
+    with pytest.raises(InputMissing, match=r"^Table 'orders': .*oders"):
+        shop.run()
+    shop.plan()
+    shop.run()
+    shop.do("DROP TABLE orders")
+    with pytest.raises(InputMissing, match=r"(?s)^Table 'orders': .*read from \(1\) is gone; its rows stay") as caught:
+        shop.run()
+    assert "header" not in caught.value.fix  # a file's way of saying that a table shall be empty
+
+
+def test_a_file_that_is_no_whole_database_is_not_the_fault_of_the_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop("sqlite", tmp_path, None, monkeypatch)
+    shop.do("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT)")
+    shop.do(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) "
+        "INSERT INTO orders SELECT i, hex(zeroblob(500)) FROM n"
+    )
+    shop.plan()
+    whole = (tmp_path / "shop.db").read_bytes()
+    (tmp_path / "shop.db").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Unavailable, match="malformed"):
+        shop.run()
+
+
+def test_names_of_duckdb_are_alike_in_capitals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop("duckdb", tmp_path, None, monkeypatch)
+    fill(shop)
+    shop.plan("table: MAIN.Orders")
+    assert shop.run()[0]["rows"] == 3
+
+
+def test_an_error_of_duckdb_is_all_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its library counts what was not let go when the program ends, in thirty lines."""
+    shop = Shop("duckdb", tmp_path, None, monkeypatch)
+    fill(shop)
+    shop.plan("table: oders")
+    command = [sys.executable, "-m", "tillage.face.main", "run"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == InputMissing.exit_code
+    assert ended.stderr.splitlines()[-1] == "Mend 'table' or 'query'."
+
+
 def test_nothing_is_written_to_a_database(shop: Shop) -> None:
     fill(shop)
     shop.plan("query: 'DELETE FROM orders RETURNING id', key: [id]")
@@ -297,7 +382,7 @@ def test_a_commit_moves_the_stamp_and_nothing_else_does(postgres: Shop) -> None:
     assert (1, "soon") in [row[:2] for row in postgres.rows()]
 
 
-@pytest.mark.parametrize("key", ["id", "code", "both"])
+@pytest.mark.parametrize("key", ["id", "code", "both", "flags"])
 def test_a_lost_connection_is_taken_up_behind_the_last_key(
     key: str, postgres: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,11 +393,11 @@ def test_a_lost_connection_is_taken_up_behind_the_last_key(
     monkeypatch.setattr(spool, "FIRST_ROWS", 100)
     monkeypatch.setattr(spool, "MOST_ROWS", 100)
     monkeypatch.setattr(sys.modules[Sql.__module__], "WAIT_SECONDS", 0.01)
-    columns = {"id": "id", "code": "code", "both": "at, id"}[key]
+    columns = {"id": "id", "code": "code", "both": "at, id", "flags": "flags"}[key]
     postgres.do(
-        'CREATE TABLE orders (id int, code text COLLATE "C", at timestamptz)',
-        "INSERT INTO orders SELECT i, md5(i::text), '2024-01-01'::timestamptz + (i / 7) * interval '1.5 s' "
-        "FROM generate_series(1, 1000) i",
+        'CREATE TABLE orders (id int, code text COLLATE "C", at timestamptz, flags bit(12))',
+        "INSERT INTO orders SELECT i, md5(i::text), '2024-01-01'::timestamptz + (i / 7) * interval '1.5 s', "
+        "i::bit(12) FROM generate_series(1, 1000) i",
         f"ALTER TABLE orders ADD PRIMARY KEY ({columns})",
     )
     whole, killed = Postgres.rows, list[int]()
@@ -326,7 +411,8 @@ def test_a_lost_connection_is_taken_up_behind_the_last_key(
 
     monkeypatch.setattr(Postgres, "rows", killing)
     postgres.plan()
-    assert postgres.run()[0]["rows"] == 1000
+    told, _ = postgres.run()
+    assert (told["in"], told["rows"]) == (1000, 1000)
     assert killed == [100, 100]
     assert sorted(row[0] for row in postgres.rows()) == list(range(1, 1001))
 

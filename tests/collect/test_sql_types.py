@@ -61,6 +61,25 @@ def test_infinite_and_impossible_times_are_quarantined(postgres: Shop) -> None:
     assert any("'naive' (timestamp without time zone): its times are taken to be UTC" in note for note in notes)
 
 
+def test_days_are_what_the_database_says(postgres: Shop) -> None:
+    """A table whose rows are valid until 9999-12-31 is no table of bad records; a declared type asks as it does of
+    files."""
+    postgres.do(
+        "CREATE TABLE orders (id int PRIMARY KEY, until date, seen timestamptz, naive timestamp)",
+        "INSERT INTO orders VALUES (1, '9999-12-31', '9999-12-31 23:59:59.999999+00', '1500-02-03 04:05'), "
+        "(2, '0001-01-01', '1582-10-14 00:00+00', '9999-01-01')",
+    )
+    postgres.plan()
+    told, _ = postgres.run()
+    assert (told["rows"], told["quarantined"]) == (2, {})
+    assert [[str(v)[:19] for v in row[1:]] for row in postgres.rows()] == [
+        ["9999-12-31", "9999-12-31 23:59:59", "1500-02-03 04:05:00"],
+        ["0001-01-01", "1582-10-14 00:00:00", "9999-01-01 00:00:00"],
+    ]
+    postgres.plan("table: orders, types: {until: date}", more="key: id, max_quarantine: 1")
+    assert postgres.run()[0]["quarantined"] == {"bad_value": 2}
+
+
 # ---- many columns, many rows
 
 

@@ -29,7 +29,8 @@ class Life:
 
     def __init__(self, root: Path, at: Site, rest: str = "depth: 3") -> None:
         self.root, self.site = root, at
-        text = f"urls: '{at.url}/', rate: 500, allow_private: [127.0.0.0/8], {rest}"
+        begin = "" if "urls:" in rest else f"urls: '{at.url}/', "
+        text = f"{begin}rate: 500, allow_private: [127.0.0.0/8], {rest}"
         plan = f"project: site\ntables:\n  pages: {{collect: {{web: {{{text}}}}}, key: url, max_quarantine: 1}}\n"
         (root / "tillage.yaml").write_text(plan)
 
@@ -108,6 +109,30 @@ def test_a_page_that_fails_for_the_moment_keeps_its_row(own: Site, tmp_path: Pat
     own.pages = {}
     with pytest.raises(InputMissing, match="its rows stay"):
         life.run()
+
+
+def test_a_redirect_that_fails_for_the_moment_keeps_the_page_that_it_led_to(own: Site, tmp_path: Path) -> None:
+    """With all that the page leads to, though it be the page to begin with: the rows have the address at the end."""
+    own.pages |= {"/": Page(article("Home.", "/old")), "/old": Page(status=301, headers={"Location": "/older"})}
+    own.pages |= {"/older": Page(status=302, headers={"Location": "/a"}), "/a": Page(article("A.", "/b"))}
+    own.pages |= {"/b": Page(article("B.")), "/start": Page(status=301, headers={"Location": "/home"})}
+    own.pages["/home"] = Page(article("The other home.", "/c"))
+    own.pages["/c"] = Page(article("C."))
+    life = Life(tmp_path, own, f"depth: 3, urls: ['{own.url}/', '{own.url}/start']")
+    whole = life.run()[0]
+    assert set(life.texts()) == {"/", "/a", "/b", "/home", "/c"}
+    for failing in ("/old", "/older", "/a", "/start"):
+        page, own.pages[failing] = own.pages[failing], Page(status=500)
+        told, notes = life.run()
+        assert (told["rows"], told["version"]) == (5, 1), failing
+        assert "pages: 1 of these keep the rows they had" in notes
+        own.pages[failing] = page
+    assert life.run()[0]["digest"] == whole["digest"]
+    own.pages |= {"/old": Page(status=404), "/c": Page(b"c" * 20_000_000)}
+    assert "pages: 1 of these keep the rows they had" not in life.run()[1]
+    own.pages["/"] = Page(status=500)
+    assert "pages: 1 of these keep the rows they had" in life.run()[1]  # of a page too large there is none
+    assert set(life.texts()) == {"/", "/home"}
 
 
 def test_what_a_page_was_when_does_not_show_in_its_row(own: Site, tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
-"""The last file of a source is gone: the rows stay until its owner says that the table shall be empty."""
+"""A file that goes, or is another one, between two looks: the rows stay until its owner says that the table shall be
+empty; and no rows stand for the checksum of a file that they are not from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.flow.test_changes_of_shape import EVERY_KIND, HEAD, Folder, lines, one_key
+from tests.flow.world import differences
+from tillage.collect import Files
 from tillage.core.errors import InputMissing
+from tillage.core.step import Batch
 
 __all__ = ["one_key"]
 
@@ -30,3 +35,26 @@ def test_a_path_that_matches_nothing_empties_no_table(tmp_path: Path, key: str) 
     after = folder.same_as_a_rebuild()
     assert before["tables"].keys() == after["tables"].keys()
     assert {t["rows"] for t in after["tables"].values()} == {0}
+
+
+@pytest.mark.parametrize("key", ["", ", key: id"])
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put back before the next run, it has the checksum that it was surveyed with, and the rows are the other's."""
+    folder = Folder(tmp_path / "f", f"project: p\ntables:\n  raw: {{collect: {{files: x.csv}}{key}}}\n")
+    good, other = HEAD + lines(0, 20), HEAD + lines(0, 20, text="other {0}")
+    folder.write("x.csv", good)
+    right = folder.run("right")
+    whole = Files.read
+
+    def replaced(self: Files, root: Path, path: str, schema: Mapping[str, str]) -> Iterator[Batch]:
+        folder.write("y.csv", other)
+        (root / "y.csv").replace(root / "x.csv")
+        yield from whole(self, root, path, schema)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Files, "read", replaced)
+        folder.run()
+    folder.write("x.csv", good)
+    assert differences(folder.run(), right) == []

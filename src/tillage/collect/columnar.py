@@ -100,6 +100,8 @@ def _plain(values: Any) -> Any:
         return pa.array([None if v is None else json_text(v) for v in values.to_pylist()], pa.string())
     if pa.types.is_dictionary(kind):
         values, kind = values.dictionary_decode(), kind.value_type
+    if pa.types.is_date64(kind):
+        values = values.cast(pa.date32(), safe=False)
     if pa.types.is_decimal256(kind):
         values = values.cast(pa.string())
     return values.cast(pa.float32()) if pa.types.is_float16(kind) else values

@@ -92,7 +92,7 @@ class DuckDb(Database):
         with self._told():
             found = self._connection.execute(
                 "SELECT constraint_column_names FROM duckdb_constraints() WHERE constraint_type = 'PRIMARY KEY' "
-                "AND table_name = ? AND schema_name = ?",
+                "AND lower(table_name) = lower(?) AND lower(schema_name) = lower(?)",
                 [name, schema[0] if schema else "main"],
             ).fetchall()
         return tuple(found[0][0]) if found else ()

@@ -31,7 +31,7 @@ TEXTS = {18, 19, 25, 1042, 1043, 2950}
 """Object ids of "char", name, text, bpchar, varchar, uuid (pg_type.dat; they never change)."""
 
 PLAIN = {16: "bool", 20: "int64", 21: "int64", 23: "int64", 26: "int64", 700: "float64", 701: "float64"}
-DATE, TIMESTAMP, TIMESTAMPTZ, NUMERIC, BPCHAR = 1082, 1114, 1184, 1700, 1042
+DATE, TIMESTAMP, TIMESTAMPTZ, NUMERIC = 1082, 1114, 1184, 1700
 TABLES = ("r", "p", "m")
 """Kinds of relation that change by a commit alone: tables, partitioned ones, materialized views."""
 
@@ -80,15 +80,18 @@ class Postgres(Database):
             described = list(cursor.description or ())
             kinds = sorted({column.type_code for column in described})
             cursor.execute(
-                "SELECT oid::int8, format_type(oid, NULL), typtype = 'e' FROM pg_type WHERE oid = ANY(%s)", (kinds,)
+                "SELECT oid::int8, format_type(oid, NULL), format_type(oid, -1), typtype = 'e' FROM pg_type "
+                "WHERE oid = ANY(%s)",
+                (kinds,),
             )
-            names = {oid: (name, is_enum) for oid, name, is_enum in cursor.fetchall()}
-        return [self._shape(column, *names.get(column.type_code, ("unknown", False))) for column in described]
+            names = {oid: rest for oid, *rest in cursor.fetchall()}
+        return [self._shape(column, *names.get(column.type_code, ("unknown", "text", False))) for column in described]
 
-    def _shape(self, column: psycopg.Column, kind: str, is_enum: bool) -> Shape:
+    def _shape(self, column: psycopg.Column, kind: str, whole: str, is_enum: bool) -> Shape:
+        """`whole`: the type of a value of any length; a plain `bit` or `character` would cut it to one."""
         oid, name = column.type_code, self.quoted(column.name)
         declared = f"{kind}({column.precision},{column.scale})" if oid == NUMERIC and column.precision else kind
-        bound = f"CAST(%s AS {'bpchar' if oid == BPCHAR else self.escaped(kind)})"
+        bound = f"CAST(%s AS {self.escaped(whole)})"
         as_text = f"{name}::text"
         if oid in PLAIN:
             return Shape(column.name, declared, PLAIN[oid], name, bound)

@@ -83,7 +83,7 @@ class Sqlite(Database):
             if "no such table" in said:
                 raise no_table(shown, said) from None
             if isinstance(error, sqlite3.DatabaseError) and any(
-                w in said for w in ("locked", "open", "not a database")
+                w in said for w in ("locked", "open", "not a database", "malformed", "disk I/O")
             ):
                 raise no_connection(shown, said) from None
             raise bad_statement(shown, said) from None

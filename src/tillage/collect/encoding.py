@@ -31,6 +31,7 @@ _MARKS = (
 _WITHOUT_ORDER = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
 _NOT_FOR_FILES = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7", "mbcs", "oem"}
 _LONE = re.compile(r"[A-Za-z]([\u4e00-\u9fff])(?![\u4e00-\u9fff])(?=(.?))", re.DOTALL)
+_PRIVATE = re.compile(r"[\ue000-\uf8ff]")
 _LETTER = re.compile(r"[A-Za-z]")
 _LONGEST_LINE = 16 << 20
 _LONGEST_CHARACTER = 4
@@ -254,6 +255,24 @@ def _is_gb18030(content: Content) -> bool:
     except UnicodeDecodeError:
         return False
     return not _is_foreign(line) and not _has_lone_han(text)
+
+
+def codec_of_names(names: bytes) -> str:
+    """The codec of names that do not tell theirs: UTF-8, else GB18030 where it may be (as of files), else that of DOS.
+
+    >>> codec_of_names("数据.csv".encode()), codec_of_names("数据.csv".encode("gbk"))
+    ('utf-8', 'gb18030')
+    >>> codec_of_names("Müller.csv".encode("cp437"))
+    'cp437'
+    """
+    for codec in ("utf-8", "gb18030"):
+        try:
+            text = names.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        if codec == "utf-8" or not (_has_lone_han(text) or _PRIVATE.search(text)):
+            return codec
+    return "cp437"
 
 
 def _is_foreign(line: bytes) -> bool:

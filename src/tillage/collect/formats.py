@@ -39,10 +39,15 @@ _TABLE_SUFFIXES = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}
 _PAGE_SUFFIXES = {".html", ".htm", ".xhtml"}
 _ARROW_SUFFIXES = {".arrow", ".arrows", ".feather", ".ipc"}
 _PACKED_SUFFIXES = {".gz", ".zst"}
-_OTHERS = (
-    (b"PK\x03\x04", "a zip archive (or a spreadsheet)"),
+_TAR = slice(257, 262)
+_PACKED = (
     (b"BZh", "a bzip2 archive"),
     (b"\xfd7zXZ\x00", "an xz archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+)
+_OTHERS = (
+    (b"PK\x03\x04", "a zip archive (or a spreadsheet)"),
     (b"FEA1", "a Feather file of version 1"),
     (b"Obj\x01", "an Avro file"),
     (b"SQLite format 3\x00", "an SQLite database"),
@@ -82,6 +87,7 @@ def opened(content: Content, path: str, form: Format, way: Way, *, suppose: bool
     for magic, what in _OTHERS:
         if content.head.startswith(magic):
             raise Unreadable("unreadable_file", f"The file is {what}, which is not read; turn it into CSV or Parquet.")
+    _refuse_packed(content.head)
     found = detect(content, way.encoding, suppose=suppose)
     if form == "log" or (form == "auto" and way.template):
         return LogReader(content, path, found, way.template, way.continued, limits)
@@ -96,6 +102,16 @@ def opened(content: Content, path: str, form: Format, way: Way, *, suppose: bool
     if form == "text":
         return TextReader(content, found, limits)
     return CsvReader(content, path, found, way.delimiter, limits)
+
+
+def _refuse_packed(head: bytes) -> None:
+    """Raise Unreadable for an archive of a kind that is not read: how to pack it instead is all that helps."""
+    is_tar = head[_TAR] == b"ustar" and b"\0" in head[: _TAR.start]
+    what = "a tar archive" if is_tar else next((what for magic, what in _PACKED if head.startswith(magic)), "")
+    if what:
+        raise Unreadable(
+            "unreadable_file", f"The file is {what}, which is not read; unpack it, or pack it as zip, gzip or zstd."
+        )
 
 
 def _suffix(path: str) -> str:

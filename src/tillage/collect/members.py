@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from tillage.collect.encoding import codec_of_names
 from tillage.collect.unpack import FREE, RATIO, Unreadable, bomb
 
 MOST = 100_000
@@ -84,15 +85,15 @@ def _checked(entries: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.Zip
     if len(entries) > MOST:
         raise Unreadable("archive_bomb", f"The archive has {len(entries):,} members, more than {MOST:,}.")
     held: dict[str, zipfile.ZipInfo] = {}
-    for entry in entries:
-        _safe(entry)
+    for entry, name in zip(entries, _names(entries), strict=True):
+        _safe(entry, name)
         if entry.is_dir():
             continue
-        if entry.filename in held:
-            raise Unreadable("unsafe_archive", f"Two members of the archive are called {entry.filename[:80]!r}.")
+        if name in held:
+            raise Unreadable("unsafe_archive", f"Two members of the archive are called {name[:80]!r}.")
         if entry.file_size > FREE and entry.file_size > RATIO * entry.compress_size:
             raise bomb()
-        held[entry.filename] = entry
+        held[name] = entry
     total = sum(entry.file_size for entry in held.values())
     if total > TOTAL or (total > FREE and total > RATIO * size):
         raise bomb()
@@ -106,10 +107,22 @@ def _checked(entries: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.Zip
     return {name: held[name] for name in sorted(held) if not _is_hidden(name)}
 
 
-def _safe(entry: zipfile.ZipInfo) -> None:
-    name = entry.orig_filename
+def _names(entries: list[zipfile.ZipInfo]) -> list[str]:
+    """The names as who packed them wrote them: one that is not marked as UTF-8 is read as code page 437 by the
+    standard, and is UTF-8 or GBK all the same where macOS or a Chinese Windows packed it."""
+
+    def raw(entry: zipfile.ZipInfo) -> bytes | None:
+        told = entry.flag_bits & _WIDE_NAME or entry.filename != entry.orig_filename  # by an extra field
+        return None if told or entry.filename.isascii() else entry.filename.encode("cp437")
+
+    found = [raw(entry) for entry in entries]
+    codec = codec_of_names(b"\n".join(name for name in found if name is not None))
+    return [e.filename if name is None else name.decode(codec) for e, name in zip(entries, found, strict=True)]
+
+
+def _safe(entry: zipfile.ZipInfo, name: str) -> None:
     parts = PurePosixPath(name).parts
-    leads_out = name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or name[1:2] == ":"
+    leads_out = name.startswith("/") or ".." in parts or "\\" in name or "\0" in entry.orig_filename or name[1:2] == ":"
     if leads_out or not parts:
         raise Unreadable("unsafe_archive", f"The name {name[:80]!r} in the archive leads out of its folder.")
     if stat.S_ISLNK(entry.external_attr >> 16):

@@ -63,6 +63,8 @@ def checked(address: str) -> str:
     ValueError: a password does not belong into a plan: set FSSPEC_FTP_PASSWORD instead
     """
     scheme, _, _ = address.partition("://")
+    if scheme != scheme.lower():
+        raise ValueError(f"write {scheme.lower()}:// in small letters")
     if "::" in address or scheme in _LAYERS:
         raise ValueError("file systems are not stacked here: name the files where they are")
     if scheme in SCHEMES:

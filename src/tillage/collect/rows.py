@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import polars as pl
@@ -72,8 +72,13 @@ def _is_wide(series: pl.Series) -> bool:
     return bool(low <= -EXACT or high >= EXACT)  # type: ignore[operator]
 
 
-def batches(piece: Piece, schema: Mapping[str, str], declared: Mapping[str, str]) -> Iterator[Batch]:
-    """The rows of a piece in the types of `schema`, in batches; a row with a cell that does not fit is a bad record."""
+def batches(
+    piece: Piece, schema: Mapping[str, str], declared: Mapping[str, str], dated: Collection[str] = ()
+) -> Iterator[Batch]:
+    """The rows of a piece in the types of `schema`, in batches; a row with a cell that does not fit is a bad record.
+
+    `dated`: columns of texts that were days and times where they came from, whatever the year.
+    """
     height = len(piece.numbers)  # of a frame without columns nothing else tells it
     if height and not schema:
         raise ConfigurationError("The records are all empty objects.", fix="A table needs one column at least.")
@@ -85,7 +90,7 @@ def batches(piece: Piece, schema: Mapping[str, str], declared: Mapping[str, str]
             made.append(_nulls(name, to, height))
             continue
         try:
-            values, lost = cast(given[name], to, declared=name in declared)
+            values, lost = cast(given[name], to, declared=name in declared, any_day=name in dated)
         except ClashError as clash:
             raise ConfigurationError(f"Column '{name}' cannot be {to}: {clash}.", fix="Mend 'types'.") from clash
         made.append(values)

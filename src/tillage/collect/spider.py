@@ -142,6 +142,8 @@ class Pages(scrapy.Spider):
         super().__init__()
         self.orders, self.sink = orders, sink
         self.hosts = {urlsplit(url).netloc for url in orders["urls"]}
+        self.led = {via: url for url, stamp in orders["held"].items() for via in stamp.get("via", ())}
+        """Addresses that were redirected last time, and the pages that they led to."""
         self.no_robots: set[str] = set()
         self.told: set[str] = set()
         self.asked: set[str] = set()
@@ -178,13 +180,14 @@ class Pages(scrapy.Spider):
                 self.tell({"url": url, "skipped": "not_html"})
                 return
             links = self._links(response)
-            self.tell({"url": url, "status": 200, "links": links, **_stamps(response)}, response.body)
+            via = [urldefrag(u)[0] for u in response.meta.get("redirect_urls", ())]
+            self.tell({"url": url, "status": 200, "links": links, "via": via, **_stamps(response)}, response.body)
             yield from self._onward(links, depth)
         elif response.status in (404, 410):
             self.tell({"url": url, "gone": response.status})
         else:
             self.tell({"url": url, "failed": f"status_{response.status}"})
-            yield from self._onward(held.get("links", []), depth)
+            yield from self._past(url, asked, depth)
 
     def failed(self, failure: Any) -> Iterator[Request]:
         """No answer, or none that we take."""
@@ -195,8 +198,14 @@ class Pages(scrapy.Spider):
         kind = "skipped" if reason in ("robots", "inside", "scheme", "redirects") else "failed"
         self.tell({"url": url, kind: reason})
         if kind == "failed":
-            held = self.orders["held"].get(url, {})
-            yield from self._onward(held.get("links", []), int(request.cb_kwargs.get("depth", 0)))
+            yield from self._past(url, url, int(request.cb_kwargs.get("depth", 0)))
+
+    def _past(self, url: str, asked: str, depth: int) -> Iterator[Request]:
+        """What a page that cannot be had for the moment led to when it was had last, itself or by a redirect."""
+        led = self.led.get(url, url)
+        if asked in self.orders["urls"]:
+            self.hosts.add(urlsplit(led).netloc)
+        yield from self._onward(self.orders["held"].get(led, {}).get("links", []), depth)
 
     def _onward(self, links: list[str], depth: int) -> Iterator[Request]:
         if depth >= self.orders["depth"]:

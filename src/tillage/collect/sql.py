@@ -47,6 +47,9 @@ KEPT = 8
 """Answers that are kept until they are read."""
 
 ORDERED = {"int64", "float64", "date", "datetime", "text", BY_VALUE}
+_ORDERED_COLUMNS = "Take a column of integers, decimals, times or texts."
+ENDS = {"infinity", "-infinity", "nan"}
+"""Times and decimals that stand beyond all others; PostgreSQL puts NaN above every number."""
 _spools: OrderedDict[str, Spool] = OrderedDict()
 
 
@@ -136,7 +139,7 @@ class Sql(Following):
         if self.cursor:
             out.append(
                 f"'{self.cursor}' is the cursor, so rows deleted in the database stay here, and rows that are given a "
-                "value below the last one read are not seen"
+                "value below the last one read, or none, are not seen"
             )
         told = dict.fromkeys((c, d, note) for state in states for c, d, note in state.get("noted", ()))
         return (*out, *(f"column '{column}' ({declared}): {note}" for column, declared, note in told))
@@ -152,8 +155,8 @@ class Sql(Following):
             raise ConfigurationError(
                 unknown_name("column", self.cursor, [s.name for s in shapes]), fix="Mend 'cursor'."
             )
-        if shape.type not in ORDERED:
-            raise ConfigurationError(f"'{shape.name}' ({shape.declared}) cannot be a cursor.", fix="Mend 'cursor'.")
+        if shape.type not in ORDERED or (shape.type == "float64" and not shape.written):
+            raise ConfigurationError(f"'{shape.name}' ({shape.declared}) cannot be a cursor.", fix=_ORDERED_COLUMNS)
         found = [Found(path=h.path, stamp=h.stamp) for h in held]
         if held and window(held[-1].path)["to"] is None:  # the table was empty
             found.pop()
@@ -205,10 +208,13 @@ class Sql(Following):
         name = database.quoted(shape.name)
         query = f"SELECT {shape.select} FROM (SELECT max({name}) AS {name} FROM {relation}) AS t"  # noqa: S608
         ((value,),) = next(database.rows(query, [], lambda: 1))
-        if isinstance(value, bytes | float) or value in ("infinity", "-infinity"):
+        if isinstance(value, bytes | float):
+            kind = "bytes" if isinstance(value, bytes) else "fractions"
+            raise ConfigurationError(f"'{shape.name}' ({kind}) cannot be a cursor.", fix=_ORDERED_COLUMNS)
+        if (shape.written or shape.type in ("date", "datetime")) and str(value).lower() in ENDS:
             raise ConfigurationError(
                 f"The greatest value of the cursor '{shape.name}' is {value!r}, after which nothing could come.",
-                fix="Take a column of integers, times or texts, or a query that leaves such rows out.",
+                fix="Take another column, or a query that leaves such rows out.",
             )
         return value
 
@@ -261,9 +267,10 @@ class Sql(Following):
     def read(self, root: Path, path: str, schema: Mapping[str, str]) -> Iterator[Batch]:
         """The rows, by ascending key; see `Source.read`."""
         spool = self._fetched(root, path)
+        dated = {s.name for s in spool.shapes if s.type in ("date", "datetime") and s.name not in self.types}
         empty = True
         for piece in spool.pieces():
-            for batch in batches(piece, schema, schema):
+            for batch in batches(piece, schema, schema, dated):
                 empty = False
                 yield batch
         if empty:

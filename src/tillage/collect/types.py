@@ -209,14 +209,18 @@ def _survives(text: str) -> bool:
     return Decimal(repr(number)) == Decimal(text) if number - number == 0 else False
 
 
-def cast(values: pl.Series, to: str, declared: bool = False) -> tuple[pl.Series, list[int]]:
+def cast(values: pl.Series, to: str, declared: bool = False, *, any_day: bool = False) -> tuple[pl.Series, list[int]]:
     """The values in the type `to`, and the indices of those that have no such value (null there).
 
     Texts of a `declared` type are read as people write them: `007` and ` 5` are integers, `yes` is true. A date before
-    15 October 1582, when calendars differed, or in the year 9999, which stands for none, is no date.
+    15 October 1582, when calendars differed, or in the year 9999, which stands for none, is no date; unless `any_day`
+    says that what wrote it has days of its own, as a database does.
 
     >>> cast(pl.Series("n", ["007", "x"]), "int64", declared=True)[1]
     [1]
+    >>> until = pl.Series("until", ["9999-12-31"])
+    >>> cast(until, "date", declared=True)[1], cast(until, "date", declared=True, any_day=True)[1]
+    ([0], [])
     """
     dtype = dtype_of(to)
     if values.dtype == dtype:
@@ -229,7 +233,7 @@ def cast(values: pl.Series, to: str, declared: bool = False) -> tuple[pl.Series,
         )
     if to == TEXT:
         return _texts(values), []
-    made = _from_text(values, to, declared) if values.dtype == pl.String else _between(values, to)
+    made = _from_text(values, to, declared, any_day) if values.dtype == pl.String else _between(values, to)
     lost = made.is_null() & values.is_not_null()
     if values.dtype == pl.String:
         lost &= values != ""
@@ -264,7 +268,7 @@ def _between(values: pl.Series, to: str) -> pl.Series:
     return _from_text(_texts(values), to, declared=True)
 
 
-def _from_text(values: pl.Series, to: str, declared: bool) -> pl.Series:
+def _from_text(values: pl.Series, to: str, declared: bool, any_day: bool = False) -> pl.Series:
     if not declared:
         made = values.cast(dtype_of(to), strict=False)
         if to == INT:
@@ -275,9 +279,10 @@ def _from_text(values: pl.Series, to: str, declared: bool) -> pl.Series:
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         return trimmed.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
     if to == DATE:
-        return _known(_shaped(trimmed, r"^\d{4}-\d{2}-\d{2}$").str.to_date("%Y-%m-%d", strict=False))
+        days = _shaped(trimmed, r"^\d{4}-\d{2}-\d{2}$").str.to_date("%Y-%m-%d", strict=False)
+        return days if any_day else _known(days)
     if to == DATETIME:
-        return _known(_moments(trimmed))
+        return _moments(trimmed) if any_day else _known(_moments(trimmed))
     made = trimmed.cast(dtype_of(to), strict=False)
     if to == FLOAT:
         return made.set(made.is_finite().not_().fill_null(value=False), None)

@@ -95,28 +95,31 @@ class Web(Following):
         found = self._crawl({h.path: h.stamp for h in held})
         self._keep(found)
         before = {h.path: h.stamp for h in held}
+        failed = {url for url in before if self._fails(url, before[url], found)}
         stamps = {url: self._stamp(found, url) for url in found.pages}
         stamps |= {url: {"failed": reason} for url, reason in found.failed.items() if reason in PERMANENT}
         for url in before.keys() - stamps.keys():
-            if url in found.same or self._stays(url, found):
+            if url in found.same or url in failed or (found.cut and not _is_over(url, found)):
                 stamps[url] = before[url]
         if not stamps:
             why = ", ".join(f"{url}: {reason}" for url, reason in [*found.skipped.items(), *found.failed.items()][:5])
             raise InputMissing(f"No page was found. {why}".strip(), fix="Check 'urls', and what its robots.txt allows.")
-        return Looked([Found(path=url, stamp=stamps[url]) for url in sorted(stamps)], self._counted(found, before))
+        return Looked([Found(path=url, stamp=stamps[url]) for url in sorted(stamps)], self._counted(found, len(failed)))
 
-    def _stays(self, url: str, found: Crawl) -> bool:
-        """Whether a page that gave no answer keeps its row: it failed for the moment, or was not come to."""
-        if url in found.gone or url in found.skipped:
-            return False
-        return url in found.failed or found.cut
+    def _fails(self, url: str, stamp: Mapping[str, Any], found: Crawl) -> bool:
+        """Whether a page cannot be had for the moment: it, or what was redirected to it, gave no answer."""
+        answered = url in found.pages or url in found.same or _is_over(url, found)
+        return not answered and any(
+            u in found.failed and found.failed[u] not in PERMANENT for u in (url, *stamp.get("via", ()))
+        )
 
     def _stamp(self, found: Crawl, url: str) -> dict[str, Any]:
         said, body = found.pages[url], found.kept(url, "body") or b""
         kept = {name: said[name] for name in ("etag", "modified", "links")}
+        kept |= {"via": said["via"]} if said["via"] else {}
         return {**kept, "body": hashlib.sha256(body).hexdigest()}
 
-    def _counted(self, found: Crawl, before: Mapping[str, Any]) -> tuple[str, ...]:
+    def _counted(self, found: Crawl, kept: int) -> tuple[str, ...]:
         """What was left out, and why."""
         out = []
         words = {"robots": "robots.txt", "inside": "addresses inside", "redirects": "too many redirects"}
@@ -124,7 +127,6 @@ class Web(Following):
             out.append(f"{n:,} skipped: {words.get(reason, reason)}")
         for reason, n in sorted(Counter(r for r in found.failed.values() if r not in PERMANENT).items()):
             out.append(f"{n:,} not reached: {reason}")
-        kept = sum(url in before for url in found.failed)
         if kept:
             out.append(f"{kept:,} of these keep the rows they had")
         if found.cut:
@@ -204,6 +206,11 @@ class Web(Following):
 
     def _place(self) -> str:
         return self.model_dump_json()
+
+
+def _is_over(url: str, found: Crawl) -> bool:
+    """Whether there is no such page any more, or none that may be read."""
+    return url in found.gone or url in found.skipped
 
 
 web = reader(Web)

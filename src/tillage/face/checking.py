@@ -45,7 +45,7 @@ def check(plan: PlanFile = None, as_json: AsJson = False) -> None:
 
 def _inputs(plan: Plan) -> dict[str, int]:
     """How many objects each source finds; raises InputMissing, or Denied where one is, with all that find none."""
-    from tillage.core.errors import Denied, InputMissing
+    from tillage.core.errors import Denied, InputMissing, TillageError
     from tillage.flow.following import Following
 
     found: dict[str, int] = {}
@@ -58,6 +58,9 @@ def _inputs(plan: Plan) -> dict[str, int]:
             except (InputMissing, Denied) as error:
                 missing.append(f"Table '{name}': {error}")
                 denied = denied or isinstance(error, Denied)
+            except TillageError as error:
+                error.at(f"Table '{name}'")
+                raise
     if missing:
         raise (Denied if denied else InputMissing)("\n".join(missing))
     return found

@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     SystemExit: 0
     """
     code = ended(list(sys.argv[1:] if arguments is None else arguments))
-    if arguments is None:
+    if arguments is None and code == 0:  # an error may hold what a library of its own counts as it ends
         gc.freeze()  # or Python, as it ends, would look through all that is there: a sixth of a short command
     sys.exit(code)
 

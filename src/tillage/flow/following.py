@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self
 
 import polars as pl
 
-from tillage.core.errors import ConfigurationError, InputMissing
+from tillage.core.errors import ConfigurationError, InputMissing, TillageError
 from tillage.core.step import Batch, Found, Source, State
 from tillage.flow.stages import Stage
 from tillage.store.catalog import load
@@ -97,7 +97,18 @@ def identified(source: Source | None, key: tuple[str, ...]) -> tuple[Source | No
 
 
 def look(source: Source, store: Store, stage: Stage, root: Path) -> Looked:
-    """What a source holds now, whatever its kind; raises ConfigurationError for a table that lacks the key it needs."""
+    """What a source holds now, whatever its kind; raises ConfigurationError for a table that lacks the key it needs.
+
+    Whatever goes wrong names the table: a database that several are read from says the same of all.
+    """
+    try:
+        return _looked(source, store, stage, root)
+    except TillageError as error:
+        error.at(f"Table '{stage.target}'")
+        raise
+
+
+def _looked(source: Source, store: Store, stage: Stage, root: Path) -> Looked:
     if not isinstance(source, Following):
         return Looked(source.scan(root))
     if source.needs_key() and stage.table is not None and not stage.table.key:

@@ -18,9 +18,11 @@ import polars as pl
 from tillage.core.errors import (
     BadData,
     ConfigurationError,
+    Denied,
     InputMissing,
     Problem,
     TillageError,
+    Unavailable,
     UnknownColumns,
     UnknownName,
     UsageError,
@@ -331,6 +333,10 @@ class Project:
             if stage.step is not None and stage.kind != "source" and stage.model is None:
                 error.at(stage.step.name())
             error.at(f"{'Model' if stage.target in self.plan.models else 'Table'} '{stage.target}'")
+            raise
+        except (InputMissing, Unavailable, Denied) as error:
+            if stage.kind == "source":
+                error.at(f"Table '{stage.target}'")
             raise
         outcome.touched[stage.target] = outcome.touched.get(stage.target, 0) + done.touched
         if stage.name in self.plan.tables:

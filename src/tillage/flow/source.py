@@ -32,7 +32,7 @@ from tillage.flow.progress import Listener, Progress, silent
 from tillage.flow.quarantine import PART as QUARANTINE
 from tillage.flow.quarantine import sealed
 from tillage.flow.stages import Stage
-from tillage.flow.survey import Known, Survey, held_objects, read_before, source_of, table_of
+from tillage.flow.survey import Known, Survey, held_objects, note_replaced, read_before, source_of, table_of
 from tillage.flow.tombstones import Tombstones
 from tillage.store.catalog import dump
 from tillage.store.digests import content_hashes
@@ -125,7 +125,7 @@ class SourceRun:
         for k in found.fresh:
             self._read(k)
         self.forgotten.refuse()
-        if self._mask():
+        if self._mask() | note_replaced(self.root, found.fresh):
             sources = self._source_statements()
         self._cut(final=True)
         self.numbered = len(self.written)

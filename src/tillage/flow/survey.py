@@ -5,8 +5,9 @@ An object whose stamp is unchanged is not opened; one with a new stamp and the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,26 @@ def survey(
     return Survey(live, list(unclaimed.values()), columns, retype, (*told, *looked.notes), waiting)
 
 
+def note_replaced(root: Path, objects: Iterable[Known]) -> bool:
+    """Whether a file is no longer what it was when it was surveyed: its rows may be of either, so the checksum of
+    neither stands for them, and the next run reads it again, though it be put back by then."""
+    replaced = [k for k in objects if _is_replaced(root, k)]
+    for k in replaced:
+        k.checksum = sha256(f"replaced\n{k.checksum}".encode()).hexdigest()
+    return bool(replaced)
+
+
+def _is_replaced(root: Path, k: Known) -> bool:
+    if "inode" not in k.stamp:
+        return False
+    try:
+        info = Path(root, k.path).stat()
+    except OSError:  # gone, which the next run sees; or in an archive
+        return False
+    now = {"size": info.st_size, "mtime_ns": info.st_mtime_ns, "ctime_ns": info.st_ctime_ns, "inode": info.st_ino}
+    return now != k.stamp
+
+
 def _moved(found: Found, old: Mapping[str, Known]) -> Known | None:
     """The file that a new name stands for, if it had another: a log that is rotated, and was written to before."""
     inode = found.stamp.get("inode")
@@ -173,6 +194,9 @@ def refuse_key(table: Table, columns: Mapping[str, str]) -> None:
         raise UnknownColumns("key", absent, columns, f"Mend 'key' of table '{table.name}', or the files.")
 
 
+_EMPTY = " If the table shall be empty, put a file there that holds the header alone ([] in JSON)."
+
+
 def _looked(source: Source, store: Store, stage: Stage, root: Path, held: int) -> Looked:
     """What the source holds now; where it finds nothing at all, more likely a slip than a wish, how to say that it is.
 
@@ -183,9 +207,9 @@ def _looked(source: Source, store: Store, stage: Stage, root: Path, held: int) -
     except InputMissing as error:
         if not held:
             raise
+        empty = "" if isinstance(source, Following) else _EMPTY
         raise InputMissing(
-            f"Table '{stage.target}': {error.message} What it was read from ({held:,}) is gone; its rows stay.",
-            fix=f"{error.fix} If the table shall be empty, put a file there that holds the header alone ([] in JSON).",
+            f"{error.message} What it was read from ({held:,}) is gone; its rows stay.", fix=f"{error.fix}{empty}"
         ) from error
 
 
