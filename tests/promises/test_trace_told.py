@@ -287,7 +287,7 @@ def test_files_are_written_whole(tell: Tell, tmp_path: Path) -> None:
         (("data/a.csv", "x"), 2, "counted from 0"),
         (("data/a.csv", 99), 66, "6 records were read"),
         (("data/a.csv", 0, "--version", 1), 2, "no --version"),
-        (("0" * 32,), 2, "`tillage trace notes "),
+        (("0" * 32,), 2, "`tillage trace TABLE "),
         (("words", "xyz"), 2, "32 hexadecimal digits"),
         (("words", "0" * 33), 2, "32 hexadecimal digits"),
         (("words", "1" * 32), 66, "tillage show words"),
