@@ -243,6 +243,10 @@ def test_a_purge_that_leaves_out_a_step_is_caught(
     with folder.open() as p:
         ahead = p.store.objects.put_frame("f" * 32, pl.DataFrame({ID: ids([1]), "text": [f"{TOKEN} ahead"]}))
         p.store.remember([("work of a run that was killed", vars(ahead))])
+        p.store.catalog.write(
+            "INSERT INTO meta VALUES (?, ?)", "of old", TOKEN * 20_000
+        )  # more pages than are used again
+        p.store.catalog.write("DELETE FROM meta WHERE key = ?", "of old")
         forget(p, "people", subject=[PERSON])
         found = scan(store_of(folder))
     assert bool(found) == (step is not None), found
