@@ -21,6 +21,7 @@ from tests.text import tiny_encoder
 from tillage.core.errors import BadData, UsageError
 from tillage.face.main import ended
 from tillage.face.rooms import project
+from tillage.learn.fine_tuned_classifier import FineTunedClassifierModel
 from tillage.media import encode_image
 
 pytestmark = pytest.mark.skipif(
@@ -109,6 +110,17 @@ def test_the_bar_is_what_tells_a_bar(bars: Any) -> None:
     assert best["rows"] == [4, 5]
     with pytest.raises(BadData, match="no picture"):
         bars.attributions(rows.with_columns(picture=pl.lit(b"none")))
+
+
+def test_the_class_that_is_explained_is_the_one_that_is_said(texts: Any) -> None:
+    """In eight bits texts near the edge may be answered otherwise than the weights in full would have it."""
+
+    class Rounded(FineTunedClassifierModel):
+        def scores(self, seen: Any) -> Any:
+            return -super().scores(seen)
+
+    rounded, rows = Rounded(state=texts.state), pl.DataFrame({"text": ["a big fever"]})
+    assert rounded.attributions(rows)["of"] == rounded.apply(rows)["prediction"][0] == "s"
 
 
 def test_words_add_up_and_the_one_that_decides_adds_most(texts: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,19 @@ def test_bad_trials_end_early_and_the_first_is_what_stood() -> None:
     assert sum(t["folds"] for t in told["trials"]) == len(asked) < 120
     assert 1 < chosen["x"] < 9
     assert search(Tune(trials=30, seed=4), {"x": Range(1e-3, 1e3)}, {"x": 500.0}, losses)[1] != told
+
+
+def test_a_loss_that_is_no_number_is_the_worst(capfd: pytest.CaptureFixture[str]) -> None:
+    for bad in (0, 1):
+        left = [float("nan") if n == bad else 3.0 - n for n in range(3)]
+
+        def losses(_: dict[str, Any], left: list[float] = left) -> Iterator[float]:
+            yield left.pop(0)
+
+        chosen, told = search(Tune(trials=3), {"x": Range(0.1, 10)}, {"x": 1.0}, losses)
+        assert chosen == told["trials"][2]["parameters"]
+        assert told["loss"] == 1.0
+    assert capfd.readouterr().err == ""
 
 
 def test_it_mends_a_bad_start() -> None:

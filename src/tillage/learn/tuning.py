@@ -9,6 +9,7 @@ Sources: Akiba et al., Optuna, KDD 2019; Bergstra et al., Algorithms for hyper-p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -75,7 +76,7 @@ def search(
             if trial.should_prune():
                 record["pruned"] = True
                 raise optuna.TrialPruned
-        return float(record["loss"]) if found else 0.0
+        return _worth(record)
 
     optuna.logging.disable_default_handler()
     study = optuna.create_study(
@@ -85,9 +86,15 @@ def search(
     study.enqueue_trial(dict(first))
     study.optimize(tried, n_trials=tune.trials)
     whole = [trial for trial in trials if not trial["pruned"]]
-    best = min(whole, key=lambda trial: trial["loss"] if trial["loss"] is not None else 0.0)  # of equals the first
+    best = min(whole, key=_worth)  # of equals the first
     told = {"chosen": best["parameters"], "loss": best["loss"], "first": trials[0]["loss"], "trials": trials}
     return dict(best["parameters"]), told
+
+
+def _worth(trial: Mapping[str, Any]) -> float:
+    """The loss that a trial is compared by: without a fold all are equal, and what is no number is the worst."""
+    loss = 0.0 if trial["loss"] is None else float(trial["loss"])
+    return math.inf if math.isnan(loss) else loss
 
 
 def _holding(values: Range | tuple[str, ...], first: Any) -> Range | tuple[str, ...]:
