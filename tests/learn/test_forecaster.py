@@ -215,15 +215,17 @@ def test_known_columns_that_say_nothing_are_left_out() -> None:
     assert more.apply(later)["prediction"].equals(bare.apply(later)["prediction"])
 
 
-PLAN = """\
+TABLES = """\
 project: traffic
 tables:
   hours: {collect: {files: "data/*.csv"}, key: at}
   past: {from: hours, steps: [{filter: "at < '2024-02-01'"}]}
   later: {from: hours, steps: [{filter: "at >= '2024-02-01'"}]}
 models:
-  flow: {learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 24, trees: 100,
-    evaluate: {linear: false}}
+"""
+PLAN = f"""{TABLES}\
+  flow: {{learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 24, trees: 100,
+    evaluate: {{linear: false}}}}
 """
 
 
@@ -239,16 +241,10 @@ def test_in_a_plan(tmp_path: Path) -> None:
     assert (told["test"], told["warnings"], told["forecast"]["season"]) == (1000 - 31 * 24, [], 168)
 
 
-SEVERAL = """\
-project: traffic
-tables:
-  hours: {collect: {files: "data/*.csv"}, key: at}
-  past: {from: hours, steps: [{filter: "at < '2024-02-01'"}]}
-  later: {from: hours, steps: [{filter: "at >= '2024-02-01'"}]}
-models:
-  near: {learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 1, trees: 40, known: [event],
-    evaluate: {folds: 3, robustness: true}}
-  far: {learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 48, trees: 40}
+SEVERAL = f"""{TABLES}\
+  near: {{learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 1, trees: 40, known: [event],
+    evaluate: {{folds: 3, robustness: true}}}}
+  far: {{learn: forecaster, from: past, test_from: later, time: at, target: y, horizon: 48, trees: 40}}
 """
 
 
