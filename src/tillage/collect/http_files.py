@@ -27,7 +27,6 @@ from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 from tillage.core.errors import Denied, InputMissing, TillageError, Unavailable
 from tillage.guard.hosts import Network, inside, may_reach
 
-SCHEMES = ("http", "https")
 SECONDS = 3600
 """How long one file may take, connection and all."""
 

@@ -27,13 +27,15 @@ from urllib.parse import urlsplit
 from weakref import finalize
 
 from tillage.collect.content import Content
-from tillage.collect.http_files import SCHEMES, checked_http, fetch, found, http_settings, looked
 from tillage.core.errors import Denied, InputMissing, TillageError, Unavailable
 from tillage.core.step import Found
 from tillage.guard.hosts import networks, resolved
 
 ROOM = 1 << 30
 """Bytes of fetched files that are kept until they are read."""
+
+SCHEMES = ("http", "https")
+"""Those of the web. What reaches them is imported when an address wants it: asyncio is a fiftieth of a short run."""
 
 HOSTS = ("ftp", "sftp", "ssh", "smb", "webhdfs")
 """Schemes, beside those of the web, whose addresses name a host to connect to."""
@@ -68,6 +70,8 @@ def checked(address: str) -> str:
     if "::" in address or scheme in _LAYERS:
         raise ValueError("file systems are not stacked here: name the files where they are")
     if scheme in SCHEMES:
+        from tillage.collect.http_files import checked_http
+
         checked_http(address)
         return address
     if urlsplit(address).password is not None:
@@ -126,6 +130,8 @@ class Elsewhere:
         return listed
 
     def _find_http(self, system: Any, pattern: str) -> list[Found]:
+        from tillage.collect.http_files import found, looked
+
         addresses = found(system, pattern)
         for address in addresses:
             self._drop(address)
@@ -182,7 +188,7 @@ class Elsewhere:
         handle, name = tempfile.mkstemp(dir=self._folder)
         try:
             with open(handle, "wb") as out:  # noqa: PTH123 - a handle, not a path
-                stated = fetch(system, path, out) if address.startswith(_WEB) else _copy(system, path, out)
+                stated = self._write(address, system, path, out)
             with Path(name).open("rb") as file:
                 made, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
             if isinstance(stated, int) and stated != size:
@@ -191,6 +197,14 @@ class Elsewhere:
             Path(name).unlink(missing_ok=True)
             raise
         return _Copy(Path(name), made, size)
+
+    def _write(self, address: str, system: Any, path: str, out: IO[bytes]) -> object:
+        """Write a file of elsewhere; returns its size, where its server said it."""
+        if not address.startswith(_WEB):
+            return _copy(system, path, out)
+        from tillage.collect.http_files import fetch
+
+        return fetch(system, path, out)
 
     def _make_room(self, newest: str) -> None:
         total = sum(copy.size for copy in self._copies.values())
@@ -217,6 +231,8 @@ class Elsewhere:
         key = (parts.scheme, parts.netloc)
         if key not in self._systems and parts.scheme in SCHEMES:
             from fsspec import filesystem
+
+            from tillage.collect.http_files import http_settings
 
             self._systems[key] = filesystem(parts.scheme, **http_settings(networks(self.trust.networks)))
         if key not in self._systems and parts.scheme in HOSTS:

@@ -12,16 +12,18 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
 from tillage.core.errors import ConfigurationError, Problem, UnknownName
 from tillage.core.step import Fitted, Fold, Map, Source, Step, Whole, snake_case
 from tillage.flow.parameters import explain, nearest, spelling
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "tillage.steps"
 """The entry point group in which an installed package names its steps."""
@@ -108,7 +110,7 @@ class Registry:
         for room in rooms:
             for name in (n for n in room.__all__ if n[0].isupper()):
                 shelf.put(room.__name__.rpartition(".")[2], snake_case(name), partial(getattr, room, name))
-        return cls(shelf, (lambda: entry_points(group=GROUP)) if plugins else (lambda: ()), root)
+        return cls(shelf, _installed if plugins else (lambda: ()), root)
 
     @cached_property
     def _plugins(self) -> dict[str, EntryPoint]:
@@ -288,6 +290,13 @@ class Registry:
                 f"The plug-in '{point.name}' ({point.value}) could not be loaded: {_said(error)}."
             ) from error
         return _checked(cls, point.value)
+
+
+def _installed() -> Iterable[EntryPoint]:
+    """What installed packages name as steps; the library reads the parser of mail, so it is imported when asked."""
+    from importlib.metadata import entry_points
+
+    return entry_points(group=GROUP)
 
 
 def load_own(root: Path | None, dotted: str) -> type[Step]:

@@ -45,7 +45,6 @@ from tillage.flow.foreseen import (
     unscorable,
 )
 from tillage.flow.keyed import run_gate, run_group, run_whole
-from tillage.flow.learning import run_learn
 from tillage.flow.maps import run_maps
 from tillage.flow.mending import let_go, mark_lost, missing
 from tillage.flow.pins import fingerprint_with_pins, refuse_missing
@@ -407,6 +406,8 @@ class Project:
         elif stage.kind == "result":
             draft, touched = run_result(store, stage, fingerprint, self.registry, self.engine, listen, refit=refit)
         else:
+            from tillage.flow.learning import run_learn  # with all that evaluates, which other runs need not load
+
             registry, engine = self.registry, self.engine
             draft, touched = run_learn(store, stage, self.plan, fingerprint, registry, engine, listen, refit)
         return Reading(draft, touched, run=located)

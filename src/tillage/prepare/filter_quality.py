@@ -289,7 +289,7 @@ def _listed_words(texts: pl.Series, asked: Which, listed: tuple[str, ...], least
         stream = texts.__arrow_c_stream__()
         native.listed_words(stream, asked, table, wanted, b"".join(signs), starts, len(whole), least, found)
 
-    properties().read_by(work)
+    properties().read_by(work, texts)
     others = [word for word in words if word not in whole and word not in anywhere]
     unsure = asked & (found < least)
     if others and unsure.any():

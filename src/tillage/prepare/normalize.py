@@ -203,7 +203,7 @@ def _by_table(
         stream = text.__arrow_c_stream__()
         made[0] = handed(text.name, native.rewritten_texts(stream, table, wanted, spaces, lower, became))
 
-    actions(*rules).read_by(work)
+    actions(*rules).read_by(work, text)
     rewritten, left = (np.flatnonzero(became == n) for n in (1, 2))
     if not len(rewritten) and not len(left):
         return text

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
@@ -42,7 +43,7 @@ _UNSETTLED = {"Mn", "Mc", "Me", "Cn", "Cs"}
 """Marks, which the normal form moves and joins, and what this Python's Unicode does not know."""
 _COMPOSING = ((0x1100, 0x1200), (0xA960, 0xA980), (0xD7B0, 0xD800), (0x16D40, 0x16D80))
 """Blocks with letters that may join with one before: Hangul, Kirat Rai."""
-_SIGNS = tuple(chr(code) for code in (*range(0x3001), 0xFEFF, *range(0xFF01, 0xFF5F)))
+_SIGNS = "".join(chr(code) for code in (*range(0x3001), 0xFEFF, *range(0xFF01, 0xFF5F)))
 """All that may have an action of its own."""
 
 
@@ -60,7 +61,8 @@ def actions(
 
     def page(first: int) -> Bits:
         signs = [chr(code) for code in range(first, first + PAGE)]
-        settled = [unicodedata.category(s) not in _UNSETTLED and unicodedata.is_normalized(form, s) for s in signs]
+        kinds, normal = map(unicodedata.category, signs), map(unicodedata.is_normalized, repeat(form), signs)
+        settled = [fine and kind not in _UNSETTLED for kind, fine in zip(kinds, normal, strict=True)]
         made = np.where(settled, np.uint8(KEEP), np.uint8(LEAVE))
         for begin, end in _COMPOSING:
             made[max(begin - first, 0) : max(end - first, 0)] = LEAVE
@@ -96,7 +98,7 @@ def _own(
             found[ord(sign)] = DOTS
     out = (INVISIBLE if zero_width else "") + (CONTROL if control else "")
     if out:
-        found |= {ord(sign): DROP for sign in _SIGNS if re.match(f"[{out}]", sign)}
+        found |= {ord(sign): DROP for sign in re.findall(f"[{out}]", _SIGNS)}
     if zero_width:
         found |= {ord(sign): LEAVE for sign in JOINERS}
     return found

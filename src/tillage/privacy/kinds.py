@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Literal, TypeAlias
 
@@ -132,15 +133,20 @@ def any_of(words: str, before: str = "") -> Callable[[str], bool]:
         bare = word.removeprefix(r"\b")
         barred = rf"(?<![{re.escape(before)}]{bare[0]})" if before else ""
         parts.append(bare[0] + barred + (rf"(?<!\w{bare[0]})" if bare != word else "") + bare[1:])
-    fast = re.compile("|".join(parts)).search
-    slow = re.compile("|".join(parts), re.IGNORECASE).search
+    pattern = "|".join(parts)
 
     def found(text: str) -> bool:
         if text.isascii() or not _OTHER_CASES.search(text):
-            return fast(text.lower()) is not None
-        return slow(text) is not None
+            return _searched(pattern, re.NOFLAG)(text.lower()) is not None
+        return _searched(pattern, re.IGNORECASE)(text) is not None
 
     return found
+
+
+@cache
+def _searched(pattern: str, flags: re.RegexFlag) -> Callable[[str], re.Match[str] | None]:
+    """The search for a pattern, compiled when it is first asked for: what no text comes near costs no start."""
+    return re.compile(pattern, flags).search
 
 
 _OTHER_CASES = re.compile("[\u0130\u0131\u017f]")

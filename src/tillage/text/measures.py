@@ -138,7 +138,7 @@ def counts(texts: pl.Series) -> dict[str, npt.NDArray[np.int64]]:
     def work(table: Bits, wanted: Bits) -> None:
         native.text_counts(column.__arrow_c_stream__(), table, wanted, bullets, endings, out)
 
-    properties().read_by(work)
+    properties().read_by(work, column)
     return dict(zip(COUNTS, np.ascontiguousarray(out.T), strict=True))
 
 

@@ -80,7 +80,7 @@ def _told(texts: pl.Series) -> npt.NDArray[np.int64]:
     def work(table: Bits, wanted: Bits) -> None:
         native.said_again(texts.__arrow_c_stream__(), table, wanted, out)
 
-    properties().read_by(work)
+    properties().read_by(work, texts)
     return out
 
 
@@ -111,7 +111,7 @@ def ngrams_over(
     def work(table: Bits, wanted: Bits) -> None:
         native.ngrams_over(texts.__arrow_c_stream__(), among, table, wanted, *limits, out)
 
-    properties().read_by(work)
+    properties().read_by(work, texts)
     return out[:, 0].copy(), out[:, 1].copy()
 
 

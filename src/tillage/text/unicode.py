@@ -35,6 +35,10 @@ _LAST = 0x323B0
 _HAN = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
 PAGE = 0x1000
 """Code points of a table that are made at once."""
+FIRST = 256
+"""Texts that tell which pages are made beforehand, by as many of their characters as a page has."""
+USUAL = (0x0, 0x2, 0xF)
+"""Pages that are met sooner or later: letters, dashes and quotation marks, full width."""
 _TAGS = 0xE0000
 _UNKNOWN = 0x80
 """Stands in the table for what has not been asked for."""
@@ -63,11 +67,10 @@ class Block:
 def _properties_from(first: int) -> Bits:
     """The properties of a page of code points."""
     table = np.full(PAGE, WORD, dtype=np.uint8)
-    for code in range(first, min(first + PAGE, _LAST)):
-        sign = chr(code)
-        space = SPACE if sign.isspace() else 0
-        word = 0 if space or unicodedata.category(sign) in _NO_WORD else WORD
-        table[code - first] = space | word | (LETTER if sign.isalpha() else 0)
+    signs = [chr(code) for code in range(first, min(first + PAGE, _LAST))]
+    space, letter = (np.fromiter(map(told, signs), np.bool_, len(signs)) for told in (str.isspace, str.isalpha))
+    mute = np.fromiter((kind in _NO_WORD for kind in map(unicodedata.category, signs)), np.bool_, len(signs))
+    table[: len(signs)] = space * SPACE | ~(space | mute) * WORD | letter * LETTER
     for begin, last in _HAN:
         table[max(begin - first, 0) : max(last + 1 - first, 0)] |= HAN
     if first == _TAGS:
@@ -85,6 +88,7 @@ class Table:
 
     def __init__(self, page: Callable[[int], Bits]) -> None:
         self._page = page
+        self._new = True
         self._made = np.full(0x110000, _UNKNOWN, dtype=np.uint8)
 
     def of(self, codes: npt.NDArray[np.uint32]) -> Bits:
@@ -95,17 +99,23 @@ class Table:
             bits = self._made[codes]
         return bits
 
-    def read_by(self, work: Callable[[Bits, Bits], None]) -> None:
-        """Let compiled `work` read the table; it marks the pages it misses, and is done again when they are made.
+    def read_by(self, work: Callable[[Bits, Bits], None], texts: pl.Series) -> None:
+        """Let compiled `work` read the table for these texts; it marks the pages it misses, and is done again when they
+        are made. What the first texts want is made beforehand, as a second round is dear.
 
         >>> table, seen = Table(lambda first: np.full(PAGE, 7, dtype=np.uint8)), []
         >>> def work(table: Bits, wanted: Bits) -> None:
         ...     seen.append(int(table[0x53D1]))
         ...     wanted[5] = table[0x53D1] == 0x80
-        >>> table.read_by(work)
+        >>> table.read_by(work, pl.Series(["a"]))
+        >>> table.read_by(work, pl.Series(["\u53d1"]))
         >>> seen
-        [128, 7]
+        [128, 7, 7]
         """
+        if self._new:
+            self._new = False
+            signs = set("".join(texts.head(FIRST).str.head(PAGE).drop_nulls()))
+            self._make(np.array(sorted({*USUAL, *(ord(sign) // PAGE for sign in signs)})))
         wanted = np.zeros(len(self._made) // PAGE, dtype=np.uint8)
         work(self._made, wanted)
         if wanted.any():
