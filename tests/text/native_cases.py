@@ -86,6 +86,23 @@ def buckets(chance: np.random.Generator) -> None:
     np.testing.assert_array_equal(here, there)
 
 
+def text_buckets(chance: np.random.Generator) -> None:
+    """`text.minhash.buckets` of texts of which few have a long token, some are none, and one may be long."""
+    from tillage.text import minhash
+
+    words = chance.choice(["a", "of", "seven", "sixteen letters", "\u53d1\u70e7", "\u0416" * 5, ""], 40)
+    made: list[str | None] = [" ".join(words[: int(n)]) for n in chance.integers(0, 40, int(chance.integers(1, 30)))]
+    for n in chance.integers(0, len(made), 3).tolist():
+        made[n] = [None, f"{made[n]} {'w' * int(chance.integers(60, 70))} end", "b " * int(chance.integers(0, 5000))][
+            n % 3
+        ]
+    some = pieces(chance, pl.Series("text", made, dtype=pl.String))
+    bands = minhash.Bands(int(chance.integers(1, 12)), int(chance.integers(1, 5)))
+    cut = import_module("tillage.text.shingles")
+    here = minhash.buckets(some, bands)
+    np.testing.assert_array_equal(here, twin(cut, lambda: twin(minhash, lambda: minhash.buckets(some, bands))))
+
+
 def signatures(chance: np.random.Generator) -> None:
     """`text.minhash.signatures`."""
     from tillage.text import minhash

@@ -185,6 +185,16 @@ def test_shingles_and_buckets_of_other_lengths_are_refused() -> None:
         compiled.buckets(tokens, bounds, five, five, four[:2], four, two, two, two)
     with pytest.raises(ValueError, match="out has 24 bytes, not 2 items of 8"):
         compiled.buckets(tokens, bounds, five, five, four, four, two, two, out)
+    texts, far = pl.Series(["a", "w" * 65]), np.ones(2, dtype=np.uint8)
+    compiled.text_buckets(texts.__arrow_c_stream__(), five, five, four, four, two, two, far, np.ones(4, np.uint64))
+    assert far.tolist() == [0, 1]
+    for short, many, told in ((far, 3, "out has 24 bytes"), (far[:1], 4, "far has 1 bytes, not 2 items of 1")):
+        with pytest.raises(ValueError, match=told):
+            compiled.text_buckets(
+                texts.__arrow_c_stream__(), five, five, four, four, two, two, short, np.ones(many, np.uint64)
+            )
+    with pytest.raises(ValueError, match="holds no column of texts"):
+        compiled.text_buckets(pl.Series([1]).__arrow_c_stream__(), five, five, four, four, two, two, far, out)
 
 
 @pytest.mark.skipif(compiled is None, reason="there is no compiler here")

@@ -46,6 +46,17 @@ def buckets(
     seeds: NDArray[uint64],
     out: NDArray[uint64],
 ) -> None: ...
+def text_buckets(
+    texts: object,
+    places: NDArray[uint64],
+    fewer: NDArray[uint64],
+    factors: NDArray[uint32],
+    terms: NDArray[uint32],
+    columns: NDArray[uint64],
+    seeds: NDArray[uint64],
+    far: NDArray[uint8],
+    out: NDArray[uint64],
+) -> None: ...
 def text_counts(
     texts: object,
     table: NDArray[uint8],

@@ -99,16 +99,17 @@ def buckets(texts: pl.Series, bands: Bands, *, lowered: bool = False) -> Words:
     ((3, 9), True, False)
     """
     if compiled is not None:
-        permuted = _permutations(bands.bands * bands.rows)
-        mixes, out = (
-            (constants(bands.rows, 0x72), constants(bands.bands, 0x6E)),
-            np.empty((len(texts), bands.bands), np.uint64),
-        )
-        at = 0
-        for block in blocks(texts):
-            found = tokens(block if lowered else block.str.to_lowercase())
-            compiled.buckets(*found, PLACES, FEWER, *permuted, *mixes, out[at : at + len(block)])
-            at += len(block)
+        mixes = constants(bands.rows, 0x72), constants(bands.bands, 0x6E)
+        by = (PLACES, FEWER, *_permutations(bands.bands * bands.rows), *mixes)
+        out = np.empty((len(texts), bands.bands), dtype=np.uint64)
+        far = np.empty(len(texts), dtype=np.uint8)
+        lower = texts if lowered else texts.str.to_lowercase()
+        compiled.text_buckets(lower.__arrow_c_stream__(), *by, far, out)
+        rows = np.flatnonzero(far)
+        for block in blocks(lower.gather(rows)) if len(rows) else ():
+            some = np.empty((len(block), bands.bands), dtype=np.uint64)
+            compiled.buckets(*tokens(block), *by, some)
+            out[rows[: len(block)]], rows = some, rows[len(block) :]
         return out
     wide = ~is_ascii(texts)
     if wide.all() or not wide.any():

@@ -1,6 +1,8 @@
 /* MinHash signatures and their buckets; the twins are `text.minhash.signatures` and `buckets`. */
-#include "arrays.h"
-#include "hashes.h"
+#include "tokens.h"
+#include "views.h"
+
+#include <stdlib.h>
 
 #define TOGETHER 4 /* permutations of one walk over the words, so that each is loaded once for all of them */
 
@@ -76,49 +78,122 @@ static PyObject *signatures(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* How texts become buckets: the constants of `text.minhash`, and room for the words of a text and its signature. */
+struct bands {
+    const uint64_t *places, *fewer, *columns, *seeds;
+    const uint32_t *factors, *terms;
+    Py_ssize_t rows, bands;
+    uint32_t *words, *signature;
+};
+
+/* The buckets of a text of these tokens. */
+static void put_buckets(const uint64_t *token, int64_t tokens, const struct bands *by, uint64_t *bucket)
+{
+    int64_t many = shingles_of(tokens);
+    for (int64_t n = 0; n < many; n++)
+        by->words[n] = (uint32_t)(shingle(token, tokens, n, by->places, by->fewer) >> 32);
+    least(by->words, many, by->factors, by->terms, by->bands * by->rows, by->signature);
+    for (Py_ssize_t b = 0; b < by->bands; b++) {
+        uint64_t sum = by->seeds[b];
+        for (Py_ssize_t r = 0; r < by->rows; r++)
+            sum += by->signature[b * by->rows + r] * by->columns[r];
+        bucket[b] = mixed(sum) >> 1;
+    }
+}
+
+enum { PLACES, FEWER, FACTORS, TERMS, COLUMNS, SEEDS, CONSTANTS };
+
+/* The constants of these arrays, with room for a text of so many tokens at most; 0 with an error set. */
+static int opened(struct bands *by, const Py_buffer *given, int64_t most)
+{
+    Py_ssize_t rows = given[COLUMNS].len / 8, bands = given[SEEDS].len / 8;
+    *by = (struct bands){given[PLACES].buf,  given[FEWER].buf, given[COLUMNS].buf, given[SEEDS].buf,
+                         given[FACTORS].buf, given[TERMS].buf, rows,               bands};
+    if (!holds(given + PLACES, "places", SIZE, 8) || !holds(given + FEWER, "fewer", SIZE, 8) ||
+        !holds(given + COLUMNS, "columns", rows, 8) || !holds(given + SEEDS, "seeds", bands, 8) ||
+        !holds(given + FACTORS, "factors", bands * rows, 4) || !holds(given + TERMS, "terms", bands * rows, 4))
+        return 0;
+    by->words = room(shingles_of(most), bands * rows);
+    by->signature = by->words ? by->words + shingles_of(most) : NULL;
+    return by->words != NULL;
+}
+
 /* buckets(tokens u64[n], bounds i64[texts + 1], places u64[5], fewer u64[5], factors u32[bands * rows], terms the same,
  *         columns u64[rows], seeds u64[bands], out u64[texts][bands]) */
 static PyObject *buckets(PyObject *self, PyObject *args)
 {
-    Py_buffer tokens, bounds, places, fewer, factors, terms, columns, seeds, out;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*w*", &tokens, &bounds, &places, &fewer, &factors, &terms, &columns,
-                          &seeds, &out))
+    Py_buffer tokens, bounds, out, g[CONSTANTS];
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*w*", &tokens, &bounds, g, g + 1, g + 2, g + 3, g + 4, g + 5, &out))
         return NULL;
-    Py_ssize_t texts = bounds.len / 8 - 1, rows = columns.len / 8, bands = seeds.len / 8;
-    int right = ascends(&bounds, "bounds", tokens.len / 8) && holds(&places, "places", SIZE, 8) &&
-                holds(&fewer, "fewer", SIZE, 8) && holds(&columns, "columns", rows, 8) &&
-                holds(&seeds, "seeds", bands, 8) && holds(&factors, "factors", bands * rows, 4) &&
-                holds(&terms, "terms", bands * rows, 4) && holds(&out, "out", texts * bands, 8);
+    struct bands by = {0};
+    Py_ssize_t texts = bounds.len / 8 - 1;
     const int64_t *from = bounds.buf;
+    int right = ascends(&bounds, "bounds", tokens.len / 8);
     int64_t most = 0;
     for (Py_ssize_t i = 0; i < texts && right; i++)
         most = from[i + 1] - from[i] > most ? from[i + 1] - from[i] : most;
-    uint32_t *words = right ? room(shingles_of(most), bands * rows) : NULL;
-    if (words != NULL) {
-        const uint64_t *token = tokens.buf, *place = places.buf, *few = fewer.buf, *column = columns.buf;
-        const uint64_t *seed = seeds.buf;
+    right = right && opened(&by, g, most) && holds(&out, "out", texts * by.bands, 8);
+    if (right) {
+        const uint64_t *token = tokens.buf;
         uint64_t *bucket = out.buf;
-        uint32_t *signature = words + shingles_of(most);
         Py_BEGIN_ALLOW_THREADS;
-        for (Py_ssize_t i = 0; i < texts; i++) {
-            int64_t own = from[i + 1] - from[i], many = shingles_of(own);
-            for (int64_t n = 0; n < many; n++)
-                words[n] = (uint32_t)(shingle(token + from[i], own, n, place, few) >> 32);
-            least(words, many, factors.buf, terms.buf, bands * rows, signature);
-            for (Py_ssize_t b = 0; b < bands; b++) {
-                uint64_t sum = seed[b];
-                for (Py_ssize_t r = 0; r < rows; r++)
-                    sum += signature[b * rows + r] * column[r];
-                bucket[i * bands + b] = mixed(sum) >> 1;
-            }
+        for (Py_ssize_t i = 0; i < texts; i++)
+            put_buckets(token + from[i], from[i + 1] - from[i], &by, bucket + i * by.bands);
+        Py_END_ALLOW_THREADS;
+    }
+    PyMem_Free(by.words);
+    PyBuffer_Release(&tokens), PyBuffer_Release(&bounds), PyBuffer_Release(&out);
+    for (int i = 0; i < CONSTANTS; i++)
+        PyBuffer_Release(g + i);
+    if (!right)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* text_buckets(texts, places, fewer, factors, terms, columns, seeds as above, far u8[texts], out u64[texts][bands])
+ *
+ * The buckets of a column of texts in lower case, text by text, so that nothing but they is written to memory. `far`
+ * says of which texts it makes none: those with a token longer than FAR. */
+static PyObject *text_buckets(PyObject *self, PyObject *args)
+{
+    PyObject *capsule;
+    Py_buffer far, out, g[CONSTANTS];
+    if (!PyArg_ParseTuple(args, "Oy*y*y*y*y*y*w*w*", &capsule, g, g + 1, g + 2, g + 3, g + 4, g + 5, &far, &out))
+        return NULL;
+    struct column column;
+    struct bands by = {0};
+    int64_t longest = 0;
+    int right = column_opened(capsule, &column);
+    for (Py_ssize_t i = 0; i < column.length && right; i++)
+        longest = column.texts[i].end - column.texts[i].at > longest ? column.texts[i].end - column.texts[i].at : longest;
+    int64_t most = longest / 2 + 1; /* two tokens have a space or a Han between them */
+    right = right && opened(&by, g, most) && holds(&far, "far", column.length, 1) &&
+            holds(&out, "out", column.length * by.bands, 8);
+    uint8_t *text = right ? PyMem_Malloc((size_t)longest + PAD) : NULL;
+    uint64_t *token = text ? PyMem_Malloc((size_t)most * sizeof *token) : NULL;
+    if (token) {
+        uint8_t *is_far = far.buf;
+        uint64_t *bucket = out.buf;
+        Py_BEGIN_ALLOW_THREADS;
+        for (Py_ssize_t i = 0; i < column.length; i++) {
+            int64_t size = column.texts[i].end - column.texts[i].at;
+            struct far none = {NULL, 0, 0};
+            memcpy(text, column.texts[i].at, (size_t)size);
+            memset(text + size, 0, PAD);
+            int64_t found = tokens_of(text, 0, size, token, 0, most, &none);
+            is_far[i] = found < 0;
+            if (found >= 0)
+                put_buckets(token, found, &by, bucket + i * by.bands);
         }
         Py_END_ALLOW_THREADS;
-        PyMem_Free(words);
-    }
-    PyBuffer_Release(&tokens), PyBuffer_Release(&bounds), PyBuffer_Release(&places), PyBuffer_Release(&fewer);
-    PyBuffer_Release(&factors), PyBuffer_Release(&terms), PyBuffer_Release(&columns), PyBuffer_Release(&seeds);
-    PyBuffer_Release(&out);
-    if (words == NULL)
+    } else if (right)
+        PyErr_NoMemory();
+    PyMem_Free(by.words), PyMem_Free(text), PyMem_Free(token);
+    column_closed(&column);
+    PyBuffer_Release(&far), PyBuffer_Release(&out);
+    for (int i = 0; i < CONSTANTS; i++)
+        PyBuffer_Release(g + i);
+    if (!token)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -126,4 +201,5 @@ static PyObject *buckets(PyObject *self, PyObject *args)
 PyMethodDef minhash_methods[] = {
     {"signatures", signatures, METH_VARARGS, "The least of each permutation over the hashes of each text."},
     {"buckets", buckets, METH_VARARGS, "The buckets of each text, of the hashes of its tokens."},
+    {"text_buckets", text_buckets, METH_VARARGS, "The buckets of each text of a column."},
     {NULL, NULL, 0, NULL}};
