@@ -44,7 +44,8 @@ _EXTENSION_SIGN = re.compile("[xX转e分]")
 
 def _count(said: str) -> int:
     """Digits, those of an extension apart."""
-    return sum(map(str.isdigit, _EXTENSION_SIGN.split(said, 1)[0]))
+    extension = _EXTENSION_SIGN.search(said)
+    return sum(map(str.isdigit, said[: extension.start()] if extension else said))
 
 
 def _against(text: str, start: int) -> bool:
@@ -62,10 +63,10 @@ def _international(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 def _grouped(text: str, start: int, end: int) -> tuple[int, int] | None:
     """Groups of digits that may be anything, with a word about them."""
-    if not (_ABOUT(text, start, end) or _LABEL_AFTER.match(text, end)):
-        return None
     said = text[start:end]
     if not 7 <= _count(said) <= 14 or _DATE.match(said) or said.count(".") == 3 == said.count(" "):
+        return None  # asked first: tables of numbers are nearly all that has such groups
+    if not (_ABOUT(text, start, end) or _LABEL_AFTER.match(text, end)):
         return None
     return None if _against(text, start) else (start, end)
 
