@@ -118,7 +118,7 @@ class MySql(Database):
                     (schema[0] if schema else self._address.database, name),
                 )
             if not found:
-                raise no_table(self._address.shown, f"There is no table '{table}'.")
+                raise no_table(self._address.shown, f"No table or view has the name '{table}'.")
             return [
                 self._declared(str(n), _str(kind).lower(), _str(full).lower(), digits)
                 for n, kind, full, digits in found
