@@ -47,6 +47,8 @@ SPACED = (
     "born 5th of May, 1990", "born 30th March 2001", "credit card 3519833257665853", "tel 400-810-8888",
     "call 4008108888",
     "phone 5403926876Ext. 7", "phone: 5403926876x12", "tel 6685472", "call (1234) 56 78 90 12",
+    "call 30 8526962 30 470178", "call 1234 5678 9012 345x12", "tel 12345 12345678-12", "tel 1234 5678-90123 4567",
+    "tel 12 34 56 78 90 12 34 56", "tel (12) 34.56.78.9 012345678", "tel 123 45678901.2345 6",
     "银行卡号 9558820200011234566", "11111111111111111111g4hiWR", "DEYXukfUqvoaHjCzzRHSATnGdvUzsCDNrh",
     "ltc1qw508d6qejxtdg4y5r3zarvary0c5xw7kgmn4n9", "token 0x52908400098527886E0F7030069857D2E4169EE7",
 )  # fmt: skip

@@ -70,7 +70,7 @@ static int64_t american(const struct text *t, int64_t i)
                : 0;
 }
 
-/* Seven digits at least, in groups of two to eight. */
+/* Seven digits at least, in groups of two to eight; more than fourteen are none, where they cannot be taken for fewer. */
 static int64_t groups(const struct text *t, int64_t i)
 {
     int bracket = at(t, i) == '(';
@@ -79,17 +79,17 @@ static int64_t groups(const struct text *t, int64_t i)
     if (size < 2 || size > 5 || (bracket && at(t, end) != ')'))
         return 0;
     i = end + bracket;
-    for (int group = 0; group < 5 && many < 7; group++, i = end) {
+    for (int group = 0; group < 5; group++, i = end) {
         if (is_separator(at(t, i)))
             i++;
         else if (!bracket || group)
             break;
-        end = past_digits(t, i), size = end - i;
-        if (size < 2 || size > 8)
+        int64_t next = past_digits(t, i);
+        if (next - i < 2 || next - i > 8)
             break;
-        many += size;
+        many += next - i, end = next;
     }
-    return many >= 7 ? GROUPS : 0;
+    return many >= 7 && !(many > 14 && ends(t, end, ".,/-")) ? GROUPS : 0;
 }
 
 /* 400-810-8888, and seven to twelve digits by themselves, perhaps with an extension. */
