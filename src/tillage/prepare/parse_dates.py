@@ -17,7 +17,7 @@ from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import leave
 from tillage.core.step import Map
-from tillage.prepare.columns import require
+from tillage.prepare.columns import remedy, require
 from tillage.prepare.time_zone import Ambiguous, TimeZone, in_zone
 from tillage.text.unicode import is_ascii
 
@@ -100,7 +100,11 @@ class ParseDates(Map):
         wrong = [c for c in self.columns if not _can_be_read(rows.schema[c])]
         if wrong:
             raise ConfigurationError(
-                Problem(f"Column '{c}' holds {rows.schema[c]}, and parse_dates needs text.") for c in wrong
+                Problem(
+                    f"Column '{c}' holds {rows.schema[c]}, and parse_dates needs text. "
+                    f"{remedy(c, rows.schema[c], 'text')}"
+                )
+                for c in wrong
             )
         narrow = rows.with_columns(_in_half_width(rows[c]) for c in self.columns)
         made = narrow.select(self.parsed(c, rows.schema[c]).alias(c) for c in self.columns)
