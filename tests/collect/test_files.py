@@ -378,3 +378,19 @@ def test_a_file_of_several_pieces_is_parsed_once(tmp_path: Path, monkeypatch: py
     assert [row for b in other.read(tmp_path, "b.jsonl", schema) for row in b.rows.rows()] == [
         (n, n) for n in range(30)
     ]
+
+
+def test_numbers_that_are_read_as_text_are_told_once_a_file(tmp_path: Path) -> None:
+    many = "".join(f"{i},{i},{i},{i},a{i}\n" for i in range(70_000))
+    (tmp_path / "a.csv").write_text(f"id,n,x,y,t\n{many}70000,{2**70},inf,,b\n70001,{2**71},-inf,0.5,c\n", "utf-8")
+    (tmp_path / "b.jsonl").write_text(f'{{"id": 80000, "n": 1, "x": {2**80}, "y": 2, "t": "inf"}}\n', "utf-8")
+    plan = "project: p\ntables: {t: {collect: {files: {path: ['*.csv', '*.jsonl'], types: {y: float64}}}, key: id}}\n"
+    (tmp_path / "tillage.yaml").write_text(plan, "utf-8")
+    with project(tmp_path) as opened:
+        notes = opened.run().notes
+        assert [note.partition(";")[0] for note in notes] == [
+            "a.csv: Column 'n' is read as text: it holds whole numbers beyond 64 bits",
+            "a.csv: Column 'x' is read as text: 'inf' stands among its numbers",
+            "b.jsonl: Column 'x' is read as text: it holds whole numbers beyond 64 bits",
+        ]
+        assert opened.run().notes == []

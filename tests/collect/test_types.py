@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tillage.collect import types
-from tillage.collect.types import ClashError, Column, cast, dtype_of, infer, name_of, union
+from tillage.collect.types import ClashError, Column, cast, dtype_of, infer, name_of, union, why_text
 
 CASES: dict[str, list[list[str | None]]] = {
     "null": [[None], [None, None]],
@@ -184,3 +184,26 @@ def test_between_types() -> None:
     assert cast(pl.Series("c", [2**60]), "text")[0].to_list() == [str(2**60)]
     with pytest.raises(ClashError):
         cast(pl.Series("c", [b"x"]), "text")
+
+
+WHY: dict[str | None, list[list[str | None]]] = {
+    "'inf' stands": [["1", "inf"], ["inf", "1.5", None, ""], ["1"] * 20 + ["inf", "NaN"]],
+    "'-Infinity' stands": [["1e5", "-Infinity"]],
+    "'NaN' stands": [["NaN", "0.5"], ["7", "NaN", str(2**70)]],
+    "beyond 64 bits": [[str(2**63)], ["7", None, str(-(2**63) - 1)], ["0.5", str(2**70)]],
+    "more digits": [["12345678901234567890.123"], ["1", "0.1234567890123456789"], [str(2**53 + 1), "0.5"]],
+    None: [["Ulm"], ["1", "Ulm"], ["1", "inf", "Ulm"], ["nan", "nan"], ["007", "inf"], ["-0", str(2**70)], ["1_000"]],
+}
+"""What is said of columns that are text, though numbers stand in them."""
+
+
+@pytest.mark.parametrize(("why", "values"), [(why, values) for why, some in WHY.items() for values in some])
+def test_why_numbers_are_text(why: str | None, values: list[str | None]) -> None:
+    series = pl.Series("c", values, dtype=pl.String)
+    assert infer(series)[0].type == "text"
+    said = why_text(series)
+    assert said is None if why is None else said is not None and why in said
+    if said is not None:
+        made, lost = cast(series, "float64", declared=True)
+        assert [made[at] is None for at in lost] == [True] * len(lost)
+        assert bool(lost) == ("set such records aside" in said)

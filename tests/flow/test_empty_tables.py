@@ -51,6 +51,34 @@ def test_an_empty_json_table_has_the_declared_columns(
         assert p.read("few").drop("_id").schema == pl.Schema(types)
 
 
+CHECKS = (
+    "{column: nope, not_null: true}", "{column: nope, unique: true}", "{where: nope > 1}",
+    "{column: day, fresh: {within: 2d, of: nope}}", "{column: nope, fresh: {within: 2d, as_of: 2024-01-05}}",
+    "{column: x, drift: {reference: nope > 1}}", "{column: x, batch: {by: nope}}", "{column: nope, references: raw.id}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_of_a_column_that_an_empty_table_does_not_have_is_refused(tmp_path: Path, check: str) -> None:
+    plan = f"project: p\ntables:\n  raw: {{collect: {{files: a.csv}}}}\n  few: {{from: raw, expect: [{check}]}}\n"
+    (tmp_path / "tillage.yaml").write_text(plan, "utf-8")
+    (tmp_path / "a.csv").write_text("id,day,x\n", "utf-8")
+    with project(tmp_path) as p, pytest.raises(ConfigurationError, match=r"Table 'few', expect: .*'nope'"):
+        p.run()
+    (tmp_path / "tillage.yaml").write_text(plan.replace("nope", "day"), "utf-8")
+    with project(tmp_path) as p:
+        p.run()
+
+
+def test_a_step_that_learns_from_a_column_that_an_empty_table_does_not_have_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tillage.yaml").write_text(
+        "project: p\ntables:\n  raw: {collect: {files: a.csv}}\n  few: {from: raw, steps: [{scale: {columns: [y]}}]}\n"
+    )
+    (tmp_path / "a.csv").write_text("id,x\n", "utf-8")
+    with project(tmp_path) as p, pytest.raises(ConfigurationError, match=r"Table 'few', scale: .*'y'"):
+        p.run()
+
+
 def other(root: Path, old: str, new: str) -> Project:
     (root / "other.yaml").write_text("store: other\n" + PLAN.replace(old, new), "utf-8")
     return Project(load(root / "other.yaml", registry()), registry().within(root))

@@ -104,6 +104,26 @@ def test_iso_by_default() -> None:
     assert "_reason" not in read(texts, failing="null").columns
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    time=st.datetimes(naive(1000, 1, 1), naive(9999, 12, 31)).map(lambda t: t.replace(microsecond=0)),
+    fmt=st.sampled_from(["%Y年%m月%d日 %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y／%m／%d　%H：%M：%S"]),
+    wide=st.sets(st.integers(0, 30)),
+)
+def test_full_width_is_read_as_half_width(time: dt.datetime, fmt: str, wide: set[int]) -> None:
+    plain = time.strftime(fmt.replace("%Y", f"{time.year:04}"))
+    text = "".join(chr(ord(c) + 0xFEE0) if i in wide and "!" <= c <= "~" else c for i, c in enumerate(plain))
+    rows = pl.DataFrame({"t": [text, None, "２０２４年１月５日", "２０２４年13月５日", "  "]})
+    out = ParseDates(columns=("t",), formats=(fmt, "%Y年%m月%d日"), to="datetime").apply(rows)
+    assert out.rows() == [
+        (time.replace(tzinfo=UTC), None),
+        (None, None),
+        (dt.datetime(2024, 1, 5, tzinfo=UTC), None),
+        (None, "not_a_date"),
+        (None, None),
+    ]
+
+
 def test_the_first_format_that_fits_counts() -> None:
     assert read(["03/04/2024"], "%d/%m/%Y", "%m/%d/%Y")["t"].to_list() == [dt.date(2024, 4, 3)]
     assert read(["03/13/2024"], "%d/%m/%Y", "%m/%d/%Y")["t"].to_list() == [dt.date(2024, 3, 13)]

@@ -86,6 +86,17 @@ def test_every_type_keeps_its_type_but_whole_numbers_under_a_mean_or_median(rows
     assert rows["x"].to_list()[1] is None
 
 
+def test_a_constant_of_days_and_times_is_a_text_of_iso_8601() -> None:
+    day, time = dt.date(2024, 1, 5), dt.datetime(2024, 1, 5, 8, 30, tzinfo=dt.UTC)
+    rows = pl.DataFrame({"d": [None, day], "t": [time, None]}, schema={"d": pl.Date, "t": pl.Datetime("us", "UTC")})
+    assert learn(rows, "constant", "d", value="2023-12-31").apply(rows)["d"].to_list() == [dt.date(2023, 12, 31), day]
+    filled = learn(rows, "constant", "t", value="2024-01-05T09:30+08:00").apply(rows)["t"]
+    assert filled.to_list() == [time, time.replace(hour=1)]
+    for column, value in (("d", "soon"), ("t", "soon"), ("d", "2024-01-05T08:30")):
+        with pytest.raises(ConfigurationError, match="Give a `value` of its type"):
+            learn(rows, "constant", column, value=value).apply(rows)
+
+
 def test_a_tie_goes_to_the_first_by_text() -> None:
     for texts in (["b", "a", None], ["a", "b", None], ["b", None, "a"]):
         assert learn(pl.DataFrame({"t": texts}), "most_frequent", "t").state["values"] == {"t": "a"}

@@ -91,6 +91,40 @@ def test_equal_within_a_domain_and_key_and_nowhere_else() -> None:
     assert not set(step.with_key(bytes(32)).apply(rows)["a"].drop_nulls()) & set(out["a"].drop_nulls())
 
 
+@pytest.mark.parametrize("keep_format", [False, True])
+def test_a_whole_number_has_one_pseudonym_as_integer_and_as_fraction(keep_format: bool) -> None:
+    numbers = [138123456, 0, -138123456, 2**53, -(2**63)]
+    step = Pseudonymize(columns=("n",), keep_format=keep_format).with_key(KEY)
+    made = step.apply(pl.DataFrame({"n": [*numbers, None]}, schema={"n": pl.Int64}))
+    again = step.apply(pl.DataFrame({"n": [float(n) for n in numbers] + [None]}))
+    assert again.rows() == made.rows()
+    assert made["n"][-1] is None
+    assert made["n"].drop_nulls().n_unique() == made["n"].count() > 2
+
+
+def test_a_fraction_is_its_text_and_nan_no_value() -> None:
+    rows = pl.DataFrame({"n": [7.5, -0.0, 2.0**63, float("inf"), float("nan"), None]})
+    out = Pseudonymize(columns=("n",)).with_key(KEY).apply(rows)
+    texts = ["7.5", "0", "9.223372036854776e+18", "inf"]
+    assert out["n"].to_list() == [*(token(KEY, "", text) for text in texts), None, None]
+    kept = Pseudonymize(columns=("n",), keep_format=True).with_key(KEY).apply(rows[-2:])
+    assert kept.rows() == [(None, None)] * 2
+
+
+def test_a_gap_that_makes_a_column_of_numbers_one_of_fractions_changes_no_pseudonym(tmp_path: Path) -> None:
+    (tmp_path / "tillage.yaml").write_text(
+        "project: p\ntables:\n  raw: {collect: {files: a.csv}, key: id}\n"
+        "  clean: {from: raw, steps: [{pseudonymize: {columns: [who]}}]}\n"
+    )
+    said = []
+    for text in ("id,who\n1,4711\n2,4712\n", "id,who\n1,4711.0\n2,4712.0\n3,\n4,0.5\n"):
+        (tmp_path / "a.csv").write_text(text)
+        with project(tmp_path) as opened:
+            opened.run()
+            said.append(opened.read("clean").sort("id")["who"].to_list())
+    assert said[1][:3] == [*said[0], None]
+
+
 def test_a_format_that_is_too_small_turns_the_row_away() -> None:
     rows = pl.DataFrame({"_id": [1, 2, 3], "a": ["13812345678", "12345", None]})
     out = Pseudonymize(columns=("a",), keep_format=True).with_key(KEY).apply(rows)

@@ -108,6 +108,28 @@ def test_every_type_has_examples_and_every_form_is_used() -> None:
     assert [p for p in unused if r"\(\+" not in p] == []
 
 
+ADDRESSES = (
+    "|https://a.cn/x|，谢谢", "|https://a.cn/x|，see b", "见|https://a.cn/x|查看详情", "|https://a.cn|自助申诉", "|http://a.cn/|进行查询。",
+    "从|https://a.cn/download/|下载boost_1_72_0.tar.bz2", "|https://a.cn/zh/|的所有内容", "|https://a.cn/x|（见下）", "|https://a.cn/#db12|了解",
+    "|https://a.cn/?key=YQ==|获取", "|https://a.cn/|或|https://b.cn/|上传", "(|https://zh.wikipedia.org/wiki/中国|)",
+    "见|https://zh.wikipedia.org/wiki/中国|，谢谢", "|https://zh.wikipedia.org/wiki/木馬_(電腦)| 等", "|https://a.cn/wiki/北京|）",
+    "|https://ja.wikipedia.org/wiki/フェルマーの小定理|)より", "|https://a.cn/item/数论/3700?from=x|)中的",
+    "|https://www.baidu.com/s?wd=中国&cb=show|\"", "|https://a.cn/a?name=张三&city=南京#说明|。", "|http://a.cn/图片1.png|)",
+    "|http://a.cn/中文/路徑/文件.txt|。", "|http://a.cn/查看chrome版本.png|", "|https://a.cn/x/第2章/a%20b|\n",
+    "|www.a.cn/中文?q=1|'", "|https://a.cn/|中文?吗",
+)  # fmt: skip
+"""Addresses beside Han, as found in Chinese pages; each between bars."""
+
+
+@pytest.mark.parametrize("marked", ADDRESSES)
+def test_an_address_holds_han_where_it_says_so_and_else_ends_where_the_sentence_goes_on(marked: str) -> None:
+    pieces = marked.split("|")
+    text, said = "".join(pieces), pieces[1::2]
+    spans = Recogniser(("url",)).find(text)
+    assert [text[s.start : s.end] for s in spans] == said
+    assert ALL.find_all(pl.Series([text])).get(0) == ALL.find(text)
+
+
 def test_invisible_characters_within_are_part_of_the_span_and_those_behind_are_not() -> None:
     text = "a 138\u200b1234\u200b5678\u200b b"
     assert [text[s.start : s.end] for s in ALL.find(text)] == ["138\u200b1234\u200b5678"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from tests.privacy.test_recognise import TEXT
 
 from tillage.core.errors import ConfigurationError, Denied
+from tillage.face.rooms import project
 from tillage.flow.laws import check_step
 from tillage.privacy import FindPii, PiiReport, Recogniser, Redact
 from tillage.privacy.pseudonyms import letters
@@ -127,3 +129,29 @@ def test_the_report_counts_rows_and_findings_and_holds_no_value() -> None:
         },
     }
     assert "@" not in str(state)
+
+
+def test_numbers_that_look_like_personal_data_are_told_and_others_are_not() -> None:
+    phones = [13812345678, None, 13912345678]
+    rows = pl.DataFrame({"_id": [1, 2, 3], "phone": phones, "id": [1, 2, 3], "x": [0.5, None, 7.0], "note": ["a"] * 3})
+    for frame in (rows, rows.with_columns(pl.col("phone").cast(pl.Float64))):
+        (said,) = Redact().remarks(frame)
+        assert said.startswith("Column 'phone' holds numbers that look like personal data (phone)")
+        assert "13812345678" not in said
+    assert Redact().remarks(rows.drop("phone")) == Redact().remarks(rows.clear()) == ()
+    assert Redact(columns=("note",)).remarks(rows) == Redact(types=("email",)).remarks(rows) == ()
+
+
+def test_a_run_tells_of_numbers_that_redact_leaves(tmp_path: Path) -> None:
+    (tmp_path / "tillage.yaml").write_text(
+        "project: p\ntables:\n  raw: {collect: {files: a.csv}, key: id}\n"
+        "  safe: {from: raw, steps: [{rename: {columns: {tel: phone}}}, redact, {drop: [x]}]}\n"
+    )
+    (tmp_path / "a.csv").write_text("id,tel,x,note\n1,13812345678,0.5,a\n2,13912345678,,b\n")
+    with project(tmp_path) as opened:
+        (said,) = opened.run().notes
+        assert said.startswith("safe: Column 'phone' holds numbers that look like personal data (phone)")
+        assert opened.run().notes == []
+    (tmp_path / "a.csv").write_text("id,tel,x,note\n1,,0.5,a\n")
+    with project(tmp_path) as opened:
+        assert [note for note in opened.run().notes if note.startswith("safe:")] == []

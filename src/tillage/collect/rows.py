@@ -22,6 +22,7 @@ from tillage.collect.types import (
     dtype_of,
     infer,
     name_of,
+    why_text,
 )
 from tillage.core.errors import ConfigurationError
 from tillage.core.step import BadRecord, Batch
@@ -51,7 +52,10 @@ def observed(reader: Reader, declared: Mapping[str, str], room: int = 0) -> tupl
             if name in declared:
                 column, made = Column(declared[name]), series
             elif name in piece.raw:
-                column, made = infer(series, seen.knows(name))
+                before = seen.knows(name)
+                column, made = infer(series, before)
+                if column.type == TEXT != before and (why := why_text(series)):
+                    reader.facts.setdefault("notes", []).append(f"Column '{name}' is read as text: {why}.")
             else:
                 column, made = Column(name_of(series.dtype), wide=_is_wide(series)), series
             seen.add(name, column)

@@ -38,6 +38,8 @@ EXACT = 1 << 53
 """Integers below this have a double of their own."""
 
 _NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,5})?")
+_NO_NUMBER = "[+-]?(?:[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])"
+"""What programs write for the numbers that are none."""
 _FEW = 2_000
 """So many values are checked sooner by Python than by starting a query."""
 _SHORT = r"^-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)|\.[0-9]+|[1-9][0-9]*|0)$"
@@ -178,6 +180,31 @@ def infer(values: pl.Series, so_far: str = NULL) -> tuple[Column, pl.Series]:
     if doubles is None:
         return Column(TEXT), values
     return Column(FLOAT, empty=empty), doubles
+
+
+def why_text(values: pl.Series) -> str | None:
+    """Why a column of texts that seems to be one of numbers is text all the same; None where it holds other texts.
+
+    >>> why_text(pl.Series(["1.5", "inf"])), why_text(pl.Series(["7", "1180591620717411303424"]))
+    ("'inf' stands among its numbers; declare it float64 to set such records aside", \
+'it holds whole numbers beyond 64 bits; declare it float64 to have them rounded')
+    >>> why_text(pl.Series(["7", "Ulm"])), why_text(pl.Series(["007", "7"]))
+    (None, None)
+    """
+    if not all(_is_number(v) or re.fullmatch(_NO_NUMBER, v) for v in values.head(8).to_list() if v):
+        return None
+    known = values.drop_nulls()
+    known = known.filter(known != "")
+    odd = known.str.contains(f"^(?:{_NO_NUMBER})$")
+    numbers = known.filter(~odd)
+    if not len(numbers) or not numbers.str.contains(f"^(?:{_NUMBER.pattern})$").all() or (numbers == "-0").any():
+        return None
+    if odd.any():
+        return f"'{known.filter(odd)[0]}' stands among its numbers; declare it float64 to set such records aside"
+    whole = numbers.filter(numbers.str.contains("^-?[0-9]+$"))
+    if whole.cast(pl.Int64, strict=False).null_count():
+        return "it holds whole numbers beyond 64 bits; declare it float64 to have them rounded"
+    return "it holds numbers of more digits than float64 keeps; declare it float64 to have them rounded"
 
 
 def _doubles(numbers: pl.Series, nulls: int) -> pl.Series | None:

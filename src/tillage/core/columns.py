@@ -53,14 +53,43 @@ def require_type(rows: pl.DataFrame, columns: Iterable[str], what: str) -> None:
 
     >>> require_type(pl.DataFrame({"n": [1]}), ["n"], "text")
     Traceback (most recent call last):
-    tillage.core.errors.ConfigurationError: Column 'n' holds Int64, and this step needs text.
+    tillage.core.errors.ConfigurationError: Column 'n' holds Int64, and this step needs text. Make it text before: \
+cast: {columns: {n: text}}.
     """
     require(rows, columns)
     wrong = [c for c in columns if not _is(rows.schema[c], what)]
     if wrong:
         raise ConfigurationError(
-            Problem(f"Column '{c}' holds {rows.schema[c]}, and this step needs {what}.") for c in wrong
+            Problem(
+                f"Column '{c}' holds {rows.schema[c]}, and this step needs {what}. {remedy(c, rows.schema[c], what)}"
+            )
+            for c in wrong
         )
+
+
+def remedy(column: str, dtype: pl.DataType, what: str) -> str:
+    """The end of a refusal: what makes a column of this type "text", "numbers" or "bytes", if anything does.
+
+    >>> remedy("n", pl.String(), "numbers")
+    'Read it as numbers before: `parse_numbers`, or cast: {columns: {n: float64}}.'
+    >>> remedy("n", pl.List(pl.Int64), "text")
+    'Leave it out of this step.'
+    """
+    timed = dtype == pl.Date or isinstance(dtype, pl.Datetime)
+    named = isinstance(dtype, pl.Categorical | pl.Enum)
+    if what == "text" and (dtype.is_numeric() or dtype == pl.Boolean or timed or named):
+        return f"Make it text before: cast: {{columns: {{{column}: text}}}}."
+    if what == "numbers" and dtype == pl.String:
+        return f"Read it as numbers before: `parse_numbers`, or cast: {{columns: {{{column}: float64}}}}."
+    if what == "numbers" and (dtype.is_numeric() or dtype == pl.Boolean):
+        return (
+            f"Make it numbers before: cast: {{columns: {{{column}: {'float64' if dtype.is_numeric() else 'int64'}}}}}."
+        )
+    if what == "numbers" and timed:
+        return "Take its parts as numbers before: `dates`."
+    if what == "bytes":
+        return "Name the column of the pictures or sounds, as collecting their files makes it."
+    return "Leave it out of this step."
 
 
 def _is(dtype: pl.DataType, what: str) -> bool:

@@ -96,6 +96,10 @@ class Map(Step):
         `core.keys.child_ids`. No row may influence another, none may be lost, and no `_id` invented.
         """
 
+    def remarks(self, rows: pl.DataFrame) -> tuple[str, ...]:
+        """What its owner should hear of rows such as these, some of those that it is given: what it leaves as it is."""
+        return ()
+
 
 class Fitted(Map):
     """A Map that a Fold, Fit or Whole returned: a fitted scaler, a vocabulary, a trained model.

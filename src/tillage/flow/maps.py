@@ -28,6 +28,8 @@ from tillage.store.objects import Stored
 from tillage.store.tables import LEFT, ROWS, Changes, Chunk, Draft, NewChunk, Store, pack
 
 STEP = "_step"
+REMARKED = 1000
+"""Rows by which a step remarks on what it leaves as it is."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,24 @@ def run_maps(
         columns = {c: str(t) for c, t in schema.items() if not c.startswith("_")}
     draft.columns = columns
     draft.counts = counts.value()
+    if tasks and (notes := _remarks(store, chains[tasks[0].port], tasks[0])):
+        draft.facts["notes"] = notes
     if stage.name in stage.stacks:
         draft.facts[TWICE] = standing_twice(store, draft)
     return draft, touched
+
+
+def _remarks(store: Store, maps: Sequence[Map], task: Task) -> list[str]:
+    """What steps have to say of rows that they leave as they are, by the first of those that came."""
+    speaking = [at for at, step in enumerate(maps) if type(step).remarks is not Map.remarks]
+    if not speaking:
+        return []
+    rows = drop_columns(store.read(store.chunk(task.chunk), task.version), "_object", "_record", "_key").head(REMARKED)
+    said: list[str] = []
+    for step in maps[: speaking[-1] + 1]:
+        said += step.remarks(rows)
+        rows, _ = apply_maps((step,), rows)
+    return list(dict.fromkeys(said))
 
 
 def stacked_shape(store: Store, stage: Stage, chains: dict[str, tuple[Map, ...]]) -> Shape | None:

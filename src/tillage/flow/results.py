@@ -24,6 +24,7 @@ from tillage.flow.mending import LOST
 from tillage.flow.pins import pinned_version
 from tillage.flow.progress import Listener, Progress
 from tillage.flow.registry import Registry
+from tillage.flow.schema import recorded
 from tillage.flow.stages import BESIDE, Stage
 from tillage.store.objects import Stored
 from tillage.store.tables import ROWS, Chunk, Draft, NewChunk, Store, Version, pack
@@ -201,6 +202,13 @@ class ResultRun:
         for chunk in self.store.chunks(self.source, ROWS, self.until):
             yield clean(self.rows(chunk))
 
+    def ask(self, step: Fold) -> None:
+        """Show a step the columns of an input without a row, so that it refuses those that it could not work with."""
+        newest = self.store.latest(self.source)
+        bare = self.until == self.newest and not self.store.chunks(self.source, ROWS, self.until)
+        if bare and newest is not None and newest.columns:
+            step.update(step.start(), pl.DataFrame(schema={ID: pl.UInt128, **recorded(newest.columns)}))
+
     def fit(self, step: Fit, view: View) -> State:
         """The state after each row once, in the recorded order: commit, then hash of row_id; continued where it can."""
         changes = self.store.changes(self.source, self.since, self.until)
@@ -261,6 +269,7 @@ def run_result(
     step = stage.step
     try:
         if isinstance(step, Fold):
+            run.ask(step)
             state = run.fold(step, _everything)
             others = [load_result(store, n, registry) for port, n in stage.inputs.items() if port.startswith(BESIDE)]
             result = (

@@ -36,14 +36,7 @@ from tillage.flow.counts import of_table
 from tillage.flow.engine import Engine
 from tillage.flow.erasure import Erasure, begin, carry_through, under_way, unfinished
 from tillage.flow.following import Following
-from tillage.flow.foreseen import (
-    Foreseen,
-    missing_columns,
-    placed,
-    unknown_references,
-    unknown_subject,
-    unscorable,
-)
+from tillage.flow.foreseen import Foreseen, missing_columns, placed, unknown_references, unknown_subject, unscorable
 from tillage.flow.keyed import run_gate, run_group, run_whole
 from tillage.flow.maps import run_maps
 from tillage.flow.mending import let_go, mark_lost, missing
@@ -73,6 +66,8 @@ MOST_NOTES = 5
 """Notes on the objects of one table that a run shows."""
 MISTAKES = (BadData, ConfigurationError, UsageError)
 """What keeps one stage from being made, and none that does not stand on it."""
+ABSENT = (InputMissing, Unavailable, Denied)
+"""The same of a source: it is not there, cannot be reached, or lets nobody in."""
 PACE = "pace"
 """Names in the catalog how many rows a run read, and in how many CPU seconds: the last that read at least half as many
 rows as the one kept before it. A small one says little of what a row costs: it may train a model for one new row."""
@@ -93,7 +88,8 @@ class Outcome:
     waiting: list[str] = field(default_factory=list)
     """Objects that changed after records of them were forgotten, and were not read: they await a decision."""
     errors: list[TillageError] = field(default_factory=list)
-    """What was wrong with data, or with the plan as the data showed; the first is raised, once the rest is done."""
+    """What was wrong with data, with the plan as the data showed, or with a source that could not be read; the first is
+    raised, once the rest is done."""
     cpu_s: float = 0.0
     wall_s: float = 0.0
 
@@ -152,7 +148,7 @@ class Project:
         """Bring the targets (default: everything) and what they need up to date.
 
         `refit`: fitted steps to fit again (`TABLE`, or the step's stage); `replay`: tables whose quarantined records
-        are read again. Raises BadData after everything else has been brought up to date.
+        are read again. What cannot be made, or read, is raised after everything else has been brought up to date.
         """
         wanted = self._wanted(targets)
         outcome = self.outcome = Outcome()
@@ -203,7 +199,9 @@ class Project:
                 continue
             try:
                 self._bring(stage, outcome, refit, replay)
-            except MISTAKES as error:
+            except (*MISTAKES, *ABSENT) as error:
+                if isinstance(error, ABSENT) and stage.kind != "source":
+                    raise
                 outcome.errors.append(error)
                 blocked.add(name)
                 continue
@@ -333,7 +331,7 @@ class Project:
                 error.at(stage.step.name())
             error.at(f"{'Model' if stage.target in self.plan.models else 'Table'} '{stage.target}'")
             raise
-        except (InputMissing, Unavailable, Denied) as error:
+        except ABSENT as error:
             if stage.kind == "source":
                 error.at(f"Table '{stage.target}'")
             raise
@@ -345,7 +343,7 @@ class Project:
         with self.store.catalog.transaction():
             if done.draft is not None:
                 self.store.commit(done.draft)
-                if stage.kind == "result":
+                if stage.kind != "source":
                     outcome.notes += [f"{stage.target}: {note}" for note in done.draft.facts.get("notes", ())]
                 outcome.changed.append(stage.name)
             for query, values in done.sources:

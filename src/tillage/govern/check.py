@@ -172,14 +172,20 @@ def as_value(value: Value, to: str, word: str, column: str) -> bool | int | floa
     if to in {"date", "datetime"} and isinstance(value, str | dt.date):
         return _as_moment(value, to, word, column)
     hint = " Put quotes round yes, no, on and off." if isinstance(value, bool) and to == "text" else ""
-    raise ConfigurationError(f"'{word}' of the check on '{column}' is {value!r}, and the column is {to}.{hint}")
+    raise ConfigurationError(
+        f"'{word}' of the check on '{column}' is {value!r}, and the column is {to}.{hint}",
+        fix="" if hint else "Give a value of that type, or change the column's: `cast`.",
+    )
 
 
 def _as_moment(value: str | dt.date, to: str, word: str, column: str) -> dt.date:
     try:
         read = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError as error:
-        raise ConfigurationError(f"'{word}' of the check on '{column}' is {value!r}, which is no date.") from error
+        raise ConfigurationError(
+            f"'{word}' of the check on '{column}' is {value!r}, which is no date.",
+            fix="Write a day such as 2024-01-05, or a time such as 2024-01-05T08:30:00.",
+        ) from error
     if not isinstance(read, dt.datetime):
         read = dt.datetime(read.year, read.month, read.day, tzinfo=dt.UTC)
     if read.tzinfo is not None:

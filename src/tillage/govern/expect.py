@@ -18,6 +18,7 @@ import polars as pl
 import polars_hash as plh
 from pydantic import Field
 
+from tillage.core.columns import remedy
 from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.expression import parse
 from tillage.core.rows import user_columns
@@ -182,7 +183,8 @@ def _asked(check: Check, word: str, rows: pl.DataFrame) -> dict[str, pl.Expr]:
     if word == "matches" and check.matches is not None:
         if is_a != "text":
             raise ConfigurationError(
-                f"'matches' of the check on '{check.column}' needs text, and the column is {is_a}."
+                f"'matches' of the check on '{check.column}' needs text, and the column is {is_a}.",
+                fix=remedy(check.column, rows.schema[check.column], "text"),
             )
         return {**looked, "good": column.str.contains(check.matches).sum()}
     if word == "one_of" and check.one_of is not None:

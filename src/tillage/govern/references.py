@@ -203,7 +203,10 @@ def _kind(dtype: pl.DataType) -> str:
     names = {pl.String: "texts", pl.Categorical: "texts", pl.Enum: "texts", pl.Boolean: "true or false"}
     names |= {pl.Date: "days", pl.Datetime: "times", pl.Null: ""}
     if dtype.base_type() not in names:
-        raise ConfigurationError(f"'references' compares numbers, texts, days and times, and not {dtype}.")
+        raise ConfigurationError(
+            f"'references' compares numbers, texts, days and times, and not {dtype}.",
+            fix="Name another column, or leave the check out.",
+        )
     return names[dtype.base_type()]
 
 

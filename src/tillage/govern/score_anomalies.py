@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
-from tillage.core.columns import Columns, NewName
+from tillage.core.columns import Columns, NewName, remedy
 from tillage.core.errors import BadData, ConfigurationError, Problem, unknown_name
 from tillage.core.rows import ID, leave, user_columns
 from tillage.core.state import State
@@ -228,7 +228,11 @@ def _numbers(rows: pl.DataFrame, columns: tuple[str, ...]) -> None:
     wrong = [c for c in columns if not (rows.schema[c].is_numeric() or rows.schema[c] == pl.Null)]
     if wrong:
         raise ConfigurationError(
-            Problem(f"Column '{c}' holds {rows.schema[c]}, and score_anomalies needs numbers.") for c in wrong
+            Problem(
+                f"Column '{c}' holds {rows.schema[c]}, and score_anomalies needs numbers. "
+                f"{remedy(c, rows.schema[c], 'numbers')}"
+            )
+            for c in wrong
         )
 
 

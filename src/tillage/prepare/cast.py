@@ -65,7 +65,11 @@ class Cast(Map):
         wrong = [(c, to) for c, to in self.columns.items() if not _possible(rows.schema[c], to)]
         if wrong:
             raise ConfigurationError(
-                Problem(f"Column '{c}' holds {rows.schema[c]}, of which nothing can be made {to}.") for c, to in wrong
+                (
+                    Problem(f"Column '{c}' holds {rows.schema[c]}, of which nothing can be made {to}.")
+                    for c, to in wrong
+                ),
+                fix="Leave it out of `cast`, or name another type.",
             )
         made = rows.select(_cast(c, rows.schema[c], to).alias(c) for c, to in self.columns.items())
         out = rows.with_columns(made)

@@ -7,6 +7,7 @@ the statistic.
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import polars as pl
 from pydantic import Field
@@ -16,11 +17,14 @@ from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.state import State
 from tillage.core.step import Fold
 from tillage.measure import Statistic
-from tillage.prepare.columns import require
+from tillage.prepare.columns import remedy, require
 
 
 class ColumnFold(Fold):
     """A Fold over `columns`; nulls, NaN and infinities are no values to learn from."""
+
+    wants: ClassVar[str] = "numbers"
+    """What a column that does not suit is to be made: "numbers" or "text"."""
 
     columns: Columns = Field(min_length=1, description="columns that it learns from, and that it changes")
 
@@ -47,7 +51,10 @@ class ColumnFold(Fold):
         wrong = [c for c in self.columns if not self.suits(rows.schema[c])]
         if wrong:
             raise ConfigurationError(
-                Problem(f"Column '{c}' holds {rows.schema[c]}, and {self.name()} cannot learn from that.")
+                Problem(
+                    f"Column '{c}' holds {rows.schema[c]}, and {self.name()} cannot learn from that. "
+                    f"{remedy(c, rows.schema[c], self.wants)}"
+                )
                 for c in wrong
             )
         statistic = self.statistic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from tillage.core.columns import NewName, expression, require, require_type
+from tillage.core.columns import NewName, expression, remedy, require, require_type
 
 
 def divided(column: pl.Expr, by: float) -> pl.Expr:
@@ -19,4 +19,4 @@ def divided(column: pl.Expr, by: float) -> pl.Expr:
     return column / (pl.int_range(pl.len()) * 0 + by)
 
 
-__all__ = ["NewName", "divided", "expression", "require", "require_type"]
+__all__ = ["NewName", "divided", "expression", "remedy", "require", "require_type"]

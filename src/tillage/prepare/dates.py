@@ -77,13 +77,20 @@ class Dates(Map):
     def _problems(self, rows: pl.DataFrame, column: str) -> list[Problem]:
         dtype = rows.schema[column]
         if dtype not in {pl.Null, pl.Date} and not isinstance(dtype, pl.Datetime):
-            fix = " Put `parse_dates` before this step." if dtype == pl.String else ""
+            fix = " Put `parse_dates` before this step." if dtype == pl.String else " Leave it out of 'columns'."
             return [Problem(f"Column '{column}' holds {dtype}, and dates needs dates or times.{fix}")]
         taken = [f"{column}_{part}" for part in self.parts if f"{column}_{part}" in user_columns(rows)]
-        found = [Problem(f"dates makes a column '{name}', and there is one of that name.") for name in taken]
+        found = [
+            Problem(f"dates makes a column '{name}', and there is one of that name. Rename that before.")
+            for name in taken
+        ]
         timed = sorted(_OF_TIMES.intersection(self.parts))
         if dtype == pl.Date and timed:
-            found.append(Problem(f"Column '{column}' holds dates without a time, which have no {timed[0]}."))
+            found.append(
+                Problem(
+                    f"Column '{column}' holds dates without a time, which have no {timed[0]}. Leave it out of 'parts'."
+                )
+            )
         return found
 
     def _local(self, column: str, dtype: pl.DataType) -> pl.Expr:

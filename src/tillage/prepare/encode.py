@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import ConfigDict, Field, model_validator
@@ -90,6 +90,8 @@ class Encode(ColumnFold):
     >>> step.finish(step.update(step.start(), seen)).apply(seen)["city"].to_list()
     [1, 0, 1, 0, -1]
     """
+
+    wants: ClassVar[str] = "text"
 
     model_config = ConfigDict(populate_by_name=True)
 

@@ -7,6 +7,7 @@ distinct values.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -18,7 +19,7 @@ from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
 from tillage.measure import Extremes, Ranks, Statistic, Sum, ValueCounts
-from tillage.prepare.columns import require
+from tillage.prepare.columns import remedy, require
 
 Way = Literal["mean", "median", "min", "max", "most_frequent", "constant"]
 
@@ -75,11 +76,26 @@ class FilledMissing(Fitted):
             return pl.lit(value).alias(name)
         if self.state["with"] == "most_frequent":
             return column.fill_null(_from_text(value, dtype))
-        if isinstance(value, str) == dtype.is_numeric() or isinstance(value, bool) != (dtype == pl.Boolean):
-            raise ConfigurationError(f"Column '{name}' holds {dtype} and cannot be filled with {value!r}.")
+        if isinstance(value, str) and (dtype == pl.Date or isinstance(dtype, pl.Datetime)):
+            value = _moment(value) or value
+            held = pl.Series([value])
+        if not _fits(value, dtype):
+            raise ConfigurationError(
+                f"Column '{name}' holds {dtype} and cannot be filled with {value!r}.",
+                fix=self._remedy(name, dtype, value),
+            )
         if held.cast(dtype, strict=False).null_count():
-            raise ConfigurationError(f"Column '{name}' holds {dtype}, which has no room for {value!r}.")
+            raise ConfigurationError(
+                f"Column '{name}' holds {dtype}, which has no room for {value!r}.", fix=self._remedy(name, dtype, value)
+            )
         return column.fill_null(pl.lit(value).cast(dtype))
+
+    def _remedy(self, name: str, dtype: pl.DataType, value: Any) -> str:
+        if self.state["with"] != "constant":
+            return "Learn it again: tillage run --refit TABLE"
+        if isinstance(value, str) and dtype != pl.Binary and not dtype.is_nested():
+            return f"Give a `value` of its type, or make it text before: cast: {{columns: {{{name}: text}}}}."
+        return "Give a `value` of its type, or leave it out of 'columns'."
 
 
 class FillMissing(Fold):
@@ -99,7 +115,8 @@ class FillMissing(Fold):
     columns: Columns = Field(min_length=1, description="columns to fill")
     with_: Way = Field("most_frequent", alias="with", description="what to fill with")
     value: bool | int | FiniteFloat | str | None = Field(
-        None, description="the constant; otherwise what fills a column that has no value to learn from"
+        None,
+        description="the constant (a day as '2024-01-05'); otherwise what fills a column with no value to learn from",
     )
 
     @model_validator(mode="after")
@@ -128,7 +145,11 @@ class FillMissing(Fold):
         wrong = [c for c in self.columns if not _can_be_learnt(rows.schema[c], self.with_)]
         if wrong:
             raise ConfigurationError(
-                Problem(f"Column '{c}' holds {rows.schema[c]}, and cannot be filled with: {self.with_}.") for c in wrong
+                Problem(
+                    f"Column '{c}' holds {rows.schema[c]}, and cannot be filled with: {self.with_}. "
+                    f"{remedy(c, rows.schema[c], 'numbers' if self.with_ in _BETWEEN else 'text')}"
+                )
+                for c in wrong
             )
         statistic = _STATISTICS.get(self.with_)
         return {c: statistic.update(state[c], _known(rows[c])) for c in self.columns} if statistic else {}
@@ -174,6 +195,23 @@ def _can_be_learnt(dtype: pl.DataType, way: Way) -> bool:
 def _known(values: pl.Series) -> pl.Series:
     values = values.rename("value")  # whatever the user calls it
     return values.filter(values.is_finite()) if values.dtype.is_float() else values
+
+
+def _moment(text: str) -> dt.datetime | None:
+    """The day or time that a text says by ISO 8601, in UTC; None: it says none."""
+    try:
+        read = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return read if read.tzinfo is None else read.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def _fits(value: Any, dtype: pl.DataType) -> bool:
+    if isinstance(value, bool):
+        return dtype == pl.Boolean
+    if isinstance(value, dt.datetime):
+        return isinstance(dtype, pl.Datetime) or (dtype == pl.Date and value.time() == dt.time())
+    return dtype.is_numeric() if isinstance(value, int | float) else dtype in {pl.String, pl.Categorical, pl.Enum}
 
 
 def _from_text(value: str, dtype: pl.DataType) -> pl.Expr:

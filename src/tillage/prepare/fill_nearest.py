@@ -23,7 +23,7 @@ from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
 from tillage.measure.row_sample import RowSample
 from tillage.prepare.column_fold import is_number
-from tillage.prepare.columns import require
+from tillage.prepare.columns import remedy, require
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ class NearestFilled(Fitted):
         known = donors[column]
         if not known or values.dtype == pl.Null or not missing.any():
             return values
-        if any(isinstance(v, str) for v in known) == is_number(values.dtype):
+        if not _could_be_of(known, values.dtype):
             raise ConfigurationError(
                 f"Column '{column}' holds {values.dtype}, and was learnt as another type.",
                 fix="Learn it again: tillage run --refit TABLE",
@@ -152,7 +152,11 @@ class FillNearest(Fold):
         wrong = [c for c in self.needs() if not (is_number(rows.schema[c]) or _is_text(rows.schema[c]))]
         if wrong:
             raise ConfigurationError(
-                Problem(f"Column '{c}' holds {rows.schema[c]}, and fill_nearest cannot compare that.") for c in wrong
+                Problem(
+                    f"Column '{c}' holds {rows.schema[c]}, and fill_nearest cannot compare that. "
+                    f"{remedy(c, rows.schema[c], 'text')}"
+                )
+                for c in wrong
             )
         plain = rows.select(ID, *(_plain(rows[c]) for c in self.needs()))
         return {c: self._sample(c).update(state[c], plain.filter(plain[c].is_not_null())) for c in self.columns}
@@ -177,6 +181,17 @@ class FillNearest(Fold):
 
 def _is_text(dtype: pl.DataType) -> bool:
     return dtype in {pl.String, pl.Boolean, pl.Date}
+
+
+def _could_be_of(known: list[Any], dtype: pl.DataType) -> bool:
+    """Whether values that were learnt, numbers or texts, are such as a column of this type has."""
+    if not any(isinstance(v, str) for v in known):
+        return is_number(dtype) and (not dtype.is_integer() or all(v == int(v) for v in known))
+    if dtype == pl.Boolean:
+        return set(known) <= {"true", "false"}
+    if dtype == pl.Date:
+        return not pl.Series(known).str.to_date("%Y-%m-%d", strict=False).null_count()
+    return dtype == pl.String
 
 
 def _plain(values: pl.Series) -> pl.Series:
@@ -219,10 +234,10 @@ def _agreed(nearest: Places, known: list[Any], dtype: pl.DataType) -> pl.Series:
     ranks = np.array([rank[v] for v in known], np.int64)[nearest]
     if dtype.is_integer():
         chosen = np.sort(ranks, axis=1)[:, (nearest.shape[1] - 1) // 2]
-        return pl.Series(different, dtype=dtype).gather(chosen)
+        return pl.Series([int(v) for v in different], dtype=dtype).gather(chosen)
     counts = np.stack([(ranks == ranks[:, [k]]).sum(axis=1) for k in range(nearest.shape[1])], axis=1)
     chosen = ranks[np.arange(len(ranks)), counts.argmax(axis=1)]
     texts = pl.Series(different, dtype=pl.String).gather(chosen)
     if dtype == pl.Boolean:
         return texts == "true"
-    return texts.str.to_date() if dtype == pl.Date else texts
+    return texts.str.to_date("%Y-%m-%d") if dtype == pl.Date else texts

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import Field
@@ -72,6 +72,8 @@ class MergeSpellings(ColumnFold):
     >>> step.finish(step.update(step.start(), seen)).apply(seen)["city"].to_list()
     ['Boston', 'Boston', 'Boston', 'Boston', 'Boston', 'Boston', 'Austin', 'Austin', 'Austin']
     """
+
+    wants: ClassVar[str] = "text"
 
     ignore: tuple[Ignored, ...] = Field(
         ("case", "signs"), description="what makes no difference: case (and width), signs, accents, order of words"

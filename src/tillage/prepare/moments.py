@@ -67,14 +67,22 @@ def length_in_ticks(dtype: pl.DataType, text: str, column: str) -> int:
     number, unit = read_length(text)
     if dtype.is_integer() or dtype == pl.Null:
         if unit and dtype != pl.Null:
-            raise ConfigurationError(f"Column '{column}' holds {dtype}: a length of it is a bare number, not '{text}'.")
+            raise ConfigurationError(
+                f"Column '{column}' holds {dtype}: a length of it is a bare number, not '{text}'.",
+                fix=f"Write '{number}', or read the column as times before: `parse_dates`.",
+            )
         return number
     if not unit:
-        raise ConfigurationError(f"Column '{column}' holds {dtype}: '{text}' needs a unit, such as '{text}d'.")
+        raise ConfigurationError(
+            f"Column '{column}' holds {dtype}: '{text}' needs a unit.", fix=f"Write '{text}d' for days, or h, m, s, w."
+        )
     seconds = number * _SECONDS[unit]
     if dtype == pl.Date:
         if seconds % 86_400:
-            raise ConfigurationError(f"Column '{column}' holds days, and '{text}' is not a whole number of them.")
+            raise ConfigurationError(
+                f"Column '{column}' holds days, and '{text}' is not a whole number of them.",
+                fix="Write a number of days, such as 2d, or read the column as times: `to: datetime` of parse_dates.",
+            )
         return seconds // 86_400
     assert isinstance(dtype, pl.Datetime)
     return seconds * {"ms": 10**3, "us": 10**6, "ns": 10**9}[dtype.time_unit]

@@ -177,7 +177,8 @@ def _clipped(name: str, dtype: pl.DataType, low: float, high: float) -> pl.Expr:
     if dtype == pl.Null:
         return column
     ends = pl.when(column < low).then(pl.lit(low)).when(column > high).then(pl.lit(high))
-    return pl.when(column.is_nan()).then(column).otherwise(ends.otherwise(column)).cast(dtype).alias(name)
+    is_nan = column.is_nan() if dtype.is_float() else pl.lit(value=False)
+    return pl.when(is_nan).then(column).otherwise(ends.otherwise(column)).cast(dtype).alias(name)
 
 
 def _median_deviation(state: Any, centre: float) -> float:

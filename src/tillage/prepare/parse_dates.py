@@ -17,8 +17,9 @@ from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import leave
 from tillage.core.step import Map
-from tillage.prepare.columns import require
+from tillage.prepare.columns import remedy, require
 from tillage.prepare.time_zone import Ambiguous, TimeZone, in_zone
+from tillage.text.unicode import is_ascii
 
 REASON = "not_a_date"
 """The reason of a row that leaves."""
@@ -37,6 +38,8 @@ ISO = (
 _DIRECTIVE = re.compile(r"%(?:[YCymbBhdeHkIlMSpPjaAFTRDzf%]|\.f|[369]f|\.[369]f|:z|#z)")
 _TIMED = re.compile(r"%(?:[HkIlMSTR]|\.?[369]?f)")
 _OFFSET = re.compile(r"%[:#]?z")
+_WIDE = {0x3000: " ", **{point: chr(point - 0xFEE0) for point in range(0xFF01, 0xFF5F)}}
+"""Signs in full width, and what they are in half width."""
 _WRITTEN_OFFSET = r"(?:Z|[+-]\d{2}:?(?:\d{2})?)$"
 
 
@@ -58,11 +61,12 @@ Format = Annotated[str, AfterValidator(_format)]
 class ParseDates(Map):
     """Read columns of texts as dates (`to: date`) or as times in UTC (`to: datetime`, microseconds).
 
-    Spaces at the ends do not count; a text that is empty then becomes null. A time without an offset is one of
-    `time_zone`: by `ambiguous` where clocks go back, and none at all in the hour that is left out. With `to: date` the
-    day is taken as it is written. Columns that hold dates or times already are only brought to the type.
+    Spaces at the ends do not count, and full width counts as half width; a text that is empty then becomes null. A time
+    without an offset is one of `time_zone`: by `ambiguous` where clocks go back, and none at all in the hour that is
+    left out. With `to: date` the day is taken as it is written. Columns that hold dates or times already are only
+    brought to the type.
 
-    >>> rows = pl.DataFrame({"day": ["05.01.2024", "2024年1月6日", "soon"]})
+    >>> rows = pl.DataFrame({"day": ["05.01.2024", "２０２４年1月6日", "soon"]})
     >>> step = ParseDates(columns=("day",), formats=("%d.%m.%Y", "%Y年%m月%d日"))
     >>> [(str(day), reason) for day, reason in step.apply(rows).rows()]
     [('2024-01-05', None), ('2024-01-06', None), ('None', 'not_a_date')]
@@ -96,9 +100,14 @@ class ParseDates(Map):
         wrong = [c for c in self.columns if not _can_be_read(rows.schema[c])]
         if wrong:
             raise ConfigurationError(
-                Problem(f"Column '{c}' holds {rows.schema[c]}, and parse_dates needs text.") for c in wrong
+                Problem(
+                    f"Column '{c}' holds {rows.schema[c]}, and parse_dates needs text. "
+                    f"{remedy(c, rows.schema[c], 'text')}"
+                )
+                for c in wrong
             )
-        made = rows.select(self.parsed(c, rows.schema[c]).alias(c) for c in self.columns)
+        narrow = rows.with_columns(_in_half_width(rows[c]) for c in self.columns)
+        made = narrow.select(self.parsed(c, rows.schema[c]).alias(c) for c in self.columns)
         out = rows.with_columns(made)
         if self.failing == "null":
             return out
@@ -109,7 +118,7 @@ class ParseDates(Map):
         """The expression that reads a column of this type; null where it cannot."""
         if dtype == pl.String:
             text = pl.col(column).str.strip_chars()
-            return pl.coalesce(self._read(text, f) for f in self.formats)
+            return pl.coalesce(self._read(text, f.translate(_WIDE)) for f in self.formats)
         if dtype == pl.Null:
             return pl.col(column).cast(pl.Date if self.to == "date" else pl.Datetime("us", "UTC"))
         value = pl.col(column)
@@ -140,6 +149,12 @@ class ParseDates(Map):
 
 def _can_be_read(dtype: pl.DataType) -> bool:
     return dtype in {pl.String, pl.Null, pl.Date} or isinstance(dtype, pl.Datetime)
+
+
+def _in_half_width(values: pl.Series) -> pl.Series:
+    if values.dtype != pl.String or is_ascii(values).all():
+        return values
+    return values.str.replace_many(list(map(chr, _WIDE)), list(_WIDE.values()))
 
 
 def has_text(values: pl.Series) -> pl.Series:

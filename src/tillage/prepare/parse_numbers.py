@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field
 from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.rows import leave
 from tillage.core.step import Map
-from tillage.prepare.columns import divided, require
+from tillage.prepare.columns import divided, remedy, require
 from tillage.prepare.normalize import normalize_text
 from tillage.prepare.units import UNITS, Unit, find_unit, step_between
 
@@ -80,7 +80,11 @@ class ParseNumbers(Map):
         wrong = [c for c in self.columns if not _readable(rows.schema[c])]
         if wrong:
             raise ConfigurationError(
-                Problem(f"Column '{c}' holds {rows.schema[c]}, and parse_numbers needs text.") for c in wrong
+                Problem(
+                    f"Column '{c}' holds {rows.schema[c]}, and parse_numbers needs text. "
+                    f"{remedy(c, rows.schema[c], 'text')}"
+                )
+                for c in wrong
             )
         out = rows
         for name, unit in self.columns.items():

@@ -24,7 +24,7 @@ from tillage.core.rows import user_columns
 from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
 from tillage.measure.combinations import COUNT, Combinations
-from tillage.prepare.columns import NewName, require
+from tillage.prepare.columns import NewName, remedy, require
 from tillage.prepare.dependencies import (
     Dependency,
     DependencyText,
@@ -217,7 +217,12 @@ class Repair(Fold):
             require(rows, [self.weight])
             dtype = rows.schema[self.weight]
             if not (dtype.is_integer() or dtype == pl.Null):
-                raise ConfigurationError(f"Column '{self.weight}' holds {dtype}, and weights are integers.")
+                raise ConfigurationError(
+                    f"Column '{self.weight}' holds {dtype}, and weights are integers.",
+                    fix=f"Make it whole numbers before: cast: {{columns: {{{self.weight}: int64}}}}."
+                    if dtype == pl.String or dtype.is_numeric() or dtype == pl.Boolean
+                    else "Name another column in 'weight'.",
+                )
         return self._combinations().update(state, rows, self.weight)
 
     def merge(self, a: State, b: State) -> State:
@@ -278,7 +283,8 @@ def _suitable(rows: pl.DataFrame, columns: Iterable[str]) -> None:
     if wrong:
         raise ConfigurationError(
             Problem(
-                f"Column '{c}' holds {rows.schema[c]}, and repair compares texts, integers, truth values and dates."
+                f"Column '{c}' holds {rows.schema[c]}, and repair compares texts, integers, truth values and dates. "
+                + remedy(c, rows.schema[c], "text")
             )
             for c in wrong
         )

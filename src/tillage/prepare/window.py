@@ -23,7 +23,7 @@ from tillage.core.rows import ID, user_columns
 from tillage.core.step import Group
 from tillage.measure.exact import UNIT, rounded
 from tillage.prepare.column_fold import is_number
-from tillage.prepare.columns import NewName, require
+from tillage.prepare.columns import NewName, remedy, require
 from tillage.prepare.moments import length_in_ticks, read_length, require_time, ticks
 
 KEY = "_key"
@@ -129,7 +129,8 @@ class Window(Group):
 
     def _can_be_looked_at(self, frame: pl.DataFrame, looks: Mapping[str, Look]) -> None:
         wrong = [
-            f"Column '{look.column}' holds {frame.schema[look.column]}, of which there is no {look.function}."
+            f"Column '{look.column}' holds {frame.schema[look.column]}, of which there is no {look.function}. "
+            + remedy(look.column, frame.schema[look.column], "numbers")
             for look in looks.values()
             if look.function not in {"lag", "count"} and not is_number(frame.schema[look.column])
         ]

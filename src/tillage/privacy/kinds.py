@@ -187,10 +187,26 @@ def _stands(test: Callable[[str, int, int], bool]) -> Check:
 
 # ---- addresses of the network
 
-_TRAILING = ".,;:!?'\")]}*_"
+_TRAILING = ".,;:!?'\")]}*_(["
+_OF_URL = r"[0-9A-Za-z\-._~:/?#@!$&'()*+,;=%\[\]]"
+_HAN = "\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3"
+_OF_NAME = rf"(?:[{_HAN}0-9A-Za-z\-_~%]|\([{_HAN}0-9A-Za-z\-_]{{1,40}}\))"
+_ENTRY = r"(?:(?<=[0-9A-Za-z_\]]=)|(?<=#)|(?<=/wiki/)|(?<=/item/))"
+_FOLDER = (
+    rf"(?<=/)(?={_OF_NAME}{{0,99}}[{_HAN}][0-9]{{0,3}}"
+    rf"(?:/|\?[0-9A-Za-z_]{{1,20}}=|\.[A-Za-z][0-9A-Za-z]{{1,4}}(?![0-9A-Za-z])))"
+)
+_GOES_ON = re.compile(
+    rf"(?:{_ENTRY}|{_FOLDER})[{_HAN}]{_OF_NAME}{{0,200}}{_OF_URL}{{0,2000}}"
+    rf"(?:(?<=[/=#])[{_HAN}]{_OF_NAME}{{0,200}}{_OF_URL}{{0,2000}}){{0,20}}"
+)
+"""Where an address goes on in Han (RFC 3987) and the sentence about it does not: a value, a fragment, an entry of an
+encyclopaedia, a folder or a file. Anywhere else what follows without a blank is the sentence: 见https://a.cn/x/下载。"""
 
 
 def _url(text: str, start: int, end: int) -> tuple[int, int] | None:
+    if more := _GOES_ON.match(text, end):
+        end = more.end()
     while text[end - 1] in _TRAILING and not (text[end - 1] == ")" and "(" in text[start:end]):
         end -= 1
     return (start, end) if "." in text[start:end] or "localhost" in text[start:end].lower() else None
@@ -314,7 +330,7 @@ STRUCTURED: tuple[Form, ...] = (
         "url",
         Shape.SCHEME,
         r"(?<![0-9A-Za-z])(?:(?:[Hh][Tt][Tt][Pp][Ss]?|[Ff][Tt][Pp])://"
-        r"|[Ww]{3}\.)[0-9A-Za-z\-._~:/?#@!$&'()*+,;=%\[\]]{3,2000}",
+        rf"|[Ww]{{3}}\.){_OF_URL}{{3,2000}}",
         r"(?:[Tt][Tt][Pp][Ss]?|[Ff][Tt][Pp])://[!#-;=?-Z\[\]_a-z~]|[Ww]{3}\.[!#-;=?-Z\[\]_a-z~]",
         _url,
         starts=_SCHEMES,

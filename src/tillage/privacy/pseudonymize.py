@@ -5,7 +5,7 @@ Each different value of a chunk is worked out once: 6 microseconds, or some 50 w
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import polars as pl
 from pydantic import Field
@@ -24,9 +24,10 @@ class Pseudonymize(KeyedMap):
     """Replace the values of columns by pseudonyms, keyed by the project's secret (subkey `pseudonym`).
 
     Equal values of one `domain` get equal pseudonyms, whatever their column, table or run, so tables can still be
-    joined; those of different domains cannot be told to be equal. Null stays null, and a number or date counts as its
-    text; the column becomes text. A pseudonym says nothing to who lacks the key, but who holds it can find out by
-    trying values: the data stay personal (GDPR, Art. 4(5)), and rows can still be told apart by their other columns.
+    joined; those of different domains cannot be told to be equal. Null stays null, and NaN is as null. A number or date
+    counts as its text, and 7.0 as that of 7, since a gap may make whole numbers fractions; the column becomes text. A
+    pseudonym says nothing to who lacks the key, but who holds it can find out by trying values: the data stay personal
+    (GDPR, Art. 4(5)), and rows can still be told apart by their other columns.
 
     With `keep_format` digits stay digits and letters letters, in place, and no two values share a pseudonym; checksums
     do not survive. Marks and characters of other scripts stay as they are. A row with a value whose format allows less
@@ -37,6 +38,8 @@ class Pseudonymize(KeyedMap):
     >>> step.apply(rows)["patient"].to_list()
     ['vvomcsmqmh5d5gd6sxjjkboccy', 'ftq5yl4x7dlihwaqoimck7jqdu', 'vvomcsmqmh5d5gd6sxjjkboccy', None]
     """
+
+    version: ClassVar[int] = 2
 
     columns: Columns = Field(min_length=1, description="columns whose values are replaced")
     domain: str = Field("", description="what the values are of (patient, account): equal ones are told only within it")
@@ -75,12 +78,13 @@ class Pseudonymize(KeyedMap):
 
 
 def _as_text(values: pl.Series) -> pl.Series:
-    """Values as text, -0.0 as 0.0 since the two are equal."""
-    if values.dtype.is_float():
-        values = pl.Series(
-            values.name, values.to_frame().select(pl.when(pl.first() == 0).then(0.0).otherwise(pl.first()))
-        )
-    return values.cast(pl.String)
+    """Values as text: a whole float as the integer that it equals, where there is one of 64 bits; NaN as null."""
+    if not values.dtype.is_float():
+        return values.cast(pl.String)
+    value = pl.first()
+    whole = (value == value.floor()) & (value >= -(2.0**63)) & (value < 2.0**63)  # the first that is too large
+    text = pl.when(whole).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(value.cast(pl.String))
+    return values.to_frame().select(pl.when(value.is_not_nan()).then(text).alias(values.name)).to_series()
 
 
 def _different(texts: pl.Series) -> list[str]:

@@ -14,6 +14,7 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from tillage.core.keyed import KeyedMap
+from tillage.core.rows import user_columns
 from tillage.privacy.looking import Looking
 from tillage.privacy.pseudonyms import letters
 from tillage.privacy.recognise import TYPES, Span
@@ -76,6 +77,20 @@ class Redact(Looking, KeyedMap):
         done = [self._redacted(c, rows) for c in columns if rows.schema[c] == pl.String]
         stale = {marks.column: pl.lit(None, rows.schema[marks.column]) for marks in self.spans.values()}
         return rows.with_columns(*done, **stale)
+
+    def remarks(self, rows: pl.DataFrame) -> tuple[str, ...]:
+        """The columns of numbers, unless columns are named, that look like personal data and stay as they are."""
+        if self.columns:
+            return ()
+        said = []
+        for name in (c for c in user_columns(rows) if rows.schema[c].is_integer() or rows.schema[c].is_float()):
+            found = self.found(name, rows[name].cast(pl.Int64, strict=False))
+            if kinds := sorted({span.type for spans in found.values() for span in spans}):
+                said.append(
+                    f"Column '{name}' holds numbers that look like personal data ({', '.join(kinds)}), and redact"
+                    " leaves numbers. Declare it as text in 'types' of its source, or give it to `pseudonymize`."
+                )
+        return tuple(said)
 
     def _redacted(self, column: str, rows: pl.DataFrame) -> pl.Series:
         texts = rows[column]
