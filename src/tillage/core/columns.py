@@ -69,6 +69,25 @@ def _is(dtype: pl.DataType, what: str) -> bool:
     return dtype in (pl.Null, pl.String if what == "text" else pl.Binary)
 
 
+def require_written(rows: pl.DataFrame, columns: Iterable[str]) -> None:
+    """Raise ConfigurationError for every one of `columns` whose values have no text by which they could be compared.
+
+    >>> require_written(pl.DataFrame({"raw": [b"x"]}), ["raw"])
+    Traceback (most recent call last):
+    tillage.core.errors.ConfigurationError: Column 'raw' holds Binary, whose values have no text to compare them by. \
+Name another column, or leave this one out.
+    """
+    wrong = [c for c in columns if rows.schema[c] in (pl.Binary, pl.Duration, pl.Object)]
+    if wrong:
+        raise ConfigurationError(
+            (
+                Problem(f"Column '{c}' holds {rows.schema[c]}, whose values have no text to compare them by.")
+                for c in wrong
+            ),
+            fix="Name another column, or leave this one out.",
+        )
+
+
 def expression(rows: pl.DataFrame, text: str, *, condition: bool = False) -> pl.Expr:
     """The Polars expression of `text`, once its columns and types are known to suit `rows`.
 
