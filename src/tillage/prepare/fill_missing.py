@@ -19,6 +19,7 @@ from tillage.core.state import State
 from tillage.core.step import Fitted, Fold
 from tillage.measure import Extremes, Ranks, Statistic, Sum, ValueCounts
 from tillage.prepare.columns import require
+from tillage.prepare.parse_dates import ParseDates
 
 Way = Literal["mean", "median", "min", "max", "most_frequent", "constant"]
 
@@ -31,6 +32,8 @@ _BETWEEN = ("mean", "median")
 
 class FilledMissing(Fitted):
     """Fills nulls and NaN with the values in its state: `{"values": {column: value}, "with": way}`.
+
+    Dates and times are filled with one that is written by ISO 8601, in UTC.
 
     A column without a value to fill with stays as it is. Whole numbers filled with a fraction, and always with
     `mean` and `median`, become float64, so that the type of a table does not depend on its rows.
@@ -70,12 +73,24 @@ class FilledMissing(Fitted):
             column, dtype = column.cast(pl.Float64), pl.Float64()
         if value is None:
             return column
-        held = pl.Series([value], strict=False)  # null where no type of integers is wide enough
+        held = _held(value, dtype)
         if dtype == pl.Null and held.null_count() == 0:
             return pl.lit(value).alias(name)
         if self.state["with"] == "most_frequent":
             return column.fill_null(_from_text(value, dtype))
-        if isinstance(value, str) == dtype.is_numeric() or isinstance(value, bool) != (dtype == pl.Boolean):
+        timed = dtype == pl.Date or isinstance(dtype, pl.Datetime)
+        if timed and isinstance(value, str):
+            if held.null_count():
+                raise ConfigurationError(
+                    f"Column '{name}' holds {dtype}, and {value!r} is no such moment.",
+                    fix="Write it as 2024-01-31, or 2024-01-31 08:30 for a time in UTC.",
+                )
+            return column.fill_null(pl.lit(held.first(), dtype=dtype))
+        if (
+            dtype == pl.Time
+            or isinstance(value, str) == dtype.is_numeric()
+            or isinstance(value, bool) != (dtype == pl.Boolean)
+        ):
             raise ConfigurationError(f"Column '{name}' holds {dtype} and cannot be filled with {value!r}.")
         if held.cast(dtype, strict=False).null_count():
             raise ConfigurationError(f"Column '{name}' holds {dtype}, which has no room for {value!r}.")
@@ -161,6 +176,22 @@ class FillMissing(Fold):
         if self.with_ != "most_frequent" or self.value is None or isinstance(self.value, str):
             return self.value
         return str(self.value).lower()
+
+
+def _held(value: Any, dtype: pl.DataType) -> pl.Series:
+    """The value alone: a moment where a column of moments is filled with a text; null where it is none.
+
+    It is null, too, where no type of integers is wide enough.
+    """
+    if not isinstance(value, str) or not (dtype == pl.Date or isinstance(dtype, pl.Datetime)):
+        return pl.Series([value], strict=False)
+    parse = ParseDates(columns=("value",), to="date" if dtype == pl.Date else "datetime")
+    read = pl.DataFrame({"value": [value]}).select(parse.parsed("value", pl.String()))["value"]
+    if isinstance(dtype, pl.Datetime):
+        read = (
+            read.dt.replace_time_zone(None) if dtype.time_zone is None else read.dt.convert_time_zone(dtype.time_zone)
+        )
+    return read.cast(dtype)
 
 
 def _can_be_learnt(dtype: pl.DataType, way: Way) -> bool:
