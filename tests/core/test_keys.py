@@ -172,3 +172,14 @@ def test_halves_of_row_ids_are_those_of_the_ids(rows: int) -> None:
 def test_what_has_no_text_is_no_key(values: list[Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"Column 'k' holds (Binary|Duration).*no text to compare"):
         hash_text(pl.DataFrame({"k": values, "n": [1, 2]}), ["n", "k"])
+
+
+@pytest.mark.parametrize("dtype", [pl.Float64(), pl.Float32()])
+def test_the_two_zeros_are_one_key(dtype: pl.DataType) -> None:
+    frame = pl.DataFrame({"x": pl.Series([0.0, -0.0, 0.5, None], dtype=dtype), "n": [1, 1, 1, 1]})
+    for columns in (["x"], ["n", "x"]):
+        hashes = hash_text(frame, columns)
+        assert hashes[0] == hashes[1]
+        assert hashes.n_unique() == 3
+    texts = frame.with_columns(x=pl.Series(["0.0", "0.0", "0.5", None]))
+    assert hash_text(frame, ["x"]).equals(hash_text(texts, ["x"]))

@@ -310,3 +310,26 @@ def test_a_table_of_an_earlier_plan_is_told_of_where_the_new_one_fails(
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
         counts = {"in": 4, "rows": 2, "consumed": 3, "created": 2, "dropped": {"filtered": 1}}
         assert {name: told["tables"]["t"][name] for name in counts} == counts
+
+
+ZEROS = """\
+project: shapes
+tables:
+  raw: {collect: {files: "data/*.csv"}, key: id}
+  groups: {from: raw, steps: [{aggregate: {by: [x], columns: {n: count()}}}]}
+  one: {from: raw, steps: [{resolve_conflicts: {by: [x, y]}}]}
+  before: {from: raw, steps: [{window: {by: [x], time: id, columns: {last: "lag(id, 1)"}}}]}
+  joined: {from: {left: raw, right: groups}, steps: [{join: {on: [x]}}]}
+  texts: {from: raw, steps: [{cast: {columns: {x: text}}}]}
+"""
+
+
+def test_the_other_zero_is_no_other_key(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "f", ZEROS)
+    folder.write("data/a.csv", "id,x,y\n1,0.5,a\n2,0.0,a\n3,0.0,a\n")
+    folder.same_as_a_rebuild()
+    folder.write("data/a.csv", "id,x,y\n1,0.5,a\n2,0.0,a\n3,-0.0,a\n")
+    told = folder.same_as_a_rebuild()["tables"]
+    assert [told[table]["rows"] for table in ("groups", "one", "before", "joined")] == [2, 2, 3, 3]
+    with folder.open() as p:
+        assert sorted(p.read("groups").select("x", "n").rows()) == [(0.0, 2), (0.5, 1)]

@@ -88,6 +88,18 @@ Name another column, or leave this one out.
         )
 
 
+def written(column: str, dtype: pl.DataType) -> pl.Expr:
+    """A column as text; -0.0 is written as 0.0, since the two are equal and one in place of the other is no change.
+
+    >>> pl.DataFrame({"x": [-0.0, 0.5]}).select(written("x", pl.Float64()))["x"].to_list()
+    ['0.0', '0.5']
+    """
+    values = pl.col(column)
+    if dtype.is_float():  # `+ 0.0`, which makes the two zeros one, is left out by Polars
+        values = pl.when(values == 0).then(pl.lit(0.0, dtype=dtype)).otherwise(values).alias(column)
+    return values.cast(pl.String)
+
+
 def expression(rows: pl.DataFrame, text: str, *, condition: bool = False) -> pl.Expr:
     """The Polars expression of `text`, once its columns and types are known to suit `rows`.
 

@@ -34,10 +34,10 @@ class Pinned:
     synthetic: bool = False
 
 
-ENTRIES = 2
-"""How the index of a Group of several inputs names its columns: another number, and it is made anew.
+ENTRIES = 3
+"""How the index of a Group hashes its keys and names its columns: another number, and it is made anew.
 
-Steps of the user's own have no version that follows ours, and entries under other names would be read as nulls.
+Steps of the user's own have no version that follows ours, and entries made in another way would not be found again.
 """
 
 
@@ -97,7 +97,7 @@ class Stage:
             parts += more
         if self.pin is not None:
             parts.append(["pin", self.pin])
-        if self.kind == "group" and len(self.inputs) > 1:
+        if self.kind == "group":
             parts.append(["entries", ENTRIES])
         return sha256(dump(parts).encode()).hexdigest()[:32]
 

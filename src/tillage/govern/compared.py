@@ -22,7 +22,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from tillage.core.columns import require_written
+from tillage.core.columns import require_written, written
 from tillage.core.errors import ConfigurationError, unknown_name
 from tillage.core.expression import ConditionText, parse
 from tillage.core.rows import user_columns
@@ -320,12 +320,10 @@ class Batch(BaseModel):
     def update(self, state: State, rows: pl.DataFrame, column: str | None) -> State:
         """The state with these rows; rows without a batch are left out."""
         require_written(rows, [self.by])
-        batch = pl.col(self.by)
+        batch = written(self.by, rows.schema[self.by])
         if rows.schema[self.by].is_float():
-            batch = pl.when(batch.is_finite()).then(batch)
-        known = rows.select(batch.cast(pl.String).alias("batch"), *([column] if column else [])).filter(
-            pl.col("batch").is_not_null()
-        )
+            batch = pl.when(pl.col(self.by).is_finite()).then(batch)
+        known = rows.select(batch.alias("batch"), *([column] if column else [])).filter(pl.col("batch").is_not_null())
         new: State = {}
         for (batch,), part in known.partition_by("batch", as_dict=True).items():
             total = Sum()
