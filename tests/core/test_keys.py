@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hmac
 import os
 import stat
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillage.core.errors import Denied
+from tillage.core.errors import ConfigurationError, Denied
 from tillage.core.keys import SUBKEYS, Keyring, child_ids, fraction, hash_text
 
 SECRET = bytes(range(32)).hex()
@@ -164,3 +166,20 @@ def test_halves_of_row_ids_are_those_of_the_ids(rows: int) -> None:
     assert made.lo.to_list() == [i & MASK for i in whole]
     assert made.hi.to_list() == [i >> 64 for i in whole]
     assert made.joined().to_list() == whole
+
+
+@pytest.mark.parametrize("values", [[b"\xff", None], [b"a", b"b"], [dt.timedelta(1), None]])
+def test_what_has_no_text_is_no_key(values: list[Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"Column 'k' holds (Binary|Duration).*no text to compare"):
+        hash_text(pl.DataFrame({"k": values, "n": [1, 2]}), ["n", "k"])
+
+
+@pytest.mark.parametrize("dtype", [pl.Float64(), pl.Float32()])
+def test_the_two_zeros_are_one_key(dtype: pl.DataType) -> None:
+    frame = pl.DataFrame({"x": pl.Series([0.0, -0.0, 0.5, None], dtype=dtype), "n": [1, 1, 1, 1]})
+    for columns in (["x"], ["n", "x"]):
+        hashes = hash_text(frame, columns)
+        assert hashes[0] == hashes[1]
+        assert hashes.n_unique() == 3
+    texts = frame.with_columns(x=pl.Series(["0.0", "0.0", "0.5", None]))
+    assert hash_text(frame, ["x"]).equals(hash_text(texts, ["x"]))

@@ -12,6 +12,7 @@ from tests.flow.world import KEY, differences, digests
 from tillage.core.errors import BadData, ConfigurationError
 from tillage.face.main import ended
 from tillage.face.rooms import registry
+from tillage.flow import keyed, stages
 from tillage.flow.configuration import load
 from tillage.flow.run import Project
 from tillage.promises import trace
@@ -134,6 +135,44 @@ def test_columns_that_two_joined_tables_share_keep_a_type_each(tmp_path: Path) -
     folder.same_as_a_rebuild()
     with folder.open() as p:
         assert p.read("joined").sort("id", "id_right")["n_right"].to_list() == [1, 3, 3]
+
+
+OWN = """\
+from collections.abc import Mapping
+from typing import ClassVar
+
+import polars as pl
+
+from tillage.core.step import Group
+
+
+class Priced(Group):
+    ports: ClassVar[tuple[str, ...]] = ("left", "right")
+
+    def key(self, rows: pl.DataFrame, port: str) -> tuple[str, ...]:
+        return ("item",)
+
+    def apply(self, rows: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+        prices = rows["right"].select("_key", "price")
+        return rows["left"].select("_key", "id", "item").join(prices, on="_key", how="left")
+"""
+
+
+def test_an_index_whose_columns_had_other_names_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = JOINED.replace("join: {on: [item], how: inner}", "own_steps.Priced: {}")
+    folder = Folder(tmp_path / "f", plan)
+    folder.write("own_steps.py", OWN)
+    folder.write("data/o.csv", "id,item\n1,a\n2,b\n3,a\n")
+    folder.write("data/p.csv", "id,item,price\n1,a,1.5\n2,b,2.5\n")
+    with monkeypatch.context() as before:
+        before.setattr(stages, "ENTRIES", 1)
+        before.setattr(keyed, "_set_apart", lambda port, rows: rows)
+        before.setattr(keyed, "_only_of", lambda port, entries: entries)
+        folder.run()
+    folder.write("data/o2.csv", "id,item\n4,a\n")
+    folder.same_as_a_rebuild()
+    with folder.open() as p:
+        assert p.read("joined").sort("id")["price"].to_list() == [1.5, 2.5, 1.5, 1.5]
 
 
 def test_a_key_that_becomes_of_another_type_is_told_and_empties_no_join(tmp_path: Path) -> None:
@@ -271,3 +310,26 @@ def test_a_table_of_an_earlier_plan_is_told_of_where_the_new_one_fails(
         told = json.loads(capsys.readouterr().out.splitlines()[-1])
         counts = {"in": 4, "rows": 2, "consumed": 3, "created": 2, "dropped": {"filtered": 1}}
         assert {name: told["tables"]["t"][name] for name in counts} == counts
+
+
+ZEROS = """\
+project: shapes
+tables:
+  raw: {collect: {files: "data/*.csv"}, key: id}
+  groups: {from: raw, steps: [{aggregate: {by: [x], columns: {n: count()}}}]}
+  one: {from: raw, steps: [{resolve_conflicts: {by: [x, y]}}]}
+  before: {from: raw, steps: [{window: {by: [x], time: id, columns: {last: "lag(id, 1)"}}}]}
+  joined: {from: {left: raw, right: groups}, steps: [{join: {on: [x]}}]}
+  texts: {from: raw, steps: [{cast: {columns: {x: text}}}]}
+"""
+
+
+def test_the_other_zero_is_no_other_key(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "f", ZEROS)
+    folder.write("data/a.csv", "id,x,y\n1,0.5,a\n2,0.0,a\n3,0.0,a\n")
+    folder.same_as_a_rebuild()
+    folder.write("data/a.csv", "id,x,y\n1,0.5,a\n2,0.0,a\n3,-0.0,a\n")
+    told = folder.same_as_a_rebuild()["tables"]
+    assert [told[table]["rows"] for table in ("groups", "one", "before", "joined")] == [2, 2, 3, 3]
+    with folder.open() as p:
+        assert sorted(p.read("groups").select("x", "n").rows()) == [(0.0, 2), (0.5, 1)]

@@ -178,3 +178,17 @@ def test_columns_that_are_missing_are_told() -> None:
         one(rows, column="x", batch={"by": "dya"})
     with pytest.raises(ConfigurationError, match="No column is called 'old'"):
         one(rows, column="x", drift={"reference": "old = 1"})
+
+
+def test_batches_by_decimal_numbers_come_by_size() -> None:
+    at = [float(n) for n in range(1, 13) for _ in range(20 if n == 12 else 100)]
+    found = one(pl.DataFrame({"n": [*at, math.nan, math.inf, None]}), 300, batch={"by": "n"})
+    assert (found.passed, "last batch, 12.0, is 20; the median of 11 before is 100" in found.why) == (False, True)
+
+
+@pytest.mark.parametrize("values", [[b"\xff"] * 9, [dt.timedelta(1)] * 9])
+def test_what_has_no_text_is_told(values: list[Any]) -> None:
+    rows = pl.DataFrame({"c": values, "n": range(9)})
+    for check in ({"column": "c", "drift": {"reference": "n < 4"}}, {"batch": {"by": "c"}}):
+        with pytest.raises(ConfigurationError, match=r"Column 'c' holds (Binary|Duration).*no text"):
+            one(rows, **check)

@@ -105,3 +105,9 @@ def test_hostile_frames(rows: pl.DataFrame, empty: pl.DataFrame, nothing: pl.Dat
     with pytest.raises(ConfigurationError, match=r"'txt'. Did you mean 'text'"):
         profile(rows, columns=("txt",))
     assert Profile(columns=("x",)).needs() == ("x",)
+
+
+def test_no_quantile_lies_beyond_the_values() -> None:
+    found = profile(with_ids(pl.DataFrame({"same": [7] * 5, "x": [-1000.5, -1000.25, -1000.5, -1000.25, -1000.5]})))
+    assert set(found["same"]["quantiles"].values()) == {7.0}
+    assert all(-1000.5 <= v <= -1000.25 for v in found["x"]["quantiles"].values())

@@ -105,3 +105,8 @@ def test_complaints(rows: pl.DataFrame) -> None:
         Cast.model_validate({"columns": {"n": "integer"}})
     step = Cast.example()
     assert Cast.model_validate(step.params()) == step
+
+
+def test_the_other_zero_is_written_as_the_one() -> None:
+    rows = pl.DataFrame({"x": [0.0, -0.0, -1.5]})
+    assert Cast(columns={"x": "text"}).apply(rows)["x"].to_list() == ["0.0", "0.0", "-1.5"]

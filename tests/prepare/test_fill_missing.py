@@ -93,7 +93,7 @@ def test_a_constant_of_days_and_times_is_a_text_of_iso_8601() -> None:
     filled = learn(rows, "constant", "t", value="2024-01-05T09:30+08:00").apply(rows)["t"]
     assert filled.to_list() == [time, time.replace(hour=1)]
     for column, value in (("d", "soon"), ("t", "soon"), ("d", "2024-01-05T08:30")):
-        with pytest.raises(ConfigurationError, match="Give a `value` of its type"):
+        with pytest.raises(ConfigurationError, match="Write it as 2024-01-31"):
             learn(rows, "constant", column, value=value).apply(rows)
 
 
@@ -146,3 +146,30 @@ def test_a_run_tells_of_a_column_without_any_value(tmp_path: Path, way: str) -> 
             "full: Column 'empty' has no value to learn from, so its gaps stay. Give fill_missing a `value` for it."
         ]
         assert opened.run().notes == []
+
+
+NOON = dt.datetime(2024, 1, 5, 12, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("seen", "value", "wanted"),
+    [
+        (dt.date(2024, 1, 5), "1900-01-01", dt.date(1900, 1, 1)),
+        (NOON.replace(tzinfo=None), "1900-01-01 06:30", dt.datetime(1900, 1, 1, 6, 30, tzinfo=dt.UTC)),
+        (NOON, "1900-01-01T08:30:00+08:00", dt.datetime(1900, 1, 1, 0, 30, tzinfo=dt.UTC)),
+    ],
+)
+def test_moments_are_filled_with_what_is_written(seen: dt.date, value: str, wanted: dt.date) -> None:
+    rows = pl.DataFrame({"at": [seen, None]})
+    filled = learn(rows, "constant", "at", value=value).apply(rows)
+    assert filled.schema == rows.schema
+    got = filled["at"].to_list()[1]
+    assert (got.replace(tzinfo=dt.UTC) if isinstance(got, dt.datetime) else got) == wanted
+    with pytest.raises(ConfigurationError, match=r"'at' holds Date.*'soon'"):
+        learn(rows, "constant", "at", value="soon").apply(rows)
+
+
+def test_a_time_of_day_is_told() -> None:
+    rows = pl.DataFrame({"at": [dt.time(8), None]})
+    with pytest.raises(ConfigurationError, match="'at' holds Time and cannot be filled"):
+        learn(rows, "constant", "at", value="09:00").apply(rows)

@@ -71,3 +71,9 @@ def test_hostile_frames(rows: pl.DataFrame, empty: pl.DataFrame, nothing: pl.Dat
         Split(test=1.5)
     with pytest.raises(ValidationError):
         Split(column="_id")
+
+
+def test_a_group_without_a_text_is_told() -> None:
+    rows = pl.DataFrame({"_id": ids(2), "g": [b"a", b"\xff"]})
+    with pytest.raises(ConfigurationError, match="Column 'g' holds Binary"):
+        Split(group="g").apply(rows)

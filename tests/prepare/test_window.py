@@ -128,3 +128,9 @@ def test_complaints() -> None:
         Window(by=("k",), time="t", columns={"t": "lag(x, 1)"})
     step = Window.example()
     assert Window.model_validate(step.params()) == step
+
+
+def test_a_time_beyond_64_bits_is_told() -> None:
+    rows = frame([("a", 1, 1.0, 1), ("a", 2, 2.0, 2)]).with_columns(t=pl.Series([1, 2**63], dtype=pl.UInt64))
+    with pytest.raises(BadData, match="'t' orders rows in time and holds 9223372036854775808"):
+        looked(rows, {"last": "lag(x, 1)"})

@@ -209,3 +209,9 @@ def test_errors_say_what_to_do() -> None:
         Anonymize(columns={"zip": Hierarchy(ranges=(5,))}).compute({"rows": frame([(20, "1", "nurse", None)])})
     with pytest.raises(ConfigurationError, match="needs dates"):
         Anonymize(columns={"age": Hierarchy(dates=("year",))}).compute({"rows": frame([(20, "1", "nurse", None)])})
+
+
+def test_the_two_zeros_are_one_class() -> None:
+    step = AnonymityReport(columns={"x": Hierarchy()})
+    told = step.finish(step.update(step.start(), pl.DataFrame({"x": [0.0, -0.0]})))
+    assert (told["k"], told["classes"]) == (2, 1)

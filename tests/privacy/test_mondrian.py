@@ -258,3 +258,41 @@ def test_errors_say_what_to_do() -> None:
         Anonymize(columns={"age": Hierarchy(dates=("year",))}, method="mondrian").compute(
             {"rows": frame([(1, "1", None, None)])}
         )
+
+
+def day_by_day(first: dt.date | dt.datetime) -> pl.DataFrame:
+    days = pl.Series("at", [first + dt.timedelta(days=n) for n in range(12)])
+    return pl.DataFrame({"at": days}).with_columns(_id=pl.int_range(12).cast(pl.UInt128))
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+@pytest.mark.parametrize("way", [{}, {"dates": ["month", "year"]}])
+@pytest.mark.parametrize("timed", [True, False])
+def test_times_are_cut_as_days_are_and_their_loss_is_told(zone: str | None, way: dict[str, Any], timed: bool) -> None:
+    rows = day_by_day(dt.datetime(2024, 1, 1, 5, 30, tzinfo=dt.UTC) if timed else dt.date(2024, 1, 1))
+    if timed:
+        rows = rows.with_columns(pl.col("at").dt.replace_time_zone(zone))
+    columns = {"at": Hierarchy.model_validate(way)}
+    out = Anonymize(columns=columns, k=3, method="mondrian").compute({"rows": rows})
+    assert out["at"].n_unique() == 4
+    step = AnonymityReport(columns=columns)
+    told = step.finish(step.update(step.start(), out))
+    assert told["k"] == 3
+    assert told["ncp"]["at"] == pytest.approx(2 / 11)
+    assert told["loss"]["at"] == pytest.approx(1 / 3 if way else 1)
+
+
+def test_hours_of_a_day_are_a_loss_too() -> None:
+    labels = ["[2024-01-01 06:00:00.000000, 2024-01-01 12:00:00.000000]", "2024-01-01 18:00:00.000000", "2024-01-02"]
+    for hierarchy in (Hierarchy(), Hierarchy(dates=("month",))):
+        assert hierarchy.penalties(pl.Series(labels)).to_list() == pytest.approx([6 / 18, 0, 0])
+
+
+@pytest.mark.parametrize("values", [[b"\xff"] * 4, [dt.timedelta(1)] * 4])
+@pytest.mark.parametrize("how", [{"prefix": (1,)}, {"dates": ("month",)}, {}])
+@pytest.mark.parametrize("method", ["full_domain", "mondrian"])
+def test_what_has_no_text_is_told(values: list[Any], how: dict[str, Any], method: str) -> None:
+    rows = pl.DataFrame({"c": values}).with_columns(_id=pl.int_range(4).cast(pl.UInt128))
+    step = Anonymize.model_validate({"columns": {"c": how}, "k": 2, "method": method})
+    with pytest.raises(ConfigurationError, match=r"Column 'c' holds (Binary|Duration)"):
+        step.compute({"rows": rows})

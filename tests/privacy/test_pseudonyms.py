@@ -193,3 +193,9 @@ def test_a_run_hands_the_subkey_over_and_writes_it_nowhere(tmp_path: Path, monke
     with sqlite3.connect(tmp_path / ".tillage" / "catalog.db") as catalog:
         assert catalog.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
     catalog.close()
+
+
+def test_bytes_and_lengths_of_time_have_no_pseudonyms() -> None:
+    rows = pl.DataFrame({"raw": [b"\xff"], "text": ["a"]})
+    with pytest.raises(ConfigurationError, match="Column 'raw' holds Binary"):
+        Pseudonymize(columns=("text", "raw")).with_key(KEY).apply(rows)

@@ -139,7 +139,8 @@ def test_numbers_that_look_like_personal_data_are_told_and_others_are_not() -> N
         assert said.startswith("Column 'phone' holds numbers that look like personal data (phone)")
         assert "13812345678" not in said
     assert Redact().remarks(rows.drop("phone")) == Redact().remarks(rows.clear()) == ()
-    assert Redact(columns=("note",)).remarks(rows) == Redact(types=("email",)).remarks(rows) == ()
+    assert Redact(types=("email",)).remarks(rows) == ()
+    assert (Redact().may_remark(), Redact(columns=("note",)).may_remark()) == (True, False)
 
 
 def test_a_run_tells_of_numbers_that_redact_leaves(tmp_path: Path) -> None:

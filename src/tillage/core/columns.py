@@ -98,6 +98,37 @@ def _is(dtype: pl.DataType, what: str) -> bool:
     return dtype in (pl.Null, pl.String if what == "text" else pl.Binary)
 
 
+def require_written(rows: pl.DataFrame, columns: Iterable[str]) -> None:
+    """Raise ConfigurationError for every one of `columns` whose values have no text by which they could be compared.
+
+    >>> require_written(pl.DataFrame({"raw": [b"x"]}), ["raw"])
+    Traceback (most recent call last):
+    tillage.core.errors.ConfigurationError: Column 'raw' holds Binary, whose values have no text to compare them by. \
+Name another column, or leave this one out.
+    """
+    wrong = [c for c in columns if rows.schema[c] in (pl.Binary, pl.Duration, pl.Object)]
+    if wrong:
+        raise ConfigurationError(
+            (
+                Problem(f"Column '{c}' holds {rows.schema[c]}, whose values have no text to compare them by.")
+                for c in wrong
+            ),
+            fix="Name another column, or leave this one out.",
+        )
+
+
+def written(column: str, dtype: pl.DataType) -> pl.Expr:
+    """A column as text; -0.0 is written as 0.0, since the two are equal and one in place of the other is no change.
+
+    >>> pl.DataFrame({"x": [-0.0, 0.5]}).select(written("x", pl.Float64()))["x"].to_list()
+    ['0.0', '0.5']
+    """
+    values = pl.col(column)
+    if dtype.is_float():  # `+ 0.0`, which makes the two zeros one, is left out by Polars
+        values = pl.when(values == 0).then(pl.lit(0.0, dtype=dtype)).otherwise(values).alias(column)
+    return values.cast(pl.String)
+
+
 def expression(rows: pl.DataFrame, text: str, *, condition: bool = False) -> pl.Expr:
     """The Polars expression of `text`, once its columns and types are known to suit `rows`.
 

@@ -156,7 +156,7 @@ _A = {
 def _kind_of(dtype: pl.DataType | type[pl.DataType]) -> str:
     if dtype.is_numeric():
         return "number"
-    if dtype in {pl.String, pl.Categorical, pl.Enum}:
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
         return "text"
     if dtype == pl.Boolean:
         return "condition"

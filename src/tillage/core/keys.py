@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 import polars_hash as plh
 
+from tillage.core.columns import require_written, written
 from tillage.core.errors import Denied
 from tillage.core.rows import ID, Halves, high, ids, low
 
@@ -129,8 +130,12 @@ _NULL = pl.lit(0x6E756C6C_00000000_6E756C6C_00000000, dtype=pl.UInt128)
 def hash_text(frame: pl.DataFrame, columns: Sequence[str], seed: int = 0) -> pl.Series:
     """XXH3-128 (UInt128) of the columns as text; one column is hashed as it stands, several by an injective encoding.
 
-    A null is a value of its own, different from the empty text. Of no columns all rows have one hash.
+    A null is a value of its own, different from the empty text; -0.0 is 0.0. Of no columns all rows have one hash.
+    Raises ConfigurationError for columns without a text, such as bytes.
     """
+    require_written(frame, columns)
+    if any(frame.schema[c].is_float() for c in columns):
+        frame = frame.select(written(c, frame.schema[c]) for c in columns)
     if not columns:
         return hash_text(frame.select(pl.repeat("", pl.len()).alias("every")), ["every"], seed)
     return _text_hashes(frame.lazy(), columns, seed).collect(engine="in-memory")["h"]

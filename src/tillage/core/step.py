@@ -96,6 +96,10 @@ class Map(Step):
         `core.keys.child_ids`. No row may influence another, none may be lost, and no `_id` invented.
         """
 
+    def may_remark(self) -> bool:
+        """Whether `remarks` may have something to say; rows are read for that."""
+        return False
+
     def remarks(self, rows: pl.DataFrame) -> tuple[str, ...]:
         """What its owner should hear of rows such as these, some of those that it is given: what it leaves as it is."""
         return ()

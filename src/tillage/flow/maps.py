@@ -133,7 +133,7 @@ def run_maps(
 
 def _remarks(store: Store, maps: Sequence[Map], task: Task) -> list[str]:
     """What steps have to say of rows that they leave as they are, by the first of those that came."""
-    speaking = [at for at, step in enumerate(maps) if type(step).remarks is not Map.remarks]
+    speaking = [at for at, step in enumerate(maps) if step.may_remark()]
     if not speaking:
         return []
     rows = drop_columns(store.read(store.chunk(task.chunk), task.version), "_object", "_record", "_key").head(REMARKED)

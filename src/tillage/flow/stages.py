@@ -34,6 +34,13 @@ class Pinned:
     synthetic: bool = False
 
 
+ENTRIES = 3
+"""How the index of a Group hashes its keys and names its columns: another number, and it is made anew.
+
+Steps of the user's own have no version that follows ours, and entries made in another way would not be found again.
+"""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One unit of the run: it has versions, counts and a lock of its target."""
@@ -90,6 +97,8 @@ class Stage:
             parts += more
         if self.pin is not None:
             parts.append(["pin", self.pin])
+        if self.kind == "group":
+            parts.append(["entries", ENTRIES])
         return sha256(dump(parts).encode()).hexdigest()[:32]
 
     def pinned(self) -> set[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from tillage.core.columns import require_written, written
 from tillage.core.errors import ConfigurationError, unknown_name
 from tillage.core.expression import ConditionText, parse
 from tillage.core.rows import user_columns
@@ -31,6 +33,7 @@ from tillage.measure.ranks import distribution, quantile
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LENGTH = re.compile(r"([0-9]{1,9})([smhdw])")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
 _FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 BINS = 10
@@ -115,9 +118,10 @@ class Fresh(BaseModel):
 
 
 class Drift(BaseModel):
-    """The values are distributed like those of a reference: of the rows for which a condition holds, which the others
+    """The values are distributed like those of a reference.
 
-    are compared with, or of an earlier version of the table, which the whole table is compared with.
+    That is of the rows for which a condition holds, which the others are compared with, or of an earlier version of
+    the table, which the whole table is compared with.
 
     >>> Drift(reference="day < '2024-01-01'").limit
     0.25
@@ -171,7 +175,7 @@ class Drift(BaseModel):
             (pl.when(read.polars()).then(1).otherwise(0) + pl.int_range(pl.len()) * 0).alias("side"),
         )
         sides = {"reference": told.filter(pl.col("side") == 1), "others": told.filter(pl.col("side") == 0)}
-        return self.merge(state, {side: counted(part["value"]) for side, part in sides.items()})
+        return self.merge(state, {side: counted(part["value"].rename(str(column))) for side, part in sides.items()})
 
     def merge(self, a: State, b: State) -> State:
         """The state of both."""
@@ -267,6 +271,7 @@ def counted(values: pl.Series) -> dict[str, Any]:
     1
     """
     number = values.dtype.is_float() or (values.dtype.is_integer() and values.dtype not in {pl.Int128, pl.UInt128})
+    require_written(values.to_frame(), [values.name])
     known = values.drop_nulls()
     known = known.filter(known.is_not_nan()) if values.dtype.is_float() else known
     kind = None if values.dtype == pl.Null or not len(known) else "numbers" if number else "texts"
@@ -314,9 +319,11 @@ class Batch(BaseModel):
 
     def update(self, state: State, rows: pl.DataFrame, column: str | None) -> State:
         """The state with these rows; rows without a batch are left out."""
-        known = rows.select(pl.col(self.by).cast(pl.String).alias("batch"), *([column] if column else [])).filter(
-            pl.col("batch").is_not_null()
-        )
+        require_written(rows, [self.by])
+        batch = written(self.by, rows.schema[self.by])
+        if rows.schema[self.by].is_float():
+            batch = pl.when(pl.col(self.by).is_finite()).then(batch)
+        known = rows.select(batch.alias("batch"), *([column] if column else [])).filter(pl.col("batch").is_not_null())
         new: State = {}
         for (batch,), part in known.partition_by("batch", as_dict=True).items():
             total = Sum()
@@ -343,8 +350,8 @@ class Batch(BaseModel):
     def verdict(self, state: State, column: str | None) -> Verdict:
         """How many deviations the last batch is from the median of those before."""
         name = f"{column} batch" if column else "batch"
-        whole = all(re.fullmatch(r"-?[0-9]+", batch) for batch in state)
-        ordered = sorted(state, key=int) if whole else sorted(state)
+        numbers = all(_NUMBER.fullmatch(batch) for batch in state)
+        ordered = sorted(state, key=Fraction) if numbers else sorted(state)
         figures = {b: self._figure(state[b], column) for b in ordered}
         told = [b for b in ordered if figures[b] is not None]
         if len(told) <= self.least or told[-1] != ordered[-1]:

@@ -10,7 +10,7 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,8 @@ class Expect(Comparing):
     False age not_null 0.6666666666666666 1.0 1 of 3 rows has no value in 'age'.
     False age max 200 130 1 of 2 values of 'age' is above 130; the largest is 200.
     """
+
+    version: ClassVar[int] = 2
 
     checks: tuple[Check, ...] = Field(min_length=1, description="what must hold, each {column: NAME, ...}")
 

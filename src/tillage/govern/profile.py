@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import polars as pl
 from pydantic import Field
@@ -41,6 +41,8 @@ class Profile(Fold):
     >>> found["type"], found["rows"], found["nulls"], found["distinct"], found["mean"], found["std"]
     ('int64', 4, 1, 3, 2.0, 1.0)
     """
+
+    version: ClassVar[int] = 2
 
     columns: Columns = Field((), description="columns to profile; none named: all of them")
     sample: int = Field(1000, ge=1, le=100_000, description="rows sampled for the frequent texts of a column")
@@ -127,7 +129,9 @@ class Profile(Fold):
             variance = found["moments"]["variance"]
             out["not_finite"] = rows - nulls - found["all"]["rows"]
             out |= {**found["extremes"], "mean": found["moments"]["mean"]}
-            out |= {"std": None if variance is None else math.sqrt(variance), "quantiles": found["quantiles"]}
+            least, most = found["extremes"]["min"], found["extremes"]["max"]
+            within = {q: v if v is None else float(min(max(v, least), most)) for q, v in found["quantiles"].items()}
+            out |= {"std": None if variance is None else math.sqrt(variance), "quantiles": within}
         if "truth" in found:
             out["true"] = found["truth"]["mean"]
         if "moments_in_time" in found:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tillage.core.columns import written
 from tillage.core.state import State
 
 COUNT = "_count"
@@ -41,7 +42,7 @@ class Combinations:
     def update(self, state: State, rows: pl.DataFrame, weight: str | None = None) -> State:
         """The state with these rows; each counts once, or as often as its `weight` says (null: not at all)."""
         count = pl.lit(1, dtype=pl.Int64) if weight is None else pl.col(weight).cast(pl.Int64).fill_null(0)
-        texts = rows.select(*(pl.col(c).cast(pl.String) for c in self.columns), count.alias(COUNT))
+        texts = rows.select(*(written(c, rows.schema[c]) for c in self.columns), count.alias(COUNT))
         grouped = texts.group_by(self.columns).agg(pl.col(COUNT).sum()).filter(pl.col(COUNT) > 0)
         return self.merge(state, self._coded(grouped))
 

@@ -23,7 +23,7 @@ class Extremes(Statistic):
         return {"min": None, "max": None}
 
     def update(self, state: State, values: pl.Series, ids: pl.Series | None = None) -> State:
-        if values.dtype in {pl.String, pl.Categorical, pl.Enum}:
+        if values.dtype in (pl.String, pl.Categorical, pl.Enum):
             present = values.cast(pl.String)
         else:
             present = numbers(values)

@@ -10,6 +10,7 @@ from typing import Literal, Self
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import written
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import leave
 from tillage.core.step import Map
@@ -97,7 +98,9 @@ def _cast(name: str, dtype: pl.DataType, to: Type) -> pl.Expr:
         return ParseDates(columns=(name,), formats=ISO, to=to).parsed(name, dtype)
     if dtype == pl.String and to != "text":
         return _from_text(column.str.strip_chars(), to)
-    if to == "text" or dtype == pl.Boolean:
+    if to == "text":
+        return written(name, dtype)
+    if dtype == pl.Boolean:
         return column.cast(_TYPES[to])
     return _between(column, dtype, to)
 

@@ -33,6 +33,8 @@ _BETWEEN = ("mean", "median")
 class FilledMissing(Fitted):
     """Fills nulls and NaN with the values in its state: `{"values": {column: value}, "with": way}`.
 
+    Dates and times are filled with one that is written by ISO 8601, in UTC.
+
     A column without a value to fill with stays as it is. Whole numbers filled with a fraction, and always with
     `mean` and `median`, become float64, so that the type of a table does not depend on its rows.
 
@@ -81,7 +83,7 @@ class FilledMissing(Fitted):
             held = pl.Series([value])
         if not _fits(value, dtype):
             raise ConfigurationError(
-                f"Column '{name}' holds {dtype} and cannot be filled with {value!r}.",
+                f"Column '{name}' holds {dtype} and cannot be filled with {self.state['values'][name]!r}.",
                 fix=self._remedy(name, dtype, value),
             )
         if held.cast(dtype, strict=False).null_count():
@@ -91,6 +93,8 @@ class FilledMissing(Fitted):
         return column.fill_null(pl.lit(value).cast(dtype))
 
     def _remedy(self, name: str, dtype: pl.DataType, value: Any) -> str:
+        if isinstance(value, str | dt.datetime) and (dtype == pl.Date or isinstance(dtype, pl.Datetime)):
+            return "Write it as 2024-01-31, or 2024-01-31 08:30 for a time in UTC."
         if self.state["with"] != "constant":
             return "Learn it again: tillage run --refit TABLE"
         if isinstance(value, str) and dtype != pl.Binary and not dtype.is_nested():

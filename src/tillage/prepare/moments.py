@@ -8,7 +8,7 @@ from typing import Annotated
 import polars as pl
 from pydantic import AfterValidator
 
-from tillage.core.errors import ConfigurationError
+from tillage.core.errors import BadData, ConfigurationError
 from tillage.prepare.columns import require
 
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
@@ -54,8 +54,22 @@ def require_time(rows: pl.DataFrame, column: str) -> None:
 
 
 def ticks(values: pl.Series) -> pl.Series:
-    """The column as Int64: days, units of the time, or the integers themselves."""
-    return values.to_physical().cast(pl.Int64)
+    """The column as Int64: days, units of the time, or the integers themselves; BadData beyond 64 bits.
+
+    >>> ticks(pl.Series([2**63], dtype=pl.UInt64))
+    Traceback (most recent call last):
+    tillage.core.errors.BadData: '' orders rows in time and holds 9223372036854775808, which is beyond 2^63 - 1. Look \
+for wrong values with `tillage show`, and filter them before this step.
+    """
+    whole = values.to_physical()
+    made = whole.cast(pl.Int64, strict=False)
+    if made.null_count() > whole.null_count():
+        beyond = whole.filter(made.is_null() & whole.is_not_null())[0]
+        raise BadData(
+            f"'{values.name}' orders rows in time and holds {beyond}, which is beyond 2^63 - 1.",
+            fix="Look for wrong values with `tillage show`, and filter them before this step.",
+        )
+    return made
 
 
 def length_in_ticks(dtype: pl.DataType, text: str, column: str) -> int:

@@ -12,6 +12,7 @@ from typing import Self
 import polars as pl
 from pydantic import Field
 
+from tillage.core.columns import require_written
 from tillage.core.keys import fraction
 from tillage.core.rows import ID, ORIGIN, leave
 from tillage.core.step import Map
@@ -64,6 +65,7 @@ class Split(Map):
         own = real.cast(pl.String)
         if self.group is None:
             return rows.select(own).to_series()
+        require_written(rows, [self.group])
         group = pl.col(self.group)
         text = group.cast(pl.String)
         if rows.schema[self.group].is_float():

@@ -11,7 +11,7 @@ Machanavajjhala et al. (2007): l; Li, Li and Venkatasubramanian (2007): t, with 
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -42,6 +42,8 @@ class AnonymityReport(Fold):
     >>> found["k"], found["l"], found["classes"], found["loss"]["age"], round(found["t"]["ill"], 3)
     (1, {'ill': 1}, 2, 0.6666666666666666, 0.333)
     """
+
+    version: ClassVar[int] = 2
 
     columns: dict[str, Hierarchy] = Field(
         min_length=1, description="what others may know of a person: column to how it was made coarser"

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,8 @@ class Anonymize(Whole):
     >>> step.compute({"rows": rows}).select("age", "zip").rows()
     [('[21, 23]', '11*'), ('[21, 23]', '11*'), ('[36, 70]', '*'), ('[36, 70]', '*'), ('[36, 70]', '*')]
     """
+
+    version: ClassVar[int] = 2
 
     columns: dict[str, Hierarchy] = Field(
         min_length=1, description="what others may know of a person: column to how it is made coarser"

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, TypeAlias
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from tillage.core.columns import require_written
 from tillage.core.errors import ConfigurationError
 
 ANY = "*"
@@ -89,6 +90,7 @@ class Hierarchy(BaseModel):
             return self._range(values, level)
         if self.dates:
             return self._date(values, level)
+        require_written(values.to_frame(), [values.name])
         if values.dtype.is_float():
             values = values.set(values == 0, 0.0)  # the other zero is none of its own
         texts = values.cast(pl.String)
@@ -112,7 +114,7 @@ class Hierarchy(BaseModel):
             return None
         if self.ranges or (not self.dates and values.dtype.is_numeric()):
             return self._numbers(values).cast(pl.Float64)
-        if self.dates or values.dtype in {pl.Date, pl.Datetime}:
+        if self.dates or values.dtype in (pl.Date, pl.Datetime):
             days = self._days(values)
             return (values if isinstance(values.dtype, pl.Datetime) else days).cast(pl.Datetime("us")).cast(pl.Float64)
         return None
@@ -123,7 +125,7 @@ class Hierarchy(BaseModel):
         A range between two values, `[21, 38]`, is of the finest level that is as wide.
         """
         widths = self.ranges or [_DAYS[part] for part in self.dates]
-        spans = _spans(labels, days=bool(self.dates))
+        spans = self._spans(labels)
         kept = [(labels == ANY) | (spans > max(widths, default=-1.0)).fill_null(value=False)]
         if self.ranges:
             ends = labels.str.extract_groups(r"^\[(.+), (.+)\)$").struct.unnest()
@@ -166,10 +168,25 @@ class Hierarchy(BaseModel):
             shares = {node: (n if n > 1 else 0) / leaves[ANY] for node, n in leaves.items()}
             found = labels.replace_strict(shares, default=0.0, return_dtype=pl.Float64)
         else:
-            ends = _days_between(labels) if self.dates else _between(labels)
+            ends = self._ends(labels)
             known = (ends["high"].max() or 0) - (ends["low"].min() or 0)  # type: ignore[operator]
             found = (ends["high"] - ends["low"]) / (known or 1)
         return found.fill_null(0.0).set(labels.is_in([ANY, OTHER]), 1.0)
+
+    def _ends(self, labels: pl.Series) -> pl.DataFrame:
+        """The ends (`low`, `high`) of labels that are values or ranges: of dates, of numbers, or of what they are."""
+        if self.dates:
+            return _days_between(labels)
+        numbers = _between(labels)
+        if self.ranges:
+            return numbers
+        days = _days_between(labels)
+        return numbers.select(pl.coalesce(c, days[c]).alias(c) for c in ("low", "high"))
+
+    def _spans(self, labels: pl.Series) -> pl.Series:
+        """How wide ranges between two values are (in days: of dates); null for all other labels."""
+        ends = self._ends(labels)
+        return (ends["high"] - ends["low"]).set(~labels.str.contains(r"^\[.+, .+\]$").fill_null(value=False), None)
 
     def _numbers(self, values: pl.Series) -> pl.Series:
         if not values.dtype.is_numeric():
@@ -192,7 +209,7 @@ class Hierarchy(BaseModel):
     def _days(self, values: pl.Series) -> pl.Series:
         if values.dtype == pl.String:
             return values.str.to_date("%Y-%m-%d", strict=False, exact=False)
-        if values.dtype.is_temporal() and values.dtype not in {pl.Time, pl.Duration}:
+        if values.dtype.is_temporal() and values.dtype not in (pl.Time, pl.Duration):
             return values.dt.date() if isinstance(values.dtype, pl.Datetime) else values
         raise ConfigurationError(
             f"Column '{values.name}' holds {values.dtype}, and 'dates' needs dates.",
@@ -230,7 +247,10 @@ def _between(labels: pl.Series) -> pl.DataFrame:
 
 
 def _days_between(labels: pl.Series) -> pl.DataFrame:
-    """The first and last day of labels that are dates, their parts, or ranges of them, as numbers; null for others."""
+    """The first and last day of labels that are dates, their parts, or ranges of them, as numbers; null for others.
+
+    Times are parts of a day.
+    """
     ends = labels.str.extract_groups(_RANGE).struct.unnest()
     text = pl.lit(labels)
     quarter = text.str.extract(r"-Q(\d)$").cast(pl.Int32)
@@ -238,8 +258,8 @@ def _days_between(labels: pl.Series) -> pl.DataFrame:
     month = (
         pl.when(quarter.is_not_null()).then(quarter * 3 - 2).otherwise(text.str.extract(r"^\d+-(\d\d)$").cast(pl.Int32))
     )
-    part = text.str.contains(r"^\d+(s|-Q\d|-\d\d)?$")
-    first = pl.when(part).then(pl.date(year, month.fill_null(1), 1))
+    whole = text.str.contains(r"^\d+(s|-Q\d|-\d\d)?$")
+    first = pl.when(whole).then(pl.date(year, month.fill_null(1), 1))
     length = (
         pl.when(quarter.is_not_null())
         .then(pl.lit("3mo"))
@@ -249,18 +269,18 @@ def _days_between(labels: pl.Series) -> pl.DataFrame:
         .then(pl.lit("10y"))
         .otherwise(pl.lit("1y"))
     )
-    days = {c: pl.coalesce(c, text).str.to_date("%Y-%m-%d", strict=False, exact=False) for c in ("low", "high")}
     last = first.dt.offset_by(length).dt.offset_by("-1d")
     return ends.select(
-        pl.coalesce(first, days["low"]).cast(pl.Int32).cast(pl.Float64).alias("low"),
-        pl.coalesce(last, days["high"]).cast(pl.Int32).cast(pl.Float64).alias("high"),
+        pl.coalesce(part.cast(pl.Int32).cast(pl.Float64), _day(pl.coalesce(end, text))).alias(end)
+        for end, part in (("low", first), ("high", last))
     )
 
 
-def _spans(labels: pl.Series, *, days: bool) -> pl.Series:
-    """How wide ranges between two values are (in days: of dates); null for all other labels."""
-    ends = _days_between(labels) if days else _between(labels)
-    return (ends["high"] - ends["low"]).set(~labels.str.contains(r"^\[.+, .+\]$").fill_null(value=False), None)
+def _day(text: pl.Expr) -> pl.Expr:
+    """Days since 1970 of a text that begins with a date, and of its time if it holds one; null for others."""
+    moment = text.str.strip_suffix("+00:00").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
+    day = text.str.to_date("%Y-%m-%d", strict=False, exact=False).cast(pl.Datetime("us"))
+    return pl.coalesce(moment, day).dt.epoch("us") / 86_400_000_000
 
 
 def _leaves(tree: Tree) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import polars as pl
 from pydantic import Field
 
-from tillage.core.columns import Columns
+from tillage.core.columns import Columns, require_written
 from tillage.core.errors import ConfigurationError, Problem, unknown_name
 from tillage.core.keyed import KeyedMap
 from tillage.core.rows import leave, user_columns
@@ -60,6 +60,7 @@ class Pseudonymize(KeyedMap):
         missing = [c for c in self.columns if c not in known]
         if missing:
             raise ConfigurationError(Problem(unknown_name("column", c, known)) for c in missing)
+        require_written(rows, self.columns)
         texts = rows.select(_as_text(rows[c]) for c in self.columns)
         if not self.keep_format:
             key = self.held_key()

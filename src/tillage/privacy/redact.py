@@ -78,10 +78,12 @@ class Redact(Looking, KeyedMap):
         stale = {marks.column: pl.lit(None, rows.schema[marks.column]) for marks in self.spans.values()}
         return rows.with_columns(*done, **stale)
 
+    def may_remark(self) -> bool:
+        """Where it chooses the columns itself."""
+        return not self.columns
+
     def remarks(self, rows: pl.DataFrame) -> tuple[str, ...]:
-        """The columns of numbers, unless columns are named, that look like personal data and stay as they are."""
-        if self.columns:
-            return ()
+        """The columns of numbers that look like personal data and stay as they are."""
         said = []
         for name in (c for c in user_columns(rows) if rows.schema[c].is_integer() or rows.schema[c].is_float()):
             found = self.found(name, rows[name].cast(pl.Int64, strict=False))
