@@ -187,7 +187,7 @@ def test_between_types() -> None:
 
 
 WHY: dict[str | None, list[list[str | None]]] = {
-    "'inf' stands": [["1", "inf"], ["inf", "1.5", None, ""], ["1"] * 20 + ["inf", "NaN"]],
+    "'inf' stands": [["1", "inf"], ["inf", "1.5", None, ""], [*["1"] * 20, "inf", "NaN"]],
     "'-Infinity' stands": [["1e5", "-Infinity"]],
     "'NaN' stands": [["NaN", "0.5"], ["7", "NaN", str(2**70)]],
     "beyond 64 bits": [[str(2**63)], ["7", None, str(-(2**63) - 1)], ["0.5", str(2**70)]],
