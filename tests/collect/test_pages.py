@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from base64 import b32encode
 from pathlib import Path
 from unittest import mock
@@ -189,6 +190,39 @@ def test_damage_loses_no_record(
         assert [t.encode() for t in batches[0].rows["text"]] == [
             b.decode(errors="replace").encode() for b in bodies
         ] or bad
+
+
+def test_records_before_a_cut_count_and_the_rest_is_told(tmp_path: Path) -> None:
+    """At each place where a download may have broken off, packed record by record or all in one."""
+    bodies = [f"page {i} {hashlib.sha256(bytes([i])).hexdigest()}" for i in range(4)]
+    records = [record(answer(body.encode())) for body in bodies]
+    for packed in ([gzip.compress(r, mtime=0) for r in records], [gzip.compress(b"".join(records), mtime=0)]):
+        data = b"".join(packed)
+        ends = {sum(map(len, packed[:n])) for n in range(len(packed) + 1)}
+        before = 0
+        for size in range(40, len(data) + 1, 7 if len(packed) == 1 else 3):
+            (tmp_path / "a.warc.gz").write_bytes(data[:size])
+            frame, bad = read(tmp_path, "a.warc.gz")
+            known = zlib.decompressobj(31).decompress(data[:size]).startswith(b"WARC/1.")
+            texts = frame["text"].to_list() if known else []
+            assert texts == bodies[: len(texts)]
+            assert before <= len(texts), "a longer part holds what a shorter one held"
+            before = len(texts)
+            assert len(texts) >= sum(size >= end for end in sorted(ends)[1:] if len(packed) > 1)
+            assert [one.reason for one in bad] == ([] if size in ends else ["cut_archive"]), size
+        assert before == 4
+
+
+def test_a_cut_file_of_many_blocks_and_a_damaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tillage.collect.content.BLOCK", 1000)
+    data = b"".join(gzip.compress(record(answer(b"page %d" % i)), mtime=0) for i in range(30))
+    (tmp_path / "a.warc.gz").write_bytes(data[:-9])
+    frame, bad = read(tmp_path, "a.warc.gz")
+    assert frame["text"].to_list()[:29] == [f"page {i}" for i in range(29)]
+    assert [one.reason for one in bad] == ["cut_archive"]
+    (tmp_path / "a.warc.gz").write_bytes(data[:2000] + bytes(40) + data[2040:])
+    frame, bad = read(tmp_path, "a.warc.gz")
+    assert (frame.height, [one.reason for one in bad]) == (0, ["bad_archive"])
 
 
 @pytest.mark.parametrize(("library", "name"), [("warcio", "a.warc"), ("trafilatura", "a.html")])

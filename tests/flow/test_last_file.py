@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -38,23 +39,34 @@ def test_a_path_that_matches_nothing_empties_no_table(tmp_path: Path, key: str) 
 
 
 @pytest.mark.parametrize("key", ["", ", key: id"])
+@pytest.mark.parametrize("name", ["x.csv", "x.zip"])
 def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
-    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, key: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Put back before the next run, it has the checksum that it was surveyed with, and the rows are the other's."""
-    folder = Folder(tmp_path / "f", f"project: p\ntables:\n  raw: {{collect: {{files: x.csv}}{key}}}\n")
+    """Put back before the next run, it has the checksum that it was surveyed with, and the rows are the other's; so
+    have the members of an archive."""
+    folder = Folder(tmp_path / "f", f"project: p\ntables:\n  raw: {{collect: {{files: {name}}}{key}}}\n")
     good, other = HEAD + lines(0, 20), HEAD + lines(0, 20, text="other {0}")
-    folder.write("x.csv", good)
+
+    def write(to: str, text: str) -> None:
+        if name.endswith(".csv"):
+            folder.write(to, text)
+            return
+        with ZipFile(folder.root / to, "w") as archive:
+            archive.writestr("in/a.csv", text)
+            archive.writestr("b.csv", HEAD + lines(50, 60))
+
+    write(name, good)
     right = folder.run("right")
     whole = Files.read
 
     def replaced(self: Files, root: Path, path: str, schema: Mapping[str, str]) -> Iterator[Batch]:
-        folder.write("y.csv", other)
-        (root / "y.csv").replace(root / "x.csv")
+        write("away", other)
+        (root / "away").replace(root / name)
         yield from whole(self, root, path, schema)
 
     with monkeypatch.context() as patched:
         patched.setattr(Files, "read", replaced)
-        folder.run()
-    folder.write("x.csv", good)
+        assert differences(folder.run(), right) != []
+    write(name, good)
     assert differences(folder.run(), right) == []

@@ -153,6 +153,12 @@ def test_a_run_tells_of_numbers_that_redact_leaves(tmp_path: Path) -> None:
         (said,) = opened.run().notes
         assert said.startswith("safe: Column 'phone' holds numbers that look like personal data (phone)")
         assert opened.run().notes == []
+    plan = (tmp_path / "tillage.yaml").read_text()
+    for step in ("{drop: [phone]}", "{pseudonymize: {columns: [phone]}}"):
+        (tmp_path / "tillage.yaml").write_text(plan.replace("{drop: [x]}", step))
+        with project(tmp_path) as opened:
+            assert opened.run().notes == []
+    (tmp_path / "tillage.yaml").write_text(plan)
     (tmp_path / "a.csv").write_text("id,tel,x,note\n1,,0.5,a\n")
     with project(tmp_path) as opened:
         assert [note for note in opened.run().notes if note.startswith("safe:")] == []

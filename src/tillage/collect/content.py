@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from tillage.collect.unpack import Packing, Unreadable, packing, unpacked
+from tillage.collect.unpack import CUT, Packing, Unreadable, packing, unpacked
 from tillage.core.errors import Denied, InputMissing, TillageError
 
 __all__ = ["BLOCK", "Content", "Unreadable", "opening", "stamped"]
 
 BLOCK = 4 << 20
 """Bytes read at once."""
+BY_RECORD = (b"WARC/1.", b"WARC/0.", b"filedesc://")
+"""What begins files in which each record stands by itself, so that those before a cut count."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Content:
             if path is None:
                 raise Unreadable("nested_archive", f"An archive holds a {how} file; unpack it once.")
             file.seek(0)
-            head = next(unpacked(file, how, BLOCK), b"")
+            head = _first(file, how)
         return cls(head, len(head) < BLOCK, how, path, identity, again)
 
     @classmethod
@@ -93,8 +95,12 @@ class Content:
     def prove(self) -> None:
         """Read an archive to its end, which alone tells that it is whole; raises Unreadable when it is not."""
         if not self.whole and (self.packed or self.path is None):
-            for _ in self.blocks():
-                pass
+            try:
+                for _ in self.blocks():
+                    pass
+            except Unreadable as failure:
+                if failure.reason != CUT[0] or not self.head.startswith(BY_RECORD):
+                    raise
 
     def file(self) -> Any:
         """The plain bytes where pyarrow can seek in them: the name of the file, or an open temporary one if packed."""
@@ -112,16 +118,29 @@ class Content:
             Path(name).unlink()
 
     @contextmanager
-    def seekable(self) -> Iterator[IO[bytes]]:
-        """The plain bytes as a file to seek in: the object's own, or a temporary one of what was packed."""
+    def seekable(self) -> Iterator[tuple[IO[bytes], bool]]:
+        """The plain bytes as a file to seek in (the object's own, or a temporary one of what was packed), and whether
+        they end where the archive was cut."""
         if self.path is not None and not self.packed:
             with self.path.open("rb") as file:
-                yield file
+                yield file, False
             return
         with tempfile.TemporaryFile() as made:
-            for block in self.blocks():
-                made.write(block)
-            yield made
+            cut = False
+            try:
+                for block in self._unpacked() if self.packed else self.blocks():
+                    made.write(block)
+            except Unreadable as failure:
+                if failure.reason != CUT[0]:
+                    raise
+                cut = True
+            yield made, cut
+
+    def _unpacked(self) -> Iterator[bytes]:
+        """All of what was packed, up to where it was cut."""
+        if self.again is not None:
+            with self.again() as file:
+                yield from unpacked(file, self.packed, BLOCK)
 
     def all(self, most: int) -> bytes | None:
         """All bytes in memory; None when there are more than `most`."""
@@ -134,6 +153,19 @@ class Content:
             if size > most:
                 return None
         return b"".join(parts)
+
+
+def _first(file: BinaryIO, how: Packing) -> bytes:
+    """The first block of an archive; raises Unreadable where that is all, and damaged or cut."""
+    stream = unpacked(file, how, BLOCK)
+    head = next(stream, b"")
+    if len(head) < BLOCK:
+        try:
+            next(stream, b"")
+        except Unreadable as failure:
+            if failure.reason != CUT[0] or not head.startswith(BY_RECORD):
+                raise
+    return head
 
 
 @contextmanager

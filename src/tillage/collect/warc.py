@@ -3,8 +3,9 @@
 Rows are the records `response`, `resource` and `conversion` (the plain texts of Common Crawl); `warcinfo`, `request`,
 `metadata` and `revisit` tell about others and are no rows. The text is the main text of an HTML page (`extract`), all
 of another text, null for what is none. Records are framed here, so that a damaged one costs itself: after it, the next
-line that begins one counts. What is in them is warcio's work (chunks, compression, digests, which are verified).
-A space in an address is read as %20. Cost: 25 ms an HTML page. Extra: `pip install tillage[web]`.
+line that begins one counts, and of a packed file that was cut those before the cut. What is in them is warcio's work
+(chunks, compression, digests, which are verified). A space in an address is read as %20. Cost: 25 ms an HTML page.
+Extra: `pip install tillage[web]`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tillage.collect.content import Content
 from tillage.collect.extract import decoded_page, main_text
 from tillage.collect.piece import Limits, Piece
 from tillage.collect.records import LONGEST, bad_record
-from tillage.collect.unpack import Unreadable
+from tillage.collect.unpack import CUT, Unreadable
 from tillage.core.errors import Unavailable
 from tillage.core.step import BadRecord
 
@@ -84,8 +85,11 @@ class WarcReader:
         places: list[tuple[int, int]] = []
         bad: list[BadRecord] = []
         number = 0
-        with self._content.seekable() as file:
-            for start, end, wrong in _framed(file, self.framing):
+        with self._content.seekable() as (file, cut):
+            size, untold = file.seek(0, 2), cut
+            for start, end, found in _framed(file, self.framing):
+                last = untold and found is not None and _past_breaks(file, end, size) == size
+                wrong, untold = CUT if last else found, untold and not last
                 raw = _slice(file, start, min(end, start + LONGEST))
                 if not wrong and not self.is_row(raw):
                     continue
@@ -101,6 +105,8 @@ class WarcReader:
                 if len(rows) + len(bad) >= _ROWS:
                     yield _piece(rows, numbers, places, bad)
                     rows, numbers, places, bad = [], [], [], []
+            if untold:
+                bad.append(_bad(number, size, size, b"", "parse", *CUT, ""))
         yield _piece(rows, numbers, places, bad)
 
     @property

@@ -101,7 +101,7 @@ class Map(Step):
         return False
 
     def remarks(self, rows: pl.DataFrame) -> tuple[str, ...]:
-        """What its owner should hear of rows such as these, some of those that it is given: what it leaves as it is."""
+        """What its owner should hear of rows such as these, some of those that came out: what it left as it was."""
         return ()
 
 

@@ -124,24 +124,21 @@ def run_maps(
         columns = {c: str(t) for c, t in schema.items() if not c.startswith("_")}
     draft.columns = columns
     draft.counts = counts.value()
-    if tasks and (notes := _remarks(store, chains[tasks[0].port], tasks[0])):
+    if notes := _remarks(store, chains, draft):
         draft.facts["notes"] = notes
     if stage.name in stage.stacks:
         draft.facts[TWICE] = standing_twice(store, draft)
     return draft, touched
 
 
-def _remarks(store: Store, maps: Sequence[Map], task: Task) -> list[str]:
-    """What steps have to say of rows that they leave as they are, by the first of those that came."""
-    speaking = [at for at, step in enumerate(maps) if step.may_remark()]
-    if not speaking:
+def _remarks(store: Store, chains: dict[str, tuple[Map, ...]], draft: Draft) -> list[str]:
+    """What steps have to say of rows that were left as they are, by the first of those that came out."""
+    speaking = [step for maps in chains.values() for step in maps if step.may_remark()]
+    made = next((chunk.stored for chunk in draft.added if chunk.part == ROWS), None)
+    if not speaking or made is None:
         return []
-    rows = drop_columns(store.read(store.chunk(task.chunk), task.version), "_object", "_record", "_key").head(REMARKED)
-    said: list[str] = []
-    for step in maps[: speaking[-1] + 1]:
-        said += step.remarks(rows)
-        rows, _ = apply_maps((step,), rows)
-    return list(dict.fromkeys(said))
+    rows = store.objects.get_frame(made.name, made.checksum).head(REMARKED)
+    return list(dict.fromkeys(said for step in speaking for said in step.remarks(rows)))
 
 
 def stacked_shape(store: Store, stage: Stage, chains: dict[str, tuple[Map, ...]]) -> Shape | None:

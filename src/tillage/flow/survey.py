@@ -167,12 +167,17 @@ def note_replaced(root: Path, objects: Iterable[Known]) -> bool:
 def _is_replaced(root: Path, k: Known) -> bool:
     if "inode" not in k.stamp:
         return False
-    try:
-        info = Path(root, k.path).stat()
-    except OSError:  # gone, which the next run sees; or in an archive
-        return False
-    now = {"size": info.st_size, "mtime_ns": info.st_mtime_ns, "ctime_ns": info.st_ctime_ns, "inode": info.st_ino}
-    return now != k.stamp
+    place = Path(root, k.path)
+    for file in (place, *place.parents):
+        try:
+            info = file.stat()
+        except NotADirectoryError:  # it lies in an archive, whose stamp is its own
+            continue
+        except OSError:  # gone, which the next run sees
+            return False
+        now = {"size": info.st_size, "mtime_ns": info.st_mtime_ns, "ctime_ns": info.st_ctime_ns, "inode": info.st_ino}
+        return now != k.stamp
+    return False
 
 
 def _moved(found: Found, old: Mapping[str, Known]) -> Known | None:
