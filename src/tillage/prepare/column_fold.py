@@ -1,4 +1,4 @@
-"""What the steps that learn from columns one by one have in common: one statistic a column, merged exactly.
+"""What the steps that learn from rows have in common: which rows, and for columns one by one a statistic each.
 
 A subclass says which statistic it keeps, which types it can learn from, and what it makes of the states. Cost: that of
 the statistic.
@@ -14,13 +14,33 @@ from pydantic import Field
 
 from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
+from tillage.core.expression import ConditionText, parse
 from tillage.core.state import State
 from tillage.core.step import Fold
 from tillage.measure import Statistic
-from tillage.prepare.columns import remedy, require
+from tillage.prepare.columns import expression, remedy, require
 
 
-class ColumnFold(Fold):
+class RowFold(Fold):
+    """A Fold that learns from all rows, or from those of a condition: those that train a model, those of the past."""
+
+    learn_from: ConditionText | None = Field(
+        None, description="condition of the rows that are learnt from, such as split = 'train'; none: all"
+    )
+
+    def learnt(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows that are learnt from; raises ConfigurationError for a condition that does not suit them."""
+        if self.learn_from is None:
+            return rows
+        return rows.filter(expression(rows, self.learn_from, condition=True))
+
+    def named(self, *columns: str) -> tuple[str, ...]:
+        """These columns, each once, and those that the condition reads."""
+        read = parse(self.learn_from).columns if self.learn_from is not None else ()
+        return tuple(dict.fromkeys([*columns, *read]))
+
+
+class ColumnFold(RowFold):
     """A Fold over `columns`; nulls, NaN and infinities are no values to learn from."""
 
     wants: ClassVar[str] = "numbers"
@@ -37,8 +57,8 @@ class ColumnFold(Fold):
         return is_number(dtype)
 
     def needs(self) -> tuple[str, ...]:
-        """The columns."""
-        return self.columns
+        """The columns, and those of the condition."""
+        return self.named(*self.columns)
 
     def start(self) -> State:
         """No value seen in any column."""
@@ -57,7 +77,7 @@ class ColumnFold(Fold):
                 )
                 for c in wrong
             )
-        statistic = self.statistic()
+        statistic, rows = self.statistic(), self.learnt(rows)
         return {c: statistic.update(state[c], known(rows[c])) for c in self.columns} if statistic else {}
 
     def merge(self, a: State, b: State) -> State:

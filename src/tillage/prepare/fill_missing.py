@@ -17,8 +17,9 @@ from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.state import State
-from tillage.core.step import Fitted, Fold
+from tillage.core.step import Fitted
 from tillage.measure import Extremes, Ranks, Statistic, Sum, ValueCounts
+from tillage.prepare.column_fold import RowFold
 from tillage.prepare.columns import remedy, require
 
 Way = Literal["mean", "median", "min", "max", "most_frequent", "constant"]
@@ -102,7 +103,7 @@ class FilledMissing(Fitted):
         return "Give a `value` of its type, or leave it out of 'columns'."
 
 
-class FillMissing(Fold):
+class FillMissing(RowFold):
     """Learn what to fill the gaps of some columns with; the result is a `FilledMissing`.
 
     NaN counts as missing. Infinities are no value to learn from, but stay where they are. Of equally frequent values
@@ -135,8 +136,8 @@ class FillMissing(Fold):
         return cls(columns=("x", "n"), with_="mean")
 
     def needs(self) -> tuple[str, ...]:
-        """The columns to fill."""
-        return self.columns
+        """The columns to fill, and those of the condition."""
+        return self.named(*self.columns)
 
     def start(self) -> State:
         """No value seen in any column."""
@@ -155,7 +156,7 @@ class FillMissing(Fold):
                 )
                 for c in wrong
             )
-        statistic = _STATISTICS.get(self.with_)
+        statistic, rows = _STATISTICS.get(self.with_), self.learnt(rows)
         return {c: statistic.update(state[c], _known(rows[c])) for c in self.columns} if statistic else {}
 
     def merge(self, a: State, b: State) -> State:

@@ -20,9 +20,9 @@ from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import ID
 from tillage.core.state import State
-from tillage.core.step import Fitted, Fold
+from tillage.core.step import Fitted
 from tillage.measure.row_sample import RowSample
-from tillage.prepare.column_fold import is_number
+from tillage.prepare.column_fold import RowFold, is_number
 from tillage.prepare.columns import remedy, require
 
 Floats = npt.NDArray[np.float64]
@@ -104,7 +104,7 @@ class NearestFilled(Fitted):
         return np.concatenate(found)
 
 
-class FillNearest(Fold):
+class FillNearest(RowFold):
     """Learn donors for the gaps of some columns; the result is a `NearestFilled`.
 
     How far two rows are apart is the mean over the columns in `from` of: for numbers their difference, as a share of
@@ -139,7 +139,10 @@ class FillNearest(Fold):
         return cls(columns=("x", "text"), from_=("n", "city", "x"), neighbours=3, donors=12)
 
     def needs(self) -> tuple[str, ...]:
-        """The columns that are filled, and those that are compared."""
+        """The columns that are filled, those that are compared, and those of the condition."""
+        return self.named(*self._looked_at())
+
+    def _looked_at(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*self.columns, *self.from_]))
 
     def start(self) -> State:
@@ -149,7 +152,7 @@ class FillNearest(Fold):
     def update(self, state: State, rows: pl.DataFrame) -> State:
         """The state with these rows; raises ConfigurationError for a column that is missing or unsuitable."""
         require(rows, self.needs())
-        wrong = [c for c in self.needs() if not (is_number(rows.schema[c]) or _is_text(rows.schema[c]))]
+        wrong = [c for c in self._looked_at() if not (is_number(rows.schema[c]) or _is_text(rows.schema[c]))]
         if wrong:
             raise ConfigurationError(
                 Problem(
@@ -158,7 +161,8 @@ class FillNearest(Fold):
                 )
                 for c in wrong
             )
-        plain = rows.select(ID, *(_plain(rows[c]) for c in self.needs()))
+        rows = self.learnt(rows)
+        plain = rows.select(ID, *(_plain(rows[c]) for c in self._looked_at()))
         return {c: self._sample(c).update(state[c], plain.filter(plain[c].is_not_null())) for c in self.columns}
 
     def merge(self, a: State, b: State) -> State:

@@ -22,8 +22,9 @@ from tillage.core.columns import Columns
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.core.rows import user_columns
 from tillage.core.state import State
-from tillage.core.step import Fitted, Fold
+from tillage.core.step import Fitted
 from tillage.measure.combinations import COUNT, Combinations
+from tillage.prepare.column_fold import RowFold
 from tillage.prepare.columns import NewName, remedy, require
 from tillage.prepare.dependencies import (
     Dependency,
@@ -153,7 +154,7 @@ class Repaired(Fitted):
         return joined.select(pl.coalesce(_VALUE, "own").alias(right))[right]
 
 
-class Repair(Fold):
+class Repair(RowFold):
     """Learn what groups of rows say about their cells; the result is a `Repaired`.
 
     A group says the value that most of its rows have (null is none), if it has at least `support` rows with one and
@@ -203,8 +204,8 @@ class Repair(Fold):
         )
 
     def needs(self) -> tuple[str, ...]:
-        """The columns of the dependencies, those in which others are looked for, and the weight."""
-        return (*self._columns(), *([self.weight] if self.weight else []))
+        """The columns of the dependencies, those in which others are looked for, the weight, and the condition's."""
+        return self.named(*self._columns(), *([self.weight] if self.weight else []))
 
     def start(self) -> State:
         """No rows."""
@@ -223,7 +224,7 @@ class Repair(Fold):
                     if dtype == pl.String or dtype.is_numeric() or dtype == pl.Boolean
                     else "Name another column in 'weight'.",
                 )
-        return self._combinations().update(state, rows, self.weight)
+        return self._combinations().update(state, self.learnt(rows), self.weight)
 
     def merge(self, a: State, b: State) -> State:
         """The state of both."""
