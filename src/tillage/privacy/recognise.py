@@ -11,6 +11,7 @@ Cost: see `benchmarks/figure_pii.py`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from types import ModuleType
@@ -217,12 +218,15 @@ class Recogniser:
         return tuple(Span(at[c.start], _end(at, c.end), c.type) for c in kept)
 
     def _apart(self, found: list[Candidate]) -> list[Candidate]:
-        """Those that are kept of findings that overlap, by place."""
+        """Those that are kept of findings that overlap, by place; each is compared with its neighbours alone."""
         kept: list[Candidate] = []
+        starts: list[int] = []
         for one in sorted(found, key=lambda c: (c.doubt, c.start - c.end, self._ranks[c.type], c.start)):
-            if all(one.end <= other.start or other.end <= one.start for other in kept):
-                kept.append(one)
-        return sorted(kept, key=lambda c: c.start)
+            at = bisect_right(starts, one.start)
+            if (at == 0 or kept[at - 1].end <= one.start) and (at == len(kept) or one.end <= starts[at]):
+                kept.insert(at, one)
+                starts.insert(at, one.start)
+        return kept
 
 
 def _not_plain(texts: pl.Series) -> pl.Series:
