@@ -469,6 +469,7 @@ def test_parameters_are_told_as_a_plan_writes_them(tell: Tell, ask: Ask) -> None
     told = {name: {p["name"]: p["type"] for p in parameters} for name, parameters in shown.items()}
     assert told["derive"] == {"columns": "dict[str, str]"}
     assert told["fill_missing"] == {
+        "learn_from": "str | None",
         "columns": "tuple[str, ...]",
         "with": "Literal['mean', 'median', 'min', 'max', 'most_frequent', 'constant']",
         "value": "bool | int | float | str | None",
