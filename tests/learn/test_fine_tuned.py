@@ -284,11 +284,13 @@ def test_what_making_it_small_came_to_is_shown(
     small = "    validation: 0.3\n    compress: {at_most_loss: 0.5}\n"
     (tmp_path / "tillage.yaml").write_text(PLAN.format(model=folder).replace("    shards: 2\n", small))
     lines = [f"{n},{('small calm sea', 'big loud sky')[n % 2]} {n},{n % 2}\n" for n in range(80)]
-    (tmp_path / "data" / "a.csv").write_text("id,text,kind\n" + "".join(lines))
+    (tmp_path / "data" / "a.csv").write_text("id,text,kind\n" + "".join(lines) + '80," ",1\n')
     assert ended(["run"]) == 0
     capsys.readouterr()
     assert ended(["show", "sort"]) == 0
     told = capsys.readouterr().out
+    assert ended(["explain", "sort", "--key", "80"]) == 0  # a text without a word
+    assert "The model read no part of this row, so that none adds anything." in capsys.readouterr().out
     with project(tmp_path) as p:
         report = p.report("sort")
         fitted: Any = p.model("sort")

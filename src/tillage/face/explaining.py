@@ -71,7 +71,12 @@ def explain(
     screen.line(f"{what}: {figure(base)} before anything is known, {figure(score)} with this row's {kind}s")
     named = ("column", "value") if kind == "column" else ("part",)
     told_of = lines if kind == "column" else lines[:_PARTS]
-    screen.table([*named, "adds"], [[*(x[n] for n in named), figure(x["adds"])] for x in told_of], right=(len(named),))
+    if lines:
+        screen.table(
+            [*named, "adds"], [[*(x[n] for n in named), figure(x["adds"])] for x in told_of], right=(len(named),)
+        )
+    else:
+        screen.line(f"The model read no {kind} of this row, so that none adds anything.")
     if len(told_of) < len(lines):
         screen.line(f"({len(told_of)} of {len(lines)} parts; all of them with --json)")
     screen.result(
