@@ -113,7 +113,10 @@ def plain(values: pl.Series) -> pl.Series:
     [1.0, None]
     """
     kind = kind_of_number(values.dtype)
-    return as_text(values) if kind is None else as_numbers(values, kind) + 0.0
+    if kind is None:
+        return as_text(values)
+    numbers = as_numbers(values, kind)
+    return numbers.set(numbers == 0, 0.0)  # one zero; Polars leaves `+ 0.0` out
 
 
 def by_size(labels: Numbers) -> Numbers:

@@ -199,10 +199,10 @@ def _could_be_of(known: list[Any], dtype: pl.DataType) -> bool:
 
 
 def _plain(values: pl.Series) -> pl.Series:
-    """Numbers as they are (a NaN or an infinity is no value), the rest as text."""
+    """Numbers as they are, with one zero (a NaN or an infinity is no value), the rest as text."""
     if values.dtype.is_float():
         values = values.cast(pl.Float64)
-        return values.set(~values.is_finite(), None) + 0.0 if values.len() else values
+        return values.set(~values.is_finite(), None).set(values == 0, 0.0) if values.len() else values
     return values if is_number(values.dtype) else values.cast(pl.String)
 
 
