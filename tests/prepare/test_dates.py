@@ -157,3 +157,22 @@ def test_complaints_of_parse_dates(rows: pl.DataFrame) -> None:
             ParseDates(columns=("day",), formats=(wrong,))
     step = ParseDates.example()
     assert ParseDates.model_validate(step.params()) == step
+
+
+@pytest.mark.parametrize(
+    ("zone", "texts", "years"),
+    [
+        ("America/New_York", ["9999-12-31 23:59", "9999-12-31 12:00", "0001-01-01 00:00"], [None, 9999, 1]),
+        ("Asia/Shanghai", ["9999-12-31 23:59", "0001-01-01 00:00", "0000-05-05 00:00"], [9999, None, None]),
+    ],
+)
+def test_what_lies_beyond_the_years_of_dates_is_no_date(zone: str, texts: list[str], years: list[int | None]) -> None:
+    step = ParseDates.model_validate(
+        {"columns": ["t"], "formats": ["%Y-%m-%d %H:%M"], "to": "datetime", "time_zone": zone}
+    )
+    out = step.apply(pl.DataFrame({"t": texts}))
+    assert [None if t is None else t.year for t in out["t"].to_list()] == years
+    assert out["_reason"].to_list() == [None if year else "not_a_date" for year in years]
+    plain = pl.DataFrame({"t": texts}).select(pl.col("t").str.to_datetime("%Y-%m-%d %H:%M"))
+    again = step.model_copy(update={"failing": "null"}).apply(plain)
+    assert again["t"].equals(out["t"])

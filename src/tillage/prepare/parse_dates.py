@@ -115,10 +115,10 @@ class ParseDates(Map):
         return leave(out, REASON, pl.lit(lost.select(pl.any_horizontal(pl.all()).alias("lost"))["lost"]))
 
     def parsed(self, column: str, dtype: pl.DataType) -> pl.Expr:
-        """The expression that reads a column of this type; null where it cannot."""
+        """The expression that reads a column of this type; null where it cannot, and beyond the years 1 to 9999."""
         if dtype == pl.String:
             text = pl.col(column).str.strip_chars()
-            return pl.coalesce(self._read(text, f.translate(_WIDE)) for f in self.formats)
+            return pl.coalesce(_in_reach(self._read(text, f.translate(_WIDE))) for f in self.formats)
         if dtype == pl.Null:
             return pl.col(column).cast(pl.Date if self.to == "date" else pl.Datetime("us", "UTC"))
         value = pl.col(column)
@@ -126,7 +126,7 @@ class ParseDates(Map):
             return value.cast(pl.Date)
         if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
             return value.dt.convert_time_zone("UTC").cast(pl.Datetime("us", "UTC"))
-        return in_zone(value.cast(pl.Datetime("us")), self.time_zone, self.ambiguous).dt.convert_time_zone("UTC")
+        return _in_reach(self._moment(value.cast(pl.Datetime("us"))))
 
     def _read(self, text: pl.Expr, format_: str) -> pl.Expr:
         if not _TIMED.search(format_):
@@ -145,6 +145,11 @@ class ParseDates(Map):
 
     def _moment(self, local: pl.Expr) -> pl.Expr:
         return in_zone(local, self.time_zone, self.ambiguous).dt.convert_time_zone("UTC")
+
+
+def _in_reach(moment: pl.Expr) -> pl.Expr:
+    """The moments of the years 1 to 9999, which is as far as dates of Python and of databases go."""
+    return pl.when(moment.dt.year().is_between(1, 9999)).then(moment)
 
 
 def _can_be_read(dtype: pl.DataType) -> bool:
