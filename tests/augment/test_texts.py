@@ -196,6 +196,38 @@ def test_antonyms_turn_the_label_or_make_nothing() -> None:
         ReplaceSynonyms(columns=("text",), words={"a": ()})
 
 
+@pytest.mark.parametrize(
+    ("values", "labels", "turned"),
+    [
+        ([True, False, None], {"true": "false", "false": "true"}, [False, True]),
+        ([1, 0, None], {"1": "0", "0": "1"}, [0, 1]),
+        ([1.0, 0.5, None], {"1": "0", "0.5": "1.5"}, [0.0, 1.5]),
+        ([None, None, None], {"1": "0"}, []),
+    ],
+)
+def test_labels_of_every_type_are_turned(values: list[object], labels: dict[str, str], turned: list[object]) -> None:
+    frame = rows("a good day", "a bad day", "a good day").with_columns(y=pl.Series(values))
+    out = ReplaceAntonyms(columns=("text",), target="y", labels=labels).apply(frame)
+    assert out.schema["y"] == frame.schema["y"]
+    assert out.filter(pl.col(PARENT).is_not_null()).sort(PARENT)["y"].to_list() == turned
+    assert out.head(3)["y"].to_list() == values
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "lost"),
+    [
+        ([True], {"True": "false"}, "True"),
+        ([True], {"true": "no"}, "no"),
+        ([1], {"1": "bad"}, "bad"),
+        ([1], {"a": "1"}, "a"),
+    ],
+)
+def test_a_label_that_its_column_cannot_hold_is_said(values: list[object], labels: dict[str, str], lost: str) -> None:
+    frame = rows("a good day").with_columns(y=pl.Series(values))
+    with pytest.raises(ConfigurationError, match=f"'y' holds .* '{lost}' of 'labels' is no value of it"):
+        ReplaceAntonyms(columns=("text",), target="y", labels=labels).apply(frame)
+
+
 def distance(a: str, b: str) -> int:
     """Edits with swaps of neighbours (Damerau 1964), the slow and obvious way."""
     table = [[max(i, j) if 0 in (i, j) else 0 for j in range(len(b) + 1)] for i in range(len(a) + 1)]

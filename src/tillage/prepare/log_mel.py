@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -35,6 +35,8 @@ class LogMel(Map):
 
     Source: Davis and Mermelstein, IEEE Transactions on Acoustics, Speech, and Signal Processing 28 (4), 1980.
     """
+
+    version: ClassVar[int] = 2
 
     column: str = Field("audio", description="column of sounds, as bytes")
     shape: Shape = SHAPE
