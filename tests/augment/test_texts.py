@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -14,9 +15,10 @@ from pydantic import ValidationError
 from tillage.augment import AddTypos, DeleteWords, ReplaceAntonyms, ReplaceSynonyms, SwapWords
 from tillage.augment.add_typos import NEIGHBOURS
 from tillage.augment.chance import Chance, normals, stream
-from tillage.augment.dictionary import read
+from tillage.augment.dictionary import Language, Relation, read
 from tillage.augment.pinyin import common_characters, sounds_like
 from tillage.augment.synthetic import Augment
+from tillage.augment.wordnet import GRAMMAR
 from tillage.core.errors import ConfigurationError
 from tillage.core.rows import ID, ORIGIN, PARENT
 
@@ -169,6 +171,18 @@ def test_dictionaries_hold_plain_words_both_ways() -> None:
         assert len(words) > 15_000
         assert all(others and word not in others for word, others in words.items())
     assert not set(english) & {"be", "do", "not", "the", "he", "works", "drawn"}
+
+
+def test_what_holds_a_sentence_together_is_neither_replaced_nor_put_there() -> None:
+    """A wordnet knows "about" and "before" as adverbs alone, and a text nearly always means the prepositions."""
+    relation: Relation
+    language: Language
+    for relation in get_args(Relation):
+        for language in get_args(Language):
+            entries = read(relation, language)
+            assert not GRAMMAR & {*entries, *(o for others in entries.values() for o in others)}
+    text = "a thing about someone who went away before us instead of within a day"
+    assert made(ReplaceSynonyms(columns=("text",), share=1, copies=5), rows(text)) == []
 
 
 def test_chinese_is_cut_into_words() -> None:

@@ -27,6 +27,7 @@ _ARTICLES = ("a", "an")
 class ReplaceWords(AugmentText):
     """What replacing by synonyms and by antonyms have in common."""
 
+    version: ClassVar[int] = 2
     relation: ClassVar[Relation]
 
     languages: tuple[Language, ...] = Field(
