@@ -142,3 +142,13 @@ def test_the_spectrum_the_slow_way(scale: Scale, count: int) -> None:
             ]
             area = 2 / (high - low) if scale == "slaney" else 1
             assert frame[band] == pytest.approx((power * weights).sum() * area, rel=1e-4, abs=1e-6)
+
+
+def test_a_band_too_narrow_for_a_frequency_stays_at_the_floor() -> None:
+    """Bands of 128 at 8 kHz are 18 Hz apart at the low end, and the frequencies of 25 ms are 40."""
+    mel = MelSpectrum(8000, 200, 80, 128)
+    found = mel.log(np.random.default_rng(1).standard_normal(8000).astype(np.float32))
+    empty = (found == np.log(np.float32(1e-10))).all(axis=0).tolist()
+    ends = list(zip(mel.edges, mel.edges[2:], strict=False))
+    assert empty == [not any(low < hertz < high for hertz in range(0, 4001, 40)) for low, high in ends]
+    assert sum(empty) == 6
