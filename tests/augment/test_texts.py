@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -14,9 +15,10 @@ from pydantic import ValidationError
 from tillage.augment import AddTypos, DeleteWords, ReplaceAntonyms, ReplaceSynonyms, SwapWords
 from tillage.augment.add_typos import NEIGHBOURS
 from tillage.augment.chance import Chance, normals, stream
-from tillage.augment.dictionary import read
+from tillage.augment.dictionary import Language, Relation, read
 from tillage.augment.pinyin import common_characters, sounds_like
 from tillage.augment.synthetic import Augment
+from tillage.augment.wordnet import GRAMMAR
 from tillage.core.errors import ConfigurationError
 from tillage.core.rows import ID, ORIGIN, PARENT
 
@@ -171,6 +173,18 @@ def test_dictionaries_hold_plain_words_both_ways() -> None:
     assert not set(english) & {"be", "do", "not", "the", "he", "works", "drawn"}
 
 
+def test_what_holds_a_sentence_together_is_neither_replaced_nor_put_there() -> None:
+    """A wordnet knows "about" and "before" as adverbs alone, and a text nearly always means the prepositions."""
+    relation: Relation
+    language: Language
+    for relation in get_args(Relation):
+        for language in get_args(Language):
+            entries = read(relation, language)
+            assert not GRAMMAR & {*entries, *(o for others in entries.values() for o in others)}
+    text = "a thing about someone who went away before us instead of within a day"
+    assert made(ReplaceSynonyms(columns=("text",), share=1, copies=5), rows(text)) == []
+
+
 def test_chinese_is_cut_into_words() -> None:
     step = ReplaceSynonyms(columns=("text",), share=1)
     (new,) = made(step, rows("这家酒店的早餐很好，wifi 好。"))
@@ -194,6 +208,38 @@ def test_antonyms_turn_the_label_or_make_nothing() -> None:
         ReplaceSynonyms(columns=("text",), languages=())
     with pytest.raises(ValidationError, match="has none"):
         ReplaceSynonyms(columns=("text",), words={"a": ()})
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "turned"),
+    [
+        ([True, False, None], {"true": "false", "false": "true"}, [False, True]),
+        ([1, 0, None], {"1": "0", "0": "1"}, [0, 1]),
+        ([1.0, 0.5, None], {"1": "0", "0.5": "1.5"}, [0.0, 1.5]),
+        ([None, None, None], {"1": "0"}, []),
+    ],
+)
+def test_labels_of_every_type_are_turned(values: list[object], labels: dict[str, str], turned: list[object]) -> None:
+    frame = rows("a good day", "a bad day", "a good day").with_columns(y=pl.Series(values))
+    out = ReplaceAntonyms(columns=("text",), target="y", labels=labels).apply(frame)
+    assert out.schema["y"] == frame.schema["y"]
+    assert out.filter(pl.col(PARENT).is_not_null()).sort(PARENT)["y"].to_list() == turned
+    assert out.head(3)["y"].to_list() == values
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "lost"),
+    [
+        ([True], {"True": "false"}, "True"),
+        ([True], {"true": "no"}, "no"),
+        ([1], {"1": "bad"}, "bad"),
+        ([1], {"a": "1"}, "a"),
+    ],
+)
+def test_a_label_that_its_column_cannot_hold_is_said(values: list[object], labels: dict[str, str], lost: str) -> None:
+    frame = rows("a good day").with_columns(y=pl.Series(values))
+    with pytest.raises(ConfigurationError, match=f"'y' holds .* '{lost}' of 'labels' is no value of it"):
+        ReplaceAntonyms(columns=("text",), target="y", labels=labels).apply(frame)
 
 
 def distance(a: str, b: str) -> int:

@@ -106,6 +106,31 @@ def test_all_kinds_of_pixels_become_rgb(tmp_path: Path) -> None:
     assert (seen[:, 20:] == 255).all(), "what cannot be seen is white, not what was hidden there"
 
 
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_that_more_pictures_follow_is_said(tmp_path: Path, form: str) -> None:
+    frames = [Image.fromarray(np.roll(pixels(), n, axis=1)) for n in range(3)]
+    name = f"a.{'jpeg' if form == 'MPO' else form.lower()}"
+    options: dict[str, Any] = {"lossless": True} if form == "WEBP" else {}
+    (tmp_path / name).write_bytes(encoded(frames[0], form, save_all=True, append_images=frames[1:], **options))
+    (tmp_path / f"one-{name}").write_bytes(encoded(frames[0], "JPEG" if form == "MPO" else form))
+    files = Files(path="*")
+    more, one = (files.observe(tmp_path, path) for path in (name, f"one-{name}"))
+    assert more["notes"] == [f"Of the pictures in this {form} the first one is read."]
+    assert "notes" not in one
+    (batch,) = files.read(tmp_path, name, files.column_types([more, one]))
+    assert batch.rows.height == 1
+    assert batch.bad == []
+
+
+def test_a_run_says_that_more_pictures_follow(tmp_path: Path) -> None:
+    frames = [Image.new("L", (4, 4), n) for n in (0, 255)]
+    (tmp_path / "a.gif").write_bytes(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    (tmp_path / "tillage.yaml").write_text('project: p\ntables:\n  t: {collect: {files: "*.gif"}}\n', encoding="utf-8")
+    with project(tmp_path / "tillage.yaml") as p:
+        assert p.run().notes == ["a.gif: Of the pictures in this GIF the first one is read."]
+        assert p.run().notes == []
+
+
 def test_the_first_frame_counts(tmp_path: Path) -> None:
     red, blue = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")
     data = encoded(red, "GIF", save_all=True, append_images=[blue, blue])

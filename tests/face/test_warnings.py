@@ -79,3 +79,18 @@ def test_leaks_are_counted_everywhere(
     assert model["left"]["leak"] > 20
     assert any("repeat a test row" in warning for warning in model["warnings"])
     assert "repeat a test row" in (tmp_path / ".tillage" / "report.html").read_text()
+
+
+def test_rows_made_up_of_test_rows_are_no_repeats(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILLAGE_KEY", KEY)
+    rows = ["id,text,y", *(f"{n},word{n} again {'ab'[n % 2] * 3},{'ab'[n % 2]}" for n in range(200))]
+    (tmp_path / "data.csv").write_text("\n".join(rows) + "\n")
+    plan = PLAN.format(learn="text_classifier", input="text", target="y").replace("from: raw", "from: more")
+    more = "  more: {from: raw, steps: [{delete_words: {columns: [text], copies: 2}}]}\nmodels:"
+    (tmp_path / "tillage.yaml").write_text(plan.replace("models:", more))
+    assert ended(["run", "--plan", str(tmp_path)]) == 0
+    assert "repeat a test row" not in capsys.readouterr().out
+    assert ended(["show", "--plan", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"]["m"]["left"]["leak"] > 50

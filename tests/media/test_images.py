@@ -32,6 +32,7 @@ from tillage.media import (
 )
 from tillage.media.image import count_pixels, opaque, resized
 from tillage.media.unreadable import TooLarge, Unreadable
+from tillage.prepare import ImageQuality
 
 NOISE = np.random.default_rng(7)
 
@@ -69,7 +70,7 @@ def test_modes_of_pillow(mode: str, channels: int) -> None:
     base = Image.fromarray(smooth(1, (6, 5, 3)))
     if mode == "I;16":
         image = Image.fromarray(np.arange(30, dtype=np.uint16).reshape(6, 5) * 2184)
-        wanted = (np.arange(30).reshape(6, 5, 1) * 2184) >> 8
+        wanted = np.rint(np.arange(30).reshape(6, 5, 1) * 2184 / 257)  # as collecting brings 65,535 to 255
         data = saved(image, "PNG")
         assert (decode_image(data) == wanted).all()
         assert (gray(decode_image(data)) == wanted[:, :, 0]).all()
@@ -77,6 +78,31 @@ def test_modes_of_pillow(mode: str, channels: int) -> None:
     image = base.convert("L").convert("I") if mode == "I" else base.convert(mode)
     data = saved(image, "TIFF" if mode in ("CMYK", "I") else "PNG")
     assert decode_image(data).shape == (6, 5, channels)
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros((2, 3), np.float32), np.full((2, 3), 65_536, np.int32), -np.eye(3).astype(np.int32)]
+)
+def test_pixels_without_a_range_are_no_picture(values: np.ndarray) -> None:
+    with pytest.raises(Unreadable, match="no range that is known"):
+        decode_image(saved(Image.fromarray(values), "TIFF"))
+
+
+def test_signs_that_are_drawn_by_how_opaque_they_are_are_told_apart() -> None:
+    """Black on nothing, and the nothing black, too: as many a sign is stored."""
+    signs = np.zeros((2, 40, 40, 4), dtype=np.uint8)
+    signs[0, 10:30, 5:20, 3] = 255
+    signs[1, 5:12, :, 3] = 255
+    shown = [255 - sign[:, :, 3:] for sign in signs]
+    for hashed in (dhash, phash):
+        found = [hashed(sign) for sign in signs]
+        assert found == [hashed(luma) for luma in shown]
+        assert (found[0] ^ found[1]).bit_count() > 4
+    rows = pl.DataFrame({"p": [encode_image(sign) for sign in signs]})
+    seen = pl.DataFrame({"p": [encode_image(luma) for luma in shown]})
+    step = ImageQuality(column="p", size=None, min_sharpness=100, min_brightness=50)
+    assert step.apply(rows).drop("p").equals(step.apply(seen).drop("p"))
+    assert step.apply(rows)["_reason"].to_list() == [None, None]
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", encode_image(smooth(1))[:200], b"\x89PNG\r\n\x1a\n" + b"\0" * 50])

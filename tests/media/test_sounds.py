@@ -5,14 +5,17 @@ from __future__ import annotations
 from io import BytesIO
 
 import numpy as np
+import polars as pl
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tillage.media import MelSpectrum, Sound, decode_sound, encode_sound, resampled, trimmed
+from tillage.augment import AddAudioNoise, ShiftAudio
+from tillage.media import SHAPE, MelSpectrum, Sound, decode_sound, encode_sound, resampled, trimmed
 from tillage.media.mel import Scale, to_hertz, to_mel
 from tillage.media.unreadable import Unreadable
+from tillage.prepare import LogMel, ResampleAudio, TrimSilence
 
 
 def tone(hertz: float, seconds: float = 1.0, rate: int = 8000) -> np.ndarray:
@@ -39,6 +42,38 @@ def test_too_loud_is_cut_off_and_no_sound_is_said_to_be_none() -> None:
     for data in (b"", b"no sound", encode_sound(Sound(tone(440)[:, None], 8000))[:30]):
         with pytest.raises(Unreadable):
             decode_sound(data)
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [("WAV", "PCM_16"), ("WAVEX", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", "PCM_16")]
+)
+def test_a_sound_that_is_cut_is_no_sound(form: str, kind: str) -> None:
+    buffer = BytesIO()
+    soundfile.write(buffer, tone(440), 8000, format=form, subtype=kind)
+    data = buffer.getvalue()
+    assert decode_sound(data).samples.shape == (8000, 1)
+    assert decode_sound(data + b"junk").samples.shape == (8000, 1)
+    for end in (len(data) - 2, len(data) // 2):
+        with pytest.raises(Unreadable):
+            decode_sound(data[:end])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_sound_with_a_sample_that_is_no_number_is_no_sound(value: float, plain: bool) -> None:
+    samples = tone(440)
+    samples[7] = value
+    buffer = BytesIO()
+    soundfile.write(buffer, samples, 8000, format="WAV", subtype="FLOAT")
+    data = samples.tobytes() if plain else buffer.getvalue()
+    rows = pl.DataFrame({"audio": [data], "sample_rate": [8000], "channels": [1], "samples": [8000]})
+    rows = rows.with_columns(_id=pl.int_range(1).cast(pl.UInt128))
+    shape = SHAPE if plain else None
+    for step in (ResampleAudio(shape=shape), TrimSilence(shape=shape), LogMel(shape=shape)):
+        out = step.apply(rows)
+        assert (out["_reason"].to_list(), out["audio"].to_list()) == (["unreadable_audio"], [data]), step
+    for made in (AddAudioNoise(shape=shape), ShiftAudio(shape=shape)):
+        assert made.apply(rows)["audio"].to_list() == [data], made
 
 
 @pytest.mark.parametrize(("old", "new"), [(8000, 16000), (16000, 8000), (44100, 16000), (16000, 44100)])
@@ -107,3 +142,13 @@ def test_the_spectrum_the_slow_way(scale: Scale, count: int) -> None:
             ]
             area = 2 / (high - low) if scale == "slaney" else 1
             assert frame[band] == pytest.approx((power * weights).sum() * area, rel=1e-4, abs=1e-6)
+
+
+def test_a_band_too_narrow_for_a_frequency_stays_at_the_floor() -> None:
+    """Bands of 128 at 8 kHz are 18 Hz apart at the low end, and the frequencies of 25 ms are 40."""
+    mel = MelSpectrum(8000, 200, 80, 128)
+    found = mel.log(np.random.default_rng(1).standard_normal(8000).astype(np.float32))
+    empty = (found == np.log(np.float32(1e-10))).all(axis=0).tolist()
+    ends = list(zip(mel.edges, mel.edges[2:], strict=False))
+    assert empty == [not any(low < hertz < high for hertz in range(0, 4001, 40)) for low, high in ends]
+    assert sum(empty) == 6

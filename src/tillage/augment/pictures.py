@@ -18,6 +18,7 @@ from tillage.media.image import Pixels
 class AugmentImage(Augment):
     """An Augment of pictures in a column of bytes; bytes that are no picture stay, and have no variation."""
 
+    version: ClassVar[int] = 2
     kind: ClassVar[str] = "bytes"
 
     columns: tuple[str, ...] = Field(

@@ -6,7 +6,7 @@ what is replaced reads well, and half of a text's words cannot be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from tillage.augment.dictionary import Language, Relation, dictionary
 from tillage.augment.picked import picked, places
 from tillage.augment.synthetic import AugmentText, differ
 from tillage.core.columns import require
+from tillage.core.errors import ConfigurationError
 from tillage.text.pieces import Chinese, joined, pieces
 
 _ARTICLES = ("a", "an")
@@ -26,6 +27,7 @@ _ARTICLES = ("a", "an")
 class ReplaceWords(AugmentText):
     """What replacing by synonyms and by antonyms have in common."""
 
+    version: ClassVar[int] = 2
     relation: ClassVar[Relation]
 
     languages: tuple[Language, ...] = Field(
@@ -142,7 +144,27 @@ class ReplaceAntonyms(ReplaceWords):
             return found
         require(rows, (self.target,))
         old = rows[self.target]
-        new = old.cast(pl.String).replace_strict(self.labels, default=None, return_dtype=pl.String)
+        if old.dtype == pl.Null:
+            return {}
+        before, after = (_values(self.target, texts, old.dtype) for texts in (self.labels, self.labels.values()))
+        becomes = dict(zip(before, after, strict=True))
+        new = old.replace_strict(becomes, default=None, return_dtype=old.dtype)
         turned = new.is_not_null() & differ(rows, rows.with_columns(found.values()), self.columns)
         found = {c: series.zip_with(turned, rows[c].cast(pl.String)) for c, series in found.items()}
-        return {**found, self.target: new.cast(old.dtype).zip_with(turned, old)}
+        return {**found, self.target: new.zip_with(turned, old)}
+
+
+def _values(target: str, texts: Iterable[str], dtype: pl.DataType) -> pl.Series:
+    """What labels are in a column of this type; raises ConfigurationError for one that it cannot hold."""
+    written = pl.Series(list(texts), dtype=pl.String)
+    if dtype == pl.Boolean:
+        values = written.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+    else:
+        values = written.cast(dtype, strict=False)
+    if values.null_count():
+        lost = written.filter(values.is_null())[0]
+        raise ConfigurationError(
+            f"Column '{target}' holds {dtype}, and '{lost}' of 'labels' is no value of it.",
+            fix='Write labels as the column has them (of truth values: "true" and "false").',
+        )
+    return values

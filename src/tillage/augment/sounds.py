@@ -20,6 +20,7 @@ from tillage.media.sound import Samples
 class AugmentAudio(Augment):
     """An Augment of sounds in a column of bytes; bytes that are no sound stay, and have no variation."""
 
+    version: ClassVar[int] = 2
     kind: ClassVar[str] = "bytes"
 
     columns: tuple[str, ...] = Field(

@@ -26,7 +26,7 @@ MEANS, UNDERSTOOD = 0.6, 0.3
 _PLAIN = re.compile(r"[a-z]{3,}(-[a-z]+)*")
 _KINDS = {"1": "n", "2": "v", "3": "a", "4": "r", "5": "a"}
 _FILES = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
-_GRAMMAR = frozenset(
+GRAMMAR = frozenset(
     """
     a after an and any are as at be been being both but by can could did do does done each either else ever every few
     for from get go going got had has have he her here him his how i if in into is it its just let like lot many may me
@@ -35,8 +35,9 @@ _GRAMMAR = frozenset(
     those though through to too up upon us very was way we well went were what when where which while who whom whose
     why will with would yet you your even thing things make made take first second last two three four five six seven
     eight nine ten hundred thousand million back down
+    about astride away before between inside instead notwithstanding somebody someone within worth
     没有 不能 可以 可能 不是 就是 还是 只有 因为 所以 这个 那个 什么 怎么 我们 你们 他们 自己 一般 一个 不会
-    应该 需要 其他
+    应该 需要 其他 一天
     """.split()  # noqa: SIM905 - as a list it would be two hundred lines
 )
 """Words that hold a sentence together, or mean too much to be replaced."""
@@ -117,18 +118,18 @@ class Wordnet:
         """Word to the words that say the opposite of what it means."""
         found: dict[str, list[str]] = defaultdict(list)
         for synset, word, other, opposite in sorted(self.opposites):
-            fits = _PLAIN.fullmatch(word) and word not in _GRAMMAR and self._fits(opposite, other)
+            fits = _PLAIN.fullmatch(word) and word not in GRAMMAR and self._fits(opposite, other)
             if fits and self.share(word, synset) >= UNDERSTOOD:
                 found[word].append(opposite)
         return {word: tuple(dict.fromkeys(others))[:MOST] for word, others in found.items()}
 
     def _words(self) -> Iterator[str]:
         """Words that are no form of another one ("works", "drawn")."""
-        plain = (word for word in sorted(self.tags) if _PLAIN.fullmatch(word) and word not in _GRAMMAR)
+        plain = (word for word in sorted(self.tags) if _PLAIN.fullmatch(word) and word not in GRAMMAR)
         return (w for w in plain if w not in self.irregular and not (w.endswith("s") and w[:-1] in self.tags))
 
     def _fits(self, word: str, synset: Synset) -> bool:
-        plain = _PLAIN.fullmatch(word) and word not in _GRAMMAR
+        plain = _PLAIN.fullmatch(word) and word not in GRAMMAR
         return bool(plain) and self.share(word, synset) >= UNDERSTOOD
 
 
@@ -147,7 +148,7 @@ def chinese(
     held: dict[str, set[Synset]] = defaultdict(set)
     for synset, words in synsets.items():
         for word in words:
-            if re.fullmatch("[\u4e00-\u9fff]{2,4}", word) and word[-1] not in "的地" and word not in _GRAMMAR:
+            if re.fullmatch("[\u4e00-\u9fff]{2,4}", word) and word[-1] not in "的地" and word not in GRAMMAR:
                 held[word].add(synset)
     across: dict[Synset, set[Synset]] = defaultdict(set)
     for one, other in opposites:

@@ -35,8 +35,8 @@ class Refused(ValueError):
 def picture(data: bytes, max_pixels: int) -> tuple[dict[str, Any], bytes]:
     """Width, height, and the pixels as RGB: three bytes a pixel, row by row, from the top left.
 
-    The size in the header is checked before anything is decoded; of a moving picture the first frame counts; it is
-    turned as EXIF says, and nothing of its metadata is kept; what shines through is laid on white.
+    The size in the header is checked before anything is decoded; of a moving picture the first frame counts, which
+    `notes` say; it is turned as EXIF says, and nothing of its metadata is kept; what shines through is laid on white.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -53,7 +53,19 @@ def picture(data: bytes, max_pixels: int) -> tuple[dict[str, Any], bytes]:
     opened.seek(0)
     opened.load()
     made = _rgb(ImageOps.exif_transpose(opened))
-    return {"width": made.width, "height": made.height}, made.tobytes()
+    told = {"notes": [f"Of the pictures in this {opened.format} the first one is read."]} if _has_more(opened) else {}
+    return {"width": made.width, "height": made.height, **told}, made.tobytes()
+
+
+def _has_more(opened: Any) -> bool:
+    """Whether another picture follows the first one: of a moving picture, a page, the other eye's. A look, no decoding.
+
+    What follows may be damaged in ways of its own, and is there all the same.
+    """
+    try:
+        return bool(getattr(opened, "is_animated", False))
+    except Exception:
+        return True
 
 
 def _rgb(image: Any) -> Any:

@@ -23,7 +23,10 @@ LARGEST = 256 << 20
 
 
 class DocumentReader:
-    """One file, read by `reading`: its bytes to the values of its columns, or Unreadable, which makes a bad record."""
+    """One file, read by `reading`: its bytes to the values of its columns, or Unreadable, which makes a bad record.
+
+    `notes` beside the values are what a run is to say of the file; they are known once the file is read.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class DocumentReader:
             if data is None:
                 raise Unreadable("field_too_long", f"The file is larger than {self._most:,} bytes.")
             values = self._reading(data)
+            self.facts |= {"notes": values["notes"]} if "notes" in values else {}
         except Unreadable as refused:
             raw = data or self._content.head
             bad = _fail(raw)(0, "decode", refused.reason, refused.message, "")

@@ -96,7 +96,7 @@ def evaluate(judged: Judged, registry: Registry) -> dict[str, Any]:
     folds = value.get("cross_validation") or {}
     none = [folds["why"]] if "why" in folds else []
     unlearnt = _unlearnt(exam[judged.target], naive.state["classes"]) if "classes" in naive.state else []
-    parted = [*unlearnt, *uneven, *_leaking(leaks, trained)]
+    parted = [*unlearnt, *uneven, *_leaking(_repeats(judged), trained)]
     flattered = _flattered(report, folds) if model.test_table is None else []
     warnings = [*report.get("warnings", []), *rare, *parted, *none, *flattered]
     return {**report, **value, "looks": look(judged.store, model), "warnings": warnings}
@@ -129,6 +129,15 @@ def _unlearnt(truth: pl.Series, learnt: Sequence[str]) -> list[str]:
     one = len(strange) == 1
     are = "1 test row is: it counts as a mistake" if one else f"{len(strange):,} test rows are: these count as mistakes"
     return [f"No training row is {shown}{more}, and {are}, whatever the model has learnt."]
+
+
+def _repeats(judged: Judged) -> int:
+    """Training rows that left since a test row says the same: the last stage before the learner lets them go.
+
+    What was made up of a test row left before, with the split, and says nothing of the data.
+    """
+    at = judged.store.latest(judged.source) if judged.model.split.leak is not None else None
+    return int(at.counts.get("dropped", {}).get("leak", 0)) if at else 0
 
 
 def _leaking(leaks: int, trained: int) -> list[str]:

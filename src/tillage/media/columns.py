@@ -16,7 +16,7 @@ from pydantic import Field
 from tillage.core.columns import require_type
 from tillage.core.errors import ConfigurationError, Problem
 from tillage.media.image import MOST_PIXELS, Pixels, decode_image, encode_image, opaque
-from tillage.media.sound import PLAIN, Sound, decode_sound, encode_sound
+from tillage.media.sound import PLAIN, Sound, decode_sound, encode_sound, finite
 from tillage.media.unreadable import Unreadable
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ class Sounds:
             or len(data) != samples * channels * 4
         ):
             raise Unreadable(f"{len(data)} bytes are no {samples} samples of {channels} channels")
-        return Sound(np.frombuffer(data, dtype="<f4").reshape(samples, channels), rate, PLAIN)
+        return Sound(finite(np.frombuffer(data, dtype="<f4").reshape(samples, channels)), rate, PLAIN)
 
 
 def _tried(values: pl.Series, function: Callable[[int, bytes], T]) -> list[T | Unreadable | None]:

@@ -1,7 +1,8 @@
 """64 bits that say how a picture looks: pictures that look alike differ in few of them.
 
 Shrinking the picture is the cost (by Pillow, extra `image`); the hash itself takes some 10 microseconds. All
-pictures of one colour have one hash, whatever the colour.
+pictures of one colour have one hash, whatever the colour. What shines through is laid on white: a sign is often drawn
+by how opaque its pixels are, all of one colour.
 Sources: Krawetz, "Kind of like that" (2013, dHash) and "Looks like it" (2011, pHash), hackerfactor.com; Zauner,
 Implementation and benchmarking of perceptual image hash functions, 2010.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tillage.media.image import Pixels, gray, resized
+from tillage.media.image import Pixels, gray, opaque, resized
 
 BITS = 64
 _COSINES = 2 * np.cos(np.pi / 64 * np.outer(np.arange(8), 2 * np.arange(32) + 1))
@@ -40,7 +41,7 @@ def phash(pixels: Pixels) -> int:
 
 
 def _shrunk(pixels: Pixels, rows: int, columns: int) -> Pixels:
-    return resized(gray(pixels)[:, :, None], rows, columns)[:, :, 0]
+    return resized(gray(opaque(pixels))[:, :, None], rows, columns)[:, :, 0]
 
 
 def _packed(bits: NDArray[np.bool_]) -> int:

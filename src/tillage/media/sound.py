@@ -7,6 +7,7 @@ Source: libsndfile (LGPL) by soundfile (BSD); RFC 9639 (FLAC).
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
@@ -64,10 +65,33 @@ def decode_sound(data: bytes) -> Sound:
         with library.SoundFile(BytesIO(data)) as file:
             if not 0 <= file.frames * file.channels <= MOST_SAMPLES:
                 raise Unreadable(f"a sound of {file.frames} frames in {file.channels} channels")
-            samples = file.read(dtype="float32", always_2d=True)
-            return Sound(samples, file.samplerate, "WAV" if data[:4] == b"RIFF" else "FLAC")
+            if _stated(data) > len(data) or len(samples := file.read(dtype="float32", always_2d=True)) < file.frames:
+                raise Unreadable("a sound that is cut")
+            return Sound(finite(samples), file.samplerate, "WAV" if data[:4] == b"RIFF" else "FLAC")
     except (library.SoundFileError, OSError, ValueError, MemoryError) as error:
         raise Unreadable(str(error)) from None
+
+
+def finite(samples: Samples) -> Samples:
+    """The samples; raises Unreadable where one is no finite number, by which nothing could be heard or measured.
+
+    >>> finite(np.zeros((2, 1), dtype=np.float32)).tolist()
+    [[0.0], [0.0]]
+    """
+    if not np.isfinite(samples).all():
+        raise Unreadable("a sample is no finite number")
+    return samples
+
+
+def _stated(data: bytes) -> int:
+    """Where the samples of a WAV end, as its head says; libsndfile reads what there is, and says nothing."""
+    at = 12
+    while data[:4] == b"RIFF" and at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        if name == b"data":
+            return at + 8 + int(size)
+        at += 8 + size + size % 2
+    return 0
 
 
 def count_samples(data: bytes, rate: int = 0) -> int:

@@ -29,7 +29,7 @@ class DropImageDuplicates(Whole):
 
     Alike is passed on: if a is like b and b like c, all three are one. Rows whose bytes are no picture, or null, stay.
     Pictures with little in them (a sign on white) have hashes of little content: look at what goes before you raise
-    `distance`. All pictures of a single colour are alike.
+    `distance`. What shines through is laid on white. All pictures of a single colour are alike.
 
     >>> import numpy as np
     >>> from tillage.media import encode_image
@@ -42,6 +42,7 @@ class DropImageDuplicates(Whole):
     Source: Zauner, Implementation and benchmarking of perceptual image hash functions, 2010.
     """
 
+    version: ClassVar[int] = 2
     incremental: ClassVar[bool] = True
 
     column: str = Field("pixels", description="column of pictures, as bytes")

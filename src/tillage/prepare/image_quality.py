@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import polars as pl
 from pydantic import Field
 
 from tillage.core.rows import leave
 from tillage.core.step import Map
-from tillage.media import SIZE, Pictures, Size, clipped_share, gray, sharpness
+from tillage.media import SIZE, Pictures, Size, clipped_share, gray, opaque, sharpness
 from tillage.media.image import Pixels
 from tillage.prepare.columns import NewName
 
@@ -17,8 +19,8 @@ class ImageQuality(Map):
 
     Sharpness is the variance of the Laplacian of the luma: it depends on size and subject, so look at your own
     pictures before you set a limit (100 is usual for photographs of some hundred pixels a side). Brightness is the
-    mean luma, 0 to 255; clipped is the share of pixels that are black or white. Bytes that are no picture leave as
-    `unreadable_image`; null stays.
+    mean luma, 0 to 255; clipped is the share of pixels that are black or white. What shines through is laid on white.
+    Bytes that are no picture leave as `unreadable_image`; null stays.
 
     >>> import numpy as np
     >>> from tillage.media import encode_image
@@ -30,6 +32,8 @@ class ImageQuality(Map):
 
     Source: Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000.
     """
+
+    version: ClassVar[int] = 2
 
     column: str = Field("pixels", description="column of pictures, as bytes")
     size: Size = SIZE
@@ -73,5 +77,5 @@ class ImageQuality(Map):
 
 
 def _measured(pixels: Pixels) -> tuple[float, float, float]:
-    luma = gray(pixels)
+    luma = gray(opaque(pixels))
     return sharpness(luma), float(luma.sum(dtype="int64") / max(luma.size, 1)), clipped_share(luma)

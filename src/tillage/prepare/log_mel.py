@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -36,10 +36,17 @@ class LogMel(Map):
     Source: Davis and Mermelstein, IEEE Transactions on Acoustics, Speech, and Signal Processing 28 (4), 1980.
     """
 
+    version: ClassVar[int] = 2
+
     column: str = Field("audio", description="column of sounds, as bytes")
     shape: Shape = SHAPE
     rate: int = Field(16_000, ge=1_000, le=768_000, description="rate to which sounds are brought first, in Hz")
-    bands: int = Field(40, ge=1, le=512, description="bands of the mel scale")
+    bands: int = Field(
+        40,
+        ge=1,
+        le=512,
+        description="bands of the mel scale; one too narrow for a frequency of the window stays at -23.03",
+    )
     window: float = Field(0.025, gt=0, le=1, description="length of a frame, in seconds")
     hop: float = Field(0.01, gt=0, le=1, description="from the beginning of a frame to that of the next, in seconds")
     low: float = Field(0, ge=0, description="lower end of the lowest band, in Hz")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import polars as pl
 from pydantic import Field
 
@@ -23,6 +25,8 @@ class ResampleAudio(Map):
     >>> decode_sound(out["clip"][0]).samples.shape
     (16000, 1)
     """
+
+    version: ClassVar[int] = 2
 
     column: str = Field("audio", description="column of sounds, as bytes")
     shape: Shape = SHAPE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 from pydantic import Field
@@ -27,6 +27,8 @@ class TrimSilence(Map):
     >>> TrimSilence(column="clip", shape=None, seconds="seconds").apply(rows).select("seconds", "_reason").rows()
     [(0.285, None), (0.0, 'silent')]
     """
+
+    version: ClassVar[int] = 2
 
     column: str = Field("audio", description="column of sounds, as bytes")
     shape: Shape = SHAPE
