@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from tillage.core.errors import TillageError
@@ -161,6 +162,17 @@ def test_plan_says_what_would_run(garden: Path, ask: Ask, tell: Tell) -> None:
     assert "data/more.csv" in stages["notes"]["why"]
     assert stages["topic"]["runs"]
     assert ask("show")["tables"]["notes"]["version"] == 1, "planning runs nothing"
+
+
+def test_days_beyond_those_of_python_are_shown(garden: Path, ask: Ask) -> None:
+    days = pl.Series("day", [4_000_000, 19_000, None], dtype=pl.Int32).cast(pl.Date)
+    pl.DataFrame({"id": [1, 2, 3], "day": days}).write_parquet(garden / "data/far.parquet")
+    plan = (garden / "tillage.yaml").read_text()
+    far = '  far: {collect: {files: "data/*.parquet"}, key: id}\n'
+    (garden / "tillage.yaml").write_text(plan.replace("tables:\n", f"tables:\n{far}", 1))
+    ask("run", "far")
+    told = sorted((row["id"], row["day"]) for row in ask("show", "far", "--rows", 3)["head"])
+    assert told == [(1, "+12921-08-18"), (2, "2022-01-08"), (3, None)]
 
 
 def test_show_a_table(garden: Path, tell: Tell, ask: Ask) -> None:

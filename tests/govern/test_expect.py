@@ -232,3 +232,17 @@ def test_parameters_round_trip() -> None:
     step = Expect.example()
     assert Expect.model_validate(step.params()) == step
     assert Expect.model_validate(step.params()).fingerprint() == step.fingerprint()
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_moments_beyond_the_years_of_python_are_judged(unit: Any, zone: str | None) -> None:
+    days = pl.Series("d", [4_000_000, -800_000, 19_000], dtype=pl.Int32).cast(pl.Date)
+    rows = pl.DataFrame([days, days.cast(pl.Datetime(unit)).dt.replace_time_zone(zone).alias("t")])
+    for column in ("d", "t"):
+        low, high = one(rows, column=column, min="1900-01-01"), one(rows, column=column, max="2030-01-01")
+        assert (low.passed, high.passed) == (False, False)
+        assert f"1 of 3 values of '{column}' is below 1900-01-01; the smallest is 0001-01-01" in low.why
+        assert f"1 of 3 values of '{column}' is above 2030-01-01; the largest is 9999-12-31" in high.why
+        fresh = one(rows, column=column, fresh={"within": "2d", "as_of": "2024-01-01"})
+        assert (fresh.passed, "9999-12-31T23:59:59.999999+00:00" in fresh.why) == (True, True)

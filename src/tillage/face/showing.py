@@ -99,7 +99,7 @@ def _table(screen: Screen, project: Project, at: Version, rows: int, digest: boo
         "rows": count,
         "digest": project.store.digest(at.stage, at.version) if digest else None,
         "columns": at.columns,
-        "head": [_plain(row) for row in frame.iter_rows(named=True)],
+        "head": [_plain(row) for row in _in_reach(frame).iter_rows(named=True)],
         "reports": {**_profile(project, at), **project.reports(at.stage, at.version)},
     }
     screen.line(f"{at.stage}  v{at.version}, made {at.created} ({at.why}), {count:,} rows, {len(at.columns)} columns")
@@ -120,6 +120,15 @@ def _table(screen: Screen, project: Project, at: Version, rows: int, digest: boo
         screen.line(name.replace("_", " ").capitalize(), style="bold")
         screen.table(["", ""], [[f"  {line['what']}", _told(line["value"])] for line in flattened(report)], right=(1,))
     screen.result(value)
+
+
+def _in_reach(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows; columns with moments beyond the years 1 to 9999, which Python does not know, as text."""
+    import polars as pl
+
+    moments = [c for c, dtype in frame.schema.items() if dtype == pl.Date or isinstance(dtype, pl.Datetime)]
+    far = [c for c in moments if not frame[c].dt.year().is_between(1, 9999).all()]
+    return frame.with_columns(pl.col(c).cast(pl.String) for c in far)
 
 
 def _profile(project: Project, at: Version) -> dict[str, Any]:

@@ -435,7 +435,12 @@ def _microseconds(moment: dt.date | None) -> int:
 
 
 def _written(microseconds: int) -> str:
-    return (dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=microseconds)).isoformat()
+    """The moment by ISO 8601; what lies beyond the years 1 to 9999 as their end."""
+    start = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    first = dt.datetime(1, 1, 1, tzinfo=dt.UTC) - start
+    last = dt.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC) - start
+    length = dt.timedelta(microseconds=min(max(microseconds, -(10**18)), 10**18))
+    return (start + min(max(length, first), last)).isoformat()
 
 
 def _lasting(seconds: float) -> str:

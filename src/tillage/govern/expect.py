@@ -29,6 +29,14 @@ from tillage.govern.compared import Drift
 from tillage.govern.references import Frames, References
 from tillage.govern.verdicts import Seen, verdict
 
+_DAYS = (dt.date.min, dt.date.max)
+_TIMES = tuple(dt.datetime.combine(day, at) for day, at in zip(_DAYS, (dt.time.min, dt.time.max), strict=True))
+_REACH: dict[str, list[pl.Expr]] = {
+    "date": [pl.lit(end) for end in _DAYS],
+    "datetime": [pl.lit(end, pl.Datetime("us")) for end in _TIMES],
+}
+"""As far as moments go in Python; what lies beyond, as in some Parquet files, is told as the end."""
+
 
 class Expect(Comparing):
     """What must hold of a table; the result is one verdict for each word of each check.
@@ -196,7 +204,8 @@ def _asked(check: Check, word: str, rows: pl.DataFrame) -> dict[str, pl.Expr]:
     bound = _bound(check, word, is_a)
     is_nan = column.is_nan() if is_a == "float64" else pl.lit(False)
     within = column >= bound if word == "min" else column <= bound
-    extremes = {"least": column.min(), "most": column.max()}
+    told = column.clip(*_REACH[is_a]) if is_a in _REACH else column
+    extremes = {"least": told.min(), "most": told.max()}
     return {**looked, "good": (within & ~is_nan).sum(), "nan": is_nan.sum(), **extremes}
 
 
