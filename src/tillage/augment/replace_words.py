@@ -17,7 +17,7 @@ from tillage.augment.chance import Chance
 from tillage.augment.dictionary import Language, Relation, dictionary
 from tillage.augment.picked import picked, places
 from tillage.augment.synthetic import AugmentText, differ
-from tillage.core.columns import require
+from tillage.core.columns import remedy, require
 from tillage.core.errors import ConfigurationError
 from tillage.text.pieces import Chinese, joined, pieces
 
@@ -159,8 +159,13 @@ def _values(target: str, texts: Iterable[str], dtype: pl.DataType) -> pl.Series:
     written = pl.Series(list(texts), dtype=pl.String)
     if dtype == pl.Boolean:
         values = written.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
-    else:
+    elif dtype.is_numeric() or dtype in (pl.String, pl.Categorical, pl.Enum):
         values = written.cast(dtype, strict=False)
+    else:
+        raise ConfigurationError(
+            f"Column '{target}' holds {dtype}, and labels are texts, numbers or truth values.",
+            fix=remedy(target, dtype, "text"),
+        )
     if values.null_count():
         lost = written.filter(values.is_null())[0]
         raise ConfigurationError(
