@@ -46,7 +46,7 @@ class ClassificationReport(Whole):
     beside, compared in pairs.
 
     Rows without a target are left out and counted. Intervals are of 95 %: Wilson's for the accuracy, unless rows
-    come in groups; otherwise by bootstrap over rows, or over whole groups.
+    come in groups; otherwise by bootstrap over rows, or over whole groups (average precision: by halves of them).
 
     >>> rows = pl.DataFrame({"_id": [1, 2], "y": ["a", "b"], "prediction": ["a", "a"], "baseline": ["a", "a"]})
     >>> report = ClassificationReport(target="y").compute({"rows": rows})

@@ -37,7 +37,7 @@ class Shares:
         return {name: metric(known, self.target) for name, metric in SHARE_METRICS.items()}
 
     def intervals(self, groups: pl.Series | None, seed: int) -> dict[str, list[float]]:
-        """Of 95 %, by bootstrap over rows, or over whole groups."""
+        """Of 95 %, by resampling rows, or whole groups; see `measure.ranking`."""
         unit = None if groups is None else groups.rank("dense").to_numpy().astype(np.int64) - 1
         found = share_intervals(self.shares, self.target, unit, seed=seed)
         return {name: list(interval) for name, interval in found.items()}

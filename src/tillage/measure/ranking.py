@@ -26,7 +26,7 @@ _AT_ONCE = 1 << 18
 _LEAST = 1e-15
 _HALVES = 200
 _NORMAL = 1.96
-"""So many standard deviations lie beyond 95 % of a normal distribution."""
+"""Within so many standard deviations of its middle lie 95 % of a normal distribution."""
 
 
 class Ranked:
@@ -168,17 +168,27 @@ def share_intervals(
         values["roc_auc"].append(_means(ranked, times)[0])
         for name, part in parts.items():
             values[name].append((part * times).sum(axis=-1) / times.sum(axis=-1))
-    intervals = {}
-    values["average_precision"] = [_halved(ranked, target, unit, seed=seed)]
-    for name, drawn in values.items():
-        every = np.concatenate(drawn)
-        known = every[np.isfinite(every)]
-        low, high = np.quantile(known, [0.025, 0.975]).tolist() if len(known) else (float("nan"), float("nan"))
-        if name == "average_precision" and len(known):
-            score, spread = float(_means(ranked)[1]), _NORMAL * float(known.std())
-            low, high = max(score - spread, 0.0), min(score + spread, 1.0)
-        intervals[name] = (low, high)
-    return intervals
+    intervals = {name: _percentiles(np.concatenate(drawn)) for name, drawn in values.items() if drawn}
+    halves = _halved(ranked, target, unit, seed=seed)
+    intervals["average_precision"] = _about(float(_means(ranked)[1]), halves)
+    return {name: intervals[name] for name in SHARE_METRICS}
+
+
+def _percentiles(drawn: Numbers) -> tuple[float, float]:
+    known = drawn[np.isfinite(drawn)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [0.025, 0.975]).tolist()
+    return low, high
+
+
+def _about(score: float, halves: Numbers) -> tuple[float, float]:
+    """The shares that lie about the score as the halves lie about their mean."""
+    known = halves[np.isfinite(halves)]
+    if not len(known):
+        return float("nan"), float("nan")
+    spread = _NORMAL * float(known.std())
+    return max(score - spread, 0.0), min(score + spread, 1.0)
 
 
 def _halved(ranked: list[Ranked], target: Numbers, unit: Numbers, *, seed: int) -> Numbers:
